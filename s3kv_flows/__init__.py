@@ -1,0 +1,46 @@
+"""S3 as the result cache, output vault and janitor of Prefect 3 pipelines.
+
+The public names are loaded when they are first used (PEP 562), so that importing the store does not
+import Prefect. Where Prefect is imported already, the block and the serializer register at once: a
+process that only reads results through states needs nothing but ``import s3kv_flows`` after Prefect.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from s3kv_flows.blocks import S3KVStore
+    from s3kv_flows.caching import caching, finalizing
+    from s3kv_flows.maintenance.rules import CleanupRule
+    from s3kv_flows.store.kv import S3KV
+    from s3kv_flows.store.locks import Retention
+
+_MODULES = {
+    "S3KV": "s3kv_flows.store.kv",
+    "CleanupRule": "s3kv_flows.maintenance.rules",
+    "Retention": "s3kv_flows.store.locks",
+    "S3KVStore": "s3kv_flows.blocks",
+    "caching": "s3kv_flows.caching",
+    "finalizing": "s3kv_flows.caching",
+}
+
+__all__ = ["S3KV", "CleanupRule", "Retention", "S3KVStore", "caching", "finalizing"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if "prefect" in sys.modules:
+    import_module("s3kv_flows.blocks")

@@ -1,0 +1,210 @@
+"""S3KVStore: a bucket as a Prefect block, and the result face of everything cached in it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any, ClassVar, Literal
+
+import prefect
+from prefect.events import emit_event
+from prefect.filesystems import WritableFileSystem
+from pydantic import Field, SecretStr, field_validator
+
+from s3kv_flows import slots
+from s3kv_flows.results import WrittenResult, write_result
+from s3kv_flows.runs import run_logger
+from s3kv_flows.serializer import Payload
+from s3kv_flows.store import S3KV
+from s3kv_flows.store.errors import CorruptValueError, KeyLockedError
+from s3kv_flows.store.keys import Namespace, validate_bucket_name
+from s3kv_flows.store.kv import endpoint_from_environment
+from s3kv_flows.store.objects import NewObject
+
+__all__ = ["S3KVStore"]
+
+_PLAIN = "application/octet-stream"
+
+
+class S3KVStore(WritableFileSystem):
+    """A bucket that caches results, keeps values and locks finalized outputs.
+
+    The block is configuration only: it may be copied, pickled and sent to other processes, and finds
+    the client of its configuration there. As the storage of results it keeps them in
+    ``<prefix without slash>-results/``, beside the values.
+
+    Example:
+        Save a store once, then name it wherever results are cached:
+
+        ```python
+        from s3kv_flows import S3KVStore
+
+        S3KVStore(bucket_name="my-bucket", endpoint_url="https://s3.example.com").save("BLOCK_NAME")
+        store = S3KVStore.load("BLOCK_NAME")
+        store.values.add("answer", 42)
+        ```
+    """
+
+    _block_type_name: ClassVar[str | None] = "S3KV Store"
+    _block_type_slug: ClassVar[str | None] = "s3kv-store"
+    _logo_url: ClassVar[Any] = (
+        "https://cdn.sanity.io/images/3ugk85nk/production/d74b16fe84ce626345adf235a47008fea2869a60-225x225.png"
+    )
+    _documentation_url: ClassVar[Any] = "https://docs.prefect.io/v3/advanced/results"
+
+    bucket_name: str = Field(description="The bucket that holds results and values.")
+    endpoint_url: str | None = Field(
+        default=None, description="URL of an S3-compatible server; leave it empty for AWS."
+    )
+    region_name: str | None = Field(default=None, description="Region; by default, what boto3 finds.")
+    aws_access_key_id: str | None = Field(
+        default=None, description="Access key id; by default, boto3 looks for credentials itself."
+    )
+    aws_secret_access_key: SecretStr | None = Field(
+        default=None, description="Secret access key, together with the access key id."
+    )
+    aws_session_token: SecretStr | None = Field(
+        default=None, description="Session token of temporary credentials."
+    )
+    profile_name: str | None = Field(
+        default=None, description="A profile of the AWS configuration files of the machine that runs."
+    )
+    verify: bool | str = Field(
+        default=True, description="Whether to verify TLS certificates, or the path of a CA bundle."
+    )
+    addressing_style: Literal["auto", "path", "virtual"] = Field(
+        default="auto", description="How the bucket is addressed; auto takes path style for an endpoint URL."
+    )
+    prefix: str = Field(
+        default="s3kv/", description="What the names of values begin with; results lie beside it."
+    )
+    enable_local_cache: bool = Field(
+        default=False, description="Whether values that were read are kept on local disk, too."
+    )
+
+    @field_validator("bucket_name")
+    @classmethod
+    def _validate_bucket_name(cls, name: str) -> str:
+        return validate_bucket_name(name)
+
+    @field_validator("prefix")
+    @classmethod
+    def _validate_prefix(cls, prefix: str) -> str:
+        return Namespace(prefix).prefix
+
+    @classmethod
+    def from_env(cls) -> S3KVStore:
+        """Return the store that the environment names; credentials stay with boto3's chain.
+
+        ``S3_BUCKET`` is required; ``S3_ENDPOINT_URL`` or ``AWS_ENDPOINT_URL_S3`` names a server other
+        than AWS.
+
+        Raises:
+            ValueError: ``S3_BUCKET`` is not set.
+        """
+        bucket = os.environ.get("S3_BUCKET")
+        if not bucket:
+            raise ValueError("S3_BUCKET is not set in the environment")
+        return cls(bucket_name=bucket, endpoint_url=endpoint_from_environment())
+
+    @property
+    def values(self) -> S3KV:
+        """The key-value store of the bucket: JSON in ``<prefix><key>.json``."""
+        return self._store(Namespace(self.prefix), "json", enable_local_cache=self.enable_local_cache)
+
+    @property
+    def results(self) -> S3KV:
+        """The cached results of the bucket, by cache key: frames in ``<prefix>-results/<key>``."""
+        return self._store(Namespace(self.prefix).sibling("results"), "cloudpickle", enable_local_cache=False)
+
+    # --- the result face: what Prefect calls ---------------------------------------------------
+
+    def read_path(self, path: str, *, _sync: bool | None = None) -> Any:  # Prefect declares it async, and calls this
+        """Return the stored bytes of a result, or the value that the record face has just decoded.
+
+        Raises:
+            KeyNotFoundError: There is none.
+        """
+        results = self.results
+        value = slots.take_value(repr(results), results.namespace.name_of(path))
+        return self._read(path) if value is None else value
+
+    async def aread_path(self, path: str) -> Any:
+        """Do as :meth:`read_path`, in a worker thread."""
+        results = self.results
+        value = slots.take_value(repr(results), results.namespace.name_of(path))
+        return await asyncio.to_thread(self._read, path) if value is None else value
+
+    def write_path(self, path: str, content: Any, *, _sync: bool | None = None) -> None:  # type: ignore[override]  # see read_path
+        """Write a result: bytes as they are, and what ``caching()`` hands over complete, in one PUT.
+
+        Raises:
+            KeyLockedError: The key is under retention.
+        """
+        slots.leave_written(self._write(path, content))
+
+    async def awrite_path(self, path: str, content: Any) -> None:
+        """Do as :meth:`write_path`, in a worker thread."""
+        slots.leave_written(await asyncio.to_thread(self._write, path, content))
+
+    def _resolve_path(self, path: str) -> None:  # noqa: ARG002  # asked by Prefect for unsaved blocks
+        """Keep storage keys as they are: they are no paths of a file system."""
+        return
+
+    # --- how -----------------------------------------------------------------------------------
+
+    def _read(self, path: str) -> bytes:
+        results = self.results
+        fetched = results.objects.get(results.namespace.name_of(path))
+        if fetched is None or fetched.body is None:  # without If-None-Match, no server does this
+            raise CorruptValueError(f"the server sent nothing for {path!r}")
+        return bytes(fetched.body)
+
+    def _write(self, path: str, content: Any) -> WrittenResult | None:
+        results = self.results
+        try:
+            if isinstance(content, Payload):
+                return write_result(results, path, content, prefect.__version__)
+            new = NewObject(body=bytes(content), content_type=_PLAIN)
+            results.objects.put(results.namespace.name_of(path), new, probably_new=True)
+        except KeyLockedError as refusal:
+            self._report(results, path, refusal)
+            raise
+        return None
+
+    def _report(self, results: S3KV, path: str, refusal: KeyLockedError) -> None:
+        """Make a refused write heard: Prefect logs it, and lets the task complete."""
+        results.client.counters.add("results.refused")
+        run_logger().error("The result of this run was not saved: %s", refusal)
+        name = results.namespace.name_of(path)
+        emit_event(
+            event="s3kv.result.refused",
+            resource={
+                "prefect.resource.id": f"s3kv.{self.bucket_name}.{name}",
+                "prefect.resource.name": name,
+            },
+            payload={
+                "bucket": self.bucket_name,
+                "object": name,
+                "mode": refusal.mode,
+                "retain_until": refusal.retain_until.isoformat() if refusal.retain_until else None,
+            },
+        )
+
+    def _store(self, namespace: Namespace, codec: str, *, enable_local_cache: bool) -> S3KV:
+        secret, token = self.aws_secret_access_key, self.aws_session_token
+        return S3KV(
+            self.endpoint_url,
+            self.bucket_name,
+            self.aws_access_key_id,
+            secret.get_secret_value() if secret else None,
+            enable_local_cache,
+            region_name=self.region_name,
+            aws_session_token=token.get_secret_value() if token else None,
+            profile_name=self.profile_name,
+            verify=self.verify,
+            addressing_style=self.addressing_style,
+            prefix=namespace.prefix,
+            suffix=namespace.suffix,
+            codec=codec,
+        )

@@ -1,0 +1,161 @@
+"""caching() and finalizing(): the options that make tasks and flows keep their results in a store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
+from typing import Any
+from weakref import ref
+
+from prefect.cache_policies import INPUTS, NO_CACHE, TASK_SOURCE, CachePolicy
+from prefect.context import TaskRunContext
+
+from s3kv_flows.blocks import S3KVStore
+from s3kv_flows.faces import RecordFace
+from s3kv_flows.locking import RetentionGuard
+from s3kv_flows.runs import automatic_tags, is_refreshing
+from s3kv_flows.serializer import FrameSerializer, ResultOptions, RunInfo
+from s3kv_flows.store.locks import Retention
+from s3kv_flows.store.tags import validate_tags
+
+__all__ = ["caching", "finalizing"]
+
+_SLUG = "s3kv-store"
+_DEFAULT_POLICY = INPUTS + TASK_SOURCE
+
+
+def caching(
+    store: str | S3KVStore,
+    *,
+    cache_policy: CachePolicy = _DEFAULT_POLICY,
+    cache_expiration: timedelta | None = None,
+    object_tags: Mapping[str, str] | None = None,
+    retention: Retention | None = None,
+) -> dict[str, Any]:
+    """Return the options of a task that caches its results: ``@task(**caching("lake"))``.
+
+    A result is one object, ``s3kv-results/<cache key>``. A hit costs one request, a miss two (one
+    more with a retention, which looks for locked versions first). A result that cannot be read back is
+    computed anew, with the reason in the log.
+
+    Args:
+        store: The name of a saved :class:`S3KVStore`, or a saved one.
+        cache_policy: What the cache key is made of; by default, inputs and source of the task.
+        cache_expiration: For how long a result is valid; by default, for ever.
+        object_tags: Tags of the object; ``flow`` and ``task`` are added as far as ten allow.
+        retention: Finalize the result: from the PUT that writes it on, nothing alters or deletes it
+            before this ends. A run that would refresh it fails with KeyLockedError, before computing.
+
+    Raises:
+        ValueError: An expiration together with a retention; tags that S3 would refuse
+            (InvalidTagError); a store that is not saved; or a cache policy that makes no keys, or
+            brings a key storage or lock manager of its own.
+    """
+    if retention is not None and cache_expiration is not None:
+        raise ValueError("a result under retention cannot expire: give retention or cache_expiration")
+    if cache_policy is None or cache_policy == NO_CACHE:
+        raise ValueError("caching() needs a cache policy that makes keys, such as INPUTS + TASK_SOURCE")
+    if cache_policy.key_storage is not None or cache_policy.lock_manager is not None:
+        raise ValueError("caching() brings the key storage and the lock manager: give a policy without them")
+    storage = _storage_of(store)
+    policy = ResultPolicy(policy=cache_policy).configure(key_storage=RecordFace(store=storage))
+    if retention is not None:
+        policy = policy.configure(lock_manager=RetentionGuard(), isolation_level="SERIALIZABLE")
+    options = ResultOptions("task", validate_tags(object_tags or {}), retention)
+    return {
+        "result_storage": storage,
+        "result_serializer": FrameSerializer(options=options),
+        "cache_policy": policy,
+        "cache_expiration": cache_expiration,
+        "persist_result": True,
+        # Prefect's own memo, of a thousand results, would serve values that were replaced since.
+        "cache_result_in_memory": False,
+    }
+
+
+def finalizing(
+    store: str | S3KVStore, retention: Retention, *, object_tags: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return the options of a flow whose result is locked in the PUT that writes it.
+
+    The tasks and flows within it inherit the storage, as Prefect has it, but neither lock nor tags.
+    What a failed run leaves behind is not locked.
+
+    Args:
+        store: The name of a saved :class:`S3KVStore`, or a saved one, with Object Lock.
+        retention: Until when nothing alters or deletes the result.
+        object_tags: Tags of the object; ``flow`` is added.
+
+    Raises:
+        ValueError: Tags that S3 would refuse (InvalidTagError), or a store that is not saved.
+    """
+    options = ResultOptions("flow", validate_tags(object_tags or {}), retention)
+    return {
+        "result_storage": _storage_of(store),
+        "result_serializer": FrameSerializer(options=options),
+        "persist_result": True,
+        "cache_result_in_memory": False,
+    }
+
+
+@dataclass
+class ResultPolicy(CachePolicy):
+    """Another policy's keys; and each run gets a serializer that knows whose result it writes.
+
+    Prefect computes the key once per run, in the context of the run, whether it then hits, misses or
+    refreshes. That makes it the one place to tell the serializer of this run about the run: a lazily
+    committed result is written after the run, outside of its context.
+    """
+
+    policy: CachePolicy = field(default_factory=lambda: _DEFAULT_POLICY)
+
+    def compute_key(
+        self,
+        task_ctx: TaskRunContext,
+        inputs: dict[str, Any],
+        flow_parameters: dict[str, Any],
+        **kwargs: Any,
+    ) -> str | None:
+        """Return the key of the policy, None where it makes none.
+
+        Raises:
+            ValueError: The task's storage or serializer is not what ``caching()`` gave it, or S3 would
+                not take the key as a name (InvalidKeyError). Prefect logs it, and saves no result.
+        """
+        key = self.policy.compute_key(task_ctx, inputs, flow_parameters, **kwargs)
+        if key is not None:
+            _bind(task_ctx, key)
+        return key
+
+    def __sub__(self, other: str) -> CachePolicy:
+        return replace(self, policy=self.policy - other)
+
+
+def _bind(run: TaskRunContext, key: str) -> None:
+    store = run.result_store
+    if not isinstance(store.result_storage, S3KVStore) or not isinstance(store.serializer, FrameSerializer):
+        raise ValueError(  # noqa: TRY004  # the combination is wrong, not a type
+            f"task {run.task.name!r} has another result_storage or result_serializer than caching() gave it"
+        )
+    store.result_storage.results.namespace.name_of(key)
+    store.serializer = store.serializer.for_run(
+        RunInfo(
+            key=key,
+            tags=automatic_tags(run.task.name),
+            started=datetime.now(timezone.utc),
+            cache_expiration=run.task.cache_expiration,
+            refreshes=is_refreshing(run),
+            task_run=ref(run.task_run),
+        )
+    )
+
+
+def _storage_of(store: str | S3KVStore) -> str:
+    """Return the reference by which Prefect loads the store anew for each run."""
+    if isinstance(store, str):
+        return store if store.startswith(f"{_SLUG}/") else f"{_SLUG}/{store}"
+    name = store._block_document_name  # noqa: SLF001  # Prefect's name for it, there is no other
+    if name is None:
+        raise ValueError("the store is not saved: call store.save('name') first, or give the name of one")
+    return f"{_SLUG}/{name}"

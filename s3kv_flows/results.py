@@ -1,0 +1,192 @@
+"""A cached result as one object: its record lies in the object's metadata, its value in the body."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+from functools import partial
+from typing import Any
+
+from s3kv_flows.serializer import Payload
+from s3kv_flows.store import S3KV
+from s3kv_flows.store.errors import CorruptValueError, KeyNotFoundError
+from s3kv_flows.store.objects import NewObject
+from s3kv_flows.store.s3 import ObjectInfo, Written
+
+__all__ = ["ExpiredResultError", "FoundResult", "Record", "WrittenResult", "amend", "look_up", "write_result"]
+
+_CLOCKS_AGREE = timedelta(seconds=2)
+"""Dates of HTTP are whole seconds: a clock this close to the server's counts as equal to it."""
+
+
+class ExpiredResultError(KeyNotFoundError):
+    """There is a result, and its time is over."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What Prefect records of a result, without what the object's name and content type say.
+
+    It has to fit into the 2 KiB of user metadata that S3 takes.
+
+    Attributes:
+        prefect_version: Of the process that wrote it.
+        expires: When it expires, by the clock of the machine that wrote it.
+        ttl: The same as a time from the moment of writing.
+        seconds: How long the task took: what a hit saves.
+    """
+
+    prefect_version: str
+    expires: datetime | None = None
+    ttl: timedelta | None = None
+    seconds: float | None = None
+
+    def to_metadata(self, name: str) -> dict[str, str]:
+        """Return the user metadata of the object."""
+        metadata = {"s3kv-prefect": self.prefect_version, "s3kv-name": _fingerprint(name)}
+        if self.expires is not None and self.ttl is not None:
+            metadata["s3kv-expires"] = self.expires.astimezone(timezone.utc).isoformat()
+            metadata["s3kv-ttl"] = f"{self.ttl.total_seconds():.6f}"
+        if self.seconds is not None:
+            metadata["s3kv-seconds"] = f"{self.seconds:.3f}"
+        return metadata
+
+    @classmethod
+    def from_info(cls, info: ObjectInfo) -> Record:
+        """Return the record of an object.
+
+        Raises:
+            CorruptValueError: It has none, or that of another object (a copy under another name).
+        """
+        metadata = info.metadata
+        if metadata.get("s3kv-name") != _fingerprint(info.name):
+            raise CorruptValueError(f"{info.name!r} is not a result that was written under this name")
+        try:
+            return cls(
+                prefect_version=metadata["s3kv-prefect"],
+                expires=_optional(metadata, "s3kv-expires", datetime.fromisoformat),
+                ttl=_optional(metadata, "s3kv-ttl", lambda text: timedelta(seconds=float(text))),
+                seconds=_optional(metadata, "s3kv-seconds", float),
+            )
+        except (KeyError, ValueError) as exc:
+            raise CorruptValueError(f"the record of {info.name!r} cannot be read: {exc!r}") from exc
+
+    def remaining(self, info: ObjectInfo) -> timedelta | None:
+        """Return how long the result is still valid; None for ever.
+
+        Time is the server's: the age is its Date less Last-Modified, both in whole seconds. Where
+        the clocks of the writer and of this machine agree with it, they decide within the second.
+        """
+        if self.expires is None or self.ttl is None:
+            return None
+        by_server = info.last_modified + self.ttl
+        now = datetime.now(timezone.utc)
+        if abs(self.expires - by_server) < _CLOCKS_AGREE and abs(now - info.server_time) < _CLOCKS_AGREE:
+            return self.expires - now
+        return by_server - info.server_time
+
+
+@dataclass(frozen=True)
+class FoundResult:
+    """A valid result that was fetched and decoded."""
+
+    record: Record
+    remaining: timedelta | None
+    value: Any
+    size: int
+
+    @property
+    def expiration(self) -> datetime | None:
+        """When it expires, by this machine's clock."""
+        return None if self.remaining is None else datetime.now(timezone.utc) + self.remaining
+
+
+@dataclass(frozen=True)
+class WrittenResult:
+    """A result that was written, for the record face to compare with what Prefect says of it."""
+
+    results: S3KV
+    key: str
+    record: Record
+    content_type: str
+    written: Written
+
+
+def look_up(results: S3KV, key: str) -> FoundResult:
+    """Fetch, verify and decode a result: one request, without the body where it has expired.
+
+    Raises:
+        KeyNotFoundError: There is none.
+        ExpiredResultError: There is one, and its time is over.
+        CorruptValueError: It cannot be verified or decoded.
+    """
+    name = results.namespace.name_of(key)
+    content_type = results.codec.content_type
+    fetched = results.objects.get(name, wanted=partial(_is_wanted, content_type=content_type))
+    if fetched is None:  # without If-None-Match, no server answers 304
+        raise CorruptValueError(f"the server sent nothing for {key!r}")
+    info = fetched.info
+    record = Record.from_info(info)
+    if info.content_type != content_type:
+        raise CorruptValueError(f"{key!r} is {info.content_type!r}, which is no result of this codec")
+    if fetched.body is None:
+        raise ExpiredResultError(f"the result {key!r} has expired")
+    return FoundResult(record, record.remaining(info), results.codec.decode(fetched.body), info.size)
+
+
+def write_result(results: S3KV, key: str, payload: Payload, prefect_version: str) -> WrittenResult:
+    """Write a result, complete, in one PUT.
+
+    Raises:
+        KeyLockedError: The key is under retention.
+        UnsupportedByServerError: A retention is asked for, and the bucket has no Object Lock.
+    """
+    name = results.namespace.name_of(key)
+    grant = payload.grant.for_name(key)
+    record = Record(prefect_version, seconds=grant.seconds)
+    if grant.expires is not None:
+        record = _expiring(record, grant.expires)
+    new = NewObject(
+        body=payload.frame,
+        content_type=payload.content_type,
+        metadata=record.to_metadata(name),
+        tags=grant.tags,
+        retention=grant.retention,
+    )
+    written = results.objects.put(name, new, probably_new=grant.probably_new)
+    return WrittenResult(results, key, record, payload.content_type, written)
+
+
+def amend(done: WrittenResult, expires: datetime | None) -> None:
+    """Give a result that was just written another expiration: one copy onto itself."""
+    name = done.results.namespace.name_of(done.key)
+    record = replace(done.record, expires=None, ttl=None)
+    if expires is not None:
+        record = _expiring(record, expires)
+    done.results.objects.amend(name, done.written, record.to_metadata(name), done.content_type)
+
+
+def _expiring(record: Record, expires: datetime) -> Record:
+    return replace(record, expires=expires, ttl=expires - datetime.now(timezone.utc))
+
+
+def _is_wanted(info: ObjectInfo, *, content_type: str) -> bool:
+    """Tell whether the body is worth downloading."""
+    if info.content_type != content_type:
+        return False
+    try:
+        remaining = Record.from_info(info).remaining(info)
+    except CorruptValueError:
+        return False
+    return remaining is None or remaining > timedelta(0)
+
+
+def _fingerprint(name: str) -> str:
+    return hashlib.blake2b(name.encode(), digest_size=12).hexdigest()
+
+
+def _optional(metadata: Mapping[str, str], name: str, parse: Any) -> Any:
+    text = metadata.get(name)
+    return None if text is None else parse(text)

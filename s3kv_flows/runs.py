@@ -1,0 +1,50 @@
+"""What Prefect says of the run that is under way."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from prefect.context import FlowRunContext, TaskRunContext
+from prefect.exceptions import MissingContextError
+from prefect.logging import get_logger, get_run_logger
+from prefect.settings import PREFECT_TASKS_REFRESH_CACHE
+
+from s3kv_flows.store.tags import MAX_TAGS, normalize_tag_value
+
+__all__ = ["automatic_tags", "is_refreshing", "run_logger", "with_automatic_tags"]
+
+
+def run_logger() -> logging.Logger | logging.LoggerAdapter[Any]:
+    """Return the logger of the current run, so that its page shows the line; else this package's."""
+    try:
+        return get_run_logger()
+    except MissingContextError:
+        return get_logger("s3kv_flows")
+
+
+def is_refreshing(context: TaskRunContext) -> bool:
+    """Tell whether the task will compute and overwrite whatever its cache holds."""
+    if context.task.refresh_cache is not None:
+        return bool(context.task.refresh_cache)
+    return bool(PREFECT_TASKS_REFRESH_CACHE.value())
+
+
+def automatic_tags(task_name: str | None = None) -> dict[str, str]:
+    """Return the tags ``flow`` and ``task`` of the current run, normalized to what S3 allows."""
+    tags = {}
+    flow_run = FlowRunContext.get()
+    if flow_run is not None and flow_run.flow is not None:
+        tags["flow"] = normalize_tag_value(flow_run.flow.name)
+    if task_name is not None:
+        tags["task"] = normalize_tag_value(task_name)
+    return tags
+
+
+def with_automatic_tags(object_tags: dict[str, str], automatic: dict[str, str]) -> dict[str, str]:
+    """Return both; where they are too many, or have the same key, the user's tags win."""
+    tags = dict(object_tags)
+    for key, value in automatic.items():
+        if len(tags) < MAX_TAGS:
+            tags.setdefault(key, value)
+    return tags

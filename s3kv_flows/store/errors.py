@@ -1,0 +1,122 @@
+"""What can go wrong in a store, as one tree of exceptions.
+
+::
+
+    S3KVError
+    ├── KeyNotFoundError(KeyError)          no such key, where one was required
+    ├── InvalidKeyError(ValueError)         empty, over 1,024 bytes of UTF-8, control characters, ...
+    ├── InvalidTagError(ValueError)         over 10 tags, over 128/256 characters, reserved prefix, ...
+    ├── EncodingError(ValueError)           this codec cannot hold this value
+    ├── CorruptValueError                   checksum, truncation, wrong codec
+    │   └── TamperedValueError              the seal does not match; never unpickled
+    ├── KeyLockedError(PermissionError)     retention until ... / legal hold
+    ├── ConflictError                       a condition failed: the key exists, or changed under us
+    │   └── StaleWriterError                a newer holder or checkpoint writer exists
+    ├── AccessDeniedError(PermissionError)  S3 refused the credentials, or what they may do
+    ├── StoreUnavailableError(ConnectionError)  no server, no bucket, or a server that fails
+    └── UnsupportedByServerError            the server lacks what this needs; says what, and what to do
+
+A mistake of the caller is also a ``ValueError``, so that code which knows nothing of this package
+handles it. The base class is for ``except`` clauses alone: it is never raised itself.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+__all__ = [
+    "AccessDeniedError",
+    "ConflictError",
+    "CorruptValueError",
+    "EncodingError",
+    "InvalidKeyError",
+    "InvalidTagError",
+    "KeyLockedError",
+    "KeyNotFoundError",
+    "S3KVError",
+    "StaleWriterError",
+    "StoreUnavailableError",
+    "TamperedValueError",
+    "UnsupportedByServerError",
+]
+
+
+class S3KVError(Exception):
+    """Base of every error of this package; never raised itself."""
+
+
+class KeyNotFoundError(S3KVError, KeyError):
+    """No such key, where one was required."""
+
+    def __str__(self) -> str:
+        # KeyError shows the repr of its argument, which would put a sentence into quotes.
+        return str(self.args[0]) if self.args else ""
+
+
+class InvalidKeyError(S3KVError, ValueError):
+    """The key cannot be an object name: empty, too long, or with characters S3 does not take."""
+
+
+class InvalidTagError(S3KVError, ValueError):
+    """The tags break one of S3's limits on number, length or characters."""
+
+
+class EncodingError(S3KVError, ValueError):
+    """The codec cannot hold the value so that it comes back as it was put."""
+
+
+class CorruptValueError(S3KVError):
+    """The object is there, but it is not a value this codec wrote, or it is damaged."""
+
+
+class TamperedValueError(CorruptValueError):
+    """The seal does not match the content, which is therefore never unpickled."""
+
+
+class KeyLockedError(S3KVError, PermissionError):
+    """The key is under retention or a legal hold, and what was asked for would alter or delete it.
+
+    Attributes:
+        key: The key, as the caller named it.
+        mode: ``"GOVERNANCE"`` or ``"COMPLIANCE"``; None under a legal hold alone.
+        retain_until: When the retention ends; None under a legal hold, which has no date.
+        legal_hold: Whether a legal hold is (also) in force.
+        version_id: The version that is protected.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        key: str | None = None,
+        mode: str | None = None,
+        retain_until: datetime | None = None,
+        legal_hold: bool = False,
+        version_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.key = key
+        self.mode = mode
+        self.retain_until = retain_until
+        self.legal_hold = legal_hold
+        self.version_id = version_id
+
+
+class ConflictError(S3KVError):
+    """A condition of the write failed: the key exists already, or it changed under the writer."""
+
+
+class StaleWriterError(ConflictError):
+    """A newer holder of the lease, or a newer writer of the checkpoint, exists."""
+
+
+class AccessDeniedError(S3KVError, PermissionError):
+    """S3 refused the credentials, or these credentials may not do this."""
+
+
+class StoreUnavailableError(S3KVError, ConnectionError):
+    """No server answers, the bucket does not exist, or the server failed after all retries."""
+
+
+class UnsupportedByServerError(S3KVError):
+    """The server or the bucket lacks what this operation needs."""

@@ -1,0 +1,89 @@
+"""Object names: the only place where they are made, parsed and validated.
+
+A namespace is a prefix and a suffix around a key. The namespaces of a store are siblings
+(``s3kv/``, ``s3kv-results/``), so that no key of one can be an object of another.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from s3kv_flows.store.errors import InvalidKeyError
+
+__all__ = ["MAX_NAME_BYTES", "Namespace", "validate_bucket_name"]
+
+MAX_NAME_BYTES = 1024
+"""The longest object name S3 takes, in bytes of UTF-8."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """The objects named ``<prefix><key><suffix>``."""
+
+    prefix: str = "s3kv/"
+    suffix: str = ".json"
+
+    def __post_init__(self) -> None:
+        if not self.prefix.endswith("/") or self.prefix.startswith("/"):
+            raise ValueError(f"a prefix ends with '/' and does not start with it, got {self.prefix!r}")
+        _refuse_control_characters(self.prefix, "prefix")
+
+    def sibling(self, kind: str, suffix: str = "") -> Namespace:
+        """Return the namespace beside this one: ``s3kv/`` -> ``s3kv-<kind>/``."""
+        return Namespace(f"{self.prefix.removesuffix('/')}-{kind}/", suffix)
+
+    def name_of(self, key: str) -> str:
+        """Return the object name of a key.
+
+        Raises:
+            InvalidKeyError: The key is empty, holds control characters or lone surrogates, or makes an
+                object name of more than 1,024 bytes.
+        """
+        if not isinstance(key, str):
+            raise InvalidKeyError(f"a key is a str, got {type(key).__name__}")
+        if not key:
+            raise InvalidKeyError("a key must not be empty")
+        _refuse_control_characters(key, "key")
+        name = f"{self.prefix}{key}{self.suffix}"
+        try:
+            size = len(name.encode())
+        except UnicodeEncodeError as exc:
+            raise InvalidKeyError(f"key {key!r} cannot be written as UTF-8: {exc.reason}") from exc
+        if size > MAX_NAME_BYTES:
+            raise InvalidKeyError(
+                f"key {key[:40]!r}... makes an object name of {size} bytes; S3 takes {MAX_NAME_BYTES}"
+            )
+        return name
+
+    def key_of(self, name: str) -> str | None:
+        """Return the key of an object name, None for an object of another namespace."""
+        if not name.startswith(self.prefix) or not name.endswith(self.suffix):
+            return None
+        return name[len(self.prefix) : len(name) - len(self.suffix)] or None
+
+    def prefix_of(self, prefix: str) -> str:
+        """Return the object prefix of a key prefix: of ``test``, or of the spelling ``s3kv/test``."""
+        return prefix if prefix.startswith(self.prefix) else self.prefix + prefix
+
+    def key_in_either_spelling(self, key_or_name: str) -> str:
+        """Return the key of ``test_c``, or of its object name ``s3kv/test_c.json``."""
+        return self.key_of(key_or_name) or key_or_name
+
+
+def validate_bucket_name(name: str) -> str:
+    """Return the bucket name, or raise ValueError where S3 would refuse it."""
+    if not _BUCKET.fullmatch(name):
+        raise ValueError(
+            f"bucket name {name!r}: S3 takes 3 to 63 lower-case letters, digits, dots and hyphens, "
+            "beginning and ending with a letter or digit"
+        )
+    return name
+
+
+def _refuse_control_characters(text: str, what: str) -> None:
+    if found := _CONTROL.search(text):
+        raise InvalidKeyError(f"{what} {text[:40]!r} holds the control character {found.group()!r}")

@@ -1,0 +1,723 @@
+"""S3 itself: the only module that imports boto3.
+
+It knows operations, not values: one method per S3 operation, typed results, every error translated
+by one table, and requests and bytes counted as they leave and arrive. A client is shared by all that
+use the same configuration (:func:`shared_client`), so that connections and what was learned about a
+bucket are shared, too.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    FlexibleChecksumError,
+    HTTPClientError,
+    NoCredentialsError,
+)
+from botocore.exceptions import ConnectionError as BotoConnectionError
+
+from s3kv_flows.store.counters import Counters
+from s3kv_flows.store.errors import (
+    AccessDeniedError,
+    ConflictError,
+    CorruptValueError,
+    EncodingError,
+    InvalidKeyError,
+    InvalidTagError,
+    KeyNotFoundError,
+    S3KVError,
+    StoreUnavailableError,
+    UnsupportedByServerError,
+)
+
+__all__ = [
+    "DeleteFailure",
+    "Fetched",
+    "ListedObject",
+    "ListedVersion",
+    "ObjectInfo",
+    "S3Client",
+    "S3Config",
+    "Written",
+    "forget_clients",
+    "shared_client",
+]
+
+MAX_CONNECTIONS = 32
+"""Connections a client keeps open; more threads than that wait for one."""
+
+_DRAIN_BYTES = 64 * 1024
+"""An unwanted body up to this size is read and thrown away: cheaper than a new connection."""
+
+ERROR_TYPES: Mapping[str, type[S3KVError]] = {
+    "NoSuchKey": KeyNotFoundError,
+    "NoSuchVersion": KeyNotFoundError,
+    "404": KeyNotFoundError,  # HEAD has no body, so no code; see S3Client._missing
+    "MethodNotAllowed": KeyNotFoundError,  # GET of a delete marker by its version id
+    "405": KeyNotFoundError,
+    "NoSuchBucket": StoreUnavailableError,
+    "InvalidBucketName": StoreUnavailableError,
+    "PermanentRedirect": StoreUnavailableError,
+    "301": StoreUnavailableError,
+    "SlowDown": StoreUnavailableError,
+    "ServiceUnavailable": StoreUnavailableError,
+    "InternalError": StoreUnavailableError,
+    "RequestTimeout": StoreUnavailableError,
+    "500": StoreUnavailableError,
+    "502": StoreUnavailableError,
+    "503": StoreUnavailableError,
+    "504": StoreUnavailableError,
+    "AccessDenied": AccessDeniedError,
+    "AllAccessDisabled": AccessDeniedError,
+    "403": AccessDeniedError,
+    "InvalidAccessKeyId": AccessDeniedError,
+    "SignatureDoesNotMatch": AccessDeniedError,
+    "ExpiredToken": AccessDeniedError,
+    "InvalidToken": AccessDeniedError,
+    "RequestTimeTooSkewed": AccessDeniedError,
+    "PreconditionFailed": ConflictError,
+    "412": ConflictError,
+    "ConditionalRequestConflict": ConflictError,
+    "ConcurrentModification": ConflictError,
+    "OperationAborted": ConflictError,
+    "BucketAlreadyExists": ConflictError,
+    "BucketAlreadyOwnedByYou": ConflictError,
+    "KeyTooLongError": InvalidKeyError,
+    "InvalidTag": InvalidTagError,
+    "EntityTooLarge": EncodingError,
+    "MetadataTooLarge": EncodingError,
+    "NotImplemented": UnsupportedByServerError,
+    "501": UnsupportedByServerError,
+    "ObjectLockConfigurationNotFoundError": UnsupportedByServerError,
+    "InvalidRequest": UnsupportedByServerError,  # e.g. lock headers for a bucket without Object Lock
+}
+"""The S3 error code (or, where a response has no body, the HTTP status) of each error raised."""
+
+
+@dataclass(frozen=True)
+class S3Config:
+    """How to reach a server: data, comparable, and the key of the shared client.
+
+    Attributes:
+        endpoint_url: URL of an S3-compatible server; None for AWS.
+        region_name: Region; None leaves it to boto3's chain.
+        aws_access_key_id: None leaves credentials to boto3's chain.
+        aws_secret_access_key: Never shown in a repr.
+        aws_session_token: Never shown in a repr.
+        profile_name: A profile of the AWS configuration files.
+        verify: Whether to verify TLS certificates, or the path of a CA bundle.
+        addressing_style: ``path`` or ``virtual``; ``auto`` takes path style for a custom endpoint.
+    """
+
+    endpoint_url: str | None = None
+    region_name: str | None = None
+    aws_access_key_id: str | None = None
+    aws_secret_access_key: str | None = field(default=None, repr=False)
+    aws_session_token: str | None = field(default=None, repr=False)
+    profile_name: str | None = None
+    verify: bool | str = True
+    addressing_style: Literal["auto", "path", "virtual"] = "auto"
+
+    def __post_init__(self) -> None:
+        if self.endpoint_url is not None and not urlsplit(self.endpoint_url).netloc:
+            raise ValueError(f"endpoint_url {self.endpoint_url!r} is no URL such as 'https://s3.example.com'")
+        if (self.aws_access_key_id is None) != (self.aws_secret_access_key is None):
+            raise ValueError("aws_access_key_id and aws_secret_access_key go together: give both or neither")
+
+    @property
+    def server(self) -> str:
+        """What messages call the server."""
+        return self.endpoint_url or "AWS S3"
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """What one HEAD or GET says of an object, beside its body.
+
+    Attributes:
+        server_time: The server's clock when it answered: what ages are measured by.
+        lock_mode: ``GOVERNANCE`` or ``COMPLIANCE`` where a retention is set, also a past one.
+    """
+
+    name: str
+    etag: str
+    size: int
+    last_modified: datetime
+    server_time: datetime
+    version_id: str | None = None
+    content_type: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    tag_count: int = 0
+    lock_mode: str | None = None
+    retain_until: datetime | None = None
+    legal_hold: bool = False
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """An object that was read. The body is None where the caller did not want it."""
+
+    info: ObjectInfo
+    body: bytearray | None
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a PUT or a copy answered."""
+
+    etag: str
+    version_id: str | None
+
+
+@dataclass(frozen=True)
+class ListedObject:
+    """An object as a listing shows it."""
+
+    name: str
+    etag: str
+    size: int
+    last_modified: datetime
+
+
+@dataclass(frozen=True)
+class ListedVersion(ListedObject):
+    """A version, or a delete marker, as a listing of versions shows it."""
+
+    version_id: str
+    is_latest: bool
+    is_delete_marker: bool = False
+
+
+@dataclass(frozen=True)
+class DeleteFailure:
+    """A key that one batch of deletions did not delete."""
+
+    name: str
+    version_id: str | None
+    code: str
+    message: str
+
+
+class S3Client:
+    """One boto3 client, with typed results, counted requests and translated errors.
+
+    Use :func:`shared_client` to get one. Methods are one request each unless they say otherwise, and
+    raise the errors that :data:`ERROR_TYPES` lists.
+    """
+
+    def __init__(self, config: S3Config) -> None:
+        self.config = config
+        self.counters = Counters()
+        self._boto = _boto_client(config)
+        self._lock = threading.Lock()
+        self._object_lock: dict[str, bool] = {}
+        self._reached: set[str] = set()
+        self._clock_offset = timedelta(0)
+        events = self._boto.meta.events
+        events.register("before-send.s3", self._count_request)
+        events.register("response-received.s3", self._count_response)
+
+    # --- objects -------------------------------------------------------------------------------
+
+    def get_object(
+        self,
+        bucket: str,
+        name: str,
+        *,
+        version_id: str | None = None,
+        if_none_match: str | None = None,
+        wanted: Callable[[ObjectInfo], bool] | None = None,
+    ) -> Fetched | None:
+        """Read an object into one new buffer.
+
+        Args:
+            bucket: The bucket.
+            name: The object name.
+            version_id: A version; None for the current one.
+            if_none_match: An ETag; an object that still has it is not sent.
+            wanted: Asked with the headers; False leaves the body on the server.
+
+        Returns:
+            The object, or None where it still has the ETag of ``if_none_match``.
+
+        Raises:
+            KeyNotFoundError: No such object or version.
+        """
+        params = _drop_none(Bucket=bucket, Key=name, VersionId=version_id, IfNoneMatch=if_none_match)
+        response = self._call("get_object", params, not_modified=True)
+        if response is None:
+            return None
+        info = self._info(name, response)
+        stream = response["Body"]
+        if wanted is not None and not wanted(info):
+            if info.size <= _DRAIN_BYTES:
+                self._read_body(stream, info.size, name)
+            else:
+                stream.close()
+            return Fetched(info, None)
+        return Fetched(info, self._read_body(stream, info.size, name))
+
+    def head_object(self, bucket: str, name: str, *, version_id: str | None = None) -> ObjectInfo:
+        """Return what the headers say of an object: lock, version, tag count, size, metadata.
+
+        Raises:
+            KeyNotFoundError: No such object or version.
+        """
+        params = _drop_none(Bucket=bucket, Key=name, VersionId=version_id)
+        return self._info(name, self._call("head_object", params))
+
+    def put_object(
+        self,
+        bucket: str,
+        name: str,
+        body: bytes | bytearray,
+        *,
+        content_type: str,
+        metadata: Mapping[str, str] | None = None,
+        tagging: str | None = None,
+        lock_mode: str | None = None,
+        retain_until: datetime | None = None,
+        legal_hold: bool = False,
+        if_none_match: bool = False,
+        if_match: str | None = None,
+    ) -> Written:
+        """Write an object, complete with metadata, tags and lock, in one request.
+
+        Raises:
+            ConflictError: ``if_none_match`` and the object exists, or ``if_match`` and its ETag differs.
+        """
+        params = _drop_none(
+            Bucket=bucket,
+            Key=name,
+            Body=body,
+            ContentType=content_type,
+            Metadata=dict(metadata or {}),
+            Tagging=tagging or None,
+            ObjectLockMode=lock_mode,
+            ObjectLockRetainUntilDate=retain_until,
+            ObjectLockLegalHoldStatus="ON" if legal_hold else None,
+            IfNoneMatch="*" if if_none_match else None,
+            IfMatch=if_match,
+        )
+        return self._written(bucket, self._call("put_object", params))
+
+    def copy_object(
+        self,
+        bucket: str,
+        source: str,
+        target: str,
+        *,
+        source_etag: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        content_type: str | None = None,
+    ) -> Written:
+        """Copy an object on the server. Tags are copied, locks are not.
+
+        Args:
+            bucket: The bucket of both.
+            source: The name to copy from.
+            target: The name to copy to.
+            source_etag: Copy only what still has this ETag.
+            metadata: New metadata instead of the source's, together with ``content_type``.
+            content_type: New content type.
+
+        Raises:
+            KeyNotFoundError: No such source.
+            ConflictError: The source has another ETag.
+        """
+        params = _drop_none(
+            Bucket=bucket,
+            Key=target,
+            CopySource={"Bucket": bucket, "Key": source},
+            CopySourceIfMatch=source_etag,
+            Metadata=None if metadata is None else dict(metadata),
+            MetadataDirective=None if metadata is None else "REPLACE",
+            ContentType=content_type,
+        )
+        return self._written(bucket, self._call("copy_object", params))
+
+    def delete_object(self, bucket: str, name: str, *, version_id: str | None = None) -> str | None:
+        """Delete an object or a version.
+
+        Returns:
+            The version id of the delete marker, where the bucket is versioned and none was given.
+        """
+        response = self._call("delete_object", _drop_none(Bucket=bucket, Key=name, VersionId=version_id))
+        return response.get("VersionId") if version_id is None else None
+
+    def delete_objects(
+        self, bucket: str, objects: Sequence[tuple[str, str | None, str | None]]
+    ) -> list[DeleteFailure]:
+        """Delete up to 1,000 objects in one request.
+
+        Args:
+            bucket: The bucket.
+            objects: Name, version id or None, ETag or None of each. Not every server heeds the ETag.
+
+        Returns:
+            The objects that the server refused to delete; absent ones count as deleted.
+        """
+        listed = [_drop_none(Key=name, VersionId=version, ETag=etag) for name, version, etag in objects]
+        response = self._call(
+            "delete_objects", {"Bucket": bucket, "Delete": {"Objects": listed, "Quiet": True}}
+        )
+        return [
+            DeleteFailure(
+                error.get("Key", ""), error.get("VersionId"), error.get("Code", ""), error.get("Message", "")
+            )
+            for error in response.get("Errors", [])
+        ]
+
+    # --- lists ---------------------------------------------------------------------------------
+
+    def list_objects(self, bucket: str, prefix: str) -> Iterator[ListedObject]:
+        """Yield the current objects under a prefix, by name: one request per 1,000."""
+        for page in self._pages("list_objects_v2", Bucket=bucket, Prefix=prefix):
+            for item in page.get("Contents", ()):
+                yield ListedObject(item["Key"], item["ETag"], item["Size"], item["LastModified"])
+
+    def list_versions(self, bucket: str, prefix: str) -> Iterator[ListedVersion]:
+        """Yield versions and delete markers under a prefix: one request per 1,000.
+
+        They come by name, so that all of one key stand together, the current one first.
+        """
+        for page in self._pages("list_object_versions", Bucket=bucket, Prefix=prefix):
+            yield from sorted(_listed_versions(page), key=lambda version: version.name)
+
+    def list_versions_of(self, bucket: str, name: str) -> list[ListedVersion]:
+        """Return versions and delete markers of exactly this object: one request, unless over 1,000."""
+        chain: list[ListedVersion] = []
+        for page in self._pages("list_object_versions", Bucket=bucket, Prefix=name):
+            found = _listed_versions(page)
+            chain += [version for version in found if version.name == name]
+            # Names ascend, and of those that begin with this one it is the first.
+            if any(version.name != name for version in found):
+                break
+        return chain
+
+    # --- tags and locks ------------------------------------------------------------------------
+
+    def get_tags(self, bucket: str, name: str, *, version_id: str | None = None) -> dict[str, str]:
+        """Return the tags of an object."""
+        params = _drop_none(Bucket=bucket, Key=name, VersionId=version_id)
+        response = self._call("get_object_tagging", params)
+        return {tag["Key"]: tag["Value"] for tag in response.get("TagSet", [])}
+
+    def put_tags(self, bucket: str, name: str, tags: Mapping[str, str]) -> None:
+        """Replace the whole tag set of an object."""
+        tag_set = [{"Key": key, "Value": value} for key, value in tags.items()]
+        self._call("put_object_tagging", {"Bucket": bucket, "Key": name, "Tagging": {"TagSet": tag_set}})
+
+    def put_retention(
+        self, bucket: str, name: str, mode: str, until: datetime, *, version_id: str | None
+    ) -> None:
+        """Put a version under retention."""
+        retention = {"Mode": mode, "RetainUntilDate": until}
+        self._call(
+            "put_object_retention",
+            _drop_none(Bucket=bucket, Key=name, VersionId=version_id, Retention=retention),
+        )
+
+    def put_legal_hold(self, bucket: str, name: str, *, version_id: str | None) -> None:
+        """Put a version under a legal hold."""
+        params = _drop_none(Bucket=bucket, Key=name, VersionId=version_id, LegalHold={"Status": "ON"})
+        self._call("put_object_legal_hold", params)
+
+    # --- buckets -------------------------------------------------------------------------------
+
+    def create_bucket(self, bucket: str, *, object_lock: bool) -> None:
+        """Create a bucket.
+
+        Raises:
+            ConflictError: It exists.
+        """
+        region = self._boto.meta.region_name
+        params: dict[str, Any] = {"Bucket": bucket, "ObjectLockEnabledForBucket": object_lock}
+        if self.config.endpoint_url is None and region not in (None, "us-east-1"):
+            params["CreateBucketConfiguration"] = {"LocationConstraint": region}
+        self._call("create_bucket", params)
+        self._object_lock.pop(bucket, None)
+
+    def bucket_exists(self, bucket: str) -> bool:
+        """Tell whether the bucket exists and may be reached."""
+        try:
+            self._call("head_bucket", {"Bucket": bucket})
+        except KeyNotFoundError:
+            return False
+        self._reached.add(bucket)
+        return True
+
+    def is_versioned(self, bucket: str) -> bool:
+        """Tell whether the bucket keeps versions, or did: old versions outlive a suspension."""
+        return bool(self._call("get_bucket_versioning", {"Bucket": bucket}).get("Status"))
+
+    def has_object_lock(self, bucket: str) -> bool:
+        """Tell whether Object Lock is enabled for the bucket: one request, then remembered.
+
+        A bucket that answers a PUT without a version id cannot have it, which saves the request. A
+        caller who may not ask is told True: the careful ways of writing are right on any bucket.
+        """
+        known = self._object_lock.get(bucket)
+        if known is None:
+            known = self._object_lock[bucket] = self._ask_object_lock(bucket)
+        return known
+
+    def knows_no_object_lock(self, bucket: str) -> bool:
+        """Tell, without a request, whether the bucket is known to be without Object Lock."""
+        return self._object_lock.get(bucket) is False
+
+    def now(self) -> datetime:
+        """Return the server's time, as far as its last answer tells."""
+        return datetime.now(timezone.utc) + self._clock_offset
+
+    # --- how -----------------------------------------------------------------------------------
+
+    def _ask_object_lock(self, bucket: str) -> bool:
+        try:
+            response = self._call("get_object_lock_configuration", {"Bucket": bucket})
+        except (UnsupportedByServerError, KeyNotFoundError):
+            return False
+        except AccessDeniedError:
+            return True
+        lock_configuration: dict[str, str] = response.get("ObjectLockConfiguration", {})
+        return lock_configuration.get("ObjectLockEnabled") == "Enabled"
+
+    def _written(self, bucket: str, response: dict[str, Any]) -> Written:
+        version_id = response.get("VersionId")
+        if version_id is None:
+            # Object Lock needs versioning, and a versioned bucket answers with a version id.
+            self._object_lock.setdefault(bucket, False)
+        elif self.knows_no_object_lock(bucket):
+            # It may have been given versioning, and Object Lock, while this process ran.
+            self._object_lock.pop(bucket, None)
+        etag = response.get("ETag") or response.get("CopyObjectResult", {}).get("ETag", "")
+        return Written(etag, version_id)
+
+    def _call(self, operation: str, params: dict[str, Any], *, not_modified: bool = False) -> Any:
+        bucket = params["Bucket"]
+        name = params.get("Key")
+        try:
+            response = getattr(self._boto, operation)(**params)
+        except ClientError as exc:
+            if not_modified and _status(exc) == 304:
+                return None
+            self._learn_clock(exc.response)
+            raise self._translate(exc, operation, bucket, name) from exc
+        except NoCredentialsError as exc:
+            raise AccessDeniedError(
+                f"no credentials for {self.config.server}: pass aws_access_key_id and "
+                "aws_secret_access_key, or provide them by environment, profile or role"
+            ) from exc
+        except (BotoConnectionError, HTTPClientError) as exc:
+            raise StoreUnavailableError(f"cannot reach {self.config.server}: {exc}") from exc
+        except BotoCoreError as exc:
+            raise StoreUnavailableError(f"{operation} at {self.config.server} failed: {exc}") from exc
+        self._reached.add(bucket)
+        self._learn_clock(response)
+        return response
+
+    def _pages(self, operation: str, **params: Any) -> Iterator[dict[str, Any]]:
+        """Yield the pages of a listing, each through :meth:`_call`, so that errors are translated."""
+        token: dict[str, Any] = {}
+        while True:
+            page = self._call(operation, {**params, **token})
+            yield page
+            if not page.get("IsTruncated"):
+                return
+            if operation == "list_objects_v2":
+                token = {"ContinuationToken": page["NextContinuationToken"]}
+            else:
+                token = _drop_none(
+                    KeyMarker=page.get("NextKeyMarker"), VersionIdMarker=page.get("NextVersionIdMarker")
+                )
+
+    def _read_body(self, stream: Any, size: int, name: str) -> bytearray:
+        body = bytearray(size)
+        view = memoryview(body)
+        done = 0
+        try:
+            while done < size and (count := stream.readinto(view[done:])):
+                done += count
+            stream.read()  # at the end: verifies the server's checksum and frees the connection
+        except FlexibleChecksumError as exc:
+            raise CorruptValueError(f"{name!r} at {self.config.server}: {exc}") from exc
+        except (BotoCoreError, HTTPClientError) as exc:
+            raise StoreUnavailableError(f"{name!r} broke off after {done} of {size} bytes: {exc}") from exc
+        finally:
+            self.counters.add("bytes.received", done)
+        if done < size:
+            raise StoreUnavailableError(f"{name!r} broke off after {done} of {size} bytes")
+        return body
+
+    def _info(self, name: str, response: dict[str, Any]) -> ObjectInfo:
+        return ObjectInfo(
+            name=name,
+            etag=response.get("ETag", ""),
+            size=response["ContentLength"],
+            last_modified=response["LastModified"],
+            server_time=_server_time(response) or datetime.now(timezone.utc),
+            version_id=response.get("VersionId"),
+            content_type=response.get("ContentType", ""),
+            # Names of headers, so of metadata, have no case; some servers capitalize them.
+            metadata={key.lower(): value for key, value in response.get("Metadata", {}).items()},
+            tag_count=response.get("TagCount") or 0,
+            lock_mode=response.get("ObjectLockMode"),
+            retain_until=response.get("ObjectLockRetainUntilDate"),
+            legal_hold=response.get("ObjectLockLegalHoldStatus") == "ON",
+        )
+
+    def _learn_clock(self, response: dict[str, Any]) -> None:
+        if server_time := _server_time(response):
+            self._clock_offset = server_time - datetime.now(timezone.utc)
+
+    def _translate(self, exc: ClientError, operation: str, bucket: str, name: str | None) -> S3KVError:
+        error = exc.response.get("Error", {})
+        code = str(error.get("Code", ""))
+        kind = ERROR_TYPES.get(code) or ERROR_TYPES.get(str(_status(exc)), StoreUnavailableError)
+        where = f"{bucket}/{name}" if name else bucket
+        if kind is KeyNotFoundError:
+            return self._missing(operation, bucket, name, where)
+        if code in ("NoSuchBucket", "InvalidBucketName"):
+            return StoreUnavailableError(_no_bucket(bucket, self.config.server))
+        hint = ""
+        if kind is AccessDeniedError and operation in ("get_object", "head_object"):
+            hint = " (without s3:ListBucket, S3 answers so for a missing key, too)"
+        message = error.get("Message") or "no further word from the server"
+        return kind(f"{operation} of {where} at {self.config.server}: {code}: {message}{hint}")
+
+    def _missing(self, operation: str, bucket: str, name: str | None, where: str) -> S3KVError:
+        """Tell a missing key from a missing bucket, which a HEAD does not."""
+        if (
+            operation in ("head_object", "head_bucket")
+            and name is not None
+            and bucket not in self._reached
+            and not self.bucket_exists(bucket)
+        ):
+            return StoreUnavailableError(_no_bucket(bucket, self.config.server))
+        return KeyNotFoundError(f"{where} does not exist at {self.config.server}")
+
+    def _count_request(self, request: Any, event_name: str, **_: Any) -> None:
+        self.counters.add(f"requests.{event_name.rsplit('.', 1)[-1]}")
+        self.counters.add("bytes.sent", int(request.headers.get("Content-Length") or 0))
+
+    def _count_response(self, response_dict: Any, event_name: str, **_: Any) -> None:
+        # The body of a GET is counted as it is read: it may be left on the server.
+        if response_dict and not (event_name.endswith(".GetObject") and response_dict["status_code"] == 200):
+            self.counters.add("bytes.received", len(response_dict.get("body") or b""))
+
+
+_clients: dict[tuple[S3Config, tuple[str | None, ...]], S3Client] = {}
+_clients_lock = threading.Lock()
+
+_CHAIN = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_PROFILE",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+)
+
+
+def shared_client(config: S3Config) -> S3Client:
+    """Return the client of this configuration in this process.
+
+    This registry is the one mutable global of the package. A client is made once per configuration
+    and per state of the environment that boto3's chain reads, and never shared with a forked child,
+    whose copies of the sockets would mix up answers.
+    """
+    key = (config, tuple(os.environ.get(name) for name in _CHAIN))
+    with _clients_lock:
+        client = _clients.get(key)
+        if client is None:
+            client = _clients[key] = S3Client(config)
+        return client
+
+
+def forget_clients() -> None:
+    """Forget all shared clients; who holds one may go on using it."""
+    global _clients_lock  # after a fork, the old lock may be held by nobody alive
+    _clients_lock = threading.Lock()
+    _clients.clear()
+
+
+os.register_at_fork(after_in_child=forget_clients)
+
+
+def _boto_client(config: S3Config) -> Any:
+    style = config.addressing_style
+    if style == "auto" and config.endpoint_url and not _is_aws(config.endpoint_url):
+        style = "path"  # most S3-compatible servers have no DNS name per bucket
+    try:
+        session = boto3.session.Session(profile_name=config.profile_name)
+        return session.client(
+            "s3",
+            endpoint_url=config.endpoint_url,
+            region_name=config.region_name,
+            aws_access_key_id=config.aws_access_key_id,
+            aws_secret_access_key=config.aws_secret_access_key,
+            aws_session_token=config.aws_session_token,
+            verify=config.verify,
+            config=Config(
+                s3={"addressing_style": style},
+                max_pool_connections=MAX_CONNECTIONS,
+                retries={"mode": "standard", "total_max_attempts": 4},
+                connect_timeout=10,
+                read_timeout=60,
+                tcp_keepalive=True,
+            ),
+        )
+    except BotoCoreError as exc:  # an unknown profile, a malformed region
+        raise ValueError(str(exc)) from exc
+
+
+def _is_aws(endpoint_url: str) -> bool:
+    host = urlsplit(endpoint_url).hostname or ""
+    return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
+
+
+def _status(exc: ClientError) -> int:
+    return int(exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _server_time(response: Mapping[str, Any]) -> datetime | None:
+    header = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    return parsedate_to_datetime(header) if header else None
+
+
+def _listed_versions(page: Mapping[str, Any]) -> list[ListedVersion]:
+    found = [
+        ListedVersion(
+            name=item["Key"],
+            etag=item.get("ETag", ""),
+            size=item.get("Size", 0),
+            last_modified=item["LastModified"],
+            version_id=item["VersionId"],
+            is_latest=item["IsLatest"],
+            is_delete_marker=kind == "DeleteMarkers",
+        )
+        for kind in ("Versions", "DeleteMarkers")
+        for item in page.get(kind, ())
+    ]
+    return sorted(found, key=lambda version: (version.is_latest, version.last_modified), reverse=True)
+
+
+def _no_bucket(bucket: str, server: str) -> str:
+    return f"bucket {bucket!r} does not exist at {server}: create it with `s3kv init` or create_bucket()"
+
+
+def _drop_none(**params: Any) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if value is not None}
