@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import prefect
 from prefect.events import emit_event
@@ -19,9 +19,13 @@ from s3kv_flows.store import S3KV
 from s3kv_flows.store.errors import CorruptValueError, KeyLockedError
 from s3kv_flows.store.keys import Namespace, validate_bucket_name
 from s3kv_flows.store.kv import endpoint_from_environment
+from s3kv_flows.store.local_cache import LocalCache
 from s3kv_flows.store.objects import NewObject
 
-__all__ = ["S3KVStore"]
+__all__ = ["SLUG", "S3KVStore"]
+
+SLUG = "s3kv-store"
+"""The block type's part of a reference such as ``s3kv-store/lake``."""
 
 _PLAIN = "application/octet-stream"
 
@@ -46,7 +50,7 @@ class S3KVStore(WritableFileSystem):
     """
 
     _block_type_name: ClassVar[str | None] = "S3KV Store"
-    _block_type_slug: ClassVar[str | None] = "s3kv-store"
+    _block_type_slug: ClassVar[str | None] = SLUG
     _logo_url: ClassVar[Any] = (
         "https://cdn.sanity.io/images/3ugk85nk/production/d74b16fe84ce626345adf235a47008fea2869a60-225x225.png"
     )
@@ -107,10 +111,23 @@ class S3KVStore(WritableFileSystem):
             raise ValueError("S3_BUCKET is not set in the environment")
         return cls(bucket_name=bucket, endpoint_url=endpoint_from_environment())
 
+    @classmethod
+    def of(cls, store: str | S3KVStore) -> S3KVStore:
+        """Return the store itself, or the saved one of this name (``lake``, or ``s3kv-store/lake``)."""
+        if isinstance(store, S3KVStore):
+            return store
+        # `_sync` is Prefect's switch of its async_dispatch, which the signature does not show.
+        return cast("S3KVStore", cls.load(store.removeprefix(f"{SLUG}/"), _sync=True))  # type: ignore[call-arg]
+
     @property
     def values(self) -> S3KV:
         """The key-value store of the bucket: JSON in ``<prefix><key>.json``."""
         return self._store(Namespace(self.prefix), "json", enable_local_cache=self.enable_local_cache)
+
+    @property
+    def local_cache(self) -> LocalCache:
+        """The local copies of values of this bucket, on this machine, whether or not they are in use."""
+        return self._store(Namespace(self.prefix), "json", enable_local_cache=True).local_cache
 
     @property
     def results(self) -> S3KV:
@@ -119,7 +136,9 @@ class S3KVStore(WritableFileSystem):
 
     # --- the result face: what Prefect calls ---------------------------------------------------
 
-    def read_path(self, path: str, *, _sync: bool | None = None) -> Any:  # Prefect declares it async, and calls this
+    def read_path(
+        self, path: str, *, _sync: bool | None = None
+    ) -> Any:  # Prefect declares it async, and calls this
         """Return the stored bytes of a result, or the value that the record face has just decoded.
 
         Raises:

@@ -11,7 +11,7 @@ from weakref import ref
 from prefect.cache_policies import INPUTS, NO_CACHE, TASK_SOURCE, CachePolicy
 from prefect.context import TaskRunContext
 
-from s3kv_flows.blocks import S3KVStore
+from s3kv_flows.blocks import SLUG, S3KVStore
 from s3kv_flows.faces import RecordFace
 from s3kv_flows.locking import RetentionGuard
 from s3kv_flows.runs import automatic_tags, is_refreshing
@@ -21,7 +21,6 @@ from s3kv_flows.store.tags import validate_tags
 
 __all__ = ["caching", "finalizing"]
 
-_SLUG = "s3kv-store"
 _DEFAULT_POLICY = INPUTS + TASK_SOURCE
 
 
@@ -154,8 +153,8 @@ def _bind(run: TaskRunContext, key: str) -> None:
 def _storage_of(store: str | S3KVStore) -> str:
     """Return the reference by which Prefect loads the store anew for each run."""
     if isinstance(store, str):
-        return store if store.startswith(f"{_SLUG}/") else f"{_SLUG}/{store}"
+        return store if store.startswith(f"{SLUG}/") else f"{SLUG}/{store}"
     name = store._block_document_name  # noqa: SLF001  # Prefect's name for it, there is no other
     if name is None:
         raise ValueError("the store is not saved: call store.save('name') first, or give the name of one")
-    return f"{_SLUG}/{name}"
+    return f"{SLUG}/{name}"

@@ -11,9 +11,8 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import datetime, timezone
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
-from prefect.blocks.core import Block
 from prefect.context import TaskRunContext
 from prefect.filesystems import WritableFileSystem
 from pydantic import Field
@@ -49,7 +48,7 @@ class RecordFace(WritableFileSystem):
             KeyNotFoundError: There is no result, or its time is over.
             CorruptValueError: It cannot be verified or decoded.
         """
-        store = _store_of_run() or _loaded(self.store)
+        store = _store_of_run() or S3KVStore.of(self.store)
         record = self._recorded(store, path)
         if record is None:
             record = self._leave(store, path, _find(store, path))
@@ -57,7 +56,9 @@ class RecordFace(WritableFileSystem):
 
     async def aread_path(self, path: str) -> bytes:
         """Do as :meth:`read_path`, in a worker thread."""
-        store = _store_of_run() or cast("S3KVStore", await Block.aload(self.store))
+        store = _store_of_run()
+        if store is None:
+            store = await asyncio.to_thread(S3KVStore.of, self.store)
         record = self._recorded(store, path)
         if record is None:
             record = self._leave(store, path, await asyncio.to_thread(_find, store, path))
@@ -101,11 +102,6 @@ def _store_of_run() -> S3KVStore | None:
     run = TaskRunContext.get()
     storage = run.result_store.result_storage if run is not None else None
     return storage if isinstance(storage, S3KVStore) else None
-
-
-def _loaded(store: str) -> S3KVStore:
-    # `_sync` is Prefect's switch of its async_dispatch, which the signature does not show.
-    return cast("S3KVStore", Block.load(store, _sync=True))  # type: ignore[call-arg]
 
 
 def _find(store: S3KVStore, path: str) -> FoundResult:

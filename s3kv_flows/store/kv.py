@@ -110,11 +110,10 @@ class S3KV:
         self.bucket_name = validate_bucket_name(bucket)
         self.namespace = Namespace(prefix, suffix)
         self.codec: Codec = codec_named(codec) if isinstance(codec, str) else codec
-        self.cache = (
-            LocalCache(f"{self.config.server} {bucket}", directory=cache_directory, max_bytes=cache_max_bytes)
-            if enable_local_cache
-            else None
+        self.local_cache = LocalCache(
+            f"{self.config.server} {bucket}", directory=cache_directory, max_bytes=cache_max_bytes
         )
+        self.enable_local_cache = enable_local_cache
 
     @property
     def client(self) -> S3Client:
@@ -183,7 +182,8 @@ class S3KV:
             AccessDeniedError: Also where the key is missing and s3:ListBucket is not granted.
         """
         name = self.namespace.name_of(key)
-        cached = self.cache.get(name) if self.cache and version_id is None else None
+        caches = self.enable_local_cache and version_id is None
+        cached = self.local_cache.get(name) if caches else None
         try:
             fetched = self.objects.get(
                 name, version_id=version_id, if_none_match=cached.etag if cached else None
@@ -195,8 +195,10 @@ class S3KV:
             return self._decode(key, cached.body)
         if fetched is None or fetched.body is None:  # neither 304 nor a body: no server of S3 does this
             raise CorruptValueError(f"the server sent nothing for {key!r}")
-        if self.cache and version_id is None:
-            self.cache.put(name, CachedObject(fetched.info.etag, fetched.info.content_type, fetched.body))
+        if caches:
+            self.local_cache.put(
+                name, CachedObject(fetched.info.etag, fetched.info.content_type, fetched.body)
+            )
         return self._decode(key, fetched.body)
 
     def delete(self, key: str) -> None:
@@ -332,17 +334,15 @@ class S3KV:
 
     def clear_cache(self) -> None:
         """Forget all local copies of values of this bucket."""
-        if self.cache:
-            self.cache.clear()
+        self.local_cache.clear()
 
     def clear_old_cache(self, max_days: float = 7) -> int:
         """Forget local copies that were not used for this many days; return how many."""
-        return self.cache.clear_older_than(max_days * 86400) if self.cache else 0
+        return self.local_cache.clear_older_than(max_days * 86400)
 
     def clear_cache_for_key(self, key: str) -> None:
         """Forget the local copy of one key."""
-        if self.cache:
-            self.cache.discard(self.namespace.name_of(key))
+        self.local_cache.discard(self.namespace.name_of(key))
 
     # --- bucket --------------------------------------------------------------------------------
 

@@ -1,0 +1,105 @@
+"""The ``s3kv`` command. What a command needs is imported when it runs: start-up stays lean."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+__all__ = ["app", "main"]
+
+app = App(name="s3kv", help="S3 as the result cache and output vault of Prefect pipelines.")
+
+
+@app.command
+def init(
+    name: str,
+    *,
+    bucket: str,
+    endpoint_url: str | None = None,
+    region: str | None = None,
+    prefix: str = "s3kv/",
+    object_lock: Annotated[bool, Parameter(negative="")] = False,
+    save_credentials: Annotated[bool, Parameter(negative="")] = False,
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Create the bucket where it is missing, and save the store as a Prefect block.
+
+    Parameters
+    ----------
+    name
+        What pipelines call the store: caching("NAME").
+    bucket
+        The bucket.
+    endpoint_url
+        URL of an S3-compatible server; without it, AWS.
+    region
+        Region of the bucket.
+    prefix
+        What the names of values begin with; results lie beside it.
+    object_lock
+        Create the bucket with Object Lock, so that outputs can be finalized. It versions the bucket.
+    save_credentials
+        Save AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN of the environment in the
+        block. Without it, every process finds its own credentials.
+    overwrite
+        Replace a store that is saved under this name.
+    """
+    from s3kv_flows.blocks import S3KVStore
+
+    store = S3KVStore(
+        bucket_name=bucket,
+        endpoint_url=endpoint_url,
+        region_name=region,
+        prefix=prefix,
+        **(_credentials() if save_credentials else {}),
+    )
+    created = store.values.create_bucket(object_lock=object_lock)
+    print(f"{'Created' if created else 'Found'} bucket {bucket!r} at {store.values.config.server}.")  # noqa: T201
+    store.save(name, overwrite=overwrite)
+    print(f"Saved the store as {name!r}: use it with @task(**caching({name!r})).")  # noqa: T201
+    return 0
+
+
+@app.command
+def demo() -> int:
+    """Run a pipeline on real data, lock its report, clean up the rest, and show what it cost.
+
+    It brings its own S3 and Prefect servers, unless S3_BUCKET (and S3_ENDPOINT_URL) and a Prefect API
+    are given. Exit status 1 if any of its own expectations fails.
+    """
+    from rich.console import Console
+
+    console = Console()
+    console.print("[dim]loading ...[/]")
+    from s3kv_flows.demo_run import run_demo
+
+    return run_demo(console)
+
+
+def main() -> None:
+    """Run the command; exit with its status. Errors of this package are one line."""
+    signal.signal(signal.SIGTERM, _terminate)  # so that what a command started is stopped, too
+    from s3kv_flows.store.errors import S3KVError
+
+    try:
+        sys.exit(app(result_action="return_value"))
+    except (S3KVError, ValueError) as exc:
+        sys.exit(f"s3kv: {exc}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _terminate(signum: int, frame: object) -> None:  # noqa: ARG001  # the signature of a handler
+    sys.exit(128 + signum)
+
+
+def _credentials() -> dict[str, Any]:
+    names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+    found = {name: os.environ.get(name.upper()) for name in names}
+    if not found["aws_access_key_id"] or not found["aws_secret_access_key"]:
+        raise ValueError("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set in the environment")
+    return {name: value for name, value in found.items() if value}

@@ -1,0 +1,284 @@
+"""``s3kv demo``: runs the demo pipeline twice, tries to break its report, cleans up, and shows it all.
+
+Every statement it makes is one that it checks: the exit status is 1 if any of them does not hold.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_HOME,
+    PREFECT_LOGGING_LEVEL,
+    PREFECT_SERVER_ALLOW_EPHEMERAL_MODE,
+    temporary_settings,
+)
+from pydantic import SecretStr
+from rich.console import Console
+from rich.panel import Panel
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from s3kv_flows import CleanupRule, S3KVStore
+from s3kv_flows.embedded import embedded_prefect, embedded_s3
+from s3kv_flows.store.errors import KeyLockedError
+from s3kv_flows.store.kv import S3KV, endpoint_from_environment
+
+if TYPE_CHECKING:
+    from s3kv_flows.demo import StepFigures
+    from s3kv_flows.flows import MaintenanceReport
+
+__all__ = ["run_demo"]
+
+MONTHS = list(range(1, 13))
+
+_RULES = [
+    CleanupRule("intermediate results", tags={"stage": "intermediate"}, older_than=timedelta(0)),
+    # Meant to fail: it names the locked report, which no rule can remove.
+    CleanupRule("everything else", older_than=timedelta(0)),
+]
+
+
+@dataclass
+class Demo:
+    """The demo as it goes along: where it prints, and which of its statements did not hold."""
+
+    console: Console
+    failed: list[str] = field(default_factory=list)
+
+    def expect(self, holds: bool, statement: str) -> None:  # noqa: FBT001  # reads as a sentence
+        """State something, with a mark that tells whether it holds."""
+        self.console.print(f"  [green]✓[/] {statement}" if holds else f"  [bold red]✗ {statement}[/]")
+        if not holds:
+            self.failed.append(statement)
+
+    @contextmanager
+    def working(self, what: str) -> Iterator[Callable[[str], None]]:
+        """Show a spinner, what is going on, and for how long; the yielded function changes the text."""
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        with Progress(*columns, console=self.console, transient=True) as progress:
+            shown = progress.add_task(what)
+            yield lambda text: progress.update(shown, description=text)
+
+
+def run_demo(console: Console, *, months: list[int] = MONTHS) -> int:
+    """Run the demo; return the exit status.
+
+    It uses ``S3_ENDPOINT_URL`` and ``S3_BUCKET``, and the Prefect API of the current profile, where
+    they are given; otherwise servers of its own, which end with it.
+    """
+    demo = Demo(console)
+    console.rule("[bold]s3kv_flows demo")
+    with ExitStack() as servers:
+        _enter_prefect(demo, servers)
+        store = _enter_store(demo, servers)
+        _show(demo, store, months)
+    if demo.failed:
+        console.print(f"\n[bold red]{len(demo.failed)} expectations did not hold.[/]")
+        return 1
+    console.print("\n[bold green]Everything above was checked while it ran.[/]")
+    return 0
+
+
+# --- the stage -------------------------------------------------------------------------------------
+
+
+def _enter_prefect(demo: Demo, servers: ExitStack) -> None:
+    logging.getLogger("prefect").setLevel(logging.CRITICAL)  # the demo says itself what happens
+    if PREFECT_API_URL.value():
+        demo.console.print(f"Prefect: [cyan]{PREFECT_API_URL.value()}[/]")
+        return
+    home = Path(servers.enter_context(TemporaryDirectory(prefix="s3kv-demo-")))
+    with demo.working("starting a temporary Prefect server"):
+        api = servers.enter_context(embedded_prefect(home))
+    servers.enter_context(
+        temporary_settings(
+            {
+                PREFECT_API_URL: api,
+                PREFECT_HOME: home,
+                PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False,
+                PREFECT_LOGGING_LEVEL: "CRITICAL",
+            }
+        )
+    )
+    demo.console.print("Prefect: a temporary server, which ends with the demo")
+
+
+def _enter_store(demo: Demo, servers: ExitStack) -> S3KVStore:
+    from s3kv_flows.demo import STORE
+
+    if os.environ.get("S3_BUCKET"):
+        given = S3KVStore.from_env()
+        # A prefix of its own: what it finds there is its own, and nothing else can be swept.
+        store = given.model_copy(update={"prefix": f"s3kv-demo-{secrets.token_hex(4)}/"})
+        where = f"bucket {store.bucket_name!r} at {endpoint_from_environment() or 'AWS'}"
+        demo.console.print(
+            f"S3:      {where}, below {store.prefix!r}. [yellow]The report stays there, locked for a year.[/]"
+        )
+    else:
+        store = S3KVStore(
+            bucket_name="demo-lake",
+            endpoint_url=servers.enter_context(embedded_s3()),
+            region_name="us-east-1",
+            aws_access_key_id="demo",
+            aws_secret_access_key=SecretStr("it takes any"),
+        )
+        demo.console.print("S3:      an embedded server, which ends with the demo")
+    store.values.create_bucket(object_lock=True)
+    store.save(STORE, overwrite=True)
+    return store
+
+
+# --- the play --------------------------------------------------------------------------------------
+
+
+def _show(demo: Demo, store: S3KVStore, months: list[int]) -> None:
+    from s3kv_flows.demo import flight_delays
+
+    with demo.working("running the pipeline on the flights of 2013, for the first time"):
+        report, cold, table = flight_delays(months)
+    _show_report(demo, report)
+    with demo.working("running it again"):
+        again, cached, _ = flight_delays(months)
+    demo.console.print("\n[bold]The second run[/]")
+    demo.expect(again == report, "gives the same report")
+    demo.expect(all(step.hits == step.tasks for step in cached), "computes nothing")
+    demo.expect(all(step.requests == step.tasks for step in cached), "costs one request per task")
+
+    name = _locked_name(store.results)
+    before = _versions(store.results, name)
+    _try_to_break(demo, store, table)
+    swept = _clean_up(demo)
+    demo.console.print("\n[bold]After all that[/]")
+    demo.expect(
+        _versions(store.results, name) == before, "the report has no new version and no delete marker"
+    )
+    demo.expect(store.results.get(_key(store.results, name)) == report, "and still reads as it was written")
+    demo.console.print(_steps_table(cold, cached))
+    demo.console.print(_objects_table(store, name, swept))
+
+
+def _show_report(demo: Demo, report: dict[str, Any]) -> None:
+    late = report["minutes_late"]
+    wet, dry = report["minutes_late_when_wet"], report["minutes_late_when_dry"]
+    lines = (
+        f"{report['flights']:,} flights out of New York. Minutes late on arrival, on average:",
+        f"  most punctual   {report['most_punctual']} ({late[report['most_punctual']]:+.1f})",
+        f"  least punctual  {report['least_punctual']} ({late[report['least_punctual']]:+.1f})",
+        f"  in wet hours {wet:+.1f}, in dry ones {dry:+.1f}",
+    )
+    demo.console.print(Panel("\n".join(lines), title="the report", expand=False))
+
+
+def _try_to_break(demo: Demo, store: S3KVStore, table: Any) -> None:
+    from s3kv_flows.demo import publish_report
+
+    results = store.results
+    name = _locked_name(results)
+    key = _key(results, name)
+    demo.console.print("\n[bold]The report is locked[/]")
+    state = publish_report.with_options(refresh_cache=True)(table, return_state=True)
+    demo.expect(state.is_failed(), "a task that would refresh it fails before it computes")
+    _expect_refusal(demo, "overwriting", lambda: results.add(key, "another report"))
+    _expect_refusal(demo, "deleting", lambda: results.delete(key))
+
+
+def _expect_refusal(demo: Demo, action: str, attempt: Callable[[], None]) -> None:
+    try:
+        attempt()
+    except KeyLockedError as refusal:
+        until = f"{refusal.retain_until:%Y-%m-%d}" if refusal.retain_until else "?"
+        demo.expect(True, f"{action} it is refused: {refusal.mode} retention until {until}")
+    else:
+        demo.expect(False, f"{action} it is refused")
+
+
+def _clean_up(demo: Demo) -> MaintenanceReport:
+    from s3kv_flows.demo import STORE
+    from s3kv_flows.flows import maintain_store
+
+    with demo.working("planning a cleanup, as a dry run"):
+        dry = maintain_store(STORE, _RULES, dry_run=True, grace=timedelta(0))
+    with demo.working("sweeping"):
+        swept = maintain_store(STORE, _RULES, grace=timedelta(0))
+    demo.console.print("\n[bold]The cleanup[/]")
+    demo.expect(
+        bool(dry.planned) and not dry.removed, f"as a dry run names {len(dry.planned)} objects to remove"
+    )
+    demo.expect(
+        set(swept.removed) == set(dry.planned),
+        f"removes just those, and frees {swept.freed_bytes / 1e6:.1f} MB",
+    )
+    demo.expect(len(swept.protected) == 1, "leaves the report, although a rule names it")
+    return swept
+
+
+# --- the tables ------------------------------------------------------------------------------------
+
+
+def _steps_table(cold: list[StepFigures], cached: list[StepFigures]) -> Table:
+    table = Table(title="\nwhat each step cost", title_justify="left")
+    table.add_column("step")
+    table.add_column("tasks", justify="right")
+    for run in ("cold", "cached"):
+        for unit in ("s", "requests", "MB"):
+            table.add_column(f"{run}\n{unit}", justify="right", style="dim" if run == "cold" else "bold")
+    for first, second in zip(cold, cached, strict=True):
+        table.add_row(
+            first.name,
+            str(first.tasks),
+            *_cells(first.seconds, first.requests, first.megabytes),
+            *_cells(second.seconds, second.requests, second.megabytes),
+        )
+    table.add_section()
+    table.add_row("together", str(sum(step.tasks for step in cold)), *_sums(cold), *_sums(cached))
+    return table
+
+
+def _sums(steps: list[StepFigures]) -> tuple[str, str, str]:
+    return _cells(
+        sum(step.seconds for step in steps),
+        sum(step.requests for step in steps),
+        sum(step.megabytes for step in steps),
+    )
+
+
+def _cells(seconds: float, requests: int, megabytes: float) -> tuple[str, str, str]:
+    return f"{seconds:.2f}", str(requests), f"{megabytes:.2f}"
+
+
+def _objects_table(store: S3KVStore, locked: str, swept: MaintenanceReport) -> Table:
+    info = store.results.objects.head(locked)
+    table = Table(title="\nwhat became of the results", title_justify="left", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    table.add_column()
+    until = f"{info.retain_until:%Y-%m-%d}" if info.retain_until else "?"
+    table.add_row("locked", "1", f"{locked}\n{info.lock_mode} retention until {until}")
+    table.add_row("swept", str(len(swept.removed)), f"intermediate results, {swept.freed_bytes / 1e6:.1f} MB")
+    left = sum(1 for _ in store.results.iter_keys())
+    table.add_row("kept", str(left), "the report" if left == 1 else "objects")
+    return table
+
+
+def _locked_name(results: S3KV) -> str:
+    names = (results.namespace.name_of(key) for key in results.iter_keys())
+    return next(name for name in names if results.objects.head(name).lock_mode)
+
+
+def _key(results: S3KV, name: str) -> str:
+    return results.namespace.key_of(name) or name
+
+
+def _versions(results: S3KV, name: str) -> list[tuple[str, bool]]:
+    return [(version.version_id, version.is_delete_marker) for version in results.objects.versions(name)]

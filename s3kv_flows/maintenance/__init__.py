@@ -1,0 +1,18 @@
+"""Cleanup: rules -> plan -> sweep. Knows the store, not Prefect."""
+
+from s3kv_flows.maintenance.plan import CleanupPlan, Decision, Entry, Version, plan
+from s3kv_flows.maintenance.rules import CleanupRule
+from s3kv_flows.maintenance.survey import survey
+from s3kv_flows.maintenance.sweep import SweepReport, sweep
+
+__all__ = [
+    "CleanupPlan",
+    "CleanupRule",
+    "Decision",
+    "Entry",
+    "SweepReport",
+    "Version",
+    "plan",
+    "survey",
+    "sweep",
+]
