@@ -136,7 +136,7 @@ class LocalCache:
 
     def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
         """Yield the files of the cache; what another process just removed is left out."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             for path in list(self.directory.iterdir()):
                 with contextlib.suppress(FileNotFoundError):
                     yield path, path.stat()

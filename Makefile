@@ -1,0 +1,49 @@
+# Every target sets up what it needs in .venv: no root, no docker, only Python >= 3.10 and make.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# pip, with a line per package instead of its usual page.
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
+SHOW := 2>&1 | sed -u -n -e 's/^Collecting \([^ ]*\).*/    \1/p' -e '/^ERROR/p' -e 's/^Installing collected.*/    installing them/p'
+
+.PHONY: help demo test lint types format clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+demo: $(VENV)/demo-installed ## Run the demo pipeline on servers of its own
+	@$(BIN)/s3kv demo
+
+test: $(VENV)/dev-installed ## Run the tests
+	@$(BIN)/pytest
+
+lint: $(VENV)/dev-installed ## Check style
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(VENV)/dev-installed ## Check types
+	@$(BIN)/mypy
+
+format: $(VENV)/dev-installed ## Format the code
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+clean: ## Remove what the other targets made
+	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "s3kv_flows needs Python 3.10 or newer: make PYTHON=python3.x ...")'
+	@echo "==> making a virtual environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo-installed: pyproject.toml | $(VENV)/bin/python
+	@echo "==> installing s3kv_flows and what the demo needs: about a minute, once"
+	@$(INSTALL) -e '.[demo]' $(SHOW)
+	@touch $@
+
+$(VENV)/dev-installed: pyproject.toml | $(VENV)/bin/python
+	@echo "==> installing s3kv_flows and what its tests need: about a minute, once"
+	@$(INSTALL) -e '.[dev]' $(SHOW)
+	@touch $@ $(VENV)/demo-installed

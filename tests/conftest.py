@@ -1,0 +1,143 @@
+"""One S3 server and one Prefect server for all tests; a bucket, or two, for each."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+_HOME = Path(tempfile.mkdtemp(prefix="s3kv-tests-"))
+# Before Prefect or boto3 are imported: nothing of the machine's own configuration is read.
+os.environ.update(
+    {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test-secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "XDG_CACHE_HOME": str(_HOME / "cache"),
+        "PREFECT_HOME": str(_HOME / "prefect"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+        "PREFECT_LOGGING_TO_API_ENABLED": "false",
+        "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
+    }
+)
+for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "S3_BUCKET"):
+    os.environ.pop(name, None)
+
+import pytest  # noqa: E402
+
+from s3kv_flows.embedded import embedded_prefect, embedded_s3  # noqa: E402
+from s3kv_flows.store import S3KV  # noqa: E402
+from tests.proxy import CountingProxy  # noqa: E402
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _home() -> Iterator[None]:
+    import shutil
+
+    yield
+    shutil.rmtree(_HOME, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def s3_url() -> Iterator[str]:
+    with embedded_s3() as url:
+        yield url
+
+
+@pytest.fixture
+def proxy(s3_url: str) -> Iterator[CountingProxy]:
+    counting = CountingProxy(s3_url)
+    yield counting
+    counting.close()
+
+
+@pytest.fixture
+def make_store(s3_url: str, tmp_path: Path) -> Callable[..., S3KV]:
+    """Make a store over a new bucket, or over the bucket of ``bucket_name``."""
+
+    def make(*, object_lock: bool = False, endpoint_url: str = s3_url, **options: object) -> S3KV:
+        options.setdefault("bucket_name", f"bucket-{uuid.uuid4().hex[:16]}")
+        options.setdefault("enable_local_cache", False)
+        options.setdefault("cache_directory", tmp_path / "cache")
+        store = S3KV(endpoint_url, **options)  # type: ignore[arg-type]
+        store.create_bucket(object_lock=object_lock)
+        return store
+
+    return make
+
+
+@pytest.fixture
+def store(make_store: Callable[..., S3KV]) -> S3KV:
+    return make_store()
+
+
+@pytest.fixture
+def locking_store(make_store: Callable[..., S3KV]) -> S3KV:
+    return make_store(object_lock=True)
+
+
+@pytest.fixture(scope="session")
+def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with embedded_prefect(tmp_path_factory.mktemp("prefect-server")) as api:
+        with temporary_settings({PREFECT_API_URL: api}):
+            yield api
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """Capture what Prefect's loggers say, which do not propagate."""
+    loggers = [
+        logging.getLogger(name) for name in ("prefect.task_runs", "prefect.flow_runs", "prefect.s3kv_flows")
+    ]
+    for logger in loggers:
+        logger.addHandler(caplog.handler)
+    yield caplog
+    for logger in loggers:
+        logger.removeHandler(caplog.handler)
+
+
+@pytest.fixture
+def answering() -> Iterator[Callable[..., str]]:
+    """Start servers that give one answer to everything; return the URL of each."""
+    import threading
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+    servers: list[tuple[ThreadingHTTPServer, threading.Thread]] = []
+
+    def start(status: int, body: str, *, length: int | None = None) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def _answer(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                self.send_response(status)
+                self.send_header("Content-Length", str(length or len(body)))
+                self.send_header("Last-Modified", "Mon, 23 Nov 2026 08:00:00 GMT")
+                self.send_header("Content-Type", "application/json")
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(body.encode())
+
+            do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = _answer  # noqa: N815  # of the standard library
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        servers.append((server, thread))
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server, thread in servers:
+        server.shutdown()
+        server.server_close()
+        thread.join(timeout=5)

@@ -1,0 +1,177 @@
+"""A TCP proxy that counts what goes over the wire: connections, requests, responses, bytes."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+
+@dataclass
+class Wire:
+    """What went over the wire. Bytes are all there were, headers included; bodies are counted apart."""
+
+    connections: int = 0
+    requests: Counter[str] = field(default_factory=Counter)
+    paths: list[str] = field(default_factory=list)
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    body_sent: int = 0
+    body_received: int = 0
+
+    def since(self, before: Wire) -> Wire:
+        return Wire(
+            self.connections - before.connections,
+            self.requests - before.requests,
+            self.paths[len(before.paths) :],
+            self.bytes_sent - before.bytes_sent,
+            self.bytes_received - before.bytes_received,
+            self.body_sent - before.body_sent,
+            self.body_received - before.body_received,
+        )
+
+
+class CountingProxy:
+    def __init__(self, target: str) -> None:
+        parts = urlsplit(target)
+        self._target = (parts.hostname or "", parts.port or 80)
+        self._lock = threading.Lock()
+        self._wire = Wire()
+        self._sockets: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = "http://127.0.0.1:{}".format(self._listener.getsockname()[1])
+        self._start(self._accept)
+
+    def read(self) -> Wire:
+        with self._lock:
+            wire = self._wire
+            return Wire(
+                wire.connections,
+                Counter(wire.requests),
+                list(wire.paths),
+                wire.bytes_sent,
+                wire.bytes_received,
+                wire.body_sent,
+                wire.body_received,
+            )
+
+    @contextmanager
+    def counting(self) -> Iterator[Wire]:
+        """Yield a record that holds, after the block, what went over the wire within it."""
+        before = self.read()
+        result = Wire()
+        yield result
+        result.__dict__.update(self.read().since(before).__dict__)
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for opened in self._sockets:
+            with suppress(OSError):
+                opened.shutdown(socket.SHUT_RDWR)
+            opened.close()
+        for thread in self._threads:
+            thread.join(timeout=5)
+
+    def _start(self, work: object, *args: object) -> None:
+        thread = threading.Thread(target=work, args=args, daemon=True)  # type: ignore[arg-type]
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(self._target)
+                for opened in (client, server):
+                    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self._sockets += [client, server]
+                with self._lock:
+                    self._wire.connections += 1
+                methods: deque[str] = deque()
+                self._start(self._pump, client, server, _Requests(self, methods))
+                self._start(self._pump, server, client, _Responses(self, methods))
+
+    def _pump(self, source: socket.socket, sink: socket.socket, messages: _Messages) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 16):
+                with self._lock:
+                    messages.feed(data)
+                sink.sendall(data)
+        with suppress(OSError):
+            sink.shutdown(socket.SHUT_WR)
+
+
+class _Messages:
+    """Finds HTTP messages in a stream: a head, then a body of Content-Length."""
+
+    def __init__(self, proxy: CountingProxy, methods: deque[str]) -> None:
+        self._wire, self._methods = proxy._wire, methods
+        self._buffer = b""
+        self._body_left = 0
+
+    def feed(self, data: bytes) -> None:
+        self.count_bytes(len(data))
+        while data:
+            if self._body_left:
+                taken = min(self._body_left, len(data))
+                self._body_left -= taken
+                self.count_body(taken)
+                data = data[taken:]
+                continue
+            head, found, rest = (self._buffer + data).partition(b"\r\n\r\n")
+            if not found:
+                self._buffer = head
+                return
+            self._buffer, data = b"", rest
+            self._body_left = self.begin(head.decode("latin-1").split("\r\n"))
+
+    def count_bytes(self, count: int) -> None:
+        raise NotImplementedError
+
+    def count_body(self, count: int) -> None:
+        raise NotImplementedError
+
+    def begin(self, lines: list[str]) -> int:
+        raise NotImplementedError
+
+    @staticmethod
+    def length(lines: list[str]) -> int:
+        headers = (line.partition(":") for line in lines[1:])
+        return next((int(value) for name, _, value in headers if name.lower() == "content-length"), 0)
+
+
+class _Requests(_Messages):
+    def count_bytes(self, count: int) -> None:
+        self._wire.bytes_sent += count
+
+    def count_body(self, count: int) -> None:
+        self._wire.body_sent += count
+
+    def begin(self, lines: list[str]) -> int:
+        method, path, _ = lines[0].split(" ", 2)
+        self._methods.append(method)
+        self._wire.requests[method] += 1
+        self._wire.paths.append(f"{method} {path}")
+        return self.length(lines)
+
+
+class _Responses(_Messages):
+    def count_bytes(self, count: int) -> None:
+        self._wire.bytes_received += count
+
+    def count_body(self, count: int) -> None:
+        self._wire.body_received += count
+
+    def begin(self, lines: list[str]) -> int:
+        status = int(lines[0].split(" ")[1])
+        if status == 100:  # "go on": the answer is still to come
+            return 0
+        method = self._methods.popleft()
+        return 0 if method == "HEAD" or status in (204, 304) else self.length(lines)

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+
+import pytest
+
+from s3kv_flows.store import S3KV
+from s3kv_flows.store import errors as all_errors
+from s3kv_flows.store.errors import (
+    AccessDeniedError,
+    KeyNotFoundError,
+    S3KVError,
+    StoreUnavailableError,
+)
+from s3kv_flows.store.s3 import ERROR_TYPES, S3Config, forget_clients, shared_client
+from tests.proxy import CountingProxy
+
+
+def test_stores_of_one_configuration_share_a_client_and_others_do_not(s3_url: str) -> None:
+    one = S3KV(s3_url, "some-bucket", prefix="a/")
+    assert one.client is S3KV(s3_url, "other-bucket", prefix="b/").client
+    assert one.client is not S3KV(s3_url, "some-bucket", "key", "secret").client
+
+
+def test_credentials_that_rotate_in_the_environment_get_a_client_of_their_own(
+    s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = S3KV(s3_url, "some-bucket")
+    before = store.client
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "rotated")
+    assert store.client is not before
+
+
+def test_a_forked_child_does_not_inherit_connections(store: S3KV) -> None:
+    before = store.client
+    reader, writer = os.pipe()
+    if (child := os.fork()) == 0:
+        os.write(writer, b"own" if store.client is not before else b"shared")
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reader, 10) == b"own"
+
+
+def test_secrets_are_not_shown(s3_url: str) -> None:
+    config = S3Config(s3_url, aws_access_key_id="id", aws_secret_access_key="hush", aws_session_token="hush")
+    assert "hush" not in repr(config)
+    assert "hush" not in repr(S3KV(s3_url, "some-bucket", "id", "hush"))
+
+
+def test_every_error_of_the_table_is_of_the_hierarchy_and_tells_what_failed() -> None:
+    assert {kind for kind in ERROR_TYPES.values() if not issubclass(kind, S3KVError)} == set()
+    assert S3KVError not in ERROR_TYPES.values()
+
+
+def test_a_missing_bucket_is_not_a_missing_key(s3_url: str) -> None:
+    forget_clients()
+    store = S3KV(s3_url, "no-such-bucket", enable_local_cache=False)
+    calls: list[Callable[[], object]] = [
+        lambda: store.exists("key"),
+        lambda: store.get("key", "default"),
+        lambda: store.add("key", 1),
+        lambda: store.delete("key"),
+        store.list_keys,
+        lambda: store.get_tags("key"),
+        lambda: store.copy_key("key", "other"),
+    ]
+    for call in calls:
+        with pytest.raises(StoreUnavailableError, match="'no-such-bucket' does not exist"):
+            call()
+
+
+def test_no_server_is_an_error_that_names_it() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        url = "http://127.0.0.1:{}".format(probe.getsockname()[1])
+    with pytest.raises(StoreUnavailableError, match=f"cannot reach {url}"):
+        S3KV(url, "some-bucket", enable_local_cache=False).get("key")
+
+
+def test_no_credentials_are_an_error_that_says_where_they_may_come_from(
+    s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    with pytest.raises(AccessDeniedError, match="no credentials"):
+        S3KV(s3_url, "some-bucket", enable_local_cache=False).get("key")
+
+
+@pytest.mark.parametrize("code", ["InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied"])
+def test_wrong_credentials_are_an_error_and_never_an_absence(
+    code: str, answering: Callable[..., str]
+) -> None:
+    url = answering(403, f"<Error><Code>{code}</Code><Message>no</Message></Error>")
+    store = S3KV(url, "some-bucket", enable_local_cache=False)
+    for call in (
+        lambda: store.get("key", "default"),
+        lambda: store.exists("key"),
+        lambda: store.add("key", 1),
+    ):
+        with pytest.raises(AccessDeniedError):
+            call()
+
+
+def test_a_server_that_fails_is_tried_again_and_then_an_error(answering: Callable[..., str]) -> None:
+    store = S3KV(
+        answering(503, "<Error><Code>SlowDown</Code></Error>"), "some-bucket", enable_local_cache=False
+    )
+    with store.client.counters.measure() as measured, pytest.raises(StoreUnavailableError, match="SlowDown"):
+        store.get("key")
+    assert measured[0].by_operation == {"GetObject": 4}
+
+
+def test_a_body_that_breaks_off_is_an_error(answering: Callable[..., str]) -> None:
+    url = answering(200, '{"half": ', length=1000)
+    with pytest.raises(StoreUnavailableError, match="broke off after 9 of 1000 bytes"):
+        S3KV(url, "some-bucket", enable_local_cache=False).get("key")
+
+
+def test_the_counters_agree_with_the_wire(make_store: Callable[..., S3KV], proxy: CountingProxy) -> None:
+    store = make_store(endpoint_url=proxy.url)
+    with proxy.counting() as wire, store.client.counters.measure() as measured:
+        store.add("key", "x" * 5000, tags={"a": "b"})
+        store.get("key")
+        store.exists("key")
+        store.get("other")
+        store.list_keys()
+        store.delete("key")
+    counts = measured[0]
+    assert counts.requests == wire.requests.total() == 7  # with the one question for Object Lock
+    assert counts.bytes_sent == wire.body_sent
+    assert counts.bytes_received == wire.body_received
+    assert wire.connections <= 1
+
+
+def test_a_malformed_endpoint_and_half_a_credential_are_refused() -> None:
+    with pytest.raises(ValueError, match="is no URL"):
+        S3Config("localhost:9000")
+    with pytest.raises(ValueError, match="go together"):
+        S3Config(aws_access_key_id="id")
+
+
+def test_an_unknown_profile_is_a_value_error() -> None:
+    with pytest.raises(ValueError, match="no-such-profile"):
+        shared_client(S3Config(profile_name="no-such-profile"))
+
+
+def test_errors_survive_a_pickle() -> None:
+    import pickle
+
+    for name in all_errors.__all__:
+        error = getattr(all_errors, name)("what happened")
+        assert str(pickle.loads(pickle.dumps(error))) == "what happened"
+    locked = all_errors.KeyLockedError("m", key="k", mode="GOVERNANCE", legal_hold=True)
+    back = pickle.loads(pickle.dumps(locked))
+    assert (back.key, back.mode, back.legal_hold) == ("k", "GOVERNANCE", True)
+
+
+def test_a_missing_key_reads_as_a_sentence() -> None:
+    assert str(KeyNotFoundError("no such key")) == "no such key"
