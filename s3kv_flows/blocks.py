@@ -16,11 +16,12 @@ from s3kv_flows.results import WrittenResult, write_result
 from s3kv_flows.runs import run_logger
 from s3kv_flows.serializer import Payload
 from s3kv_flows.store import S3KV
-from s3kv_flows.store.errors import CorruptValueError, KeyLockedError
+from s3kv_flows.store.errors import CorruptValueError, KeyLockedError, S3KVError
 from s3kv_flows.store.keys import Namespace, validate_bucket_name
 from s3kv_flows.store.kv import endpoint_from_environment
 from s3kv_flows.store.local_cache import LocalCache
 from s3kv_flows.store.objects import NewObject
+from s3kv_flows.store.s3 import S3Config
 
 __all__ = ["SLUG", "S3KVStore"]
 
@@ -181,21 +182,24 @@ class S3KVStore(WritableFileSystem):
 
     def _write(self, path: str, content: Any) -> WrittenResult | None:
         results = self.results
+        finalizes = isinstance(content, Payload) and content.grant.for_name(path).retention is not None
         try:
             if isinstance(content, Payload):
                 return write_result(results, path, content, prefect.__version__)
             new = NewObject(body=bytes(content), content_type=_PLAIN)
-            results.objects.put(results.namespace.name_of(path), new, probably_new=True)
-        except KeyLockedError as refusal:
-            self._report(results, path, refusal)
+            results.objects.put(results.namespace.name_of(path), new)
+        except (S3KVError, ValueError) as exc:
+            if finalizes or isinstance(exc, KeyLockedError):
+                self._report(results, path, exc)
             raise
         return None
 
-    def _report(self, results: S3KV, path: str, refusal: KeyLockedError) -> None:
-        """Make a refused write heard: Prefect logs it, and lets the task complete."""
+    def _report(self, results: S3KV, path: str, exc: Exception) -> None:
+        """Make it heard that a result was not saved: Prefect logs it, and lets the run complete."""
         results.client.counters.add("results.refused")
-        run_logger().error("The result of this run was not saved: %s", refusal)
+        run_logger().error("The result of this run was not saved: %s", exc)
         name = results.namespace.name_of(path)
+        until = exc.retain_until if isinstance(exc, KeyLockedError) else None
         emit_event(
             event="s3kv.result.refused",
             resource={
@@ -205,24 +209,27 @@ class S3KVStore(WritableFileSystem):
             payload={
                 "bucket": self.bucket_name,
                 "object": name,
-                "mode": refusal.mode,
-                "retain_until": refusal.retain_until.isoformat() if refusal.retain_until else None,
+                "error": f"{type(exc).__name__}: {exc}",
+                "retain_until": until.isoformat() if until else None,
             },
         )
 
     def _store(self, namespace: Namespace, codec: str, *, enable_local_cache: bool) -> S3KV:
         secret, token = self.aws_secret_access_key, self.aws_session_token
-        return S3KV(
-            self.endpoint_url,
-            self.bucket_name,
-            self.aws_access_key_id,
-            secret.get_secret_value() if secret else None,
-            enable_local_cache,
+        config = S3Config(
+            endpoint_url=self.endpoint_url,
             region_name=self.region_name,
+            aws_access_key_id=self.aws_access_key_id,
+            aws_secret_access_key=secret.get_secret_value() if secret else None,
             aws_session_token=token.get_secret_value() if token else None,
             profile_name=self.profile_name,
             verify=self.verify,
             addressing_style=self.addressing_style,
+        )
+        return S3KV(
+            bucket_name=self.bucket_name,
+            enable_local_cache=enable_local_cache,
+            config=config,
             prefix=namespace.prefix,
             suffix=namespace.suffix,
             codec=codec,

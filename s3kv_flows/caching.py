@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from typing import Any
-from weakref import ref
 
 from prefect.cache_policies import INPUTS, NO_CACHE, TASK_SOURCE, CachePolicy
-from prefect.context import TaskRunContext
 
 from s3kv_flows.blocks import SLUG, S3KVStore
 from s3kv_flows.faces import RecordFace
 from s3kv_flows.locking import RetentionGuard
-from s3kv_flows.runs import automatic_tags, is_refreshing
-from s3kv_flows.serializer import FrameSerializer, ResultOptions, RunInfo
+from s3kv_flows.policies import ResultPolicy
+from s3kv_flows.serializer import FrameSerializer, ResultOptions
 from s3kv_flows.store.locks import Retention
 from s3kv_flows.store.tags import validate_tags
 
@@ -40,7 +37,8 @@ def caching(
 
     Args:
         store: The name of a saved :class:`S3KVStore`, or a saved one.
-        cache_policy: What the cache key is made of; by default, inputs and source of the task.
+        cache_policy: What the cache key is made of; by default, inputs and source of the task. Inputs
+            count by their content, so that a value out of the cache makes the key of a computed one.
         cache_expiration: For how long a result is valid; by default, for ever.
         object_tags: Tags of the object; ``flow`` and ``task`` are added as far as ten allow.
         retention: Finalize the result: from the PUT that writes it on, nothing alters or deletes it
@@ -96,58 +94,6 @@ def finalizing(
         "persist_result": True,
         "cache_result_in_memory": False,
     }
-
-
-@dataclass
-class ResultPolicy(CachePolicy):
-    """Another policy's keys; and each run gets a serializer that knows whose result it writes.
-
-    Prefect computes the key once per run, in the context of the run, whether it then hits, misses or
-    refreshes. That makes it the one place to tell the serializer of this run about the run: a lazily
-    committed result is written after the run, outside of its context.
-    """
-
-    policy: CachePolicy = field(default_factory=lambda: _DEFAULT_POLICY)
-
-    def compute_key(
-        self,
-        task_ctx: TaskRunContext,
-        inputs: dict[str, Any],
-        flow_parameters: dict[str, Any],
-        **kwargs: Any,
-    ) -> str | None:
-        """Return the key of the policy, None where it makes none.
-
-        Raises:
-            ValueError: The task's storage or serializer is not what ``caching()`` gave it, or S3 would
-                not take the key as a name (InvalidKeyError). Prefect logs it, and saves no result.
-        """
-        key = self.policy.compute_key(task_ctx, inputs, flow_parameters, **kwargs)
-        if key is not None:
-            _bind(task_ctx, key)
-        return key
-
-    def __sub__(self, other: str) -> CachePolicy:
-        return replace(self, policy=self.policy - other)
-
-
-def _bind(run: TaskRunContext, key: str) -> None:
-    store = run.result_store
-    if not isinstance(store.result_storage, S3KVStore) or not isinstance(store.serializer, FrameSerializer):
-        raise ValueError(  # noqa: TRY004  # the combination is wrong, not a type
-            f"task {run.task.name!r} has another result_storage or result_serializer than caching() gave it"
-        )
-    store.result_storage.results.namespace.name_of(key)
-    store.serializer = store.serializer.for_run(
-        RunInfo(
-            key=key,
-            tags=automatic_tags(run.task.name),
-            started=datetime.now(timezone.utc),
-            cache_expiration=run.task.cache_expiration,
-            refreshes=is_refreshing(run),
-            task_run=ref(run.task_run),
-        )
-    )
 
 
 def _storage_of(store: str | S3KVStore) -> str:

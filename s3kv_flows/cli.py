@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from typing import Annotated, Any
@@ -35,7 +36,8 @@ def init(
     bucket
         The bucket.
     endpoint_url
-        URL of an S3-compatible server; without it, AWS.
+        URL of an S3-compatible server; by default S3_ENDPOINT_URL or AWS_ENDPOINT_URL_S3 of the
+        environment, else AWS.
     region
         Region of the bucket.
     prefix
@@ -49,14 +51,18 @@ def init(
         Replace a store that is saved under this name.
     """
     from s3kv_flows.blocks import S3KVStore
+    from s3kv_flows.store.kv import endpoint_from_environment
 
     store = S3KVStore(
         bucket_name=bucket,
-        endpoint_url=endpoint_url,
+        endpoint_url=endpoint_url or endpoint_from_environment(),
         region_name=region,
         prefix=prefix,
         **(_credentials() if save_credentials else {}),
     )
+    # First what may be refused without leaving anything behind: the name, and Prefect's API.
+    if _is_saved(name) and not overwrite:
+        raise ValueError(f"a store is saved as {name!r} already: take another name, or --overwrite")
     created = store.values.create_bucket(object_lock=object_lock)
     print(f"{'Created' if created else 'Found'} bucket {bucket!r} at {store.values.config.server}.")  # noqa: T201
     store.save(name, overwrite=overwrite)
@@ -82,7 +88,9 @@ def demo() -> int:
 
 def main() -> None:
     """Run the command; exit with its status. Errors of this package are one line."""
-    signal.signal(signal.SIGTERM, _terminate)  # so that what a command started is stopped, too
+    for name in ("SIGTERM", "SIGHUP"):  # so that what a command started is stopped, too
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _terminate)
     from s3kv_flows.store.errors import S3KVError
 
     try:
@@ -91,6 +99,26 @@ def main() -> None:
         sys.exit(f"s3kv: {exc}")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _is_saved(name: str) -> bool:
+    """Tell whether Prefect knows a store of this name; end the command where it cannot be asked."""
+    import httpx
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectNotFound
+
+    from s3kv_flows.blocks import SLUG
+
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
+        raise ValueError(f"{name!r} is no name of a block: lower-case letters, digits and hyphens")
+    try:
+        with get_client(sync_client=True) as client:
+            client.read_block_document_by_name(name, block_type_slug=SLUG)
+    except ObjectNotFound:
+        return False
+    except (httpx.HTTPError, RuntimeError) as exc:
+        sys.exit(f"s3kv: cannot ask Prefect's API for the store: {exc}")
+    return True
 
 
 def _terminate(signum: int, frame: object) -> None:  # noqa: ARG001  # the signature of a handler

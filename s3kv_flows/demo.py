@@ -6,7 +6,6 @@ makes them cache their results is ``**caching(...)``, and what locks the report 
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +16,6 @@ from typing import Any
 
 import pandas as pd
 from prefect import flow, get_run_logger, task
-from prefect.cache_policies import TASK_SOURCE, CachePolicy
-from prefect.context import TaskRunContext
 
 from s3kv_flows import Retention, S3KVStore, caching
 
@@ -29,19 +26,6 @@ STORE = "s3kv-demo"
 
 INTERMEDIATE = {"stage": "intermediate"}
 FINAL = {"stage": "final"}
-
-
-def _by_content(context: TaskRunContext, inputs: dict[str, Any]) -> str | None:  # noqa: ARG001  # of Prefect
-    """Return a key of the content of frames: the pickles of equal frames may differ."""
-    digest = hashlib.sha256()
-    for value in inputs.values():
-        for frame in value if isinstance(value, list) else [value]:
-            digest.update(",".join(frame.columns).encode())
-            digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
-    return digest.hexdigest()
-
-
-BY_CONTENT = CachePolicy.from_cache_key_fn(_by_content) + TASK_SOURCE
 
 
 @dataclass(frozen=True)
@@ -63,21 +47,21 @@ def extract(month: int) -> pd.DataFrame:
     return flights[flights["month"] == month].reset_index(drop=True)
 
 
-@task(**caching(STORE, cache_policy=BY_CONTENT, object_tags=INTERMEDIATE))
+@task(**caching(STORE, object_tags=INTERMEDIATE))
 def clean(flights: pd.DataFrame) -> pd.DataFrame:
     """Leave out cancelled and diverted flights, and columns that nothing asks for."""
     flown = flights.dropna(subset=["dep_delay", "arr_delay"])
     return flown[["carrier", "origin", "dest", "time_hour", "dep_delay", "arr_delay", "distance"]]
 
 
-@task(**caching(STORE, cache_policy=BY_CONTENT, object_tags=INTERMEDIATE))
+@task(**caching(STORE, object_tags=INTERMEDIATE))
 def join_weather(flights: pd.DataFrame) -> pd.DataFrame:
     """Add the weather at the airport in the hour of the departure."""
     weather = _read("weather.csv")[["origin", "time_hour", "precip", "visib", "wind_speed"]]
     return flights.merge(weather, on=["origin", "time_hour"], how="left")
 
 
-@task(**caching(STORE, cache_policy=BY_CONTENT, object_tags=INTERMEDIATE))
+@task(**caching(STORE, object_tags=INTERMEDIATE))
 def delays(months: list[pd.DataFrame]) -> pd.DataFrame:
     """Return the mean delays by carrier and airport, in dry and in wet hours."""
     flights = pd.concat(months, ignore_index=True)
@@ -87,7 +71,7 @@ def delays(months: list[pd.DataFrame]) -> pd.DataFrame:
     return table.merge(_read("airlines.csv"), on="carrier")
 
 
-@task(**caching(STORE, cache_policy=BY_CONTENT, object_tags=FINAL, retention=Retention(days=365)))
+@task(**caching(STORE, object_tags=FINAL, retention=Retention(days=365)))
 def publish_report(table: pd.DataFrame) -> dict[str, Any]:
     """Return the report, which is locked from the moment it is written."""
     large = table.groupby("name").filter(lambda rows: rows["flights"].sum() >= 1000)

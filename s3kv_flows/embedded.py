@@ -36,6 +36,7 @@ def embedded_s3() -> Iterator[str]:
         ModuleNotFoundError: The extra ``demo`` is not installed.
     """
     import waitress
+    from moto.backends import get_backend
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
     # It warns of every request that has to wait for a thread.
@@ -63,6 +64,7 @@ def embedded_s3() -> Iterator[str]:
         server.trigger.pull_trigger(close_all)
         thread.join(timeout=10)
         server.task_dispatcher.shutdown()
+        get_backend("s3").reset()
 
 
 @contextmanager

@@ -112,6 +112,8 @@ def _find(store: S3KVStore, path: str) -> FoundResult:
         found = look_up(results, path)
     except S3KVError as exc:
         outcome = _count_miss(counters, exc)
+        if isinstance(exc, KeyNotFoundError) and exc.is_deleted:
+            _note_delete_marker()
         if outcome == "undecodable":
             run_logger().warning("The cached result %r cannot be used and is computed anew: %s", path, exc)
         elif outcome == "unreachable":
@@ -121,6 +123,14 @@ def _find(store: S3KVStore, path: str) -> FoundResult:
     counters.add("results.hit_bytes", found.size)
     counters.add("results.seconds_saved", found.record.seconds or 0)
     return found
+
+
+def _note_delete_marker() -> None:
+    """Tell the writer of this run that there are versions beneath, which may be locked."""
+    run = TaskRunContext.get()
+    serializer = run.result_store.serializer if run is not None else None
+    if isinstance(serializer, FrameSerializer) and serializer.run is not None:
+        serializer.run.found_delete_marker = True
 
 
 def _count_miss(counters: Counters, exc: S3KVError) -> str:

@@ -77,7 +77,8 @@ def _refuse_what_cannot_be_saved(key: str) -> None:
     if not isinstance(store, S3KVStore) or not isinstance(serializer, FrameSerializer):
         return
     info = serializer.run
-    if info is not None and info.key == key:
+    # Prefect lets tasks within this one inherit the manager: their results are not to be locked.
+    if info is not None and info.key == key and serializer.options.retention is not None:
         if info.cache_expiration is not None:
             raise ValueError("a result under retention cannot expire: the task has a cache_expiration, too")
         store.results.objects.require_object_lock()

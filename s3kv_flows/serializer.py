@@ -18,7 +18,8 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.serializers import Serializer
 from prefect.states import is_state_iterable
-from pydantic import BaseModel, Field, PrivateAttr, model_serializer
+from pydantic import Field, PrivateAttr
+from typing_extensions import Self
 
 from s3kv_flows.runs import automatic_tags, with_automatic_tags
 from s3kv_flows.store.codecs import codec_named, is_frame
@@ -42,7 +43,7 @@ class ResultOptions:
     retention: Retention | None = None
 
 
-@dataclass(frozen=True)
+@dataclass
 class RunInfo:
     """The task run whose result is to be cached.
 
@@ -53,6 +54,7 @@ class RunInfo:
         cache_expiration: The task's, with what ``with_options`` made of it.
         refreshes: Whether the run computes and overwrites whatever the cache holds.
         task_run: Prefect's own account of the run, as long as it lives.
+        found_delete_marker: Whether the server said that the result is not absent, but deleted.
     """
 
     key: str
@@ -61,17 +63,11 @@ class RunInfo:
     cache_expiration: timedelta | None
     refreshes: bool
     task_run: weakref.ref[TaskRun]
+    found_delete_marker: bool = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A run does not leave its process: copies and pickles of the serializer are without it.
         return (_no_run, ())
-
-    @property
-    def completed(self) -> State[Any] | None:
-        """The state in which the run ended, where it ended well."""
-        task_run = self.task_run()
-        state = task_run.state if task_run is not None else None
-        return state if state is not None and state.is_completed() else None
 
 
 @dataclass(frozen=True)
@@ -99,39 +95,23 @@ class Grant:
         return Grant(tags={key: value for key, value in self.tags.items() if key == "flow"})
 
 
-class Payload(BaseModel):
-    """A frame on its way to the storage.
+class Payload(bytes):
+    """A frame on its way to the storage of the run that made it.
 
-    Where Prefect puts a result into a record of its own (a JSON text, for a task that inherited the
-    serializer), the payload shows itself as base64, and ``loads`` takes that, too.
+    As bytes it is the frame in base64 where it was made for an inherited serializer: then it may end
+    in another storage, or in a record of Prefect's own, which is JSON. Otherwise it is empty, for
+    only :class:`~s3kv_flows.blocks.S3KVStore` will get it.
     """
 
-    _frame: bytes = PrivateAttr()
-    _codec: str = PrivateAttr()
-    _grant: Grant = PrivateAttr()
+    frame: bytes
+    content_type: str
+    grant: Grant
 
-    def __init__(self, frame: bytes, codec: str, grant: Grant) -> None:
-        super().__init__()
-        self._frame, self._codec, self._grant = frame, codec, grant
-
-    @property
-    def frame(self) -> bytes:
-        """The body of the object."""
-        return self._frame
-
-    @property
-    def content_type(self) -> str:
-        """The content type of the object."""
-        return codec_named(self._codec).content_type
-
-    @property
-    def grant(self) -> Grant:
-        """What to put beside it."""
-        return self._grant
-
-    @model_serializer
-    def _as_text(self) -> str:
-        return base64.b64encode(self._frame).decode()
+    def __new__(cls, frame: bytes, content_type: str, grant: Grant, *, inherited: bool) -> Self:
+        """Return the payload of a frame."""
+        payload = super().__new__(cls, base64.b64encode(frame) if inherited else b"")
+        payload.frame, payload.content_type, payload.grant = frame, content_type, grant
+        return payload
 
 
 @dataclass(frozen=True)
@@ -176,14 +156,23 @@ class FrameSerializer(Serializer):
         """Return a serializer with the same options, for one task run."""
         return type(self)(codec=self.codec, options=self._options, run=run)
 
-    def dumps(self, obj: Any) -> Any:
+    def dumps(self, obj: Any) -> bytes:
         """Encode a value; return the payload that carries the frame and what belongs to it.
 
         Raises:
             EncodingError: The codec cannot hold the value.
+            ValueError: The result is not to be saved: of a run that ended badly, or of a task with a
+                retention whose cache policy is not that of ``caching()`` any more.
         """
-        grant = self._task_grant() if self._options.scope == "task" else self._flow_grant(obj)
-        return Payload(codec_named(self.codec).encode(obj), self.codec, grant)
+        codec = codec_named(self.codec)
+        grant = self._task_grant(obj) if self._options.scope == "task" else self._flow_grant(obj)
+        inherited = grant is None
+        return Payload(
+            codec.encode(obj),
+            codec.content_type,
+            Grant(tags=automatic_tags()) if grant is None else grant,
+            inherited=inherited,
+        )
 
     def loads(self, blob: Any) -> Any:
         """Return the value of a frame, of its base64, or of what the record face decoded already."""
@@ -197,31 +186,39 @@ class FrameSerializer(Serializer):
                 raise CorruptValueError("this is no frame of s3kv_flows") from exc
         return codec_named(self.codec).decode(body)
 
-    def _task_grant(self) -> Grant:
-        run = self._run
-        if run is None:
-            return Grant(tags=automatic_tags())
-        state = run.completed
+    def _task_grant(self, obj: Any) -> Grant | None:
+        """Return what belongs to the result of this instance's run, None for anything else."""
+        run, options = self._run, self._options
+        task_run = run.task_run() if run is not None else None
+        if run is None or task_run is None or task_run.state is None:
+            if options.retention is not None and not isinstance(obj, BaseException):
+                raise ValueError(
+                    "a result with a retention needs the cache policy that caching() gave its task"
+                )
+            return None
+        state = task_run.state
+        if not state.is_final() or getattr(state.data, "result", None) is not obj:
+            return None  # an exception, or the result of a task that inherited this serializer
+        if not state.is_completed():
+            raise ValueError(f"the run ended as {state.name}: that is no result to cache")
         return Grant(
             key=run.key,
-            tags=with_automatic_tags(self._options.object_tags, run.tags),
-            retention=self._options.retention,
+            tags=with_automatic_tags(options.object_tags, run.tags),
+            retention=options.retention,
             # The record that Prefect is about to hand to the record face is this state's.
-            expires=getattr(state.data, "expiration", None) if state else None,
-            seconds=(state.timestamp - run.started).total_seconds() if state else None,
-            probably_new=not run.refreshes,
+            expires=getattr(state.data, "expiration", None),
+            seconds=(state.timestamp - run.started).total_seconds(),
+            probably_new=not run.refreshes and not run.found_delete_marker,
         )
 
-    def _flow_grant(self, obj: Any) -> Grant:
-        flow_run = FlowRunContext.get()
-        own = (
-            flow_run is not None
-            and flow_run.flow is not None
-            and flow_run.flow.result_serializer is self
-            and TaskRunContext.get() is None
-        )
-        if not own or _is_failure(obj):
-            return Grant(tags=automatic_tags())
+    def _flow_grant(self, obj: Any) -> Grant | None:
+        """Return what belongs to the result of this instance's flow, None for anything else."""
+        run, task_run = FlowRunContext.get(), TaskRunContext.get()
+        if run is None or run.flow is None or run.flow_run is None or _is_failure(obj):
+            return None
+        within_task = task_run is not None and task_run.task_run.flow_run_id == run.flow_run.id
+        if within_task or run.flow.result_serializer is not self:
+            return None
         return Grant(
             tags=with_automatic_tags(self._options.object_tags, automatic_tags()),
             retention=self._options.retention,

@@ -30,8 +30,9 @@ def plan_cleanup(
         protect_tag: What carries this tag, with any value, is not touched.
     """
     values = S3KVStore.of(store).values
-    entries = survey(values, rules, grace, protect_tag=protect_tag)
-    return maintenance.plan(entries, rules, values.client.now(), grace, protect_tag=protect_tag)
+    now = values.server_time()
+    entries = survey(values, rules, now, grace, protect_tag=protect_tag)
+    return maintenance.plan(entries, rules, now, grace, protect_tag=protect_tag)
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from s3kv_flows.store import S3KV, Retention
 from s3kv_flows.store.errors import ConflictError, KeyLockedError, UnsupportedByServerError
-from s3kv_flows.store.s3 import S3Client, Written
+from s3kv_flows.store.s3 import S3Client, Written, _Known
 from tests.proxy import CountingProxy
 
 WEEK = Retention(days=7)
@@ -83,7 +83,7 @@ def test_the_lock_is_in_the_request_that_writes(
     store.add("warm", 1)
     with proxy.counting() as wire:
         store.add("key", 1, retention=WEEK, tags={"a": "b"})
-    assert dict(wire.requests) == {"GET": 1, "PUT": 1}  # LIST of versions, then complete in one PUT
+    assert dict(wire.requests) == {"GET": 2, "PUT": 1}  # complete in one PUT, between LISTs of versions
     info = store.objects.head(NAME)
     assert info.lock_mode == "GOVERNANCE"
     assert info.tag_count == 1
@@ -161,6 +161,62 @@ def test_a_lock_that_is_placed_in_the_same_instant_is_honoured_by_undoing(
     assert locking_store.get("key") == {"x": 0}
 
 
+@pytest.mark.parametrize(("operation", "attempt"), RACES)
+def test_a_locked_version_that_comes_in_between_is_not_hidden(
+    locking_store: S3KV, monkeypatch: pytest.MonkeyPatch, operation: str, attempt: Attempt
+) -> None:
+    locking_store.add("key", {"x": 0})
+    locking_store.add("other", {"x": 1})
+    just_before(monkeypatch, operation, lambda: locking_store.add("key", "final", retention=WEEK))
+    with pytest.raises(KeyLockedError):
+        attempt(locking_store)
+    assert locking_store.get("key") == "final"
+    assert [marker for _, _, marker in chain(locking_store)] == [False, False]
+
+
+@pytest.mark.parametrize("existing", [True, False])
+def test_it_is_not_hidden_on_a_server_that_ignores_conditions(
+    locking_store: S3KV,
+    monkeypatch: pytest.MonkeyPatch,
+    existing: bool,  # noqa: FBT001
+) -> None:
+    if existing:
+        locking_store.add("key", "old")
+    answer_puts(monkeypatch, lambda kwargs: kwargs | {"if_none_match": False, "if_match": None})
+    just_before(monkeypatch, "put_object", lambda: locking_store.add("key", "final", retention=WEEK))
+    with pytest.raises(KeyLockedError):
+        locking_store.add("key", "ours")
+    assert locking_store.get("key") == "final"
+
+
+def test_a_held_key_that_is_locked_while_it_is_written_keeps_its_value(
+    locking_store: S3KV, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locking_store.add("key", {"x": 0}, legal_hold=True)
+    locking_store.add("other", {"x": 1})
+    before = chain(locking_store)
+    for operation, attempt in (("put_object", ATTEMPTS["add"]), ("copy_object", ATTEMPTS["copy"])):
+        days = 7 if operation == "put_object" else 8
+        just_before(monkeypatch, operation, lambda days=days: locking_store.place_retention_lock("key", days))  # type: ignore[misc]
+        with pytest.raises(KeyLockedError):
+            attempt(locking_store)
+        assert chain(locking_store) == before
+
+
+def test_a_write_whose_answer_was_lost_is_known_as_our_own(
+    locking_store: S3KV, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = S3Client.put_object
+
+    def sent_twice(self: S3Client, *args: Any, **kwargs: Any) -> Written:
+        original(self, *args, **kwargs)
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(S3Client, "put_object", sent_twice)
+    locking_store.add("key", "final", retention=WEEK)
+    assert len(chain(locking_store)) == 1
+
+
 def test_of_two_writers_that_create_a_key_the_locked_one_stands(
     locking_store: S3KV, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,7 +291,8 @@ def test_a_bucket_that_is_given_object_lock_while_a_process_runs_is_noticed(
 ) -> None:
     locking_store.add("key", 1, retention=WEEK)
     client = locking_store.client
-    client._object_lock[locking_store.bucket_name] = False  # what it would have learned before
+    # What it would have learned before.
+    client._object_lock[locking_store.bucket_name] = _Known(object_lock=False, inferred=True)
     with pytest.raises(KeyLockedError):
         locking_store.add("key", 2)
     assert locking_store.get("key") == 1

@@ -19,8 +19,8 @@ RAW = {"stage": "raw"}
 
 
 def planned(store: S3KV, rules: list[CleanupRule] = RULES, **options: Any) -> CleanupPlan:
-    entries = survey(store, rules, NOW, **options)
-    return plan(entries, rules, store.client.now() + timedelta(seconds=1), NOW, **options)
+    now = store.server_time() + timedelta(seconds=1)
+    return plan(survey(store, rules, now, NOW, **options), rules, now, NOW, **options)
 
 
 def swept(store: S3KV, rules: list[CleanupRule] = RULES, **options: Any) -> SweepReport:
@@ -127,13 +127,13 @@ def test_where_an_older_version_cannot_be_deleted_the_current_one_stays(
 
     def refuse_old(self: S3Client, bucket: str, objects: Any) -> list[DeleteFailure]:
         if any(version == old for _, version, _ in objects):
-            return [DeleteFailure("s3kv/key.json", old, "AccessDenied", "forbidden by object lock")]
+            return [DeleteFailure("s3kv/key.json", old, "AccessDenied", "not for you")]
         return original(self, bucket, objects)
 
     monkeypatch.setattr(S3Client, "delete_objects", refuse_old)
     report = sweep(locking_store, made, RULES)
     assert report.removed == []
-    assert report.protected == {"s3kv/key.json": "forbidden by object lock"}
+    assert report.failed == {"s3kv/key.json": "AccessDenied: not for you"}
     assert locking_store.get("key") == 1
 
 
@@ -169,15 +169,16 @@ def test_a_plan_asks_only_for_what_the_listing_cannot_decide(
     for number in range(5):
         store.add(f"key{number}", number, tags=RAW)
     old = [CleanupRule("old", tags=RAW, older_than=timedelta(days=1))]
+    now = store.server_time()
     with proxy.counting() as wire:
-        survey(store, old, NOW)
+        survey(store, old, now, NOW)
     assert wire.requests.total() == 3  # versioning, and one LIST for values and results each
     with proxy.counting() as wire:
-        survey(store, ALL, NOW, protect_tag=None)
+        survey(store, ALL, now, NOW, protect_tag=None)
     assert wire.requests.total() == 3
     with proxy.counting() as wire:
         made = planned(store)
-    assert wire.requests.total() == 3 + 5
+    assert dict(wire.requests) == {"GET": 3 + 5, "HEAD": 1}  # HEAD tells the server's time
     with proxy.counting() as wire:
         sweep(store, made, RULES)
     assert dict(wire.requests) == {"HEAD": 5, "GET": 5, "POST": 1}

@@ -32,13 +32,13 @@ class Entry:
         name: The object name.
         current: What the key reads as.
         older: The versions beneath, which would come back if only the current one were deleted.
-        tags: Of the current version; None where nothing depended on them, so that nobody asked.
+        tags: Of the current version; None where nobody asked.
     """
 
     name: str
     current: Version
     older: tuple[Version, ...] = ()
-    tags: Mapping[str, str] | None = None
+    tags: Mapping[str, str] | None = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -131,6 +131,8 @@ def _decide(
         return Decision(entry, f"younger than the grace period of {grace}", protected=True)
     if entry.protection:
         return Decision(entry, str(entry.protection), protected=True)
+    if entry.tags is None and (protect_tag is not None or rule.asks_for_tags):
+        return Decision(entry, "its tags are not known", protected=True)
     if protect_tag is not None and protect_tag in (entry.tags or {}):
         return Decision(entry, f"carries the tag {protect_tag!r}", protected=True)
     return Decision(entry, _reason(rule, age), rule=rule.name)

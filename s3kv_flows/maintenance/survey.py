@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import groupby
 
 from s3kv_flows.maintenance.plan import Entry, Version, may_be_removed
@@ -21,6 +21,7 @@ __all__ = ["read_tags", "survey"]
 def survey(
     store: S3KV,
     rules: Sequence[CleanupRule],
+    now: datetime,
     grace: timedelta,
     *,
     protect_tag: str | None = "keep",
@@ -34,6 +35,7 @@ def survey(
     Args:
         store: The values of the store; its results lie beside them.
         rules: What is to be decided.
+        now: The moment of the plan, by the server's clock.
         grace: What is younger is not looked at further.
         protect_tag: The tag that :func:`~s3kv_flows.maintenance.plan.plan` will look for.
     """
@@ -45,13 +47,17 @@ def survey(
         tags=protect_tag is not None or any(rule.asks_for_tags for rule in rules),
     )
     versioned = client.is_versioned(bucket)
-    now = client.now()
 
     def completed(entry: Entry) -> Entry | None:
         return looker.look(entry) if may_be_removed(entry, rules, now, grace) else entry
 
     namespaces = (store.namespace, store.namespace.sibling("results"))
-    listed = (entry for space in namespaces for entry in _listed(client, bucket, space.prefix, versioned))
+    listed = (
+        entry
+        for space in namespaces
+        for entry in _listed(client, bucket, space.prefix, versioned)
+        if space.key_of(entry.name) is not None  # below the prefix may lie what is not ours
+    )
     return [entry for entry in concurrently(completed, listed) if entry is not None]
 
 
@@ -63,12 +69,13 @@ def read_tags(client: S3Client, bucket: str, entry: Entry) -> dict[str, str]:
 def _listed(client: S3Client, bucket: str, prefix: str, versioned: bool) -> Iterator[Entry]:  # noqa: FBT001  # private
     if not versioned:
         for listed in client.list_objects(bucket, prefix):
-            yield Entry(listed.name, Version(None, listed.etag, listed.size, listed.last_modified))
+            version = Version(None, listed.etag, listed.size, listed.last_modified)
+            yield Entry(listed.name, version, tags=None)
         return
     by_name = groupby(client.list_versions(bucket, prefix), key=lambda version: version.name)
     for name, versions in by_name:
         current, *older = sorted(versions, key=_newest_first, reverse=True)
-        yield Entry(name, _version(current), tuple(map(_version, older)))
+        yield Entry(name, _version(current), tuple(map(_version, older)), tags=None)
 
 
 def _newest_first(listed: ListedVersion) -> tuple[bool, float]:

@@ -23,7 +23,7 @@ from s3kv_flows.maintenance.survey import read_tags
 from s3kv_flows.store.bulk import batched, concurrently
 from s3kv_flows.store.errors import KeyNotFoundError
 from s3kv_flows.store.kv import S3KV
-from s3kv_flows.store.locks import protection_of
+from s3kv_flows.store.locks import Protection, protection_of
 from s3kv_flows.store.s3 import DeleteFailure
 
 __all__ = ["SweepReport", "sweep"]
@@ -111,7 +111,8 @@ class _Sweeper:
             info = self._client.head_object(self._bucket, entry.name)
             if (info.etag, _second(info.last_modified)) != (seen.etag, _second(seen.last_modified)):
                 return _CHANGED
-            if seen.version_id is not None and info.version_id != seen.version_id:
+            # An object from before versioning is listed as "null"; Ceph's HEAD then shows no id.
+            if seen.version_id is not None and (info.version_id or "null") != seen.version_id:
                 return _CHANGED
             if protection := protection_of(info):
                 return str(protection)
@@ -146,12 +147,22 @@ class _Sweeper:
         return {failure.name for failure in failures}
 
     def _report_failure(self, failure: DeleteFailure) -> None:
-        if failure.code == "AccessDenied" and self._locks:
-            self.report.protected[failure.name] = failure.message or "S3 refused to delete a locked version"
-        elif failure.code in ("PreconditionFailed", "ConditionalRequestConflict"):
+        if failure.code in ("PreconditionFailed", "ConditionalRequestConflict"):
             self.report.changed.append(failure.name)
+        elif failure.code == "AccessDenied" and (lock := self._lock_of(failure)):
+            self.report.protected[failure.name] = str(lock)
         else:
             self.report.failed[failure.name] = f"{failure.code}: {failure.message}"
+
+    def _lock_of(self, failure: DeleteFailure) -> Protection | None:
+        """Tell a version that is locked from one that these credentials may not delete."""
+        if not self._locks:
+            return None
+        try:
+            info = self._client.head_object(self._bucket, failure.name, version_id=failure.version_id)
+        except KeyNotFoundError:
+            return None
+        return protection_of(info, is_current=False)
 
 
 def _second(moment: datetime) -> datetime:

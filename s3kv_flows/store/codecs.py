@@ -5,7 +5,7 @@ Two codecs: JSON, bare, as ``s3kv`` 0.1.5 wrote it, and cloudpickle in a frame::
     magic      8 bytes   not JSON and not UTF-8, so that nobody takes a frame for a text
     version    1 byte
     checksum   4 bytes   CRC-32 of all that follows, little endian
-    length     4 bytes   of the header
+    length     4 bytes   of the header, little endian
     header     JSON      codec, write id, and of each section: stored size, raw size, compressed?
     sections             the pickle (protocol 5), then its out-of-band buffers, each aligned
 
@@ -36,7 +36,9 @@ Buffer: TypeAlias = "bytes | bytearray | memoryview"
 
 MAGIC = b"\x89S3KV\r\n\x1a"
 _VERSION = 1
-_PREAMBLE = struct.Struct("<8sBII")
+_PREAMBLE = struct.Struct("<8sBI")
+_LENGTH = struct.Struct("<I")
+_HEADER_AT = _PREAMBLE.size + _LENGTH.size
 _ALIGNMENT = 16  # what numpy calls aligned, for every type it has
 
 _SAMPLE_BYTES = 64 * 1024
@@ -161,29 +163,30 @@ def _frame(codec: str, sections: Sequence[Buffer]) -> bytes:
         },
         separators=(",", ":"),
     ).encode()
-    parts: list[Buffer] = [_padded(header, _PREAMBLE.size)]
+    parts: list[Buffer] = [_padded(header, _HEADER_AT)]
     for section in stored:
         parts += [section, bytes(-len(section) % _ALIGNMENT)]
+    length = _LENGTH.pack(len(parts[0]))
     checksum = 0
-    for part in parts:
+    for part in (length, *parts):
         checksum = zlib.crc32(part, checksum)
-    return b"".join([_PREAMBLE.pack(MAGIC, _VERSION, checksum, len(parts[0])), *parts])
+    return b"".join([_PREAMBLE.pack(MAGIC, _VERSION, checksum), length, *parts])
 
 
 def _sections(codec: str, body: bytearray) -> list[memoryview]:
     if not is_frame(body):
         raise CorruptValueError("this is no frame of s3kv_flows")
-    if len(body) < _PREAMBLE.size:
+    if len(body) < _HEADER_AT:
         raise CorruptValueError("the frame is truncated")
-    _, version, checksum, header_size = _PREAMBLE.unpack_from(body)
+    _, version, checksum = _PREAMBLE.unpack_from(body)
     if version != _VERSION:
         raise CorruptValueError(f"the frame is of version {version}, this package reads {_VERSION}")
     view = memoryview(body)
     if zlib.crc32(view[_PREAMBLE.size :]) != checksum:
         raise CorruptValueError("the frame is truncated or damaged: its checksum does not match")
-    start = _PREAMBLE.size + header_size
+    start = _HEADER_AT + _LENGTH.unpack_from(body, _PREAMBLE.size)[0]
     try:
-        header = json.loads(bytes(view[_PREAMBLE.size : start]))
+        header = json.loads(bytes(view[_HEADER_AT:start]))
         written_by, entries = header["codec"], [(int(a), int(b), bool(c)) for a, b, c in header["sections"]]
     except (ValueError, KeyError, TypeError) as exc:
         raise CorruptValueError(f"the header of the frame cannot be read: {exc!r}") from exc

@@ -46,7 +46,13 @@ class S3KVError(Exception):
 
 
 class KeyNotFoundError(S3KVError, KeyError):
-    """No such key, where one was required."""
+    """No such key, where one was required.
+
+    Attributes:
+        is_deleted: Whether the server said that a delete marker hides older versions; not all do.
+    """
+
+    is_deleted = False
 
     def __str__(self) -> str:
         # KeyError shows the repr of its argument, which would put a sentence into quotes.

@@ -18,6 +18,7 @@ from s3kv_flows.store.errors import (
     EncodingError,
     KeyLockedError,
     KeyNotFoundError,
+    StoreUnavailableError,
 )
 from s3kv_flows.store.keys import Namespace, validate_bucket_name
 from s3kv_flows.store.local_cache import CachedObject, LocalCache
@@ -70,6 +71,8 @@ class S3KV:
         codec: ``"json"``, ``"cloudpickle"``, or an object with the methods of :class:`Codec`.
         cache_directory: Where the local cache is; by default, below the user's cache directory.
         cache_max_bytes: The size of the local cache; the least recently used values go first.
+        config: Server and credentials in one; in the place of all arguments about them, and of the
+            environment.
 
     Raises:
         ValueError: No bucket is given and ``S3_BUCKET`` is not set, or an argument is malformed.
@@ -93,8 +96,9 @@ class S3KV:
         codec: str | Codec = "json",
         cache_directory: Path | None = None,
         cache_max_bytes: int = 1 << 30,
+        config: S3Config | None = None,
     ) -> None:
-        self.config = S3Config(
+        self.config = config or S3Config(
             endpoint_url=s3_endpoint_url or endpoint_from_environment(),
             region_name=region_name,
             aws_access_key_id=aws_access_key_id,
@@ -153,7 +157,7 @@ class S3KV:
         Raises:
             InvalidKeyError: S3 would not take the key.
             InvalidTagError: S3 would not take the tags.
-            EncodingError: The codec cannot hold the value.
+            EncodingError: The codec cannot hold the value, or the metadata is not ASCII.
             KeyLockedError: The key is under retention.
             UnsupportedByServerError: A lock is asked for, and the bucket has no Object Lock.
         """
@@ -161,7 +165,7 @@ class S3KV:
         new = NewObject(
             body=self.codec.encode(value),
             content_type=self.codec.content_type,
-            metadata=metadata or {},
+            metadata=_ascii(metadata or {}),
             tags=validate_tags(tags or {}),
             retention=retention,
             legal_hold=legal_hold,
@@ -235,6 +239,9 @@ class S3KV:
             KeyLockedError: The destination is under retention.
         """
         source, destination = map(self.namespace.name_of, (source_key, destination_key))
+        if source == destination:  # S3 refuses that
+            self.objects.head(source)
+            return
         self.objects.copy(source, destination)
         self.clear_cache_for_key(destination_key)
 
@@ -363,6 +370,16 @@ class S3KV:
         self.client.create_bucket(self.bucket_name, object_lock=object_lock)
         return True
 
+    def server_time(self) -> datetime:
+        """Return the server's time: one request.
+
+        Raises:
+            StoreUnavailableError: There is no such server, or no such bucket.
+        """
+        if not self.client.bucket_exists(self.bucket_name):
+            raise StoreUnavailableError(f"bucket {self.bucket_name!r} does not exist at {self.config.server}")
+        return self.client.now()
+
     # --- how -----------------------------------------------------------------------------------
 
     def _label(self, name: str) -> str:
@@ -392,3 +409,10 @@ class S3KV:
 def endpoint_from_environment() -> str | None:
     """Return the endpoint that the environment names, None for AWS."""
     return os.environ.get("S3_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL_S3") or None
+
+
+def _ascii(metadata: Mapping[str, str]) -> dict[str, str]:
+    for key, value in metadata.items():
+        if not isinstance(key, str) or not isinstance(value, str) or not f"{key}{value}".isascii():
+            raise EncodingError(f"metadata is ASCII text, got {key!r}: {value!r}")
+    return dict(metadata)

@@ -1,25 +1,30 @@
 """Objects of one bucket: reads, and writes that respect what is locked.
 
-Every write and deletion of this project goes through :class:`GuardedBucket`. On a bucket without
-Object Lock it costs nothing: one request. With Object Lock, S3 protects versions but lets a plain
-PUT or DELETE hide them, so a write first looks at the whole chain of the key::
+Values, results and copies are written and deleted through :class:`GuardedBucket`. On a bucket without
+Object Lock it costs nothing: one request. With Object Lock, S3 protects versions but lets a plain PUT
+or DELETE hide them, so a write looks at the whole chain of the key, before and after::
 
     LIST versions of the key     a locked version may also lie under a newer one or a delete marker
     HEAD of each                 under retention: KeyLockedError; a hold on the current one is kept
     PUT, with a condition        If-None-Match where there was none, If-Match where there was one
-    HEAD of what was replaced    locked by now: our own new version is deleted again, KeyLockedError
+    LIST, HEAD of what is new    a version that came between, or the one that was replaced, is locked
+                                 by now: our own version is deleted again, KeyLockedError
 
-The last step is what makes a lock that is placed in the same instant safe.
+The second LIST is for servers whose conditions do not hold in a race, or not at all; on AWS, where
+they do, a HEAD of what was replaced is enough. It is what makes a lock that is placed in the same
+instant safe.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from s3kv_flows.store.bulk import concurrently
 from s3kv_flows.store.errors import (
     AccessDeniedError,
     ConflictError,
@@ -47,14 +52,6 @@ class NewObject:
     tags: Mapping[str, str] = field(default_factory=dict)
     retention: Retention | None = None
     legal_hold: bool = False
-
-
-@dataclass(frozen=True)
-class _Chain:
-    """The current version of a key, after all of its versions were found free to be changed."""
-
-    current: ListedVersion | None
-    hold: bool = False
 
 
 class GuardedBucket:
@@ -98,8 +95,9 @@ class GuardedBucket:
         Args:
             name: The object name.
             new: The object.
-            probably_new: The caller just saw that the key is absent: try one PUT with
-                ``If-None-Match: *`` first, which is right on any bucket, before anything is asked.
+            probably_new: The caller just saw that the key is absent, and the body is unlike any other:
+                try one PUT with ``If-None-Match: *`` first, before anything is asked. Not on servers
+                that are known to ignore the condition; and never for what is to be locked.
 
         Raises:
             KeyLockedError: A version of the key is under retention.
@@ -110,7 +108,7 @@ class GuardedBucket:
             self.require_object_lock()
         elif self.client.knows_no_object_lock(self.bucket):
             return self._put_unlocked(name, new)
-        elif probably_new:
+        elif probably_new and not self.client.ignores_conditions:
             with suppress(ConflictError, UnsupportedByServerError):
                 return self._put(name, new, if_none_match=True)
         if not self.client.has_object_lock(self.bucket):
@@ -121,12 +119,13 @@ class GuardedBucket:
         """Copy an object on the server, with its tags and metadata, unless the target is locked."""
         if not self.client.has_object_lock(self.bucket):
             return self.client.copy_object(self.bucket, source, target)
-        chain = self._changeable(target, "copy onto")
+        chain = self.versions(target)
+        hold = self._require_free(target, chain, "copy onto")
         written = self.client.copy_object(self.bucket, source, target)
-        if chain.hold:
+        self._undo_if_locked(target, chain, written.version_id, "copy onto")
+        if hold:
             # Not by a header of the copy: some servers drop lock headers there.
             self.client.put_legal_hold(self.bucket, target, version_id=written.version_id)
-        self._undo_if_locked(target, chain.current, written.version_id, "copy onto")
         return written
 
     def delete(self, name: str) -> None:
@@ -138,11 +137,12 @@ class GuardedBucket:
         if not self.client.has_object_lock(self.bucket):
             self.client.delete_object(self.bucket, name)
             return
-        current = self._free(name, "delete", holds=True).current
-        if current is None:
+        chain = self.versions(name)
+        self._require_free(name, chain, "delete", holds=True)
+        if _current(chain) is None:
             return
         marker = self.client.delete_object(self.bucket, name)
-        self._undo_if_locked(name, current, marker, "delete", holds=True)
+        self._undo_if_locked(name, chain, marker, "delete", holds=True)
 
     def amend(self, name: str, written: Written, metadata: Mapping[str, str], content_type: str) -> Written:
         """Replace the metadata of an object that was just written, by one copy onto itself.
@@ -172,7 +172,7 @@ class GuardedBucket:
     def refuse_if_retained(self, name: str, action: str) -> None:
         """Raise KeyLockedError where a version of the object is under retention."""
         if self.client.has_object_lock(self.bucket):
-            self._changeable(name, action)
+            self._require_free(name, self.versions(name), action)
 
     def place_retention(self, name: str, retention: Retention) -> datetime:
         """Put the current version of an object under retention; return the moment it ends.
@@ -207,33 +207,39 @@ class GuardedBucket:
         written = self._put(name, new)
         if written.version_id is not None and self.client.has_object_lock(self.bucket):
             # The bucket was given Object Lock since this process last asked.
-            for version in self.versions(name):
-                if version.version_id != written.version_id and not version.is_delete_marker:
-                    self._undo_if_locked(name, version, written.version_id, "overwrite")
+            self._undo_if_locked(name, [], written.version_id, "overwrite")
         return written
 
     def _put_guarded(self, name: str, new: NewObject) -> Written:
-        refused_at: str | None = None
+        chain = self.versions(name)
+        known = {version.version_id for version in chain}
+        refusals = 0
         for _ in range(_ATTEMPTS):
-            chain = self._changeable(name, "overwrite")
-            current = chain.current
-            # Some servers refuse every If-Match on versioned buckets: refused, and nothing changed.
-            unconditional = current is not None and current.version_id == refused_at
+            hold = self._require_free(name, chain, "overwrite")
+            current = _current(chain)
+            # Some servers refuse every If-Match on versioned buckets: refused twice, nothing changed.
+            conditional = refusals < 2
             try:
                 written = self._put(
                     name,
                     new,
-                    hold=chain.hold,
-                    if_none_match=current is None,
-                    if_match=current.etag if current and not unconditional else None,
+                    hold=hold,
+                    if_none_match=conditional and current is None,
+                    if_match=current.etag if current and conditional else None,
                 )
             except (ConflictError, KeyNotFoundError):
-                refused_at = current.version_id if current else None
+                chain, before = self.versions(name), current
+                if ours := _arrived(new, chain, known):
+                    return ours
+                refusals = refusals + 1 if _current(chain) == before else 0
                 continue
             except UnsupportedByServerError:
-                # No conditional writes at all: what HEAD showed is as good as it gets.
-                written = self._put(name, new, hold=chain.hold)
-            self._undo_if_locked(name, current, written.version_id, "overwrite")
+                conditional = False  # what the listing showed is as good as it gets
+                written = self._put(name, new, hold=hold)
+            trusted = conditional and self.client.heeds_conditions
+            self._undo_if_locked(
+                name, chain, written.version_id, "overwrite", trusted=trusted, carried_hold=hold
+            )
             return written
         raise ConflictError(f"{self._label(name)!r} was changed by others {_ATTEMPTS} times in a row")
 
@@ -261,29 +267,32 @@ class GuardedBucket:
             if_match=if_match,
         )
 
-    def _changeable(self, name: str, action: str) -> _Chain:
-        return self._free(name, action, holds=False)
-
-    def _free(self, name: str, action: str, *, holds: bool) -> _Chain:
-        """Return the chain of a key, or raise KeyLockedError where a version of it is locked.
+    def _require_free(
+        self, name: str, chain: list[ListedVersion], action: str, *, holds: bool = False
+    ) -> bool:
+        """Raise KeyLockedError where a version of a key is locked.
 
         Args:
             name: The object name.
+            chain: Its versions.
             action: What the error says cannot be done.
             holds: Whether a legal hold forbids it, too.
+
+        Returns:
+            Whether the current version is under a legal hold, which the next one has to carry on.
         """
-        current: ListedVersion | None = None
         hold = False
-        for version in self.versions(name):
-            if version.is_delete_marker:
-                continue
-            protection = self._protection(version)
-            if protection and (protection.retained or holds):
+        for version, protection in self._protections(chain):
+            if protection.retained or holds:
                 raise protection.refusal(self._label(name), action)
-            if version.is_latest:
-                current = version
-                hold = protection is not None and protection.legal_hold
-        return _Chain(current, hold)
+            hold = hold or version.is_latest
+        return hold
+
+    def _protections(self, versions: list[ListedVersion]) -> list[tuple[ListedVersion, Protection]]:
+        """Return what protects versions, of those that something does: one HEAD each."""
+        asked = [version for version in versions if not version.is_delete_marker]
+        found = map(self._protection, asked) if len(asked) < 2 else concurrently(self._protection, asked)
+        return [(version, protection) for version, protection in zip(asked, found, strict=True) if protection]
 
     def _protection(self, version: ListedVersion) -> Protection | None:
         try:
@@ -293,13 +302,39 @@ class GuardedBucket:
         return protection_of(info, is_current=version.is_latest)
 
     def _undo_if_locked(
-        self, name: str, replaced: ListedVersion | None, ours: str | None, action: str, *, holds: bool = False
+        self,
+        name: str,
+        before: list[ListedVersion],
+        ours: str | None,
+        action: str,
+        *,
+        holds: bool = False,
+        trusted: bool = False,
+        carried_hold: bool = False,
     ) -> None:
-        """Take our own version (or delete marker) back where it hides a version that is locked by now."""
-        protection = replaced and self._protection(replaced)
-        if not protection or not (protection.retained or holds):
+        """Take our own version (or delete marker) back where it hides a version that is locked by now.
+
+        Args:
+            name: The object name.
+            before: The versions that were found free, before we wrote.
+            ours: The version that we wrote.
+            action: What the error says cannot be done.
+            holds: Whether a legal hold forbids it, too.
+            trusted: Whether the server's condition excludes that a version came between.
+            carried_hold: Whether our version carries the hold of the one before.
+        """
+        replaced = _current(before)
+        if trusted:
+            suspects = [replaced] if replaced else []
+        else:
+            checked = {v.version_id for v in before if v != replaced} | {ours}
+            suspects = [version for version in self.versions(name) if version.version_id not in checked]
+        locks = [lock for _, lock in self._protections(suspects) if lock.retained or holds]
+        if not locks:
             return
         try:
+            if carried_hold:
+                self.client.put_legal_hold(self.bucket, name, version_id=ours, on=False)
             self.client.delete_object(self.bucket, name, version_id=ours)
         except AccessDeniedError:
             logger.exception(
@@ -307,4 +342,18 @@ class GuardedBucket:
                 self._label(name),
                 ours,
             )
-        raise protection.refusal(self._label(name), action)
+        raise locks[0].refusal(self._label(name), action)
+
+
+def _current(chain: list[ListedVersion]) -> ListedVersion | None:
+    """Return what the key reads as, None for an absent one."""
+    return next((version for version in chain if version.is_latest and not version.is_delete_marker), None)
+
+
+def _arrived(new: NewObject, chain: list[ListedVersion], known: set[str]) -> Written | None:
+    """Return our own version, where a PUT arrived whose answer was lost, so that it was sent again."""
+    current = _current(chain)
+    digest = hashlib.md5(new.body, usedforsecurity=False).hexdigest()  # what S3 makes an ETag of
+    if current is None or current.version_id in known or current.etag.strip('"') != digest:
+        return None
+    return Written(current.etag, current.version_id)

@@ -9,11 +9,14 @@ bucket are shared, too.
 from __future__ import annotations
 
 import os
+import re
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
+from io import BytesIO
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -25,6 +28,7 @@ from botocore.exceptions import (
     FlexibleChecksumError,
     HTTPClientError,
     NoCredentialsError,
+    ParamValidationError,
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
@@ -60,6 +64,15 @@ MAX_CONNECTIONS = 32
 
 _DRAIN_BYTES = 64 * 1024
 """An unwanted body up to this size is read and thrown away: cheaper than a new connection."""
+
+_EXPECT_BYTES = 1 << 20
+"""Bodies from this size on wait for the server's leave, so that a refusal spares them the way."""
+
+_RECHECK_SECONDS = 300
+"""How long the answer that a bucket has no Object Lock is believed, where it has versions."""
+
+_CEPH_REQUEST = re.compile(r"tx[0-9a-f]{17,}-")
+"""How the request ids of Ceph's gateway begin."""
 
 ERROR_TYPES: Mapping[str, type[S3KVError]] = {
     "NoSuchKey": KeyNotFoundError,
@@ -201,6 +214,19 @@ class ListedVersion(ListedObject):
 
 
 @dataclass(frozen=True)
+class _Known:
+    """Whether a bucket has Object Lock, and how that is known."""
+
+    object_lock: bool
+    inferred: bool = False
+    since: float = field(default_factory=time.monotonic)
+
+    def is_outdated_by_versions(self) -> bool:
+        """Tell whether a version id in an answer is reason to ask again."""
+        return not self.object_lock and (self.inferred or time.monotonic() - self.since > _RECHECK_SECONDS)
+
+
+@dataclass(frozen=True)
 class DeleteFailure:
     """A key that one batch of deletions did not delete."""
 
@@ -222,10 +248,12 @@ class S3Client:
         self.counters = Counters()
         self._boto = _boto_client(config)
         self._lock = threading.Lock()
-        self._object_lock: dict[str, bool] = {}
+        self._object_lock: dict[str, _Known] = {}
         self._reached: set[str] = set()
         self._clock_offset = timedelta(0)
+        self._is_ceph = False
         events = self._boto.meta.events
+        events.register_last("before-call.s3", _expect_only_for_large_bodies)
         events.register("before-send.s3", self._count_request)
         events.register("response-received.s3", self._count_response)
 
@@ -430,9 +458,10 @@ class S3Client:
             _drop_none(Bucket=bucket, Key=name, VersionId=version_id, Retention=retention),
         )
 
-    def put_legal_hold(self, bucket: str, name: str, *, version_id: str | None) -> None:
-        """Put a version under a legal hold."""
-        params = _drop_none(Bucket=bucket, Key=name, VersionId=version_id, LegalHold={"Status": "ON"})
+    def put_legal_hold(self, bucket: str, name: str, *, version_id: str | None, on: bool = True) -> None:
+        """Put a version under a legal hold, or release it."""
+        hold = {"Status": "ON" if on else "OFF"}
+        params = _drop_none(Bucket=bucket, Key=name, VersionId=version_id, LegalHold=hold)
         self._call("put_object_legal_hold", params)
 
     # --- buckets -------------------------------------------------------------------------------
@@ -471,12 +500,28 @@ class S3Client:
         """
         known = self._object_lock.get(bucket)
         if known is None:
-            known = self._object_lock[bucket] = self._ask_object_lock(bucket)
-        return known
+            known = self._object_lock[bucket] = _Known(self._ask_object_lock(bucket))
+        return known.object_lock
 
     def knows_no_object_lock(self, bucket: str) -> bool:
         """Tell, without a request, whether the bucket is known to be without Object Lock."""
-        return self._object_lock.get(bucket) is False
+        known = self._object_lock.get(bucket)
+        return known is not None and not known.object_lock
+
+    @property
+    def heeds_conditions(self) -> bool:
+        """Whether conditional writes may be relied on in a race, by what is known of the server.
+
+        AWS promises it. Ceph 16 ignores ``If-None-Match`` on versioned buckets, Ceph 20 does so under a
+        race; of other servers nothing is known.
+        """
+        endpoint = self.config.endpoint_url
+        return endpoint is None or _is_aws(endpoint)
+
+    @property
+    def ignores_conditions(self) -> bool:
+        """Whether the server has shown itself to be one that ignores ``If-None-Match``: Ceph."""
+        return self._is_ceph
 
     def now(self) -> datetime:
         """Return the server's time, as far as its last answer tells."""
@@ -496,10 +541,11 @@ class S3Client:
 
     def _written(self, bucket: str, response: dict[str, Any]) -> Written:
         version_id = response.get("VersionId")
+        known = self._object_lock.get(bucket)
         if version_id is None:
             # Object Lock needs versioning, and a versioned bucket answers with a version id.
-            self._object_lock.setdefault(bucket, False)
-        elif self.knows_no_object_lock(bucket):
+            self._object_lock[bucket] = _Known(object_lock=False, inferred=True)
+        elif known is not None and known.is_outdated_by_versions():
             # It may have been given versioning, and Object Lock, while this process ran.
             self._object_lock.pop(bucket, None)
         etag = response.get("ETag") or response.get("CopyObjectResult", {}).get("ETag", "")
@@ -513,7 +559,7 @@ class S3Client:
         except ClientError as exc:
             if not_modified and _status(exc) == 304:
                 return None
-            self._learn_clock(exc.response)
+            self._learn(exc.response)
             raise self._translate(exc, operation, bucket, name) from exc
         except NoCredentialsError as exc:
             raise AccessDeniedError(
@@ -522,10 +568,12 @@ class S3Client:
             ) from exc
         except (BotoConnectionError, HTTPClientError) as exc:
             raise StoreUnavailableError(f"cannot reach {self.config.server}: {exc}") from exc
+        except ParamValidationError as exc:
+            raise EncodingError(f"{operation}: {exc}") from exc
         except BotoCoreError as exc:
             raise StoreUnavailableError(f"{operation} at {self.config.server} failed: {exc}") from exc
         self._reached.add(bucket)
-        self._learn_clock(response)
+        self._learn(response)
         return response
 
     def _pages(self, operation: str, **params: Any) -> Iterator[dict[str, Any]]:
@@ -578,17 +626,27 @@ class S3Client:
             legal_hold=response.get("ObjectLockLegalHoldStatus") == "ON",
         )
 
-    def _learn_clock(self, response: dict[str, Any]) -> None:
+    def _learn(self, response: Mapping[str, Any]) -> None:
+        headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         if server_time := _server_time(response):
             self._clock_offset = server_time - datetime.now(timezone.utc)
+        if _CEPH_REQUEST.match(headers.get("x-amz-request-id", "")):
+            self._is_ceph = True
 
     def _translate(self, exc: ClientError, operation: str, bucket: str, name: str | None) -> S3KVError:
         error = exc.response.get("Error", {})
         code = str(error.get("Code", ""))
-        kind = ERROR_TYPES.get(code) or ERROR_TYPES.get(str(_status(exc)), StoreUnavailableError)
+        status = _status(exc)
+        # A request that the server does not take is no failure of the server.
+        other = UnsupportedByServerError if 400 <= status < 500 else StoreUnavailableError
+        kind = ERROR_TYPES.get(code) or ERROR_TYPES.get(str(status), other)
         where = f"{bucket}/{name}" if name else bucket
         if kind is KeyNotFoundError:
-            return self._missing(operation, bucket, name, where)
+            headers = exc.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+            missing = self._missing(operation, bucket, name, where)
+            if isinstance(missing, KeyNotFoundError):
+                missing.is_deleted = headers.get("x-amz-delete-marker") == "true"
+            return missing
         if code in ("NoSuchBucket", "InvalidBucketName"):
             return StoreUnavailableError(_no_bucket(bucket, self.config.server))
         hint = ""
@@ -610,7 +668,9 @@ class S3Client:
 
     def _count_request(self, request: Any, event_name: str, **_: Any) -> None:
         self.counters.add(f"requests.{event_name.rsplit('.', 1)[-1]}")
-        self.counters.add("bytes.sent", int(request.headers.get("Content-Length") or 0))
+        headers = request.headers  # over HTTPS, botocore sends bodies in chunks
+        size = headers.get("Content-Length") or headers.get("X-Amz-Decoded-Content-Length") or 0
+        self.counters.add("bytes.sent", int(size))
 
     def _count_response(self, response_dict: Any, event_name: str, **_: Any) -> None:
         # The body of a GET is counted as it is read: it may be left on the server.
@@ -682,6 +742,13 @@ def _boto_client(config: S3Config) -> Any:
         )
     except BotoCoreError as exc:  # an unknown profile, a malformed region
         raise ValueError(str(exc)) from exc
+
+
+def _expect_only_for_large_bodies(params: dict[str, Any], **_: Any) -> None:
+    """Take back the ``Expect: 100-continue`` of small bodies, which costs a round trip each."""
+    body = params.get("body")
+    if isinstance(body, BytesIO) and body.getbuffer().nbytes < _EXPECT_BYTES:
+        params["headers"].pop("Expect", None)
 
 
 def _is_aws(endpoint_url: str) -> bool:

@@ -1,0 +1,183 @@
+"""Cache policies: which result a run would have.
+
+Prefect's ``INPUTS`` hashes the pickle of what is not JSON. A pickle tells apart objects that are equal:
+two arrays that share a dtype object from two that do not, an array from the same array in another
+memory layout. So the key of a task whose input comes out of the cache would differ from the key it
+had when the input was computed, and the second run of a pipeline would compute. ``StableInputs``
+hashes content instead, and ``caching()`` puts it in the place of ``INPUTS``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import sys
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from typing import Any
+from weakref import ref
+
+import cloudpickle
+from prefect.cache_policies import CachePolicy, CompoundCachePolicy, Inputs
+from prefect.context import TaskRunContext
+from prefect.serializers import JSONSerializer
+from prefect.utilities.hashing import hash_objects
+
+from s3kv_flows.blocks import S3KVStore
+from s3kv_flows.runs import automatic_tags, is_refreshing
+from s3kv_flows.serializer import FrameSerializer, RunInfo
+
+__all__ = ["ResultPolicy", "StableInputs", "content_digest"]
+
+
+@dataclass
+class ResultPolicy(CachePolicy):
+    """Another policy's keys, with stable inputs; and each run's serializer knows whose result it writes.
+
+    Prefect computes the key once per run, in the context of the run, whether it then hits, misses or
+    refreshes. That makes it the one place to tell the serializer of this run about the run: a lazily
+    committed result is written after the run, outside of its context.
+    """
+
+    policy: CachePolicy = field(default_factory=Inputs)
+
+    def compute_key(
+        self,
+        task_ctx: TaskRunContext,
+        inputs: dict[str, Any],
+        flow_parameters: dict[str, Any],
+        **kwargs: Any,
+    ) -> str | None:
+        """Return the key of the policy, None where it makes none.
+
+        Raises:
+            ValueError: The task's storage or serializer is not what ``caching()`` gave it, or S3 would
+                not take the key as a name (InvalidKeyError). Prefect logs it, and saves no result.
+        """
+        key = _stable(self.policy).compute_key(task_ctx, inputs, flow_parameters, **kwargs)
+        if key is not None:
+            _bind(task_ctx, key)
+        return key
+
+    def __add__(self, other: CachePolicy) -> CachePolicy:
+        return replace(self, policy=self.policy + other)
+
+    def __sub__(self, other: str) -> CachePolicy:
+        return replace(self, policy=self.policy - other)
+
+
+@dataclass
+class StableInputs(CachePolicy):
+    """A key of the content of the inputs: equal values have equal keys, however they came about."""
+
+    exclude: list[str] = field(default_factory=list)
+
+    def compute_key(
+        self,
+        task_ctx: TaskRunContext,  # noqa: ARG002  # of Prefect
+        inputs: dict[str, Any],
+        flow_parameters: dict[str, Any],  # noqa: ARG002
+        **kwargs: Any,  # noqa: ARG002
+    ) -> str | None:
+        """Return the key, None for a task without inputs.
+
+        Raises:
+            HashError: An input can be neither written as JSON nor pickled.
+        """
+        if not inputs:
+            return None
+        kept = {name: _as_json(value) for name, value in inputs.items() if name not in self.exclude}
+        return hash_objects(kept, raise_on_failure=True)
+
+
+def content_digest(value: Any) -> str:
+    """Return a digest of the content of a picklable value.
+
+    Raises:
+        ValueError: The value contains itself.
+        TypeError, PicklingError: It cannot be pickled.
+    """
+    sink = _Digest()
+    buffers = hashlib.sha256()
+
+    def take(buffer: pickle.PickleBuffer) -> None:
+        with buffer.raw() as raw:
+            buffers.update(raw)
+
+    pickler = _ContentPickler(sink, protocol=5, buffer_callback=take)
+    pickler.fast = True  # writes what is shared as often as it occurs: sharing is no content
+    pickler.dump(value)
+    return sink.hash.hexdigest() + buffers.hexdigest()
+
+
+class _Digest:
+    """A file that keeps nothing but the digest of what is written."""
+
+    def __init__(self) -> None:
+        self.hash = hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        self.hash.update(data)
+        return len(data)
+
+
+class _ContentPickler(cloudpickle.Pickler):  # type: ignore[misc]  # untyped
+    """Pickles by content: for digests, not for unpickling."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        numpy = sys.modules.get("numpy")
+        if numpy is not None and type(obj) is numpy.ndarray and not obj.dtype.hasobject:
+            content = pickle.PickleBuffer(numpy.ascontiguousarray(obj).view("u1") if obj.size else b"")
+            return _part, (obj.dtype.str, str(obj.dtype), obj.shape, content)
+        if isinstance(obj, type):
+            return _part, (obj.__module__, obj.__qualname__)
+        return super().reducer_override(obj)
+
+
+def _part(*content: object) -> tuple[object, ...]:
+    return content
+
+
+def _as_json(value: Any) -> Any:
+    """Return what Prefect's own hash takes by content: the value, or the digest of it."""
+    if _is_json(value):
+        return value
+    try:
+        return {"s3kv-content": content_digest(value)}
+    except (ValueError, TypeError, AttributeError, pickle.PicklingError, RecursionError):
+        return value  # Prefect's own hash may manage, or says why not
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        JSONSerializer(dumps_kwargs={"sort_keys": True}).dumps(value)
+    except Exception:  # noqa: BLE001  # as Prefect's hash has it: the encoder of a class may raise anything
+        return False
+    return True
+
+
+def _stable(policy: CachePolicy) -> CachePolicy:
+    if isinstance(policy, Inputs):
+        return StableInputs(exclude=policy.exclude)
+    if isinstance(policy, CompoundCachePolicy):
+        return replace(policy, policies=[_stable(part) for part in policy.policies])
+    return policy
+
+
+def _bind(run: TaskRunContext, key: str) -> None:
+    store = run.result_store
+    if not isinstance(store.result_storage, S3KVStore) or not isinstance(store.serializer, FrameSerializer):
+        raise ValueError(  # noqa: TRY004  # the combination is wrong, not a type
+            f"task {run.task.name!r} has another result_storage or result_serializer than caching() gave it"
+        )
+    store.result_storage.results.namespace.name_of(key)
+    store.serializer = store.serializer.for_run(
+        RunInfo(
+            key=key,
+            tags=automatic_tags(run.task.name),
+            started=datetime.now(timezone.utc),
+            cache_expiration=run.task.cache_expiration,
+            refreshes=is_refreshing(run),
+            task_run=ref(run.task_run),
+        )
+    )

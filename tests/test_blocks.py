@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import asyncio
+import copy
+import uuid
+
+import cloudpickle
+import pytest
+from prefect.blocks.core import Block
+from prefect.testing.standard_test_suites import BlockStandardTestSuite
+from pydantic import SecretStr, ValidationError
+
+from s3kv_flows import S3KVStore
+from s3kv_flows.store.errors import KeyLockedError, KeyNotFoundError
+from s3kv_flows.store.locks import Retention
+
+
+class TestS3KVStoreIsAGoodBlock(BlockStandardTestSuite):
+    @pytest.fixture
+    def block(self) -> type[Block]:
+        return S3KVStore
+
+
+def make_block(s3_url: str, *, object_lock: bool = False) -> S3KVStore:
+    block = S3KVStore(bucket_name=f"bucket-{uuid.uuid4().hex[:16]}", endpoint_url=s3_url)
+    block.values.create_bucket(object_lock=object_lock)
+    return block
+
+
+def test_values_and_results_are_siblings(s3_url: str) -> None:
+    block = S3KVStore(bucket_name="some-bucket", endpoint_url=s3_url, prefix="team/a/")
+    assert block.values.namespace.name_of("k") == "team/a/k.json"
+    assert block.results.namespace.name_of("k") == "team/a-results/k"
+    assert block.values.client is block.results.client
+
+
+def test_what_is_written_is_read(s3_url: str) -> None:
+    block = make_block(s3_url)
+    block.write_path("a/b", b"content")
+    assert block.read_path("a/b") == b"content"
+
+    async def both() -> bytes:
+        await block.awrite_path("async", b"content")
+        content: bytes = await block.aread_path("async")
+        return content
+
+    assert asyncio.run(both()) == b"content"
+
+
+def test_a_missing_path_is_an_error(s3_url: str) -> None:
+    block = make_block(s3_url)
+    with pytest.raises(KeyNotFoundError):
+        block.read_path("none")
+    with pytest.raises(KeyNotFoundError):
+        asyncio.run(block.aread_path("none"))
+
+
+def test_plain_writes_respect_locks_too(s3_url: str) -> None:
+    block = make_block(s3_url, object_lock=True)
+    block.results.add("final", 1, retention=Retention(days=1))
+    with pytest.raises(KeyLockedError):
+        block.write_path("final", b"content")
+    assert block.results.get("final") == 1
+
+
+def test_secrets_are_hidden_and_used(s3_url: str) -> None:
+    block = S3KVStore(
+        bucket_name="some-bucket",
+        endpoint_url=s3_url,
+        aws_access_key_id="id",
+        aws_secret_access_key=SecretStr("hush"),
+        aws_session_token=SecretStr("hush"),
+    )
+    assert "hush" not in repr(block)
+    assert "hush" not in block.model_dump_json()
+    assert block.values.config.aws_secret_access_key == "hush"
+    assert block.values.config.aws_session_token == "hush"
+
+
+def test_a_block_copies_and_pickles_and_finds_its_client_again(s3_url: str) -> None:
+    block = make_block(s3_url)
+    block.values.add("key", 1)
+    for twin in (copy.deepcopy(block), cloudpickle.loads(cloudpickle.dumps(block))):
+        assert twin.values.get("key") == 1
+        assert twin.values.client is block.values.client
+
+
+@pytest.mark.parametrize(
+    "fields", [{"bucket_name": "Not A Bucket"}, {"prefix": "no-slash"}, {"addressing_style": "other"}]
+)
+def test_malformed_fields_are_refused_where_they_are_given(fields: dict[str, str]) -> None:
+    with pytest.raises(ValidationError):
+        S3KVStore(**{"bucket_name": "some-bucket", **fields})
+
+
+def test_the_environment_makes_a_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="S3_BUCKET is not set"):
+        S3KVStore.from_env()
+    monkeypatch.setenv("S3_BUCKET", "some-bucket")
+    assert S3KVStore.from_env().endpoint_url is None
+    monkeypatch.setenv("S3_ENDPOINT_URL", "http://127.0.0.1:1")
+    assert S3KVStore.from_env().endpoint_url == "http://127.0.0.1:1"
+
+
+@pytest.mark.usefixtures("prefect_api")
+def test_a_saved_store_is_found_by_its_name_and_its_reference(s3_url: str) -> None:
+    block = make_block(s3_url)
+    name = f"lake-{uuid.uuid4().hex[:8]}"
+    block.save(name)
+    assert S3KVStore.of(block) is block
+    assert S3KVStore.of(name).bucket_name == block.bucket_name
+    assert S3KVStore.of(f"s3kv-store/{name}").bucket_name == block.bucket_name
+    assert Block.load(f"s3kv-store/{name}").bucket_name == block.bucket_name  # type: ignore[union-attr]

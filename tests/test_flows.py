@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from prefect import flow, task
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+
+from s3kv_flows import CleanupRule, Retention, S3KVStore, caching
+from s3kv_flows.flows import maintain_store
+from s3kv_flows.store.errors import KeyLockedError, UnsupportedByServerError
+from s3kv_flows.tasks import age_local_cache, delete_by_tag, finalize_value, get_value, put_value
+
+pytestmark = pytest.mark.usefixtures("prefect_api")
+
+RULES = [CleanupRule("raw", tags={"stage": "raw"}, older_than=timedelta(0))]
+EVERYTHING = [CleanupRule("everything", older_than=timedelta(0))]
+ZERO = timedelta(0)
+
+
+@pytest.fixture
+def lake(s3_url: str) -> str:
+    name = f"lake-{uuid.uuid4().hex[:8]}"
+    store = S3KVStore(
+        bucket_name=f"bucket-{uuid.uuid4().hex[:16]}", endpoint_url=s3_url, enable_local_cache=True
+    )
+    store.values.create_bucket(object_lock=True)
+    store.save(name)
+    return name
+
+
+def artifact() -> dict[str, Any]:
+    wanted = ArtifactFilter(key=ArtifactFilterKey(any_=["s3kv-cleanup-plan"]))
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(artifact_filter=wanted)
+    return max(found, key=lambda one: one.created).model_dump()  # type: ignore[arg-type,return-value]
+
+
+def test_a_dry_run_removes_nothing_and_the_run_just_that(lake: str) -> None:
+    values = S3KVStore.of(lake).values
+    values.add("raw", 1, tags={"stage": "raw"})
+    values.add("final", 1, tags={"stage": "final"})
+    values.add("locked", 1, tags={"stage": "raw"}, retention=Retention(days=1))
+    dry = maintain_store(lake, RULES, dry_run=True, grace=ZERO)
+    assert list(dry.planned) == ["s3kv/raw.json"]
+    assert "GOVERNANCE" in dry.protected["s3kv/locked.json"]
+    assert dry.removed == []
+    assert values.list_keys() == ["final", "locked", "raw"]
+    shown = artifact()
+    assert "Dry run: 1 objects to remove" in shown["description"]
+    assert "s3kv/raw.json" in shown["data"]
+    report = maintain_store(lake, RULES, grace=ZERO)
+    assert report.removed == list(dry.planned)
+    assert report.freed_bytes == dry.planned_bytes
+    assert values.list_keys() == ["final", "locked"]
+
+
+def test_what_is_younger_than_an_hour_stays_by_default(lake: str) -> None:
+    values = S3KVStore.of(lake).values
+    values.add("raw", 1)
+    report = maintain_store(lake, EVERYTHING)
+    assert report.removed == []
+    assert values.exists("raw")
+
+
+def test_rules_of_a_deployment_are_json(lake: str) -> None:
+    S3KVStore.of(lake).values.add("raw", 1, tags={"stage": "raw"})
+    rules: Any = [{"name": "raw", "tags": {"stage": "raw"}, "older_than": "PT0S"}]
+    report = maintain_store(lake, rules, grace="PT0S", dry_run=True)  # type: ignore[call-overload]
+    assert list(report.planned) == ["s3kv/raw.json"]
+
+
+def test_a_finalized_result_is_not_swept_and_a_refreshed_one_is_gone_for_good(lake: str) -> None:
+    @task(**caching(lake))
+    def raw() -> int:
+        return 1
+
+    @task(**caching(lake, retention=Retention(days=365)))
+    def final(number: int) -> int:
+        return number
+
+    @flow
+    def pipeline() -> int:
+        return final(raw())
+
+    pipeline()
+    raw.with_options(refresh_cache=True)()
+    results = S3KVStore.of(lake).results
+    report = maintain_store(lake, EVERYTHING, grace=ZERO)
+    assert len(report.removed) == 1
+    assert len(report.protected) == 1
+    (left,) = results.client.list_versions(results.bucket_name, "")
+    assert left.name in report.protected
+    assert pipeline() == 1
+
+
+def test_a_cleanup_ages_the_local_cache_and_a_dry_run_does_not(lake: str) -> None:
+    values = S3KVStore.of(lake).values
+    values.add("key", 1)
+    values.get("key")
+    assert values.local_cache.size() > 0
+    assert maintain_store(lake, RULES, dry_run=True, local_cache_max_days=0).aged_local_copies == 0
+    assert maintain_store(lake, RULES, local_cache_max_days=0).aged_local_copies == 1
+    assert values.local_cache.size() == 0
+
+
+def test_the_tasks_put_get_finalize_and_delete(lake: str) -> None:
+    @flow
+    def work() -> Any:
+        put_value(lake, "a", {"x": 1}, tags={"stage": "raw"})
+        put_value(lake, "b", 2, tags={"stage": "raw"})
+        finalize_value(lake, "report", {"total": 3}, Retention(days=2), tags={"stage": "final"})
+        deleted = delete_by_tag(lake, "stage", "raw")
+        return deleted, get_value(lake, "report"), get_value(lake, "a", "gone"), age_local_cache(lake, 0)
+
+    assert work() == (["a", "b"], {"total": 3}, "gone", 1)
+    info = S3KVStore.of(lake).values.objects.head("s3kv/report.json")
+    assert info.lock_mode == "GOVERNANCE"
+
+
+def test_publishing_that_is_refused_fails_its_task(lake: str) -> None:
+    finalize_value(lake, "report", 1, Retention(days=2))
+    with pytest.raises(KeyLockedError, match="cannot overwrite 'report'"):
+        finalize_value(lake, "report", 2, Retention(days=2))
+    with pytest.raises(KeyLockedError):
+        put_value(lake, "report", 2)
+    assert get_value(lake, "report") == 1
+
+
+def test_deleting_by_tag_names_what_is_locked_in_the_log(lake: str, logged: pytest.LogCaptureFixture) -> None:
+    finalize_value(lake, "report", 1, Retention(days=2), tags={"stage": "raw"})
+    assert delete_by_tag(lake, "stage", "raw") == []
+    assert "cannot delete 'report': it is under GOVERNANCE retention" in logged.text
+
+
+def test_finalizing_without_object_lock_fails(s3_url: str) -> None:
+    store = S3KVStore(bucket_name=f"bucket-{uuid.uuid4().hex[:16]}", endpoint_url=s3_url)
+    store.values.create_bucket()
+    with pytest.raises(UnsupportedByServerError):
+        finalize_value(store, "report", 1, Retention(days=1))
+    assert not store.values.exists("report")
