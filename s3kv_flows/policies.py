@@ -86,7 +86,7 @@ class StableInputs(CachePolicy):
         """
         if not inputs:
             return None
-        kept = {name: _as_json(value) for name, value in inputs.items() if name not in self.exclude}
+        kept = {name: _hashable(value) for name, value in inputs.items() if name not in self.exclude}
         return hash_objects(kept, raise_on_failure=True)
 
 
@@ -138,22 +138,22 @@ def _part(*content: object) -> tuple[object, ...]:
     return content
 
 
-def _as_json(value: Any) -> Any:
-    """Return what Prefect's own hash takes by content: the value, or the digest of it."""
-    if _is_json(value):
-        return value
+def _hashable(value: Any) -> tuple[str, Any]:
+    """Return what Prefect's own hash takes by content: the JSON of a value, or the digest of it."""
+    text = _json(value)
+    if text is not None:
+        return "json", text
     try:
-        return {"s3kv-content": content_digest(value)}
+        return "content", content_digest(value)
     except (ValueError, TypeError, AttributeError, pickle.PicklingError, RecursionError):
-        return value  # Prefect's own hash may manage, or says why not
+        return "value", value  # Prefect's own hash may manage, or says why not
 
 
-def _is_json(value: Any) -> bool:
+def _json(value: Any) -> str | None:
     try:
-        JSONSerializer(dumps_kwargs={"sort_keys": True}).dumps(value)
+        return JSONSerializer(dumps_kwargs={"sort_keys": True}).dumps(value).decode()
     except Exception:  # noqa: BLE001  # as Prefect's hash has it: the encoder of a class may raise anything
-        return False
-    return True
+        return None
 
 
 def _stable(policy: CachePolicy) -> CachePolicy:

@@ -21,7 +21,7 @@ from prefect.states import is_state_iterable
 from pydantic import Field, PrivateAttr
 from typing_extensions import Self
 
-from s3kv_flows.runs import automatic_tags, with_automatic_tags
+from s3kv_flows.runs import automatic_tags, run_logger, with_automatic_tags
 from s3kv_flows.store.codecs import codec_named, is_frame
 from s3kv_flows.store.errors import CorruptValueError
 from s3kv_flows.store.locks import Retention
@@ -164,15 +164,12 @@ class FrameSerializer(Serializer):
             ValueError: The result is not to be saved: of a run that ended badly, or of a task with a
                 retention whose cache policy is not that of ``caching()`` any more.
         """
-        codec = codec_named(self.codec)
-        grant = self._task_grant(obj) if self._options.scope == "task" else self._flow_grant(obj)
-        inherited = grant is None
-        return Payload(
-            codec.encode(obj),
-            codec.content_type,
-            Grant(tags=automatic_tags()) if grant is None else grant,
-            inherited=inherited,
-        )
+        try:
+            return self._payload(obj)
+        except ValueError as exc:  # EncodingError is one
+            # Prefect's own line names the type of the value, and not the reason.
+            run_logger().error("The result of this run was not saved: %s", exc)
+            raise
 
     def loads(self, blob: Any) -> Any:
         """Return the value of a frame, of its base64, or of what the record face decoded already."""
@@ -185,6 +182,14 @@ class FrameSerializer(Serializer):
             except binascii.Error as exc:
                 raise CorruptValueError("this is no frame of s3kv_flows") from exc
         return codec_named(self.codec).decode(body)
+
+    def _payload(self, obj: Any) -> Payload:
+        codec = codec_named(self.codec)
+        grant = self._task_grant(obj) if self._options.scope == "task" else self._flow_grant(obj)
+        frame = codec.encode(obj)
+        if grant is None:
+            return Payload(frame, codec.content_type, Grant(tags=automatic_tags()), inherited=True)
+        return Payload(frame, codec.content_type, grant, inherited=False)
 
     def _task_grant(self, obj: Any) -> Grant | None:
         """Return what belongs to the result of this instance's run, None for anything else."""

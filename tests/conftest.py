@@ -87,9 +87,9 @@ def locking_store(make_store: Callable[..., S3KV]) -> S3KV:
 def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    with embedded_prefect(tmp_path_factory.mktemp("prefect-server")) as api:
-        with temporary_settings({PREFECT_API_URL: api}):
-            yield api
+    home = tmp_path_factory.mktemp("prefect-server")
+    with embedded_prefect(home) as api, temporary_settings({PREFECT_API_URL: api}):
+        yield api
 
 
 @pytest.fixture

@@ -122,7 +122,7 @@ def test_no_damaged_frame_is_unpickled() -> None:
 
 @pytest.mark.parametrize("length", [0, 4, 8, 12, 16, 17, 60, -1])
 def test_no_truncated_frame_is_unpickled(length: int) -> None:
-    with pytest.raises(CorruptValueError, match="no frame|truncated"):
+    with pytest.raises(CorruptValueError, match=r"no frame|truncated"):
         PICKLE.decode(bytearray(PICKLE.encode(Bomb())[:length]))
 
 

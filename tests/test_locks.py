@@ -29,7 +29,7 @@ def info(**lock: Any) -> ObjectInfo:
     ],
 )
 def test_a_retention_that_makes_no_sense_is_refused(arguments: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="retention|time zone|mode"):
+    with pytest.raises(ValueError, match=r"retention|time zone|mode"):
         Retention(**arguments)
 
 

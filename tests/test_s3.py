@@ -74,7 +74,7 @@ def test_a_missing_bucket_is_not_a_missing_key(s3_url: str) -> None:
 def test_no_server_is_an_error_that_names_it() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        url = "http://127.0.0.1:{}".format(probe.getsockname()[1])
+        url = f"http://127.0.0.1:{probe.getsockname()[1]}"
     with pytest.raises(StoreUnavailableError, match=f"cannot reach {url}"):
         S3KV(url, "some-bucket", enable_local_cache=False).get("key")
 

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+
+from s3kv_flows import S3KVStore
+from tests.waiting import until
+
+
+def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", "from s3kv_flows.cli import main; main()", *arguments],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture
+def api(prefect_api: str) -> dict[str, str]:
+    return {"PREFECT_API_URL": prefect_api}
+
+
+def new_name() -> str:
+    return f"lake-{uuid.uuid4().hex[:8]}"
+
+
+def test_init_creates_the_bucket_and_saves_the_store(s3_url: str, api: dict[str, str]) -> None:
+    name, bucket = new_name(), f"bucket-{uuid.uuid4().hex[:16]}"
+    arguments = ["init", name, "--bucket", bucket, "--endpoint-url", s3_url, "--object-lock"]
+    done = command(*arguments, **api)
+    assert done.returncode == 0, done.stderr
+    assert f"Created bucket '{bucket}'" in done.stdout
+    store = S3KVStore.of(name)
+    assert (store.bucket_name, store.endpoint_url) == (bucket, s3_url)
+    assert store.aws_access_key_id is None, "credentials stay with boto3's chain"
+    store.values.objects.require_object_lock()
+    again = command(*arguments, **api)
+    assert again.returncode == 1
+    assert "take another name, or --overwrite" in again.stderr
+    third = command(
+        *arguments, "--overwrite", "--save-credentials", S3_ENDPOINT_URL="http://elsewhere:1", **api
+    )
+    assert f"Found bucket '{bucket}'" in third.stdout
+    assert S3KVStore.of(name).aws_access_key_id == "test"
+
+
+def test_init_takes_the_server_of_the_environment(s3_url: str, api: dict[str, str]) -> None:
+    name, bucket = new_name(), f"bucket-{uuid.uuid4().hex[:16]}"
+    done = command("init", name, "--bucket", bucket, S3_ENDPOINT_URL=s3_url, **api)
+    assert done.returncode == 0, done.stderr
+    assert S3KVStore.of(name).endpoint_url == s3_url
+
+
+def test_init_leaves_nothing_behind_where_it_is_refused(s3_url: str, api: dict[str, str]) -> None:
+    bucket = f"bucket-{uuid.uuid4().hex[:16]}"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{probe.getsockname()[1]}/api"
+    for name, environment, message in (
+        ("My Lake", api, "is no name of a block"),
+        (new_name(), {"PREFECT_API_URL": nobody}, "cannot ask Prefect's API"),
+    ):
+        done = command("init", name, "--bucket", bucket, "--endpoint-url", s3_url, **environment)
+        assert done.returncode == 1
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
+    store = S3KVStore(bucket_name=bucket, endpoint_url=s3_url).values
+    assert not store.client.bucket_exists(bucket)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--bucket", "Not_A_Bucket"], "bucket name"),
+        (["--bucket", "some-bucket", "--endpoint-url", "localhost"], "is no URL"),
+    ],
+)
+def test_mistakes_are_one_line(arguments: list[str], message: str, api: dict[str, str]) -> None:
+    done = command("init", new_name(), *arguments, **api)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_names_the_commands_and_starts_lean() -> None:
+    script = (
+        "import sys; from s3kv_flows.cli import app; app(['--help'], result_action='return_value'); "
+        "print('heavy:', [name for name in ('prefect', 'boto3', 'pandas') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "init" in done.stdout
+    assert "demo" in done.stdout
+    assert "heavy: []" in done.stdout
+
+
+def children_of(pid: int) -> set[int]:
+    found = set()
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rsplit(")", 1)[1].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[1]) == pid:
+            found.add(int(status.parent.name))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_demo_leaves_nothing_running(signum: signal.Signals, tmp_path: Path) -> None:
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    environment.pop("PREFECT_API_URL", None)
+    demo = subprocess.Popen(
+        [sys.executable, "-c", "from s3kv_flows.cli import main; main()", "demo"],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        (server,) = until(lambda: children_of(demo.pid), seconds=60)
+        demo.send_signal(signum)
+        assert demo.wait(timeout=60) != 0
+    finally:
+        demo.kill()
+    assert not Path(f"/proc/{server}").exists()
+    assert list(tmp_path.iterdir()) == []

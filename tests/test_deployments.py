@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from prefect.client.orchestration import get_client
+
+from s3kv_flows import S3KVStore
+from s3kv_flows.flows import maintain_store
+
+ROOT = Path(__file__).parent.parent
+
+
+def prefect(api: str, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"PREFECT_API_URL": api, "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def serve() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("serve", ROOT / "deployments/serve.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_block_registers_and_the_deployments_deploy(prefect_api: str) -> None:
+    assert "S3KV Store" in prefect(prefect_api, "block", "register", "-m", "s3kv_flows")
+    prefect(prefect_api, "work-pool", "create", "default", "--type", "process", "--overwrite")
+    prefect(prefect_api, "deploy", "--prefect-file", "deployments/prefect.yaml", "--all")
+    with get_client(sync_client=True) as client:
+        deployment = client.read_deployment_by_name("maintain-store/nightly-cleanup")
+    assert deployment.entrypoint == "s3kv_flows.flows.maintain_store"
+    (schedule,) = deployment.schedules
+    assert schedule.active
+    assert schedule.schedule.cron == "0 3 * * *"  # type: ignore[union-attr]
+    assert deployment.global_concurrency_limit is not None
+    assert deployment.global_concurrency_limit.limit == 1
+
+
+def test_serve_has_the_same_deployments_for_another_store(serve: ModuleType) -> None:
+    (deployment,) = serve.deployments("elsewhere")
+    assert deployment.name == "nightly-cleanup"
+    assert deployment.entrypoint == "s3kv_flows.flows.maintain_store"
+    assert deployment.parameters["store"] == "elsewhere"
+    assert serve.deployments()[0].parameters["store"] == "lake"
+
+
+@pytest.mark.usefixtures("prefect_api")
+def test_the_parameters_of_the_deployment_run(serve: ModuleType, s3_url: str) -> None:
+    store = S3KVStore(bucket_name="deployed-bucket", endpoint_url=s3_url)
+    store.values.create_bucket()
+    store.save("deployed", overwrite=True)
+    (deployment,) = serve.deployments("deployed")
+    report = maintain_store(**deployment.parameters)
+    assert (report.removed, report.failed) == ([], {})
