@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from prefect.client.schemas.schedules import CronSchedule
-from prefect.deployments.runner import EntrypointType, RunnerDeployment
+from prefect.deployments.runner import RunnerDeployment
 from prefect.flows import serve
+from prefect.types.entrypoint import EntrypointType
 
 from s3kv_flows.flows import maintain_store
 
@@ -28,7 +29,7 @@ def deployments(store: str | None = None) -> list[RunnerDeployment]:
 
 
 def _deployment(entry: dict[str, Any], store: str | None) -> RunnerDeployment:
-    return maintain_store.to_deployment(
+    deployment = maintain_store.to_deployment(
         name=entry["name"],
         entrypoint_type=EntrypointType.MODULE_PATH,
         description=entry["description"],
@@ -40,6 +41,7 @@ def _deployment(entry: dict[str, Any], store: str | None) -> RunnerDeployment:
             for schedule in entry["schedules"]
         ],
     )
+    return cast("RunnerDeployment", deployment)  # a coroutine only within an event loop
 
 
 if __name__ == "__main__":

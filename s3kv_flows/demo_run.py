@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefect.settings import (
     PREFECT_API_URL,
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
     PREFECT_HOME,
     PREFECT_LOGGING_LEVEL,
     PREFECT_SERVER_ALLOW_EPHEMERAL_MODE,
@@ -94,7 +95,9 @@ def run_demo(console: Console, *, months: list[int] = MONTHS) -> int:
 
 
 def _enter_prefect(demo: Demo, servers: ExitStack) -> None:
-    logging.getLogger("prefect").setLevel(logging.CRITICAL)  # the demo says itself what happens
+    logger = logging.getLogger("prefect")
+    servers.callback(logger.setLevel, logger.level)
+    logger.setLevel(logging.CRITICAL)  # the demo says itself what happens
     if PREFECT_API_URL.value():
         demo.console.print(f"Prefect: [cyan]{PREFECT_API_URL.value()}[/]")
         return
@@ -108,6 +111,8 @@ def _enter_prefect(demo: Demo, servers: ExitStack) -> None:
                 PREFECT_HOME: home,
                 PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False,
                 PREFECT_LOGGING_LEVEL: "CRITICAL",
+                # At the end of a flow, Prefect waits up to a second for the thread of its heartbeat.
+                PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
             }
         )
     )

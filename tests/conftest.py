@@ -85,10 +85,12 @@ def locking_store(make_store: Callable[..., S3KV]) -> S3KV:
 
 @pytest.fixture(scope="session")
 def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     home = tmp_path_factory.mktemp("prefect-server")
-    with embedded_prefect(home) as api, temporary_settings({PREFECT_API_URL: api}):
+    # At the end of a flow, Prefect waits up to a second for the thread of its heartbeat.
+    settings = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+    with embedded_prefect(home) as api, temporary_settings({PREFECT_API_URL: api, **settings}):
         yield api
 
 

@@ -7,12 +7,14 @@ import uuid
 import cloudpickle
 import pytest
 from prefect.blocks.core import Block
-from prefect.testing.standard_test_suites import BlockStandardTestSuite
+from prefect.testing.standard_test_suites.blocks import BlockStandardTestSuite
 from pydantic import SecretStr, ValidationError
 
 from s3kv_flows import S3KVStore
 from s3kv_flows.store.errors import KeyLockedError, KeyNotFoundError
 from s3kv_flows.store.locks import Retention
+
+pytestmark = pytest.mark.usefixtures("prefect_api")
 
 
 class TestS3KVStoreIsAGoodBlock(BlockStandardTestSuite):
@@ -102,7 +104,6 @@ def test_the_environment_makes_a_store(monkeypatch: pytest.MonkeyPatch) -> None:
     assert S3KVStore.from_env().endpoint_url == "http://127.0.0.1:1"
 
 
-@pytest.mark.usefixtures("prefect_api")
 def test_a_saved_store_is_found_by_its_name_and_its_reference(s3_url: str) -> None:
     block = make_block(s3_url)
     name = f"lake-{uuid.uuid4().hex[:8]}"

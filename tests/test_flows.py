@@ -127,7 +127,7 @@ def test_publishing_that_is_refused_fails_its_task(lake: str) -> None:
         finalize_value(lake, "report", 2, Retention(days=2))
     with pytest.raises(KeyLockedError):
         put_value(lake, "report", 2)
-    assert get_value(lake, "report") == 1
+    assert S3KVStore.of(lake).values.get("report") == 1
 
 
 def test_deleting_by_tag_names_what_is_locked_in_the_log(lake: str, logged: pytest.LogCaptureFixture) -> None:
