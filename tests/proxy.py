@@ -109,12 +109,13 @@ class CountingProxy:
 
 
 class _Messages:
-    """Finds HTTP messages in a stream: a head, then a body of Content-Length."""
+    """Finds HTTP messages in a stream: a head, then a body of Content-Length, or in chunks."""
 
     def __init__(self, proxy: CountingProxy, methods: deque[str]) -> None:
         self._wire, self._methods = proxy._wire, methods
         self._buffer = b""
         self._body_left = 0
+        self._chunked = False
 
     def feed(self, data: bytes) -> None:
         self.count_bytes(len(data))
@@ -125,12 +126,24 @@ class _Messages:
                 self.count_body(taken)
                 data = data[taken:]
                 continue
-            head, found, rest = (self._buffer + data).partition(b"\r\n\r\n")
+            head, found, rest = (self._buffer + data).partition(b"\r\n" if self._chunked else b"\r\n\r\n")
             if not found:
                 self._buffer = head
                 return
             self._buffer, data = b"", rest
-            self._body_left = self.begin(head.decode("latin-1").split("\r\n"))
+            if self._chunked:
+                self._begin_chunk(head)
+            else:
+                self._body_left, self._chunked = self.begin(head.decode("latin-1").split("\r\n"))
+
+    def _begin_chunk(self, line: bytes) -> None:
+        if line:  # the empty one ends a chunk, and the last one the message
+            size = int(line.split(b";")[0], 16)
+            self._body_left, self._last_chunk = size, size == 0
+        elif self._last_chunk:
+            self._chunked = self._last_chunk = False
+
+    _last_chunk = False
 
     def count_bytes(self, count: int) -> None:
         raise NotImplementedError
@@ -138,13 +151,18 @@ class _Messages:
     def count_body(self, count: int) -> None:
         raise NotImplementedError
 
-    def begin(self, lines: list[str]) -> int:
+    def begin(self, lines: list[str]) -> tuple[int, bool]:
+        """Return the length of the body that follows, and whether it comes in chunks instead."""
         raise NotImplementedError
 
     @staticmethod
-    def length(lines: list[str]) -> int:
-        headers = (line.partition(":") for line in lines[1:])
-        return next((int(value) for name, _, value in headers if name.lower() == "content-length"), 0)
+    def body(lines: list[str]) -> tuple[int, bool]:
+        headers = {
+            name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])
+        }
+        return int(headers.get("content-length", 0)), headers.get(
+            "transfer-encoding", ""
+        ).lower() == "chunked"
 
 
 class _Requests(_Messages):
@@ -154,12 +172,12 @@ class _Requests(_Messages):
     def count_body(self, count: int) -> None:
         self._wire.body_sent += count
 
-    def begin(self, lines: list[str]) -> int:
+    def begin(self, lines: list[str]) -> tuple[int, bool]:
         method, path, _ = lines[0].split(" ", 2)
         self._methods.append(method)
         self._wire.requests[method] += 1
         self._wire.paths.append(f"{method} {path}")
-        return self.length(lines)
+        return self.body(lines)
 
 
 class _Responses(_Messages):
@@ -169,9 +187,9 @@ class _Responses(_Messages):
     def count_body(self, count: int) -> None:
         self._wire.body_received += count
 
-    def begin(self, lines: list[str]) -> int:
+    def begin(self, lines: list[str]) -> tuple[int, bool]:
         status = int(lines[0].split(" ")[1])
         if status == 100:  # "go on": the answer is still to come
-            return 0
+            return 0, False
         method = self._methods.popleft()
-        return 0 if method == "HEAD" or status in (204, 304) else self.length(lines)
+        return (0, False) if method == "HEAD" or status in (204, 304) else self.body(lines)
