@@ -218,9 +218,10 @@ def test_a_retention_can_be_made_longer_but_not_shorter_or_weaker(locking_store:
     with pytest.raises(KeyLockedError, match="weaken the lock"):
         locking_store.place_retention_lock("key", 1)
     assert locking_store.place_retention_lock("key", 3) > first
-    locking_store.place_retention_lock("key", 4, mode="COMPLIANCE")
+    locking_store.add("strict", 1)
+    locking_store.place_retention_lock("strict", 4, mode="COMPLIANCE")
     with pytest.raises(KeyLockedError):
-        locking_store.place_retention_lock("key", 5)
+        locking_store.place_retention_lock("strict", 5)
 
 
 def test_a_bucket_is_created_once_and_its_kind_is_checked(store: S3KV, locking_store: S3KV) -> None:

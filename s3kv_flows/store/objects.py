@@ -21,7 +21,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from s3kv_flows.store.bulk import concurrently
@@ -122,7 +122,9 @@ class GuardedBucket:
         chain = self.versions(target)
         hold = self._require_free(target, chain, "copy onto")
         written = self.client.copy_object(self.bucket, source, target)
-        self._undo_if_locked(target, chain, written.version_id, "copy onto")
+        if written.version_id is None:  # Ceph does not say
+            written = replace(written, version_id=self.head(target).version_id)
+        self._undo_if_locked(target, chain, written, "copy onto")
         if hold:
             # Not by a header of the copy: some servers drop lock headers there.
             self.client.put_legal_hold(self.bucket, target, version_id=written.version_id)
@@ -142,7 +144,7 @@ class GuardedBucket:
         if _current(chain) is None:
             return
         marker = self.client.delete_object(self.bucket, name)
-        self._undo_if_locked(name, chain, marker, "delete", holds=True)
+        self._undo_if_locked(name, chain, Written("", marker), "delete", holds=True)
 
     def amend(self, name: str, written: Written, metadata: Mapping[str, str], content_type: str) -> Written:
         """Replace the metadata of an object that was just written, by one copy onto itself.
@@ -207,7 +209,7 @@ class GuardedBucket:
         written = self._put(name, new)
         if written.version_id is not None and self.client.has_object_lock(self.bucket):
             # The bucket was given Object Lock since this process last asked.
-            self._undo_if_locked(name, [], written.version_id, "overwrite")
+            self._undo_if_locked(name, [], written, "overwrite")
         return written
 
     def _put_guarded(self, name: str, new: NewObject) -> Written:
@@ -238,7 +240,14 @@ class GuardedBucket:
                 written = self._put(name, new, hold=hold)
             trusted = conditional and self.client.heeds_conditions
             self._undo_if_locked(
-                name, chain, written.version_id, "overwrite", trusted=trusted, carried_hold=hold
+                name,
+                chain,
+                written,
+                "overwrite",
+                trusted=trusted,
+                carried_hold=hold,
+                # A PUT whose answer was lost is sent again, and may have made a version before ours.
+                twin=written.etag if new.retention else None,
             )
             return written
         raise ConflictError(f"{self._label(name)!r} was changed by others {_ATTEMPTS} times in a row")
@@ -305,12 +314,13 @@ class GuardedBucket:
         self,
         name: str,
         before: list[ListedVersion],
-        ours: str | None,
+        ours: Written,
         action: str,
         *,
         holds: bool = False,
         trusted: bool = False,
         carried_hold: bool = False,
+        twin: str | None = None,
     ) -> None:
         """Take our own version (or delete marker) back where it hides a version that is locked by now.
 
@@ -322,27 +332,39 @@ class GuardedBucket:
             holds: Whether a legal hold forbids it, too.
             trusted: Whether the server's condition excludes that a version came between.
             carried_hold: Whether our version carries the hold of the one before.
+            twin: The ETag of a version that came in between and is our own, too.
         """
         replaced = _current(before)
         if trusted:
             suspects = [replaced] if replaced else []
         else:
-            checked = {v.version_id for v in before if v != replaced} | {ours}
-            suspects = [version for version in self.versions(name) if version.version_id not in checked]
+            checked = {v.version_id for v in before if v != replaced} | {ours.version_id}
+            suspects = [
+                version
+                for version in self.versions(name)
+                if version.version_id not in checked
+                and (version.etag != twin or (replaced and version.version_id == replaced.version_id))
+            ]
         locks = [lock for _, lock in self._protections(suspects) if lock.retained or holds]
-        if not locks:
-            return
+        if locks:
+            self._take_back(name, ours, carried_hold=carried_hold)
+            raise locks[0].refusal(self._label(name), action)
+
+    def _take_back(self, name: str, ours: Written, *, carried_hold: bool) -> None:
+        # Never without a version id: that would put a delete marker on top.
         try:
-            if carried_hold:
-                self.client.put_legal_hold(self.bucket, name, version_id=ours, on=False)
-            self.client.delete_object(self.bucket, name, version_id=ours)
-        except AccessDeniedError:
-            logger.exception(
-                "%r was locked while it was written, and version %s, which is locked too, stays on top of it",
-                self._label(name),
-                ours,
-            )
-        raise locks[0].refusal(self._label(name), action)
+            if ours.version_id is not None and carried_hold:
+                self.client.put_legal_hold(self.bucket, name, version_id=ours.version_id, on=False)
+            if ours.version_id is not None:
+                self.client.delete_object(self.bucket, name, version_id=ours.version_id)
+                return
+        except AccessDeniedError as exc:
+            logger.debug("the server refused: %s", exc)
+        logger.error(
+            "%r was locked while it was written, and our version %s cannot be taken back: it stays on top",
+            self._label(name),
+            ours.version_id,
+        )
 
 
 def _current(chain: list[ListedVersion]) -> ListedVersion | None:

@@ -339,7 +339,9 @@ class S3Client:
             IfNoneMatch="*" if if_none_match else None,
             IfMatch=if_match,
         )
-        return self._written(bucket, self._call("put_object", params))
+        response = self._call("put_object", params)
+        self._learn_from_put(bucket, response.get("VersionId"))
+        return Written(response.get("ETag", ""), response.get("VersionId"))
 
     def copy_object(
         self,
@@ -374,7 +376,8 @@ class S3Client:
             MetadataDirective=None if metadata is None else "REPLACE",
             ContentType=content_type,
         )
-        return self._written(bucket, self._call("copy_object", params))
+        response = self._call("copy_object", params)
+        return Written(response.get("CopyObjectResult", {}).get("ETag", ""), response.get("VersionId"))
 
     def delete_object(self, bucket: str, name: str, *, version_id: str | None = None) -> str | None:
         """Delete an object or a version.
@@ -500,7 +503,7 @@ class S3Client:
         """
         known = self._object_lock.get(bucket)
         if known is None:
-            known = self._object_lock[bucket] = _Known(self._ask_object_lock(bucket))
+            known = self._object_lock[bucket] = self._ask_object_lock(bucket)
         return known.object_lock
 
     def knows_no_object_lock(self, bucket: str) -> bool:
@@ -529,27 +532,25 @@ class S3Client:
 
     # --- how -----------------------------------------------------------------------------------
 
-    def _ask_object_lock(self, bucket: str) -> bool:
+    def _ask_object_lock(self, bucket: str) -> _Known:
         try:
             response = self._call("get_object_lock_configuration", {"Bucket": bucket})
         except (UnsupportedByServerError, KeyNotFoundError):
-            return False
+            return _Known(object_lock=False)
         except AccessDeniedError:
-            return True
+            return _Known(object_lock=True, inferred=True)
         lock_configuration: dict[str, str] = response.get("ObjectLockConfiguration", {})
-        return lock_configuration.get("ObjectLockEnabled") == "Enabled"
+        return _Known(lock_configuration.get("ObjectLockEnabled") == "Enabled")
 
-    def _written(self, bucket: str, response: dict[str, Any]) -> Written:
-        version_id = response.get("VersionId")
+    def _learn_from_put(self, bucket: str, version_id: str | None) -> None:
+        """Learn of a bucket from the answer to a PUT; not to a copy, where Ceph never shows a version id."""
         known = self._object_lock.get(bucket)
-        if version_id is None:
+        if version_id is None and (known is None or known.inferred):
             # Object Lock needs versioning, and a versioned bucket answers with a version id.
             self._object_lock[bucket] = _Known(object_lock=False, inferred=True)
-        elif known is not None and known.is_outdated_by_versions():
+        elif version_id is not None and known is not None and known.is_outdated_by_versions():
             # It may have been given versioning, and Object Lock, while this process ran.
             self._object_lock.pop(bucket, None)
-        etag = response.get("ETag") or response.get("CopyObjectResult", {}).get("ETag", "")
-        return Written(etag, version_id)
 
     def _call(self, operation: str, params: dict[str, Any], *, not_modified: bool = False) -> Any:
         bucket = params["Bucket"]
