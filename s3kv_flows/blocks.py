@@ -21,7 +21,7 @@ from s3kv_flows.store.keys import Namespace, validate_bucket_name
 from s3kv_flows.store.kv import endpoint_from_environment
 from s3kv_flows.store.local_cache import LocalCache
 from s3kv_flows.store.objects import NewObject
-from s3kv_flows.store.s3 import S3Config
+from s3kv_flows.store.s3_types import S3Config
 
 __all__ = ["SLUG", "S3KVStore"]
 

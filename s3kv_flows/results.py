@@ -13,7 +13,7 @@ from s3kv_flows.serializer import Payload
 from s3kv_flows.store import S3KV
 from s3kv_flows.store.errors import CorruptValueError, KeyNotFoundError
 from s3kv_flows.store.objects import NewObject
-from s3kv_flows.store.s3 import ObjectInfo, Written
+from s3kv_flows.store.s3_types import ObjectInfo, Written
 
 __all__ = ["ExpiredResultError", "FoundResult", "Record", "WrittenResult", "amend", "look_up", "write_result"]
 

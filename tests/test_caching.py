@@ -29,7 +29,7 @@ from prefect.transactions import transaction
 from s3kv_flows import Retention, S3KVStore, caching, finalizing, slots
 from s3kv_flows.store import S3KV
 from s3kv_flows.store.errors import InvalidTagError, KeyLockedError, UnsupportedByServerError
-from s3kv_flows.store.s3 import ObjectInfo
+from s3kv_flows.store.s3_types import ObjectInfo
 from tests.proxy import CountingProxy, Wire
 from tests.waiting import until
 

@@ -13,7 +13,8 @@ from botocore.exceptions import ClientError
 
 from s3kv_flows.store import S3KV, Retention
 from s3kv_flows.store.errors import ConflictError, KeyLockedError, UnsupportedByServerError
-from s3kv_flows.store.s3 import S3Client, Written, _Known
+from s3kv_flows.store.s3 import S3Client, _Known
+from s3kv_flows.store.s3_types import Written
 from tests.proxy import CountingProxy
 
 WEEK = Retention(days=7)

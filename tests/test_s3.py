@@ -14,7 +14,9 @@ from s3kv_flows.store.errors import (
     S3KVError,
     StoreUnavailableError,
 )
-from s3kv_flows.store.s3 import ERROR_TYPES, S3Config, forget_clients, shared_client
+from s3kv_flows.store.s3 import forget_clients, shared_client
+from s3kv_flows.store.s3_types import S3Config
+from s3kv_flows.store.translation import ERROR_TYPES
 from tests.proxy import CountingProxy
 
 

@@ -9,7 +9,8 @@ import pytest
 from s3kv_flows import CleanupRule
 from s3kv_flows.maintenance import CleanupPlan, SweepReport, plan, survey, sweep
 from s3kv_flows.store import S3KV, Retention
-from s3kv_flows.store.s3 import DeleteFailure, S3Client
+from s3kv_flows.store.s3 import S3Client
+from s3kv_flows.store.s3_types import DeleteFailure
 from tests.proxy import CountingProxy
 
 NOW = timedelta(0)

@@ -13,7 +13,8 @@ from s3kv_flows.store.bulk import concurrently
 from s3kv_flows.store.errors import KeyNotFoundError
 from s3kv_flows.store.kv import S3KV
 from s3kv_flows.store.locks import protection_of
-from s3kv_flows.store.s3 import ListedVersion, S3Client
+from s3kv_flows.store.s3 import S3Client
+from s3kv_flows.store.s3_types import ListedVersion
 
 __all__ = ["read_tags", "survey"]
 

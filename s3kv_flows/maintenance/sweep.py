@@ -24,7 +24,7 @@ from s3kv_flows.store.bulk import batched, concurrently
 from s3kv_flows.store.errors import KeyNotFoundError
 from s3kv_flows.store.kv import S3KV
 from s3kv_flows.store.locks import Protection, protection_of
-from s3kv_flows.store.s3 import DeleteFailure
+from s3kv_flows.store.s3_types import DeleteFailure
 
 __all__ = ["SweepReport", "sweep"]
 

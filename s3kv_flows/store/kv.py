@@ -24,7 +24,8 @@ from s3kv_flows.store.keys import Namespace, validate_bucket_name
 from s3kv_flows.store.local_cache import CachedObject, LocalCache
 from s3kv_flows.store.locks import LockMode, Retention
 from s3kv_flows.store.objects import GuardedBucket, NewObject
-from s3kv_flows.store.s3 import S3Client, S3Config, shared_client
+from s3kv_flows.store.s3 import S3Client, shared_client
+from s3kv_flows.store.s3_types import S3Config
 from s3kv_flows.store.tags import validate_tags
 
 __all__ = ["S3KV", "DeletedKeys"]

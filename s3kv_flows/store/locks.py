@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from s3kv_flows.store.errors import KeyLockedError
-from s3kv_flows.store.s3 import ObjectInfo
+from s3kv_flows.store.s3_types import ObjectInfo
 
 __all__ = ["LockMode", "Protection", "Retention", "protection_of"]
 

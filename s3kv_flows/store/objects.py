@@ -32,7 +32,8 @@ from s3kv_flows.store.errors import (
     UnsupportedByServerError,
 )
 from s3kv_flows.store.locks import Protection, Retention, protection_of
-from s3kv_flows.store.s3 import Fetched, ListedVersion, ObjectInfo, S3Client, Written
+from s3kv_flows.store.s3 import S3Client
+from s3kv_flows.store.s3_types import Fetched, ListedVersion, ObjectInfo, Written
 from s3kv_flows.store.tags import tagging_header
 
 __all__ = ["GuardedBucket", "NewObject"]

@@ -17,8 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from io import BytesIO
-from typing import Any, Literal
-from urllib.parse import urlsplit
+from typing import Any
 
 import boto3
 from botocore.config import Config
@@ -35,29 +34,25 @@ from botocore.exceptions import ConnectionError as BotoConnectionError
 from s3kv_flows.store.counters import Counters
 from s3kv_flows.store.errors import (
     AccessDeniedError,
-    ConflictError,
     CorruptValueError,
     EncodingError,
-    InvalidKeyError,
-    InvalidTagError,
     KeyNotFoundError,
     S3KVError,
     StoreUnavailableError,
     UnsupportedByServerError,
 )
+from s3kv_flows.store.s3_types import (
+    DeleteFailure,
+    Fetched,
+    ListedObject,
+    ListedVersion,
+    ObjectInfo,
+    S3Config,
+    Written,
+)
+from s3kv_flows.store.translation import error_type, no_bucket
 
-__all__ = [
-    "DeleteFailure",
-    "Fetched",
-    "ListedObject",
-    "ListedVersion",
-    "ObjectInfo",
-    "S3Client",
-    "S3Config",
-    "Written",
-    "forget_clients",
-    "shared_client",
-]
+__all__ = ["S3Client", "forget_clients", "shared_client"]
 
 MAX_CONNECTIONS = 32
 """Connections a client keeps open; more threads than that wait for one."""
@@ -74,144 +69,6 @@ _RECHECK_SECONDS = 300
 _CEPH_REQUEST = re.compile(r"tx[0-9a-f]{17,}-")
 """How the request ids of Ceph's gateway begin."""
 
-ERROR_TYPES: Mapping[str, type[S3KVError]] = {
-    "NoSuchKey": KeyNotFoundError,
-    "NoSuchVersion": KeyNotFoundError,
-    "404": KeyNotFoundError,  # HEAD has no body, so no code; see S3Client._missing
-    "MethodNotAllowed": KeyNotFoundError,  # GET of a delete marker by its version id
-    "405": KeyNotFoundError,
-    "NoSuchBucket": StoreUnavailableError,
-    "InvalidBucketName": StoreUnavailableError,
-    "PermanentRedirect": StoreUnavailableError,
-    "301": StoreUnavailableError,
-    "SlowDown": StoreUnavailableError,
-    "ServiceUnavailable": StoreUnavailableError,
-    "InternalError": StoreUnavailableError,
-    "RequestTimeout": StoreUnavailableError,
-    "500": StoreUnavailableError,
-    "502": StoreUnavailableError,
-    "503": StoreUnavailableError,
-    "504": StoreUnavailableError,
-    "AccessDenied": AccessDeniedError,
-    "AllAccessDisabled": AccessDeniedError,
-    "403": AccessDeniedError,
-    "InvalidAccessKeyId": AccessDeniedError,
-    "SignatureDoesNotMatch": AccessDeniedError,
-    "ExpiredToken": AccessDeniedError,
-    "InvalidToken": AccessDeniedError,
-    "RequestTimeTooSkewed": AccessDeniedError,
-    "PreconditionFailed": ConflictError,
-    "412": ConflictError,
-    "ConditionalRequestConflict": ConflictError,
-    "ConcurrentModification": ConflictError,
-    "OperationAborted": ConflictError,
-    "BucketAlreadyExists": ConflictError,
-    "BucketAlreadyOwnedByYou": ConflictError,
-    "KeyTooLongError": InvalidKeyError,
-    "InvalidTag": InvalidTagError,
-    "EntityTooLarge": EncodingError,
-    "MetadataTooLarge": EncodingError,
-    "NotImplemented": UnsupportedByServerError,
-    "501": UnsupportedByServerError,
-    "ObjectLockConfigurationNotFoundError": UnsupportedByServerError,
-    "InvalidRequest": UnsupportedByServerError,  # e.g. lock headers for a bucket without Object Lock
-}
-"""The S3 error code (or, where a response has no body, the HTTP status) of each error raised."""
-
-
-@dataclass(frozen=True)
-class S3Config:
-    """How to reach a server: data, comparable, and the key of the shared client.
-
-    Attributes:
-        endpoint_url: URL of an S3-compatible server; None for AWS.
-        region_name: Region; None leaves it to boto3's chain.
-        aws_access_key_id: None leaves credentials to boto3's chain.
-        aws_secret_access_key: Never shown in a repr.
-        aws_session_token: Never shown in a repr.
-        profile_name: A profile of the AWS configuration files.
-        verify: Whether to verify TLS certificates, or the path of a CA bundle.
-        addressing_style: ``path`` or ``virtual``; ``auto`` takes path style for a custom endpoint.
-    """
-
-    endpoint_url: str | None = None
-    region_name: str | None = None
-    aws_access_key_id: str | None = None
-    aws_secret_access_key: str | None = field(default=None, repr=False)
-    aws_session_token: str | None = field(default=None, repr=False)
-    profile_name: str | None = None
-    verify: bool | str = True
-    addressing_style: Literal["auto", "path", "virtual"] = "auto"
-
-    def __post_init__(self) -> None:
-        if self.endpoint_url is not None and not urlsplit(self.endpoint_url).netloc:
-            raise ValueError(f"endpoint_url {self.endpoint_url!r} is no URL such as 'https://s3.example.com'")
-        if (self.aws_access_key_id is None) != (self.aws_secret_access_key is None):
-            raise ValueError("aws_access_key_id and aws_secret_access_key go together: give both or neither")
-
-    @property
-    def server(self) -> str:
-        """What messages call the server."""
-        return self.endpoint_url or "AWS S3"
-
-
-@dataclass(frozen=True)
-class ObjectInfo:
-    """What one HEAD or GET says of an object, beside its body.
-
-    Attributes:
-        server_time: The server's clock when it answered: what ages are measured by.
-        lock_mode: ``GOVERNANCE`` or ``COMPLIANCE`` where a retention is set, also a past one.
-    """
-
-    name: str
-    etag: str
-    size: int
-    last_modified: datetime
-    server_time: datetime
-    version_id: str | None = None
-    content_type: str = ""
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    tag_count: int = 0
-    lock_mode: str | None = None
-    retain_until: datetime | None = None
-    legal_hold: bool = False
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """An object that was read. The body is None where the caller did not want it."""
-
-    info: ObjectInfo
-    body: bytearray | None
-
-
-@dataclass(frozen=True)
-class Written:
-    """What a PUT or a copy answered."""
-
-    etag: str
-    version_id: str | None
-
-
-@dataclass(frozen=True)
-class ListedObject:
-    """An object as a listing shows it."""
-
-    name: str
-    etag: str
-    size: int
-    last_modified: datetime
-
-
-@dataclass(frozen=True)
-class ListedVersion(ListedObject):
-    """A version, or a delete marker, as a listing of versions shows it."""
-
-    version_id: str
-    is_latest: bool
-    is_delete_marker: bool = False
-
 
 @dataclass(frozen=True)
 class _Known:
@@ -224,16 +81,6 @@ class _Known:
     def is_outdated_by_versions(self) -> bool:
         """Tell whether a version id in an answer is reason to ask again."""
         return not self.object_lock and (self.inferred or time.monotonic() - self.since > _RECHECK_SECONDS)
-
-
-@dataclass(frozen=True)
-class DeleteFailure:
-    """A key that one batch of deletions did not delete."""
-
-    name: str
-    version_id: str | None
-    code: str
-    message: str
 
 
 class S3Client:
@@ -518,8 +365,7 @@ class S3Client:
         AWS promises it. Ceph 16 ignores ``If-None-Match`` on versioned buckets, Ceph 20 does so under a
         race; of other servers nothing is known.
         """
-        endpoint = self.config.endpoint_url
-        return endpoint is None or _is_aws(endpoint)
+        return self.config.is_aws
 
     @property
     def ignores_conditions(self) -> bool:
@@ -630,17 +476,17 @@ class S3Client:
     def _learn(self, response: Mapping[str, Any]) -> None:
         headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         if server_time := _server_time(response):
-            self._clock_offset = server_time - datetime.now(timezone.utc)
+            # Dates are whole seconds, cut off: of answers that agree, the latest date is the truest.
+            offset, second = server_time - datetime.now(timezone.utc), timedelta(seconds=1)
+            agrees = abs(offset - self._clock_offset) < second
+            self._clock_offset = max(offset, self._clock_offset) if agrees else offset
         if _CEPH_REQUEST.match(headers.get("x-amz-request-id", "")):
             self._is_ceph = True
 
     def _translate(self, exc: ClientError, operation: str, bucket: str, name: str | None) -> S3KVError:
         error = exc.response.get("Error", {})
         code = str(error.get("Code", ""))
-        status = _status(exc)
-        # A request that the server does not take is no failure of the server.
-        other = UnsupportedByServerError if 400 <= status < 500 else StoreUnavailableError
-        kind = ERROR_TYPES.get(code) or ERROR_TYPES.get(str(status), other)
+        kind = error_type(code, _status(exc))
         where = f"{bucket}/{name}" if name else bucket
         if kind is KeyNotFoundError:
             headers = exc.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
@@ -649,7 +495,7 @@ class S3Client:
                 missing.is_deleted = headers.get("x-amz-delete-marker") == "true"
             return missing
         if code in ("NoSuchBucket", "InvalidBucketName"):
-            return StoreUnavailableError(_no_bucket(bucket, self.config.server))
+            return no_bucket(bucket, self.config.server)
         hint = ""
         if kind is AccessDeniedError and operation in ("get_object", "head_object"):
             hint = " (without s3:ListBucket, S3 answers so for a missing key, too)"
@@ -664,7 +510,7 @@ class S3Client:
             and bucket not in self._reached
             and not self.bucket_exists(bucket)
         ):
-            return StoreUnavailableError(_no_bucket(bucket, self.config.server))
+            return no_bucket(bucket, self.config.server)
         return KeyNotFoundError(f"{where} does not exist at {self.config.server}")
 
     def _count_request(self, request: Any, event_name: str, **_: Any) -> None:
@@ -720,7 +566,7 @@ os.register_at_fork(after_in_child=forget_clients)
 
 def _boto_client(config: S3Config) -> Any:
     style = config.addressing_style
-    if style == "auto" and config.endpoint_url and not _is_aws(config.endpoint_url):
+    if style == "auto" and not config.is_aws:
         style = "path"  # most S3-compatible servers have no DNS name per bucket
     try:
         session = boto3.session.Session(profile_name=config.profile_name)
@@ -752,11 +598,6 @@ def _expect_only_for_large_bodies(params: dict[str, Any], **_: Any) -> None:
         params["headers"].pop("Expect", None)
 
 
-def _is_aws(endpoint_url: str) -> bool:
-    host = urlsplit(endpoint_url).hostname or ""
-    return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
-
-
 def _status(exc: ClientError) -> int:
     return int(exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
@@ -781,10 +622,6 @@ def _listed_versions(page: Mapping[str, Any]) -> list[ListedVersion]:
         for item in page.get(kind, ())
     ]
     return sorted(found, key=lambda version: (version.is_latest, version.last_modified), reverse=True)
-
-
-def _no_bucket(bucket: str, server: str) -> str:
-    return f"bucket {bucket!r} does not exist at {server}: create it with `s3kv init` or create_bucket()"
 
 
 def _drop_none(**params: Any) -> dict[str, Any]:

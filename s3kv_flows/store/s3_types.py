@@ -1,0 +1,129 @@
+"""What S3's operations take and give, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+from urllib.parse import urlsplit
+
+__all__ = [
+    "DeleteFailure",
+    "Fetched",
+    "ListedObject",
+    "ListedVersion",
+    "ObjectInfo",
+    "S3Config",
+    "Written",
+]
+
+
+@dataclass(frozen=True)
+class S3Config:
+    """How to reach a server: data, comparable, and the key of the shared client.
+
+    Attributes:
+        endpoint_url: URL of an S3-compatible server; None for AWS.
+        region_name: Region; None leaves it to boto3's chain.
+        aws_access_key_id: None leaves credentials to boto3's chain.
+        aws_secret_access_key: Never shown in a repr.
+        aws_session_token: Never shown in a repr.
+        profile_name: A profile of the AWS configuration files.
+        verify: Whether to verify TLS certificates, or the path of a CA bundle.
+        addressing_style: ``path`` or ``virtual``; ``auto`` takes path style for a custom endpoint.
+    """
+
+    endpoint_url: str | None = None
+    region_name: str | None = None
+    aws_access_key_id: str | None = None
+    aws_secret_access_key: str | None = field(default=None, repr=False)
+    aws_session_token: str | None = field(default=None, repr=False)
+    profile_name: str | None = None
+    verify: bool | str = True
+    addressing_style: Literal["auto", "path", "virtual"] = "auto"
+
+    def __post_init__(self) -> None:
+        if self.endpoint_url is not None and not urlsplit(self.endpoint_url).netloc:
+            raise ValueError(f"endpoint_url {self.endpoint_url!r} is no URL such as 'https://s3.example.com'")
+        if (self.aws_access_key_id is None) != (self.aws_secret_access_key is None):
+            raise ValueError("aws_access_key_id and aws_secret_access_key go together: give both or neither")
+
+    @property
+    def server(self) -> str:
+        """What messages call the server."""
+        return self.endpoint_url or "AWS S3"
+
+    @property
+    def is_aws(self) -> bool:
+        """Whether the server is AWS itself."""
+        host = urlsplit(self.endpoint_url or "").hostname or ""
+        return self.endpoint_url is None or host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """What one HEAD or GET says of an object, beside its body.
+
+    Attributes:
+        server_time: The server's clock when it answered: what ages are measured by.
+        lock_mode: ``GOVERNANCE`` or ``COMPLIANCE`` where a retention is set, also a past one.
+    """
+
+    name: str
+    etag: str
+    size: int
+    last_modified: datetime
+    server_time: datetime
+    version_id: str | None = None
+    content_type: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    tag_count: int = 0
+    lock_mode: str | None = None
+    retain_until: datetime | None = None
+    legal_hold: bool = False
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """An object that was read. The body is None where the caller did not want it."""
+
+    info: ObjectInfo
+    body: bytearray | None
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a PUT or a copy answered."""
+
+    etag: str
+    version_id: str | None
+
+
+@dataclass(frozen=True)
+class ListedObject:
+    """An object as a listing shows it."""
+
+    name: str
+    etag: str
+    size: int
+    last_modified: datetime
+
+
+@dataclass(frozen=True)
+class ListedVersion(ListedObject):
+    """A version, or a delete marker, as a listing of versions shows it."""
+
+    version_id: str
+    is_latest: bool
+    is_delete_marker: bool = False
+
+
+@dataclass(frozen=True)
+class DeleteFailure:
+    """A key that one batch of deletions did not delete."""
+
+    name: str
+    version_id: str | None
+    code: str
+    message: str

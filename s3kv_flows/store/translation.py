@@ -1,0 +1,77 @@
+"""The errors of S3, as errors of this package: one table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from s3kv_flows.store.errors import (
+    AccessDeniedError,
+    ConflictError,
+    EncodingError,
+    InvalidKeyError,
+    InvalidTagError,
+    KeyNotFoundError,
+    S3KVError,
+    StoreUnavailableError,
+    UnsupportedByServerError,
+)
+
+__all__ = ["ERROR_TYPES", "error_type", "no_bucket"]
+
+ERROR_TYPES: Mapping[str, type[S3KVError]] = {
+    "NoSuchKey": KeyNotFoundError,
+    "NoSuchVersion": KeyNotFoundError,
+    "404": KeyNotFoundError,  # HEAD has no body, so no code; see S3Client._missing
+    "MethodNotAllowed": KeyNotFoundError,  # GET of a delete marker by its version id
+    "405": KeyNotFoundError,
+    "NoSuchBucket": StoreUnavailableError,
+    "InvalidBucketName": StoreUnavailableError,
+    "PermanentRedirect": StoreUnavailableError,
+    "301": StoreUnavailableError,
+    "SlowDown": StoreUnavailableError,
+    "ServiceUnavailable": StoreUnavailableError,
+    "InternalError": StoreUnavailableError,
+    "RequestTimeout": StoreUnavailableError,
+    "500": StoreUnavailableError,
+    "502": StoreUnavailableError,
+    "503": StoreUnavailableError,
+    "504": StoreUnavailableError,
+    "AccessDenied": AccessDeniedError,
+    "AllAccessDisabled": AccessDeniedError,
+    "403": AccessDeniedError,
+    "InvalidAccessKeyId": AccessDeniedError,
+    "SignatureDoesNotMatch": AccessDeniedError,
+    "ExpiredToken": AccessDeniedError,
+    "InvalidToken": AccessDeniedError,
+    "RequestTimeTooSkewed": AccessDeniedError,
+    "PreconditionFailed": ConflictError,
+    "412": ConflictError,
+    "ConditionalRequestConflict": ConflictError,
+    "ConcurrentModification": ConflictError,
+    "OperationAborted": ConflictError,
+    "BucketAlreadyExists": ConflictError,
+    "BucketAlreadyOwnedByYou": ConflictError,
+    "KeyTooLongError": InvalidKeyError,
+    "InvalidTag": InvalidTagError,
+    "EntityTooLarge": EncodingError,
+    "MetadataTooLarge": EncodingError,
+    "NotImplemented": UnsupportedByServerError,
+    "501": UnsupportedByServerError,
+    "ObjectLockConfigurationNotFoundError": UnsupportedByServerError,
+    "InvalidRequest": UnsupportedByServerError,  # e.g. lock headers for a bucket without Object Lock
+}
+"""The S3 error code (or, where a response has no body, the HTTP status) of each error raised."""
+
+
+def error_type(code: str, status: int) -> type[S3KVError]:
+    """Return the error for a code, or, where the table has none, for the HTTP status."""
+    # A request that the server does not take is no failure of the server.
+    other = UnsupportedByServerError if 400 <= status < 500 else StoreUnavailableError
+    return ERROR_TYPES.get(code) or ERROR_TYPES.get(str(status), other)
+
+
+def no_bucket(bucket: str, server: str) -> StoreUnavailableError:
+    """Return the error for a bucket that does not exist."""
+    return StoreUnavailableError(
+        f"bucket {bucket!r} does not exist at {server}: create it with `s3kv init` or create_bucket()"
+    )
