@@ -31,8 +31,8 @@ def caching(
 ) -> dict[str, Any]:
     """Return the options of a task that caches its results: ``@task(**caching("lake"))``.
 
-    A result is one object, ``s3kv-results/<cache key>``. A hit costs one request, a miss two (one
-    more with a retention, which looks for locked versions first). A result that cannot be read back is
+    A result is one object, ``s3kv-results/<cache key>``. A hit costs one request, a miss two. With
+    a retention, a miss looks for locked versions, too: two requests more, one on AWS. A result that cannot be read back is
     computed anew, with the reason in the log.
 
     Args:

@@ -12,8 +12,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from s3kv_flows.store import S3KV, Retention
+from s3kv_flows.store.capabilities import KnownObjectLock
 from s3kv_flows.store.errors import ConflictError, KeyLockedError, UnsupportedByServerError
-from s3kv_flows.store.s3 import S3Client, _Known
+from s3kv_flows.store.s3 import S3Client
 from s3kv_flows.store.s3_types import Written
 from tests.proxy import CountingProxy
 
@@ -293,7 +294,7 @@ def test_a_bucket_that_is_given_object_lock_while_a_process_runs_is_noticed(
     locking_store.add("key", 1, retention=WEEK)
     client = locking_store.client
     # What it would have learned before.
-    client._object_lock[locking_store.bucket_name] = _Known(object_lock=False, inferred=True)
+    client.capabilities.remember(locking_store.bucket_name, KnownObjectLock(object_lock=False, inferred=True))
     with pytest.raises(KeyLockedError):
         locking_store.add("key", 2)
     assert locking_store.get("key") == 1

@@ -379,7 +379,7 @@ class S3KV:
         """
         if not self.client.bucket_exists(self.bucket_name):
             raise StoreUnavailableError(f"bucket {self.bucket_name!r} does not exist at {self.config.server}")
-        return self.client.now()
+        return self.client.capabilities.now()
 
     # --- how -----------------------------------------------------------------------------------
 

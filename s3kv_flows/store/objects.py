@@ -107,9 +107,9 @@ class GuardedBucket:
         """
         if new.retention or new.legal_hold:
             self.require_object_lock()
-        elif self.client.knows_no_object_lock(self.bucket):
+        elif self.client.capabilities.knows_no_object_lock(self.bucket):
             return self._put_unlocked(name, new)
-        elif probably_new and not self.client.ignores_conditions:
+        elif probably_new and not self.client.capabilities.ignores_conditions:
             with suppress(ConflictError, UnsupportedByServerError):
                 return self._put(name, new, if_none_match=True)
         if not self.client.has_object_lock(self.bucket):
@@ -187,7 +187,7 @@ class GuardedBucket:
         """
         self.require_object_lock()
         info = self.head(name)
-        until = retention.retain_until(self.client.now())
+        until = retention.retain_until(self.client.capabilities.now())
         held = protection_of(info)
         if (
             held
@@ -239,7 +239,7 @@ class GuardedBucket:
             except UnsupportedByServerError:
                 conditional = False  # what the listing showed is as good as it gets
                 written = self._put(name, new, hold=hold)
-            trusted = conditional and self.client.heeds_conditions
+            trusted = conditional and self.client.capabilities.heeds_conditions
             self._undo_if_locked(
                 name,
                 chain,
@@ -271,7 +271,7 @@ class GuardedBucket:
             metadata=new.metadata,
             tagging=tagging_header(new.tags),
             lock_mode=retention.mode if retention else None,
-            retain_until=retention.retain_until(self.client.now()) if retention else None,
+            retain_until=retention.retain_until(self.client.capabilities.now()) if retention else None,
             legal_hold=new.legal_hold or hold,
             if_none_match=if_none_match,
             if_match=if_match,

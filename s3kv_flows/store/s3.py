@@ -9,13 +9,9 @@ bucket are shared, too.
 from __future__ import annotations
 
 import os
-import re
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timezone
 from io import BytesIO
 from typing import Any
 
@@ -31,6 +27,7 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
+from s3kv_flows.store.capabilities import Capabilities, KnownObjectLock, server_time
 from s3kv_flows.store.counters import Counters
 from s3kv_flows.store.errors import (
     AccessDeniedError,
@@ -63,25 +60,6 @@ _DRAIN_BYTES = 64 * 1024
 _EXPECT_BYTES = 1 << 20
 """Bodies from this size on wait for the server's leave, so that a refusal spares them the way."""
 
-_RECHECK_SECONDS = 300
-"""How long the answer that a bucket has no Object Lock is believed, where it has versions."""
-
-_CEPH_REQUEST = re.compile(r"tx[0-9a-f]{17,}-")
-"""How the request ids of Ceph's gateway begin."""
-
-
-@dataclass(frozen=True)
-class _Known:
-    """Whether a bucket has Object Lock, and how that is known."""
-
-    object_lock: bool
-    inferred: bool = False
-    since: float = field(default_factory=time.monotonic)
-
-    def is_outdated_by_versions(self) -> bool:
-        """Tell whether a version id in an answer is reason to ask again."""
-        return not self.object_lock and (self.inferred or time.monotonic() - self.since > _RECHECK_SECONDS)
-
 
 class S3Client:
     """One boto3 client, with typed results, counted requests and translated errors.
@@ -93,12 +71,10 @@ class S3Client:
     def __init__(self, config: S3Config) -> None:
         self.config = config
         self.counters = Counters()
+        self.capabilities = Capabilities(config)
         self._boto = _boto_client(config)
         self._lock = threading.Lock()
-        self._object_lock: dict[str, _Known] = {}
         self._reached: set[str] = set()
-        self._clock_offset = timedelta(0)
-        self._is_ceph = False
         events = self._boto.meta.events
         events.register_last("before-call.s3", _expect_only_for_large_bodies)
         events.register("before-send.s3", self._count_request)
@@ -187,7 +163,7 @@ class S3Client:
             IfMatch=if_match,
         )
         response = self._call("put_object", params)
-        self._learn_from_put(bucket, response.get("VersionId"))
+        self.capabilities.learn_from_put(bucket, response.get("VersionId"))
         return Written(response.get("ETag", ""), response.get("VersionId"))
 
     def copy_object(
@@ -327,7 +303,7 @@ class S3Client:
         if self.config.endpoint_url is None and region not in (None, "us-east-1"):
             params["CreateBucketConfiguration"] = {"LocationConstraint": region}
         self._call("create_bucket", params)
-        self._object_lock.pop(bucket, None)
+        self.capabilities.forget(bucket)
 
     def bucket_exists(self, bucket: str) -> bool:
         """Tell whether the bucket exists and may be reached."""
@@ -348,55 +324,23 @@ class S3Client:
         A bucket that answers a PUT without a version id cannot have it, which saves the request. A
         caller who may not ask is told True: the careful ways of writing are right on any bucket.
         """
-        known = self._object_lock.get(bucket)
+        known = self.capabilities.object_lock(bucket)
         if known is None:
-            known = self._object_lock[bucket] = self._ask_object_lock(bucket)
+            known = self._ask_object_lock(bucket)
+            self.capabilities.remember(bucket, known)
         return known.object_lock
-
-    def knows_no_object_lock(self, bucket: str) -> bool:
-        """Tell, without a request, whether the bucket is known to be without Object Lock."""
-        known = self._object_lock.get(bucket)
-        return known is not None and not known.object_lock
-
-    @property
-    def heeds_conditions(self) -> bool:
-        """Whether conditional writes may be relied on in a race, by what is known of the server.
-
-        AWS promises it. Ceph 16 ignores ``If-None-Match`` on versioned buckets, Ceph 20 does so under a
-        race; of other servers nothing is known.
-        """
-        return self.config.is_aws
-
-    @property
-    def ignores_conditions(self) -> bool:
-        """Whether the server has shown itself to be one that ignores ``If-None-Match``: Ceph."""
-        return self._is_ceph
-
-    def now(self) -> datetime:
-        """Return the server's time, as far as its last answer tells."""
-        return datetime.now(timezone.utc) + self._clock_offset
 
     # --- how -----------------------------------------------------------------------------------
 
-    def _ask_object_lock(self, bucket: str) -> _Known:
+    def _ask_object_lock(self, bucket: str) -> KnownObjectLock:
         try:
             response = self._call("get_object_lock_configuration", {"Bucket": bucket})
         except (UnsupportedByServerError, KeyNotFoundError):
-            return _Known(object_lock=False)
+            return KnownObjectLock(object_lock=False)
         except AccessDeniedError:
-            return _Known(object_lock=True, inferred=True)
+            return KnownObjectLock(object_lock=True, inferred=True)
         lock_configuration: dict[str, str] = response.get("ObjectLockConfiguration", {})
-        return _Known(lock_configuration.get("ObjectLockEnabled") == "Enabled")
-
-    def _learn_from_put(self, bucket: str, version_id: str | None) -> None:
-        """Learn of a bucket from the answer to a PUT; not to a copy, where Ceph never shows a version id."""
-        known = self._object_lock.get(bucket)
-        if version_id is None and (known is None or known.inferred):
-            # Object Lock needs versioning, and a versioned bucket answers with a version id.
-            self._object_lock[bucket] = _Known(object_lock=False, inferred=True)
-        elif version_id is not None and known is not None and known.is_outdated_by_versions():
-            # It may have been given versioning, and Object Lock, while this process ran.
-            self._object_lock.pop(bucket, None)
+        return KnownObjectLock(lock_configuration.get("ObjectLockEnabled") == "Enabled")
 
     def _call(self, operation: str, params: dict[str, Any], *, not_modified: bool = False) -> Any:
         bucket = params["Bucket"]
@@ -406,7 +350,7 @@ class S3Client:
         except ClientError as exc:
             if not_modified and _status(exc) == 304:
                 return None
-            self._learn(exc.response)
+            self.capabilities.learn(exc.response)
             raise self._translate(exc, operation, bucket, name) from exc
         except NoCredentialsError as exc:
             raise AccessDeniedError(
@@ -420,7 +364,7 @@ class S3Client:
         except BotoCoreError as exc:
             raise StoreUnavailableError(f"{operation} at {self.config.server} failed: {exc}") from exc
         self._reached.add(bucket)
-        self._learn(response)
+        self.capabilities.learn(response)
         return response
 
     def _pages(self, operation: str, **params: Any) -> Iterator[dict[str, Any]]:
@@ -462,7 +406,7 @@ class S3Client:
             etag=response.get("ETag", ""),
             size=response["ContentLength"],
             last_modified=response["LastModified"],
-            server_time=_server_time(response) or datetime.now(timezone.utc),
+            server_time=server_time(response) or datetime.now(timezone.utc),
             version_id=response.get("VersionId"),
             content_type=response.get("ContentType", ""),
             # Names of headers, so of metadata, have no case; some servers capitalize them.
@@ -472,16 +416,6 @@ class S3Client:
             retain_until=response.get("ObjectLockRetainUntilDate"),
             legal_hold=response.get("ObjectLockLegalHoldStatus") == "ON",
         )
-
-    def _learn(self, response: Mapping[str, Any]) -> None:
-        headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-        if server_time := _server_time(response):
-            # Dates are whole seconds, cut off: of answers that agree, the latest date is the truest.
-            offset, second = server_time - datetime.now(timezone.utc), timedelta(seconds=1)
-            agrees = abs(offset - self._clock_offset) < second
-            self._clock_offset = max(offset, self._clock_offset) if agrees else offset
-        if _CEPH_REQUEST.match(headers.get("x-amz-request-id", "")):
-            self._is_ceph = True
 
     def _translate(self, exc: ClientError, operation: str, bucket: str, name: str | None) -> S3KVError:
         error = exc.response.get("Error", {})
@@ -600,11 +534,6 @@ def _expect_only_for_large_bodies(params: dict[str, Any], **_: Any) -> None:
 
 def _status(exc: ClientError) -> int:
     return int(exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-
-
-def _server_time(response: Mapping[str, Any]) -> datetime | None:
-    header = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
-    return parsedate_to_datetime(header) if header else None
 
 
 def _listed_versions(page: Mapping[str, Any]) -> list[ListedVersion]:
