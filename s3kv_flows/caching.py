@@ -32,8 +32,8 @@ def caching(
     """Return the options of a task that caches its results: ``@task(**caching("lake"))``.
 
     A result is one object, ``s3kv-results/<cache key>``. A hit costs one request, a miss two. With
-    a retention, a miss looks for locked versions, too: two requests more, one on AWS. A result that cannot be read back is
-    computed anew, with the reason in the log.
+    a retention, a miss looks for locked versions, too: two requests more, one on AWS. A result that
+    cannot be read back is computed anew, with the reason in the log.
 
     Args:
         store: The name of a saved :class:`S3KVStore`, or a saved one.
