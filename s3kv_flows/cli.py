@@ -79,6 +79,7 @@ def demo() -> int:
     """
     from rich.console import Console
 
+    os.environ.setdefault("DO_NOT_TRACK", "1")  # before Prefect is imported: a demo sends nothing home
     console = Console()
     console.print("[dim]loading ...[/]")
     from s3kv_flows.demo_run import run_demo

@@ -21,6 +21,7 @@ os.environ.update(
         "AWS_EC2_METADATA_DISABLED": "true",
         "XDG_CACHE_HOME": str(_HOME / "cache"),
         "PREFECT_HOME": str(_HOME / "prefect"),
+        "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
         "PREFECT_LOGGING_TO_API_ENABLED": "false",
