@@ -8,6 +8,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 _HOME = Path(tempfile.mkdtemp(prefix="s3kv-tests-"))
 # Before Prefect or boto3 are imported: nothing of the machine's own configuration is read.
@@ -30,6 +31,9 @@ os.environ.update(
 )
 for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "S3_BUCKET"):
     os.environ.pop(name, None)
+
+if TYPE_CHECKING:
+    from tests.lake import Lake
 
 import pytest  # noqa: E402
 
@@ -144,3 +148,17 @@ def answering() -> Iterator[Callable[..., str]]:
         server.shutdown()
         server.server_close()
         thread.join(timeout=5)
+
+
+@pytest.fixture
+def lake(proxy: CountingProxy, prefect_api: str) -> Lake:
+    from tests.lake import Lake
+
+    return Lake(proxy, object_lock=False)
+
+
+@pytest.fixture
+def locked_lake(proxy: CountingProxy, prefect_api: str) -> Lake:
+    from tests.lake import Lake
+
+    return Lake(proxy, object_lock=True)
