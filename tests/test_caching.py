@@ -448,6 +448,7 @@ def test_a_task_with_another_storage_within_a_caching_task_works(lake: Lake, tmp
         return [*inner(7), number]
 
     assert in_flow(lambda: [outer(1), outer(2)]) == [[7, 1], [7, 2]]
+    assert all(file.stat().st_size for file in tmp_path.iterdir()), "what is written there can be read"
 
 
 # --- plain use, and inheritance ---------------------------------------------------------------------

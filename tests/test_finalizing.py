@@ -123,14 +123,15 @@ def test_what_a_finalizing_task_leaves_behind_when_it_fails_is_not_locked(locked
     assert locked_lake.the_object().lock_mode is None
 
 
-def test_a_task_within_a_finalizing_task_inherits_no_lock(locked_lake: Lake) -> None:
+@pytest.mark.parametrize("added", [1, 0], ids=["another result", "the very same result"])
+def test_a_task_within_a_finalizing_task_inherits_no_lock(locked_lake: Lake, added: int) -> None:
     @task
     def inner(number: int) -> int:
         return number
 
     @task(**caching(locked_lake.name, object_tags={"stage": "final"}, retention=WEEK))
     def outer(number: int) -> int:
-        return inner(number) + 1
+        return inner(number) + added
 
     in_flow(lambda: outer(1))
     locked = [info for info in locked_lake.objects() if info.lock_mode]
