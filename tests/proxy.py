@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -108,7 +109,7 @@ class CountingProxy:
             sink.shutdown(socket.SHUT_WR)
 
 
-class _Messages:
+class _Messages(ABC):
     """Finds HTTP messages in a stream: a head, then a body of Content-Length, or in chunks."""
 
     def __init__(self, proxy: CountingProxy, methods: deque[str]) -> None:
@@ -145,15 +146,15 @@ class _Messages:
 
     _last_chunk = False
 
-    def count_bytes(self, count: int) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def count_bytes(self, count: int) -> None: ...
 
-    def count_body(self, count: int) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def count_body(self, count: int) -> None: ...
 
+    @abstractmethod
     def begin(self, lines: list[str]) -> tuple[int, bool]:
         """Return the length of the body that follows, and whether it comes in chunks instead."""
-        raise NotImplementedError
 
     @staticmethod
     def body(lines: list[str]) -> tuple[int, bool]:

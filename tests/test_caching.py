@@ -608,7 +608,7 @@ def test_a_value_that_was_fetched_and_not_read_dies_with_its_run(lake: Lake) -> 
         gc.collect()
         return watched[0]() is None
 
-    until(is_gone)  # Prefect still sends its events, in a copy of the run's context
+    assert until(is_gone)  # Prefect still sends its events, in a copy of the run's context
 
 
 def test_a_slot_belongs_to_one_attempt_of_one_run_one_store_and_one_object(lake: Lake) -> None:
@@ -646,4 +646,4 @@ def test_a_result_does_not_stay_in_memory_after_its_flow(lake: Lake) -> None:
         gc.collect()
         return [ref() for ref in watched] == [None, None]
 
-    until(are_gone)
+    assert until(are_gone)

@@ -98,7 +98,9 @@ class GuardedBucket:
             new: The object.
             probably_new: The caller just saw that the key is absent, and the body is unlike any other:
                 try one PUT with ``If-None-Match: *`` first, before anything is asked. Not on servers
-                that are known to ignore the condition; and never for what is to be locked.
+                that are known to ignore the condition; and never for what is to be locked. What this
+                cannot see is a delete marker, put by others, over a locked version: the new object
+                would lie on top of both.
 
         Raises:
             KeyLockedError: A version of the key is under retention.
