@@ -198,7 +198,7 @@ def _try_to_break(demo: Demo, store: S3KVStore, table: Any) -> None:
     _expect_refusal(demo, "deleting", lambda: results.delete(key))
 
 
-def _expect_refusal(demo: Demo, action: str, attempt: Callable[[], None]) -> None:
+def _expect_refusal(demo: Demo, action: str, attempt: Callable[[], object]) -> None:
     try:
         attempt()
     except KeyLockedError as refusal:

@@ -43,7 +43,7 @@ def embedded_s3() -> Iterator[str]:
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     sockets: dict[int, Any] = {}
     server = waitress.create_server(
-        DomainDispatcherApplication(create_backend_app),
+        _one_write_at_a_time(DomainDispatcherApplication(create_backend_app)),
         map=sockets,
         host="127.0.0.1",
         port=0,
@@ -65,6 +65,19 @@ def embedded_s3() -> Iterator[str]:
         thread.join(timeout=10)
         server.task_dispatcher.shutdown()
         get_backend("s3").reset()
+
+
+def _one_write_at_a_time(app: Callable[..., Any]) -> Callable[..., Any]:
+    """Make conditional writes atomic: moto checks the condition, and writes a while later."""
+    writing = threading.Lock()
+
+    def serve(environ: dict[str, Any], start_response: Any) -> Any:
+        if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
+            return app(environ, start_response)
+        with writing:
+            return app(environ, start_response)
+
+    return serve
 
 
 @contextmanager

@@ -37,9 +37,17 @@ if TYPE_CHECKING:
 
 import pytest  # noqa: E402
 
-from s3kv_flows.embedded import embedded_prefect, embedded_s3  # noqa: E402
+from s3kv_flows.embedded import embedded_prefect  # noqa: E402
 from s3kv_flows.store import S3KV  # noqa: E402
 from tests.proxy import CountingProxy  # noqa: E402
+from tests.servers import SERVERS, Server  # noqa: E402
+from tests.servers.clean import remove_bucket  # noqa: E402
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--server", choices=sorted(SERVERS), default="moto", help="the S3 server that the tests run against"
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -51,9 +59,16 @@ def _home() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def s3_url() -> Iterator[str]:
-    with embedded_s3() as url:
-        yield url
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    with SERVERS[request.config.getoption("server")]() as running:
+        os.environ["AWS_ACCESS_KEY_ID"] = running.access_key
+        os.environ["AWS_SECRET_ACCESS_KEY"] = running.secret_key
+        yield running
+
+
+@pytest.fixture(scope="session")
+def s3_url(server: Server) -> str:
+    return server.url
 
 
 @pytest.fixture
@@ -64,18 +79,23 @@ def proxy(s3_url: str) -> Iterator[CountingProxy]:
 
 
 @pytest.fixture
-def make_store(s3_url: str, tmp_path: Path) -> Callable[..., S3KV]:
+def make_store(server: Server, s3_url: str, tmp_path: Path) -> Iterator[Callable[..., S3KV]]:
     """Make a store over a new bucket, or over the bucket of ``bucket_name``."""
+    made: list[S3KV] = []
 
     def make(*, object_lock: bool = False, endpoint_url: str = s3_url, **options: object) -> S3KV:
         options.setdefault("bucket_name", f"bucket-{uuid.uuid4().hex[:16]}")
         options.setdefault("enable_local_cache", False)
         options.setdefault("cache_directory", tmp_path / "cache")
         store = S3KV(endpoint_url, **options)  # type: ignore[arg-type]
-        store.create_bucket(object_lock=object_lock)
+        if store.create_bucket(object_lock=object_lock):
+            made.append(store)
         return store
 
-    return make
+    yield make
+    if not server.is_ours:
+        for store in made:
+            remove_bucket(store)
 
 
 @pytest.fixture

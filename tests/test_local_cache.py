@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,13 +18,14 @@ DAY = 86400
 
 
 def cached(body: bytes = b"body") -> CachedObject:
-    return CachedObject('"etag"', "application/json", bytearray(body))
+    return CachedObject('"etag"', "json", bytearray(body))
 
 
 def age(cache: LocalCache, name: str, seconds: float) -> None:
+    """Let an entry have been used and confirmed so long ago."""
     path = cache._path(name)
-    then = path.stat().st_mtime - seconds
-    os.utime(path, (then, then))
+    status = path.stat()
+    os.utime(path, (status.st_atime - seconds, status.st_mtime - seconds))
 
 
 @pytest.fixture
@@ -70,6 +74,74 @@ def test_the_least_recently_used_go_when_it_is_full(cache: LocalCache) -> None:
     assert cache.size() <= cache.max_bytes
 
 
+def test_a_directory_that_is_not_full_is_not_walked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = LocalCache("scope", directory=tmp_path, max_bytes=1_000_000)
+    walks = []
+    original = LocalCache._files
+
+    def counting(self: LocalCache) -> object:
+        walks.append(1)
+        return original(self)
+
+    monkeypatch.setattr(LocalCache, "_files", counting)
+    for number in range(1000):
+        cache.put(f"name{number}", cached(b"x" * 3000))
+    assert len(walks) < 250
+    monkeypatch.undo()
+    assert cache.size() <= cache.max_bytes
+    assert cache.get("name999")
+
+
+SHARING = """
+import sys
+from pathlib import Path
+from s3kv_flows.store.local_cache import CachedObject, LocalCache
+cache = LocalCache("scope", directory=Path(sys.argv[1]), max_bytes=200_000)
+for round in range(30):
+    for number in range(20):
+        name, body = f"name{number}", bytes([65 + number]) * (1000 + 37 * number)
+        cache.put(name, CachedObject("etag", "json", bytearray(body)))
+        found = cache.get(name)
+        assert found is None or found.body == body, "torn"
+    if round % 10 == 9:
+        cache.clear()
+print(cache.size())
+"""
+
+
+def test_many_processes_may_share_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", SHARING, str(tmp_path)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    processes = [subprocess.Popen(command, text=True, **pipes) for _ in range(3)]  # type: ignore[call-overload]
+    for process in processes:
+        output, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
+        assert int(output) <= 200_000
+    left = [path.suffix for path in tmp_path.rglob("*") if path.is_file()]
+    assert set(left) <= {".cached"}, "no temporary file is left behind"
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707, 0o777])
+def test_a_directory_that_others_may_write_to_is_not_used(cache: LocalCache, mode: int) -> None:
+    cache.directory.mkdir(parents=True)
+    cache.directory.chmod(mode)
+    cache.put("name", cached())
+    assert list(cache.directory.iterdir()) == []
+    assert cache.get("name") is None
+
+
+def test_a_file_that_others_may_write_to_or_a_link_is_not_used(cache: LocalCache, tmp_path: Path) -> None:
+    cache.put("name", cached())
+    cache._path("name").chmod(0o666)
+    assert cache.get("name") is None
+    elsewhere = tmp_path / "elsewhere"
+    LocalCache.put(cache, "other", cached())
+    cache._path("other").rename(elsewhere)
+    elsewhere.chmod(0o666)
+    cache._path("other").symlink_to(elsewhere)
+    assert cache.get("other") is None
+
+
 def test_what_is_larger_than_the_cache_is_not_kept(cache: LocalCache) -> None:
     cache.put("name", cached(b"x" * 20_000))
     assert cache.get("name") is None
@@ -103,18 +175,6 @@ def test_it_lies_below_the_users_cache_directory() -> None:
     assert default_directory() == Path(os.environ["XDG_CACHE_HOME"]) / "s3kv_flows"
 
 
-def test_a_cached_value_costs_one_request_without_a_body(
-    make_store: Callable[..., S3KV], proxy: CountingProxy
-) -> None:
-    store = make_store(endpoint_url=proxy.url, enable_local_cache=True)
-    store.add("key", "x" * 100_000)
-    assert store.get("key") == "x" * 100_000
-    with proxy.counting() as wire:
-        assert store.get("key") == "x" * 100_000
-    assert dict(wire.requests) == {"GET": 1}
-    assert wire.body_received == 0
-
-
 def test_a_value_that_somebody_else_changed_is_seen(make_store: Callable[..., S3KV]) -> None:
     caching = make_store(enable_local_cache=True)
     other = make_store(bucket_name=caching.bucket_name)
@@ -137,3 +197,56 @@ def test_the_store_ages_and_clears_its_copies(make_store: Callable[..., S3KV]) -
     assert [key for key in "abc" if store.local_cache.get(f"s3kv/{key}.json")] == ["c"]
     store.clear_cache()
     assert store.local_cache.size() == 0
+
+
+def test_within_the_age_that_is_allowed_nothing_is_asked(
+    make_store: Callable[..., S3KV], proxy: CountingProxy
+) -> None:
+    store = make_store(endpoint_url=proxy.url, enable_local_cache=True, cache_max_age=timedelta(minutes=5))
+    other = make_store(bucket_name=store.bucket_name)
+    store.add("key", 1)
+    assert store.get("key") == 1
+    other.add("key", 2)
+    with proxy.counting() as wire:
+        assert store.get("key") == 1, "it may be that old"
+    assert wire.requests.total() == 0
+    age(store.local_cache, "s3kv/key.json", 299)
+    assert store.get("key") == 1
+    age(store.local_cache, "s3kv/key.json", 2)
+    with proxy.counting() as wire:
+        assert store.get("key") == 2, "older than that, it is asked for"
+    assert dict(wire.requests) == {"GET": 1}
+    age(store.local_cache, "s3kv/key.json", 301)
+    with proxy.counting() as wire:
+        assert store.get("key") == 2
+        assert store.get("key") == 2, "confirmed anew"
+    assert (dict(wire.requests), wire.body_received) == ({"GET": 1}, 0)
+
+
+def test_ones_own_changes_are_seen_at_once_whatever_the_age(make_store: Callable[..., S3KV]) -> None:
+    store = make_store(enable_local_cache=True, cache_max_age=timedelta(days=1))
+    changes: list[tuple[Callable[[], object], object]] = [
+        (lambda: store.add("key", {"n": 1}), {"n": 1}),
+        (lambda: store.add_many({"key": {"n": 2}, "other": {"o": 1}}), {"n": 2}),
+        (lambda: store.update("key", lambda value: {"n": value["n"] + 1}), {"n": 3}),
+        (lambda: store.merge_keys(["other"], "key"), {"n": 3, "o": 1}),
+        (lambda: store.copy_key("other", "key"), {"o": 1}),
+        (lambda: store.add("key", 4, tags={"a": "b"}), 4),
+        (lambda: store.delete_by_tag("a", "b"), None),
+        (lambda: store.add("key", 5), 5),
+        (lambda: store.purge("key"), None),
+        (lambda: store.add("key", 6), 6),
+        (lambda: store.delete("key"), None),
+    ]
+    for change, expected in changes:
+        change()
+        assert store.get("key") == store.get("key") == expected
+
+
+def test_a_corrupt_copy_is_a_miss_and_not_an_error(make_store: Callable[..., S3KV]) -> None:
+    store = make_store(enable_local_cache=True, cache_max_age=timedelta(days=1))
+    store.add("key", "right")
+    assert store.get("key") == "right"
+    path = store.local_cache._path("s3kv/key.json")
+    path.write_bytes(path.read_bytes().replace(b"right", b"wrong"))
+    assert store.get("key") == "right"

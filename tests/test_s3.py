@@ -8,13 +8,13 @@ import pytest
 
 from s3kv_flows.store import S3KV
 from s3kv_flows.store import errors as all_errors
+from s3kv_flows.store.clients import forget_clients, shared_client
 from s3kv_flows.store.errors import (
     AccessDeniedError,
     KeyNotFoundError,
     S3KVError,
     StoreUnavailableError,
 )
-from s3kv_flows.store.s3 import forget_clients, shared_client
 from s3kv_flows.store.s3_types import S3Config
 from s3kv_flows.store.translation import ERROR_TYPES
 from tests.proxy import CountingProxy

@@ -1,37 +1,151 @@
-"""What a server and its buckets can do: declared where it is known, else learned from answers.
+"""What a server and its buckets can do: declared where it is known, else probed, and remembered.
 
-Nothing here sends a request; what is learned is remembered per client. Declared, and how it shows:
+One instance belongs to one client. Every place of the package that depends on what a server may lack
+asks here. Servers are known by their endpoint (AWS) or by the ids in their answers (Ceph ``tx000...-``,
+moto ``x-amzn-requestid``); what is not in this table is found out by :mod:`s3kv_flows.store.probes`,
+once per client and bucket:
 
-========== ================================================ =========================================
-server     conditional writes on versioned buckets          is known by
-========== ================================================ =========================================
-AWS        hold, in a race, too                             its endpoint
-Ceph       16 ignores If-None-Match and refuses every       its request ids, ``tx000...-``
-           If-Match; 20 lets two writers win a race
-others     honoured as far as they answer 412, and not
-           relied on
-========== ================================================ =========================================
+==================================== ======= ======= =========================== ======================
+                                     AWS     moto    Ceph 16                     Ceph 20
+==================================== ======= ======= =========================== ======================
+PUT If-None-Match, no versions       atomic  atomic  atomic                      atomic
+PUT If-None-Match, versioned bucket  atomic  atomic  ignored                     in sequence alone
+PUT If-Match, no versions            atomic  atomic  atomic, ETag without quotes atomic
+PUT If-Match, versioned bucket       atomic  atomic  always refused              in sequence alone
+DELETE If-Match; ETag in a batch     yes     yes; no ignored; ignored            yes; not known
+tags on multipart uploads            yes     yes     dropped                     yes
+lock headers on multipart uploads    yes     dropped dropped                     yes
+lock headers on copies               yes     dropped dropped                     yes
+tags replaced by a copy              yes     yes     ignored                     ignored
+==================================== ======= ======= =========================== ======================
+
+AWS and moto are declared; moto's own server leaves a gap between condition and write, which the
+embedded one closes (:mod:`s3kv_flows.embedded`). Ceph does not tell its version, so it is probed, as
+every other server is. ``tests/contracts/test_capabilities.py`` holds the columns of the servers that
+run there.
 """
 
 from __future__ import annotations
 
 import re
+import threading
 import time
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from s3kv_flows.store.answers import server_time
 from s3kv_flows.store.s3_types import S3Config
 
-__all__ = ["Capabilities", "KnownObjectLock", "server_time"]
+if TYPE_CHECKING:
+    from s3kv_flows.store.probes import Probes
+
+__all__ = [
+    "DECLARED",
+    "Capabilities",
+    "ConditionalDeletes",
+    "ConditionalPuts",
+    "Copies",
+    "Declared",
+    "KnownObjectLock",
+    "MultipartUploads",
+]
 
 _RECHECK_SECONDS = 300
-"""How long the answer that a bucket has no Object Lock is believed, where it has versions."""
+"""How long an answer that can change for the better is believed: that a bucket has no Object Lock."""
 
 _CEPH_REQUEST = re.compile(r"tx[0-9a-f]{17,}-")
 """How the request ids of Ceph's gateway begin."""
+
+Carries = Literal["atomic", "sequential", "no"]
+"""How far a condition holds: in a race, too; only where nobody else writes; or not at all."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ConditionalPuts:
+    """What a bucket makes of conditional PUTs.
+
+    Attributes:
+        create: How far ``If-None-Match: *`` holds.
+        replace: How far ``If-Match`` holds.
+        quoted: Whether ``If-Match`` takes an ETag as the server itself writes it, in quotes.
+    """
+
+    create: Carries
+    replace: Carries
+    quoted: bool = True
+
+    @property
+    def carry_updates(self) -> bool:
+        """Whether a compare-and-swap loses no concurrent change."""
+        return self.create == self.replace == "atomic"
+
+
+@dataclass(frozen=True)
+class ConditionalDeletes:
+    """Whether deletions heed an ETag: ``If-Match`` of a single one, and per key in a batch."""
+
+    single: bool
+    batch: bool
+
+
+@dataclass(frozen=True)
+class MultipartUploads:
+    """Whether tags and lock headers given at the start of a multipart upload reach the object."""
+
+    tags: bool
+    locks: bool
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Whether a copy takes new tags instead of the source's, and lock headers."""
+
+    replace_tags: bool
+    locks: bool
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What is known of all buckets of a server; None: to be probed.
+
+    Attributes:
+        shows_locks: Whether HEAD shows locks to every caller; AWS and Ceph ask for permissions.
+        takes_empty_tag_set: Whether tags go by putting an empty set. moto fails at that; deleting them
+            fails on versioned buckets of Ceph 16, and does nothing on those of Ceph 20.
+    """
+
+    conditional_puts: ConditionalPuts | None = None
+    conditional_deletes: ConditionalDeletes | None = None
+    multipart_uploads: MultipartUploads | None = None
+    copies: Copies | None = None
+    shows_locks: bool = False
+    takes_empty_tag_set: bool = True
+
+
+DECLARED: Mapping[str, Declared] = {
+    "aws": Declared(
+        ConditionalPuts("atomic", "atomic"),
+        ConditionalDeletes(single=True, batch=True),
+        MultipartUploads(tags=True, locks=True),
+        Copies(replace_tags=True, locks=True),
+    ),
+    "moto": Declared(
+        ConditionalPuts("atomic", "atomic"),
+        ConditionalDeletes(single=True, batch=False),
+        MultipartUploads(tags=True, locks=False),
+        Copies(replace_tags=True, locks=False),
+        shows_locks=True,
+        takes_empty_tag_set=False,
+    ),
+    "ceph": Declared(),
+    "": Declared(),
+}
+"""What is declared of the servers that can be told; ``""`` is any other."""
 
 
 @dataclass(frozen=True)
@@ -53,23 +167,115 @@ class KnownObjectLock:
 
 
 class Capabilities:
-    """What the answers to one client have taught."""
+    """What one client knows of its server and buckets.
 
-    def __init__(self, config: S3Config) -> None:
-        self._is_aws = config.is_aws
-        self._is_ceph = False
+    Args:
+        config: The server.
+        probes: How to find out what is not declared.
+    """
+
+    def __init__(self, config: S3Config, probes: Probes) -> None:
+        self.server = "aws" if config.is_aws else ""
+        self._probes = probes
         self._object_lock: dict[str, KnownObjectLock] = {}
+        self._answers: dict[tuple[str, str], Any] = {}
+        self._asking: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
         self._clock_offset = timedelta(0)
 
     @property
+    def declared(self) -> Declared:
+        """What is declared of this server, as far as its answers have told which it is."""
+        return DECLARED[self.server]
+
+    @property
     def heeds_conditions(self) -> bool:
-        """Whether conditional writes may be relied on in a race."""
-        return self._is_aws
+        """Whether conditional PUTs are declared to hold in a race: nothing need be looked up after one."""
+        return self.server == "aws"
 
     @property
     def ignores_conditions(self) -> bool:
-        """Whether the server has shown itself to be one that ignores ``If-None-Match``."""
-        return self._is_ceph
+        """Whether the server is of a kind that may ignore ``If-None-Match``."""
+        return self.server == "ceph"
+
+    # --- asked -----------------------------------------------------------------------------------
+
+    def is_versioned(self, bucket: str) -> bool:
+        """Tell whether the bucket keeps versions, or did: one request, once."""
+        return self._remembered("versioned", bucket, lambda: self._probes.is_versioned(bucket))
+
+    def conditional_puts(self, bucket: str, prefix: str) -> ConditionalPuts:
+        """Return what the bucket makes of conditional PUTs.
+
+        Args:
+            bucket: The bucket.
+            prefix: Where objects of a probe may be written, and are deleted again.
+        """
+        self.is_versioned(bucket)  # also tells which server this is
+        return self.declared.conditional_puts or self._remembered(
+            "conditional puts",
+            bucket,
+            lambda: self._probes.conditional_puts(bucket, prefix) or ConditionalPuts("no", "no"),
+        )
+
+    def known_conditional_puts(self, bucket: str) -> ConditionalPuts | None:
+        """Return the same where it is known already, None where nobody has asked yet."""
+        return self.declared.conditional_puts or self._answers.get(("conditional puts", bucket))
+
+    def conditional_deletes(self, bucket: str, prefix: str) -> ConditionalDeletes:
+        """Return which deletions of the bucket heed an ETag."""
+        return self.declared.conditional_deletes or self._remembered(
+            "conditional deletes",
+            bucket,
+            lambda: (
+                self._probes.conditional_deletes(bucket, prefix)
+                or ConditionalDeletes(single=False, batch=False)
+            ),
+        )
+
+    def multipart_uploads(self, bucket: str, prefix: str) -> MultipartUploads:
+        """Return what reaches the object of a multipart upload."""
+        return self.declared.multipart_uploads or self._remembered(
+            "multipart uploads",
+            bucket,
+            lambda: (
+                self._probes.multipart_uploads(bucket, prefix) or MultipartUploads(tags=False, locks=False)
+            ),
+        )
+
+    def copies(self, bucket: str, prefix: str) -> Copies:
+        """Return what a copy can be given."""
+        return self.declared.copies or self._remembered(
+            "copies",
+            bucket,
+            lambda: self._probes.copies(bucket, prefix) or Copies(replace_tags=False, locks=False),
+        )
+
+    def require_visible_locks(self, bucket: str, name: str, version_id: str | None) -> None:
+        """Prove that a version which seems unlocked is so, instead of its lock being withheld.
+
+        Servers leave lock headers out for callers without s3:GetObjectRetention and
+        s3:GetObjectLegalHold. Two requests, once per client, bucket and first part of the name, which is
+        what permissions are usually given for.
+
+        Raises:
+            AccessDeniedError: These credentials may not see locks.
+        """
+        if not self.declared.shows_locks:
+            part = f"{bucket}/{name.split('/', 1)[0]}"
+            self._remembered(
+                "visible locks", part, lambda: self._probes.require_visible_locks(bucket, name, version_id)
+            )
+
+    def _remembered(self, question: str, bucket: str, ask: Callable[[], T]) -> T:
+        key = (question, bucket)
+        if key not in self._answers:
+            with self._asking[key]:  # many threads, one probe
+                if key not in self._answers:
+                    self._answers[key] = ask()
+        answer: T = self._answers[key]
+        return answer
+
+    # --- learned ---------------------------------------------------------------------------------
 
     def now(self) -> datetime:
         """Return the server's time, as far as its answers tell."""
@@ -85,18 +291,20 @@ class Capabilities:
         return known is not None and not known.object_lock
 
     def remember(self, bucket: str, known: KnownObjectLock) -> None:
-        """Remember an answer."""
+        """Remember whether a bucket has Object Lock."""
         self._object_lock[bucket] = known
 
     def forget(self, bucket: str) -> None:
         """Forget what is known of a bucket."""
         self._object_lock.pop(bucket, None)
+        for key in [key for key in self._answers if key[1].split("/")[0] == bucket]:
+            self._answers.pop(key, None)
 
     def learn(self, response: Mapping[str, Any]) -> None:
         """Learn from the headers of any answer."""
         headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-        if _CEPH_REQUEST.match(headers.get("x-amz-request-id", "")):
-            self._is_ceph = True
+        if not self.server:
+            self.server = _server_of(headers)
         if date := server_time(response):
             # Dates are whole seconds, cut off: of answers that agree, the latest date is the truest.
             offset, second = date - datetime.now(timezone.utc), timedelta(seconds=1)
@@ -109,12 +317,15 @@ class Capabilities:
         if version_id is None and (known is None or known.inferred):
             # Object Lock needs versioning, and a versioned bucket answers with a version id.
             self._object_lock[bucket] = KnownObjectLock(object_lock=False, inferred=True)
-        elif version_id is not None and known is not None and known.is_outdated_by_versions():
+        elif version_id is not None and (
+            self._answers.get(("versioned", bucket)) is False
+            or (known is not None and known.is_outdated_by_versions())
+        ):
             # It may have been given versioning, and Object Lock, while this process ran.
             self.forget(bucket)
 
 
-def server_time(response: Mapping[str, Any]) -> datetime | None:
-    """Return the Date of an answer, None where it has none."""
-    header = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
-    return parsedate_to_datetime(header) if header else None
+def _server_of(headers: Mapping[str, str]) -> str:
+    if _CEPH_REQUEST.match(headers.get("x-amz-request-id", "")):
+        return "ceph"
+    return "moto" if "x-amzn-requestid" in headers and "x-amz-request-id" not in headers else ""

@@ -1,6 +1,6 @@
 """Values <-> bytes.
 
-Two codecs: JSON, bare, as ``s3kv`` 0.1.5 wrote it, and cloudpickle in a frame::
+Three codecs: JSON, bare, as ``s3kv`` 0.1.5 wrote it; bytes, as they are; and cloudpickle in a frame::
 
     magic      8 bytes   not JSON and not UTF-8, so that nobody takes a frame for a text
     version    1 byte
@@ -22,7 +22,7 @@ import pickle
 import secrets
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import cloudpickle
@@ -30,7 +30,7 @@ import zstandard
 
 from s3kv_flows.store.errors import CorruptValueError, EncodingError
 
-__all__ = ["CODECS", "CloudpickleCodec", "Codec", "JsonCodec", "codec_named", "is_frame"]
+__all__ = ["CODECS", "BytesCodec", "CloudpickleCodec", "Codec", "JsonCodec", "codec_named", "is_frame"]
 
 Buffer: TypeAlias = "bytes | bytearray | memoryview"
 
@@ -133,16 +133,43 @@ class CloudpickleCodec:
             ) from exc
 
 
-CODECS: dict[str, Codec] = {codec.name: codec for codec in (JsonCodec(), CloudpickleCodec())}
+class BytesCodec:
+    """Bytes, as they are."""
+
+    name = "bytes"
+    content_type = "application/octet-stream"
+
+    def encode(self, value: Any) -> bytes:
+        """Return the bytes of a bytes-like value."""
+        if not isinstance(value, (bytes, bytearray, memoryview)):
+            raise EncodingError(f"codec 'bytes' holds bytes, got {type(value).__name__}")
+        return bytes(value)
+
+    def decode(self, body: bytearray) -> bytes:
+        """Return the bytes."""
+        return bytes(body)
+
+
+CODECS: Mapping[str, Codec] = {codec.name: codec for codec in (JsonCodec(), CloudpickleCodec(), BytesCodec())}
 """The codecs by name."""
 
 
-def codec_named(name: str) -> Codec:
-    """Return a codec by its name, or raise ValueError with the names there are."""
+def codec_named(codec: str | Codec) -> Codec:
+    """Return a codec by its name, or the user's own.
+
+    Raises:
+        ValueError: There is none of this name, or it lacks what a codec has.
+    """
+    if not isinstance(codec, str):
+        if lacking := [
+            part for part in ("name", "content_type", "encode", "decode") if not hasattr(codec, part)
+        ]:
+            raise ValueError(f"{codec!r} is no codec: it lacks {', '.join(lacking)}")
+        return codec
     try:
-        return CODECS[name]
+        return CODECS[codec]
     except KeyError:
-        raise ValueError(f"no codec {name!r}; there are {', '.join(map(repr, CODECS))}") from None
+        raise ValueError(f"no codec {codec!r}; there are {', '.join(map(repr, CODECS))}") from None
 
 
 def is_frame(body: Buffer) -> bool:

@@ -109,7 +109,14 @@ class KeyLockedError(S3KVError, PermissionError):
 
 
 class ConflictError(S3KVError):
-    """A condition of the write failed: the key exists already, or it changed under the writer."""
+    """A condition of the write failed: the key exists already, or it changed under the writer.
+
+    Attributes:
+        was_retried: Whether the request was sent more than once, so that the key may have been
+            changed by its own first attempt.
+    """
+
+    was_retried = False
 
 
 class StaleWriterError(ConflictError):

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 
 from s3kv_flows.store.errors import InvalidKeyError
 
-__all__ = ["MAX_NAME_BYTES", "Namespace", "validate_bucket_name"]
+__all__ = ["MAX_NAME_BYTES", "PROBE", "Namespace", "validate_bucket_name"]
 
 MAX_NAME_BYTES = 1024
 """The longest object name S3 takes, in bytes of UTF-8."""
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+PROBE = ".s3kv-probe-"
+"""How the keys of experiments begin, which are no keys of a store."""
+
+_CONTROL = re.compile("[\x00-\x1f\x7f\ufffe\uffff]")  # what the XML of S3 cannot carry
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
@@ -47,6 +50,8 @@ class Namespace:
             raise InvalidKeyError(f"a key is a str, got {type(key).__name__}")
         if not key:
             raise InvalidKeyError("a key must not be empty")
+        if key.startswith(PROBE):
+            raise InvalidKeyError(f"keys that begin with {PROBE!r} are not for values")
         _refuse_control_characters(key, "key")
         name = f"{self.prefix}{key}{self.suffix}"
         try:
@@ -63,7 +68,8 @@ class Namespace:
         """Return the key of an object name, None for an object of another namespace."""
         if not name.startswith(self.prefix) or not name.endswith(self.suffix):
             return None
-        return name[len(self.prefix) : len(name) - len(self.suffix)] or None
+        key = name[len(self.prefix) : len(name) - len(self.suffix)]
+        return None if key.startswith(PROBE) else key or None
 
     def prefix_of(self, prefix: str) -> str:
         """Return the object prefix of a key prefix: of ``test``, or of the spelling ``s3kv/test``."""

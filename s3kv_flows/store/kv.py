@@ -3,45 +3,36 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+from s3kv_flows.store.bucket_policy import Access, apply_policy, statements
 from s3kv_flows.store.bulk import concurrently
+from s3kv_flows.store.clients import shared_client
 from s3kv_flows.store.codecs import Codec, codec_named
+from s3kv_flows.store.encryption import Encryption
 from s3kv_flows.store.errors import (
     ConflictError,
-    CorruptValueError,
     EncodingError,
     KeyLockedError,
     KeyNotFoundError,
     StoreUnavailableError,
 )
 from s3kv_flows.store.keys import Namespace, validate_bucket_name
-from s3kv_flows.store.local_cache import CachedObject, LocalCache
+from s3kv_flows.store.kv_types import DeletedKeys, KeyInfo
+from s3kv_flows.store.local_cache import LocalCache
 from s3kv_flows.store.locks import LockMode, Retention
-from s3kv_flows.store.objects import GuardedBucket, NewObject
-from s3kv_flows.store.s3 import S3Client, shared_client
-from s3kv_flows.store.s3_types import S3Config
-from s3kv_flows.store.tags import validate_tags
+from s3kv_flows.store.object_locks import ObjectLocks
+from s3kv_flows.store.objects import GuardedBucket, NewObject, validate_mode
+from s3kv_flows.store.s3 import S3Client
+from s3kv_flows.store.s3_types import Fetched, ListedObject, ListedVersion, S3Config, Written
+from s3kv_flows.store.tags import tagged, validate_tags
+from s3kv_flows.store.updates import compare_and_swap
+from s3kv_flows.store.values import Values, codec_of, user_metadata
 
-__all__ = ["S3KV", "DeletedKeys"]
-
-
-@dataclass(frozen=True)
-class DeletedKeys:
-    """What a bulk deletion did.
-
-    Attributes:
-        deleted: The keys that are gone.
-        protected: The keys that stay because they are locked, each with the refusal.
-    """
-
-    deleted: list[str]
-    protected: dict[str, KeyLockedError]
+__all__ = ["S3KV"]
 
 
 class S3KV:
@@ -69,8 +60,14 @@ class S3KV:
         addressing_style: ``path`` or ``virtual``; ``auto`` takes path style for a custom endpoint.
         prefix: What every object name begins with; ends with ``/``.
         suffix: What every object name ends with.
-        codec: ``"json"``, ``"cloudpickle"``, or an object with the methods of :class:`Codec`.
+        codec: ``"json"``, ``"cloudpickle"``, ``"bytes"``, or an object with the methods of
+            :class:`Codec`. Each object records its codec, and is read by no other.
+        encryption: How the server is to encrypt what is written; None leaves it to the bucket.
+        boto_config: Options of ``botocore.config.Config``, as a dict: ``proxies``, ``connect_timeout``,
+            ``read_timeout``, ``retries``, ``s3``, ...
         cache_directory: Where the local cache is; by default, below the user's cache directory.
+        cache_max_age: For how long ``get`` may return a local copy without asking the server: values of
+            others can be that old. Zero, the default, asks each time.
         cache_max_bytes: The size of the local cache; the least recently used values go first.
         config: Server and credentials in one; in the place of all arguments about them, and of the
             environment.
@@ -95,7 +92,10 @@ class S3KV:
         prefix: str = "s3kv/",
         suffix: str = ".json",
         codec: str | Codec = "json",
+        encryption: Encryption | None = None,
+        boto_config: Mapping[str, Any] | None = None,
         cache_directory: Path | None = None,
+        cache_max_age: timedelta = timedelta(0),
         cache_max_bytes: int = 1 << 30,
         config: S3Config | None = None,
     ) -> None:
@@ -108,17 +108,20 @@ class S3KV:
             profile_name=profile_name,
             verify=verify,
             addressing_style=addressing_style,
+            encryption=encryption,
+            boto_config=dict(boto_config or {}),
         )
         bucket = bucket_name or os.environ.get("S3_BUCKET")
         if not bucket:
             raise ValueError("no bucket: pass bucket_name, or set S3_BUCKET in the environment")
         self.bucket_name = validate_bucket_name(bucket)
         self.namespace = Namespace(prefix, suffix)
-        self.codec: Codec = codec_named(codec) if isinstance(codec, str) else codec
+        self.codec: Codec = codec_named(codec)
         self.local_cache = LocalCache(
             f"{self.config.server} {bucket}", directory=cache_directory, max_bytes=cache_max_bytes
         )
         self.enable_local_cache = enable_local_cache
+        self.cache_max_age = cache_max_age
 
     @property
     def client(self) -> S3Client:
@@ -128,7 +131,7 @@ class S3KV:
     @property
     def objects(self) -> GuardedBucket:
         """The objects of the bucket, behind the guard of what is locked."""
-        return GuardedBucket(self.client, self.bucket_name, self._label)
+        return GuardedBucket(self.client, self.bucket_name, self._label, prefix=self.namespace.prefix)
 
     def __repr__(self) -> str:
         return f"S3KV({self.config.server!r}, {self.bucket_name!r}, prefix={self.namespace.prefix!r})"
@@ -144,38 +147,47 @@ class S3KV:
         tags: Mapping[str, str] | None = None,
         retention: Retention | None = None,
         legal_hold: bool = False,
-    ) -> None:
-        """Put a value, with its tags and lock, in one request; replace the one that was there.
+        mode: str = "overwrite",
+    ) -> Written:
+        """Put a value, with its tags and lock, in one request.
 
         Args:
             key: The key.
             value: What the codec can hold.
-            metadata: User metadata of the object: ASCII, 2 KiB in all.
+            metadata: User metadata of the object: ASCII, 1,792 bytes in all.
             tags: The tags of the object; without them, it has none.
             retention: Until when nothing may alter or delete the value.
             legal_hold: Whether to forbid deletion until the hold is released.
+            mode: ``"overwrite"``; ``"create"``, only where the key is absent; or the ETag that the key
+                must still have, as an earlier :meth:`add` or :meth:`info` gave it. With a condition, the
+                first write of a client into a bucket finds out whether the server carries it.
+
+        Returns:
+            The ETag, and the version id where the bucket has versions.
 
         Raises:
             InvalidKeyError: S3 would not take the key.
             InvalidTagError: S3 would not take the tags.
-            EncodingError: The codec cannot hold the value, or the metadata is not ASCII.
+            EncodingError: The codec cannot hold the value, or S3 would not take the metadata.
+            ConflictError: The condition of ``mode`` does not hold.
             KeyLockedError: The key is under retention.
-            UnsupportedByServerError: A lock is asked for, and the bucket has no Object Lock.
+            AccessDeniedError: Also where these credentials may not see whether the key is locked.
+            UnsupportedByServerError: A lock is asked for, and the bucket has no Object Lock; or a
+                condition, and the server cannot carry it.
         """
         name = self.namespace.name_of(key)
-        new = NewObject(
-            body=self.codec.encode(value),
-            content_type=self.codec.content_type,
-            metadata=_ascii(metadata or {}),
-            tags=validate_tags(tags or {}),
-            retention=retention,
-            legal_hold=legal_hold,
+        new = self._values.new_object(
+            value, metadata=metadata or {}, tags=tags or {}, retention=retention, legal_hold=legal_hold
         )
-        self.objects.put(name, new)
+        written = self.objects.put(name, new, mode=validate_mode(mode))
         self.clear_cache_for_key(key)
+        return written
 
     def get(self, key: str, default: Any = None, *, version_id: str | None = None) -> Any:
-        """Return the value of a key: one request, without a body where the local cache is current.
+        """Return the value of a key: one request.
+
+        With the local cache, the answer has no body where the copy is current; and nothing is asked
+        where it was confirmed within ``cache_max_age``.
 
         Args:
             key: The key.
@@ -186,28 +198,13 @@ class S3KV:
             CorruptValueError: The object is damaged, or of another codec.
             AccessDeniedError: Also where the key is missing and s3:ListBucket is not granted.
         """
-        name = self.namespace.name_of(key)
-        caches = self.enable_local_cache and version_id is None
-        cached = self.local_cache.get(name) if caches else None
-        try:
-            fetched = self.objects.get(
-                name, version_id=version_id, if_none_match=cached.etag if cached else None
-            )
-        except KeyNotFoundError:
-            self.clear_cache_for_key(key)
-            return default
-        if fetched is None and cached is not None:
-            return self._decode(key, cached.body)
-        if fetched is None or fetched.body is None:  # neither 304 nor a body: no server of S3 does this
-            raise CorruptValueError(f"the server sent nothing for {key!r}")
-        if caches:
-            self.local_cache.put(
-                name, CachedObject(fetched.info.etag, fetched.info.content_type, fetched.body)
-            )
-        return self._decode(key, fetched.body)
+        found = self._values.read(self.namespace.name_of(key), version_id=version_id)
+        return default if found is None else self._values.decode(key, found)
 
     def delete(self, key: str) -> None:
-        """Delete a key: one request; a missing key is no error. A versioned bucket keeps old versions.
+        """Delete a key: one request; a missing key is no error.
+
+        A versioned bucket keeps the value as an older version; :meth:`purge` frees it.
 
         Raises:
             KeyLockedError: The key is under retention or a legal hold.
@@ -232,44 +229,174 @@ class S3KV:
         """Tell whether a key exists: the seed's other name for :meth:`exists`."""
         return self.exists(key)
 
-    def copy_key(self, source_key: str, destination_key: str) -> None:
-        """Copy a value, its metadata and tags onto another key, on the server: one request.
+    def info(self, key: str, *, version_id: str | None = None) -> KeyInfo:
+        """Return size, age, ETag, metadata and locks of a key, without its value: one request.
+
+        Raises:
+            KeyNotFoundError: There is no such key, or version.
+        """
+        return KeyInfo.of(key, self.objects.head(self.namespace.name_of(key), version_id=version_id))
+
+    def get_key_size(self, key: str) -> int:
+        """Return the size of the value as it is stored, in bytes; 0 for a missing key: one request."""
+        try:
+            return self.info(key).size
+        except KeyNotFoundError:
+            return 0
+
+    def get_key_last_updated_time(self, key: str) -> datetime | Literal[0]:
+        """Return when a key was written last; 0 for a missing key: one request.
+
+        As in the seed, it is in UTC and has no time zone; ``info(key).last_modified`` has one.
+        """
+        try:
+            return self.info(key).last_modified.replace(tzinfo=None)
+        except KeyNotFoundError:
+            return 0
+
+    # --- many values ---------------------------------------------------------------------------
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
+        """Return the values of keys, without the missing ones: one request each, sixteen at a time."""
+        found = concurrently(lambda key: (key, self.get(key, _MISSING)), keys)
+        return {key: value for key, value in found if value is not _MISSING}
+
+    def add_many(
+        self,
+        values: Mapping[str, Any],
+        *,
+        tags: Mapping[str, str] | None = None,
+        retention: Retention | None = None,
+        legal_hold: bool = False,
+        mode: Literal["overwrite", "create"] = "overwrite",
+    ) -> None:
+        """Put many values: one request each, sixteen at a time; the options hold for all.
+
+        Keys and tags are checked before the first request. The first error ends it: what is written
+        stays, what has not begun is not written.
+
+        Raises:
+            As :meth:`add` does.
+        """
+        for key in values:
+            self.namespace.name_of(key)
+        validate_tags(tags or {})
+        options: dict[str, Any] = {
+            "tags": tags, "retention": retention, "legal_hold": legal_hold, "mode": mode
+        }  # fmt: skip
+        for _ in concurrently(lambda item: self.add(*item, **options), values.items()):
+            pass
+
+    # --- changes -------------------------------------------------------------------------------
+
+    def update(self, key: str, change: Callable[[Any], Any], *, default: Any = None) -> Any:
+        """Change a value so that no other change made meanwhile is lost; return the new value.
+
+        A compare-and-swap: the value is read, and written only where it is still the same; otherwise
+        all begins again. Two requests, two more for each time another writer was faster, and one for
+        the tags where there are any. Metadata and tags stay; a tag that is set at the same instant
+        may be lost, for S3 has no condition on tags.
+
+        Args:
+            key: The key.
+            change: Given the value, returns the new one. May be called more than once.
+            default: What ``change`` is given where the key does not exist.
+
+        Raises:
+            UnsupportedByServerError: The server's conditional PUTs do not carry this.
+            ConflictError: Others were faster for a minute on end.
+            KeyLockedError: The key is under retention.
+        """
+        name = self.namespace.name_of(key)
+        result: list[Any] = []
+
+        def changed(found: Fetched | None) -> NewObject:
+            value, metadata, tags = default, {}, {}
+            if found is not None and found.body is not None:
+                value = self._values.decode_body(key, codec_of(found.info.metadata), found.body)
+                metadata = user_metadata(found.info.metadata)
+                tags = self.client.get_tags(self.bucket_name, name) if found.info.tag_count else {}
+            result[:] = [change(value)]
+            return self._values.new_object(result[0], metadata=metadata, tags=tags)
+
+        compare_and_swap(self.objects, name, changed)
+        self.clear_cache_for_key(key)
+        return result[0]
+
+    def merge_keys(self, source_keys: Iterable[str], destination_key: str) -> None:
+        """Merge dicts into the dict of the destination, in order; missing ones count as empty.
+
+        One request per source, and those of :meth:`update` for the destination, whose other changes
+        are not lost.
+
+        Raises:
+            EncodingError: One of the values is no dict.
+            KeyLockedError: The destination is under retention.
+            UnsupportedByServerError: The server's conditional PUTs do not carry this.
+        """
+        merged: dict[str, Any] = {}
+        for key in source_keys:
+            merged.update(_dict(key, self.get(key, {})))
+        self.update(destination_key, lambda value: {**_dict(destination_key, value), **merged}, default={})
+
+    def copy_key(
+        self, source_key: str, destination_key: str, *, tags: Mapping[str, str] | None = None
+    ) -> None:
+        """Copy a value and its metadata onto another key, on the server: one request.
+
+        Args:
+            source_key: What to copy.
+            destination_key: Where to.
+            tags: The tags of the copy; None for those of the source. A server that cannot replace tags
+                while it copies is sent them in a second request.
 
         Raises:
             KeyNotFoundError: There is no source.
             KeyLockedError: The destination is under retention.
         """
         source, destination = map(self.namespace.name_of, (source_key, destination_key))
+        new_tags = None if tags is None else validate_tags(tags)
         if source == destination:  # S3 refuses that
             self.objects.head(source)
+            if new_tags is not None:
+                self.tag_key(source_key, new_tags)
             return
-        self.objects.copy(source, destination)
+        self.objects.copy(source, destination, tags=new_tags)
         self.clear_cache_for_key(destination_key)
 
-    def merge_keys(self, source_keys: Iterable[str], destination_key: str) -> None:
-        """Merge dicts into the dict of the destination, in order; missing ones count as empty.
+    # --- versions ------------------------------------------------------------------------------
 
-        One request per source, and two for the destination.
+    def versions(self, key: str) -> list[ListedVersion]:
+        """Return all versions and delete markers of a key, the current one first: one request."""
+        return self.objects.versions(self.namespace.name_of(key))
+
+    def restore(self, key: str, version_id: str) -> None:
+        """Make an older version the current one again, by copying it on top: two requests.
 
         Raises:
-            EncodingError: One of the values is no dict.
-            KeyLockedError: The destination is under retention.
+            KeyNotFoundError: There is no such version, or it is a delete marker.
+            KeyLockedError: The key is under retention.
         """
-        merged: dict[str, Any] = {}
-        for key in (destination_key, *source_keys):
-            value = self.get(key, {})
-            if not isinstance(value, dict):
-                raise EncodingError(f"only dicts can be merged, and {key!r} holds a {type(value).__name__}")
-            merged.update(value)
-        self.add(destination_key, merged)
+        self.objects.restore(self.namespace.name_of(key), version_id)
+        self.clear_cache_for_key(key)
+
+    def purge(self, key: str) -> None:
+        """Delete a key with all its versions, which frees their bytes.
+
+        Without versions, one request as :meth:`delete`. With them, one to list, one or two to delete per
+        1,000 versions and, with Object Lock, one per version for its lock.
+
+        Raises:
+            KeyLockedError: A version is under retention or a legal hold; nothing was deleted.
+        """
+        self.objects.purge(self.namespace.name_of(key))
+        self.clear_cache_for_key(key)
 
     # --- lists ---------------------------------------------------------------------------------
 
     def iter_keys(self, prefix: str = "") -> Iterator[str]:
-        """Yield keys, in the order of their names: one request per 1,000."""
-        for listed in self.client.list_objects(self.bucket_name, self.namespace.prefix_of(prefix)):
-            if (key := self.namespace.key_of(listed.name)) is not None:
-                yield key
+        """Yield keys, in the order of their names, as they are wanted: one request per 1,000."""
+        return (key for key, _ in self._iter_listed(prefix))
 
     def list_keys(self) -> list[str]:
         """Return all keys: one request per 1,000."""
@@ -281,14 +408,29 @@ class S3KV:
 
     # --- tags ----------------------------------------------------------------------------------
 
-    def tag_key(self, key: str, tags: Mapping[str, str]) -> None:
-        """Replace the tags of a key: one request.
+    def tag_key(self, key: str, tags: Mapping[str, str], *, merge: bool = False) -> None:
+        """Replace the tags of a key: one request. With ``merge``, add to them: two.
 
         Raises:
             InvalidTagError: S3 would not take them.
             KeyNotFoundError: There is no such key.
         """
-        self.client.put_tags(self.bucket_name, self.namespace.name_of(key), validate_tags(tags))
+        name, new = self.namespace.name_of(key), validate_tags(tags)
+        if merge:
+            new = validate_tags(self.client.get_tags(self.bucket_name, name) | new)
+        self.client.put_tags(self.bucket_name, name, new)
+
+    def untag_key(self, key: str, tag_keys: Iterable[str] | None = None) -> None:
+        """Take tags off a key: all of them with one request, those named with two.
+
+        Raises:
+            KeyNotFoundError: There is no such key.
+        """
+        left: dict[str, str] = {}
+        if tag_keys is not None:
+            gone = {tag_keys} if isinstance(tag_keys, str) else set(tag_keys)
+            left = {tag: value for tag, value in self.get_tags(key).items() if tag not in gone}
+        self.tag_key(key, left)
 
     def get_tags(self, key: str) -> dict[str, str]:
         """Return the tags of a key, or of an object name such as ``s3kv/test.json``: one request.
@@ -299,46 +441,146 @@ class S3KV:
         name = self.namespace.name_of(self.namespace.key_in_either_spelling(key))
         return self.client.get_tags(self.bucket_name, name)
 
+    def tag_keys_with_prefix(self, prefix: str, tags: Mapping[str, str], *, merge: bool = False) -> list[str]:
+        """Tag all keys that begin with ``test`` or ``s3kv/test``; return them.
+
+        One request per 1,000 keys, and :meth:`tag_key` for each, sixteen at a time.
+        """
+        validate_tags(tags)
+
+        def tag(key: str) -> str | None:
+            try:
+                self.tag_key(key, tags, merge=merge)
+            except KeyNotFoundError:  # deleted since it was listed
+                return None
+            return key
+
+        return [key for key in concurrently(tag, self.iter_keys(prefix)) if key is not None]
+
     def find_keys_by_tag_value(self, tag_key: str, tag_value: str) -> list[str]:
         """Return the keys with a tag: one request per 1,000 keys, and one per key, sixteen at a time."""
-        validate_tags({tag_key: tag_value})
-        keys = self.iter_keys()
-        tagged = concurrently(partial(self._key_if_tagged, tag=(tag_key, tag_value)), keys)
-        return [key for key in tagged if key is not None]
+        return self.find_keys_by_tags({tag_key: tag_value})
+
+    def find_keys_by_tags(
+        self, tags: Mapping[str, str], *, prefix: str = "", older_than: timedelta | None = None
+    ) -> list[str]:
+        """Return the keys that carry all these tags.
+
+        One request per 1,000 keys under the prefix, and one for each of them that is old enough,
+        sixteen at a time: a listing shows ages, but no tags.
+
+        Args:
+            tags: The tags, at least one.
+            prefix: What the keys begin with, in either spelling.
+            older_than: How long ago they were written at least, by the server's clock.
+        """
+        return [key for key, _ in self._iter_tagged(tags, prefix, older_than)]
 
     def delete_by_tag(self, tag_key: str, tag_value: str) -> DeletedKeys:
-        """Delete the keys with a tag. Locked keys stay, and do not keep the others from being deleted.
+        """Delete the keys with a tag. What cannot be deleted does not keep the others from it.
 
-        The requests of :meth:`find_keys_by_tag_value`, and one per key that is found.
+        The requests of :meth:`find_keys_by_tag_value`, and one per 1,000 keys found. Without versions,
+        what was overwritten since it was found stays, where the server can tell. A versioned bucket
+        keeps the values as older versions, at the same cost; with Object Lock, each key costs what
+        :meth:`delete` costs there: two lists, one request per version for its lock, and the deletion.
         """
-        deleted: list[str] = []
-        protected: dict[str, KeyLockedError] = {}
-        for key, refusal in concurrently(
-            self._delete_unless_locked, self.find_keys_by_tag_value(tag_key, tag_value)
-        ):
-            if refusal is None:
-                deleted.append(key)
+        found = (listed for _, listed in self._iter_tagged({tag_key: tag_value}, "", None))
+        result = DeletedKeys([], {}, {})
+        for name, error in self.objects.delete_many(found):
+            key = self._label(name)
+            if error is None:
+                self.clear_cache_for_key(key)
+                result.deleted.append(key)
+            elif isinstance(error, KeyLockedError):
+                result.protected[key] = error
             else:
-                protected[key] = refusal
-        return DeletedKeys(deleted, protected)
+                result.failed[key] = error
+        return result
 
     # --- locks ---------------------------------------------------------------------------------
 
     def place_retention_lock(
         self, key: str, retention_days: float, *, mode: LockMode = "GOVERNANCE"
     ) -> datetime:
-        """Forbid to alter or delete a key for a number of days; return when that ends.
+        """Forbid to alter or delete a key for a number of days; return when that ends: two requests.
 
         Raises:
             KeyNotFoundError: There is no such key.
             KeyLockedError: It is under a longer or stricter retention already.
             UnsupportedByServerError: The bucket has no Object Lock.
         """
-        return self.objects.place_retention(
-            self.namespace.name_of(key), Retention(days=retention_days, mode=mode)
-        )
+        return self._locks.place(self.namespace.name_of(key), Retention(days=retention_days, mode=mode))
+
+    def extend_retention_lock(self, key: str, retention_days: float) -> datetime:
+        """Make a retention end this many days from now, in the mode it has; return when: two requests.
+
+        Raises:
+            KeyNotFoundError: There is no such key.
+            ConflictError: It is under no retention.
+            KeyLockedError: Its retention ends later already.
+        """
+        return self._locks.extend(self.namespace.name_of(key), retention_days)
+
+    def remove_retention_lock(self, key: str) -> None:
+        """Lift a governance retention: two requests. The one way in this package to do so.
+
+        Raises:
+            KeyNotFoundError: There is no such key.
+            KeyLockedError: It is a compliance retention, which nobody can lift.
+            AccessDeniedError: s3:BypassGovernanceRetention is not granted.
+        """
+        self._locks.remove(self.namespace.name_of(key))
+
+    def get_retention(self, key: str) -> Retention | None:
+        """Return the retention a key is under, None where there is none in force: one request.
+
+        Raises:
+            KeyNotFoundError: There is no such key.
+            AccessDeniedError: These credentials may not see locks.
+        """
+        return self._locks.retention(self.namespace.name_of(key))
+
+    def apply_legal_hold(self, key: str) -> None:
+        """Forbid to delete a key until the hold is released: two requests. Its value may change.
+
+        Raises:
+            KeyNotFoundError: There is no such key.
+            UnsupportedByServerError: The bucket has no Object Lock.
+        """
+        self._locks.hold(self.namespace.name_of(key), on=True)
+
+    def release_legal_hold(self, key: str) -> None:
+        """Release a key from its legal hold: two requests. Older versions keep theirs.
+
+        Raises:
+            KeyNotFoundError: There is no such key.
+        """
+        self._locks.hold(self.namespace.name_of(key), on=False)
+
+    def is_legal_hold_applied(self, key: str) -> bool:
+        """Tell whether a key is under a legal hold: one request.
+
+        Raises:
+            KeyNotFoundError: There is no such key.
+            AccessDeniedError: These credentials may not see locks.
+        """
+        return self._locks.is_held(self.namespace.name_of(key))
 
     # --- local cache ---------------------------------------------------------------------------
+
+    def cache_all_keys(self) -> int:
+        """Fill the local cache with all values; return how many there are.
+
+        One request per 1,000 keys, and one per key, without a body where a copy is current.
+        """
+        values = self._with_cache
+        read = concurrently(lambda key: values.read(self.namespace.name_of(key)), self.iter_keys())
+        return sum(found is not None for found in read)
+
+    def get_from_cache(self, key: str) -> Any:
+        """Return the local copy of a value, None where there is none: no request, so it may be old."""
+        found = self.local_cache.get(self.namespace.name_of(key))
+        return None if found is None else self._values.decode(key, found)
 
     def clear_cache(self) -> None:
         """Forget all local copies of values of this bucket."""
@@ -371,6 +613,27 @@ class S3KV:
         self.client.create_bucket(self.bucket_name, object_lock=object_lock)
         return True
 
+    def set_bucket_policy(
+        self, principal: str, *, access: Access = "write", apply: bool = True
+    ) -> list[dict[str, Any]]:
+        """Allow one principal to use this store, and nothing more; return the statements of the policy.
+
+        They come beside the statements that are there. The one by which the seed's method of this name
+        opened the bucket to everybody is taken out. Two requests.
+
+        Args:
+            principal: An ARN, such as ``arn:aws:iam::123456789012:role/pipeline``.
+            access: ``"read"``, or ``"write"``, which includes placing locks, and never lifting them.
+            apply: Whether to do it; otherwise the statements are only returned, without a request.
+
+        Raises:
+            ValueError: The principal is everybody, or no ARN.
+        """
+        ours = statements(self.bucket_name, self.namespace.prefix, principal, access)
+        if apply:
+            apply_policy(self.client, self.bucket_name, ours)
+        return ours
+
     def server_time(self) -> datetime:
         """Return the server's time: one request.
 
@@ -383,28 +646,43 @@ class S3KV:
 
     # --- how -----------------------------------------------------------------------------------
 
+    @property
+    def _values(self) -> Values:
+        cache = self.local_cache if self.enable_local_cache else None
+        return Values(self.objects, self.codec, cache, self.cache_max_age)
+
+    @property
+    def _with_cache(self) -> Values:
+        return Values(self.objects, self.codec, self.local_cache, timedelta(0))
+
+    @property
+    def _locks(self) -> ObjectLocks:
+        return ObjectLocks(self.objects, self._label)
+
     def _label(self, name: str) -> str:
         return self.namespace.key_of(name) or name
 
-    def _decode(self, key: str, body: bytearray) -> Any:
-        try:
-            return self.codec.decode(body)
-        except CorruptValueError as exc:
-            raise CorruptValueError(f"the value of {key!r} in bucket {self.bucket_name!r}: {exc}") from exc
+    def _iter_listed(self, prefix: str) -> Iterator[tuple[str, ListedObject]]:
+        for listed in self.client.list_objects(self.bucket_name, self.namespace.prefix_of(prefix)):
+            if (key := self.namespace.key_of(listed.name)) is not None:
+                yield key, listed
 
-    def _key_if_tagged(self, key: str, *, tag: tuple[str, str]) -> str | None:
-        try:
-            tags = self.client.get_tags(self.bucket_name, self.namespace.name_of(key))
-        except KeyNotFoundError:  # deleted since it was listed
-            return None
-        return key if tags.get(tag[0]) == tag[1] else None
+    def _iter_tagged(
+        self, tags: Mapping[str, str], prefix: str, older_than: timedelta | None
+    ) -> Iterator[tuple[str, ListedObject]]:
+        if not validate_tags(tags):
+            raise ValueError("no tag is given to search for")
+        now = self.client.capabilities.now
+        listed = (
+            listed
+            for _, listed in self._iter_listed(prefix)
+            if older_than is None or now() - listed.last_modified >= older_than
+        )
+        for found in tagged(self.client, self.bucket_name, listed, tags):
+            yield self._label(found.name), found
 
-    def _delete_unless_locked(self, key: str) -> tuple[str, KeyLockedError | None]:
-        try:
-            self.delete(key)
-        except KeyLockedError as refusal:
-            return key, refusal
-        return key, None
+
+_MISSING = object()
 
 
 def endpoint_from_environment() -> str | None:
@@ -412,8 +690,7 @@ def endpoint_from_environment() -> str | None:
     return os.environ.get("S3_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL_S3") or None
 
 
-def _ascii(metadata: Mapping[str, str]) -> dict[str, str]:
-    for key, value in metadata.items():
-        if not isinstance(key, str) or not isinstance(value, str) or not f"{key}{value}".isascii():
-            raise EncodingError(f"metadata is ASCII text, got {key!r}: {value!r}")
-    return dict(metadata)
+def _dict(key: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise EncodingError(f"only dicts can be merged, and {key!r} holds a {type(value).__name__}")
+    return value

@@ -1,9 +1,11 @@
 """A read-through cache of objects on local disk.
 
-An entry is used only after the server confirmed, by ETag, that the object is still the same: then
-the answer is 304, without a body. Entries are files named after a hash of what they cache, so that no
-key can leave the directory; they are written beside and renamed, so that many processes may share
-it; and a file that is damaged is a miss. The directory is the user's own (mode 0700).
+An entry is used after the server confirmed, by ETag, that the object is still the same: then the
+answer is 304, without a body; or, where the user allows it, while the last such answer is young
+enough. Entries are files named after a hash of what they cache, so that no key can leave the
+directory; they are written beside and renamed, so that many processes may share it; and a file that is
+damaged is a miss. A file's modification time says when it was confirmed, its access time when it was
+used. The directory is the user's own (mode 0700); one that others may write to is not used.
 
 Well-kept libraries were considered. diskcache keeps values in SQLite and pickles, which would trust
 what lies on disk, and locks a database where a rename does; requests-cache and hishel sit in HTTP
@@ -17,10 +19,11 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import platformdirs
@@ -29,15 +32,24 @@ __all__ = ["CachedObject", "LocalCache", "default_directory"]
 
 _SUFFIX = ".cached"
 _DIGEST_BYTES = 32
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
 class CachedObject:
-    """What is remembered of an object."""
+    """What is remembered of an object.
+
+    Attributes:
+        etag: What the server is asked about.
+        codec: What encoded the body, as the object records it.
+        body: The body.
+        confirmed: When the server last said that it is current, in seconds since 1970.
+    """
 
     etag: str
-    content_type: str
+    codec: str | None
     body: bytearray
+    confirmed: float = field(default=0.0, compare=False)
 
 
 def default_directory() -> Path:
@@ -51,40 +63,48 @@ class LocalCache:
     Args:
         scope: What the cache belongs to; caches of other scopes see none of its entries.
         directory: The directory of all caches; by default :func:`default_directory`.
-        max_bytes: The size the files are kept under; the least recently used go first.
+        max_bytes: The size the files are kept under; the least recently used go first. The directory
+            is walked when an eighth of what was free has been written, and then left with an eighth
+            free: eight processes may share it and keep to the size.
     """
 
     def __init__(self, scope: str, *, directory: Path | None = None, max_bytes: int = 1 << 30) -> None:
         root = directory or default_directory()
         self.directory = root / hashlib.sha256(scope.encode()).hexdigest()[:32]
         self.max_bytes = max_bytes
+        self._room = 0  # bytes that may be written before the directory is walked again
 
     def get(self, name: str) -> CachedObject | None:
         """Return what is cached of an object, None where there is nothing, or a damaged file."""
         path = self._path(name)
         try:
-            raw = path.read_bytes()
+            with path.open("rb") as file:
+                status = os.fstat(file.fileno())
+                if not _is_private(status):
+                    return None
+                raw = file.read()
+            os.utime(path, ns=(time.time_ns(), status.st_mtime_ns))  # used now
         except OSError:
             return None
-        digest, content = raw[:_DIGEST_BYTES], raw[_DIGEST_BYTES:]
-        if hashlib.sha256(content).digest() != digest:
-            return None
-        head, _, body = content.partition(b"\n")
-        entry = json.loads(head)
-        with contextlib.suppress(OSError):
-            os.utime(path)  # used now: the least recently used go first
-        return CachedObject(entry["etag"], entry["content_type"], bytearray(body))
+        return _parsed(raw, status.st_mtime)
 
     def put(self, name: str, cached: CachedObject) -> None:
         """Remember an object. Where the disk is full or read-only, nothing is remembered."""
-        head = json.dumps({"etag": cached.etag, "content_type": cached.content_type}).encode()
+        head = json.dumps({"format": _FORMAT, "etag": cached.etag, "codec": cached.codec}).encode()
         content = b"\n".join((head, cached.body))
         if len(content) > self.max_bytes:
             self.discard(name)
             return
         with contextlib.suppress(OSError):
-            self._write(self._path(name), hashlib.sha256(content).digest() + content)
-            self._shrink()
+            path = self._path(name)
+            self._write(path, hashlib.sha256(content).digest() + content)
+            os.utime(path, (time.time(), cached.confirmed))
+            self._make_room(len(content) + _DIGEST_BYTES)
+
+    def confirm(self, name: str, moment: float) -> None:
+        """Remember that an entry was current at this moment, in seconds since 1970."""
+        with contextlib.suppress(OSError):
+            os.utime(self._path(name), (time.time(), moment))
 
     def discard(self, name: str) -> None:
         """Forget an object."""
@@ -100,7 +120,7 @@ class LocalCache:
         limit = time.time() - seconds
         removed = 0
         for path, status in self._files():
-            if seconds == 0 or status.st_mtime < limit:
+            if seconds <= 0 or status.st_atime < limit:
                 with contextlib.suppress(OSError):
                     path.unlink()
                     removed += path.suffix == _SUFFIX
@@ -116,6 +136,8 @@ class LocalCache:
     def _write(self, path: Path, raw: bytes) -> None:
         for directory in (self.directory.parent, self.directory):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not _is_private(self.directory.lstat()):
+            raise PermissionError(f"others may write to {self.directory}")
         descriptor, temporary = tempfile.mkstemp(dir=self.directory)  # 0600
         try:
             with open(descriptor, "wb") as file:  # noqa: PTH123  # a descriptor has no path
@@ -125,14 +147,18 @@ class LocalCache:
             Path(temporary).unlink(missing_ok=True)
             raise
 
-    def _shrink(self) -> None:
-        files = sorted(self._files(), key=lambda entry: entry[1].st_mtime)
+    def _make_room(self, written: int) -> None:
+        self._room -= written
+        if self._room >= 0:
+            return
+        files = sorted(self._files(), key=lambda entry: entry[1].st_atime)
         total = sum(status.st_size for _, status in files)
         for path, status in files:
-            if total <= self.max_bytes:
-                return
+            if total <= self.max_bytes * 7 // 8:
+                break
             path.unlink(missing_ok=True)
             total -= status.st_size
+        self._room = (self.max_bytes - total) // 8
 
     def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
         """Yield the files of the cache; what another process just removed is left out."""
@@ -140,3 +166,20 @@ class LocalCache:
             for path in list(self.directory.iterdir()):
                 with contextlib.suppress(FileNotFoundError):
                     yield path, path.stat()
+
+
+def _parsed(raw: bytes, confirmed: float) -> CachedObject | None:
+    digest, content = raw[:_DIGEST_BYTES], raw[_DIGEST_BYTES:]
+    if hashlib.sha256(content).digest() != digest:
+        return None
+    head, _, body = content.partition(b"\n")
+    entry = json.loads(head)
+    if entry.get("format") != _FORMAT:
+        return None
+    return CachedObject(entry["etag"], entry["codec"], bytearray(body), confirmed)
+
+
+def _is_private(status: os.stat_result) -> bool:
+    """Tell whether a file or directory is this user's own, and no other's to write."""
+    mine = not hasattr(os, "getuid") or status.st_uid == os.getuid()
+    return mine and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not stat.S_ISLNK(status.st_mode)

@@ -17,30 +17,42 @@ instant safe.
 
 from __future__ import annotations
 
-import hashlib
-import logging
-from collections.abc import Callable, Mapping
+import re
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 
-from s3kv_flows.store.bulk import concurrently
+from s3kv_flows.store.bulk import batched, concurrently
+from s3kv_flows.store.capabilities import Copies
+from s3kv_flows.store.chains import WRITE_ID, ChainGuard, Own, current_of
 from s3kv_flows.store.errors import (
-    AccessDeniedError,
     ConflictError,
     KeyNotFoundError,
+    S3KVError,
     UnsupportedByServerError,
 )
-from s3kv_flows.store.locks import Protection, Retention, protection_of
+from s3kv_flows.store.locks import Retention, protection_of
 from s3kv_flows.store.s3 import S3Client
-from s3kv_flows.store.s3_types import Fetched, ListedVersion, ObjectInfo, Written
+from s3kv_flows.store.s3_types import (
+    DeleteFailure,
+    Fetched,
+    ListedObject,
+    ListedVersion,
+    ObjectInfo,
+    ObjectLock,
+    Written,
+)
 from s3kv_flows.store.tags import tagging_header
+from s3kv_flows.store.translation import error_type
 
-__all__ = ["GuardedBucket", "NewObject"]
+__all__ = ["DELETE_BATCH", "GuardedBucket", "NewObject", "validate_mode"]
 
-logger = logging.getLogger(__name__)
+DELETE_BATCH = 1000
+"""What DeleteObjects takes in one request."""
 
 _ATTEMPTS = 5  # of a write that loses against other writers
+_ETAG = re.compile(r'"[^"]+"|[0-9a-f]{32}(-\d+)?')
 
 
 @dataclass(frozen=True)
@@ -62,12 +74,22 @@ class GuardedBucket:
         client: The shared client.
         bucket: The bucket name.
         label: What messages call an object; by default its name.
+        prefix: Where objects of a probe may be written.
     """
 
-    def __init__(self, client: S3Client, bucket: str, label: Callable[[str], str] = str) -> None:
+    def __init__(
+        self, client: S3Client, bucket: str, label: Callable[[str], str] = str, *, prefix: str = ""
+    ) -> None:
         self.client = client
         self.bucket = bucket
+        self.guard = ChainGuard(client, bucket, label)
         self._label = label
+        self._prefix = prefix
+
+    @property
+    def has_object_lock(self) -> bool:
+        """Whether objects can be locked: one request, once per client."""
+        return self.client.has_object_lock(self.bucket)
 
     # --- reads ---------------------------------------------------------------------------------
 
@@ -88,14 +110,22 @@ class GuardedBucket:
         """Return what one HEAD tells of an object."""
         return self.client.head_object(self.bucket, name, version_id=version_id)
 
+    def versions(self, name: str) -> list[ListedVersion]:
+        """Return all versions and delete markers of exactly this object, the current one first."""
+        return self.guard.versions(name)
+
     # --- writes --------------------------------------------------------------------------------
 
-    def put(self, name: str, new: NewObject, *, probably_new: bool = False) -> Written:
+    def put(
+        self, name: str, new: NewObject, *, mode: str = "overwrite", probably_new: bool = False
+    ) -> Written:
         """Write an object, unless what it would hide is locked.
 
         Args:
             name: The object name.
             new: The object.
+            mode: ``"overwrite"``; ``"create"``, only where the key is absent; or the ETag that the object
+                must still have.
             probably_new: The caller just saw that the key is absent, and the body is unlike any other:
                 try one PUT with ``If-None-Match: *`` first, before anything is asked. Not on servers
                 that are known to ignore the condition; and never for what is to be locked. What this
@@ -104,50 +134,66 @@ class GuardedBucket:
 
         Raises:
             KeyLockedError: A version of the key is under retention.
-            UnsupportedByServerError: A lock is asked for, and the bucket has no Object Lock.
-            ConflictError: Other writers won five times in a row.
+            ConflictError: The condition of ``mode`` does not hold, or other writers won five times.
+            UnsupportedByServerError: A lock is asked for, and the bucket has no Object Lock; or the
+                bucket cannot carry the condition.
         """
+        if mode != "overwrite":
+            self._require_condition(mode)
         if new.retention or new.legal_hold:
             self.require_object_lock()
         elif self.client.capabilities.knows_no_object_lock(self.bucket):
-            return self._put_unlocked(name, new)
+            return self._put_unlocked(name, new, mode)
         elif probably_new and not self.client.capabilities.ignores_conditions:
             with suppress(ConflictError, UnsupportedByServerError):
                 return self._put(name, new, if_none_match=True)
-        if not self.client.has_object_lock(self.bucket):
-            return self._put_unlocked(name, new)
-        return self._put_guarded(name, new)
+        if not self.has_object_lock:
+            return self._put_unlocked(name, new, mode)
+        return self._put_guarded(name, new, mode)
 
-    def copy(self, source: str, target: str) -> Written:
-        """Copy an object on the server, with its tags and metadata, unless the target is locked."""
-        if not self.client.has_object_lock(self.bucket):
-            return self.client.copy_object(self.bucket, source, target)
-        chain = self.versions(target)
-        hold = self._require_free(target, chain, "copy onto")
-        written = self.client.copy_object(self.bucket, source, target)
-        if written.version_id is None:  # Ceph does not say
-            written = replace(written, version_id=self.head(target).version_id)
-        self._undo_if_locked(target, chain, written, "copy onto")
-        if hold:
-            # Not by a header of the copy: some servers drop lock headers there.
-            self.client.put_legal_hold(self.bucket, target, version_id=written.version_id)
+    def copy(
+        self,
+        source: str,
+        target: str,
+        *,
+        source_version: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Written:
+        """Copy an object on the server with its metadata, unless the target is locked.
+
+        The source's tags are copied, or replaced by ``tags``: in the same request where the server
+        can, else by one more.
+        """
+        chain, hold = [], False
+        if self.has_object_lock:
+            action = "restore" if source == target else "copy onto"
+            chain = self.versions(target)
+            hold = self.guard.require_free(target, chain, action)
+        written = self.client.copy_object(
+            self.bucket,
+            source,
+            target,
+            source_version=source_version,
+            tagging=None if tags is None else tagging_header(tags),
+            legal_hold=hold and self._copies().locks,
+        )
+        if self.has_object_lock:
+            if written.version_id is None:  # Ceph does not say
+                written = replace(written, version_id=self.head(target).version_id)
+            own = Own(written, holds=hold)
+            self.guard.settle(target, chain, own, action)
+            if hold and not self._copies().locks:
+                self.client.put_legal_hold(self.bucket, target, version_id=written.version_id)
+        if tags is not None and not self._copies().replace_tags:
+            self.client.put_tags(self.bucket, target, tags, version_id=written.version_id)
         return written
 
-    def delete(self, name: str) -> None:
-        """Delete an object, unless a version of it is locked; one that is absent is no error.
-
-        Raises:
-            KeyLockedError: A version of the key is under retention or a legal hold.
-        """
-        if not self.client.has_object_lock(self.bucket):
-            self.client.delete_object(self.bucket, name)
-            return
-        chain = self.versions(name)
-        self._require_free(name, chain, "delete", holds=True)
-        if _current(chain) is None:
-            return
-        marker = self.client.delete_object(self.bucket, name)
-        self._undo_if_locked(name, chain, Written("", marker), "delete", holds=True)
+    def restore(self, name: str, version_id: str) -> Written:
+        """Make an older version the current one again, by copying it on top."""
+        current = current_of(self.versions(name))
+        if current is not None and current.version_id == version_id:
+            return Written(current.etag, version_id)
+        return self.copy(name, name, source_version=version_id)
 
     def amend(self, name: str, written: Written, metadata: Mapping[str, str], content_type: str) -> Written:
         """Replace the metadata of an object that was just written, by one copy onto itself.
@@ -164,11 +210,71 @@ class GuardedBucket:
             self.client.delete_object(self.bucket, name, version_id=written.version_id)
         return amended
 
+    # --- deletions -----------------------------------------------------------------------------
+
+    def delete(self, name: str) -> None:
+        """Delete an object, unless a version of it is locked; one that is absent is no error.
+
+        Raises:
+            KeyLockedError: A version of the key is under retention or a legal hold.
+        """
+        if not self.has_object_lock:
+            self.client.delete_object(self.bucket, name)
+            return
+        chain = self.versions(name)
+        self.guard.require_free(name, chain, "delete", holds=True)
+        if current_of(chain) is None:
+            return
+        marker = self.client.delete_object(self.bucket, name)
+        self.guard.settle(name, chain, Own(Written("", marker)), "delete", holds=True)
+
+    def delete_many(self, listed: Iterable[ListedObject]) -> Iterator[tuple[str, S3KVError | None]]:
+        """Delete listed objects; yield the name of each, with the error that keeps it.
+
+        One request per 1,000; with Object Lock those of :meth:`delete` for each, sixteen at a time.
+        Without versions, what was overwritten since the listing stays, where the server can tell.
+        """
+        if self.has_object_lock:
+            yield from concurrently(self._delete_one, (one.name for one in listed))
+            return
+        for batch in batched(listed, DELETE_BATCH):
+            # With versions a deletion only hides, and can be taken back.
+            heeds = (
+                not self.client.capabilities.is_versioned(self.bucket)
+                and self.client.capabilities.conditional_deletes(self.bucket, self._prefix).batch
+            )
+            objects = [(one.name, None, one.etag if heeds else None) for one in batch]
+            failures = {failure.name: failure for failure in self.client.delete_objects(self.bucket, objects)}
+            for one in batch:
+                failure = failures.get(one.name)
+                yield one.name, self._failure(failure) if failure else None
+
+    def purge(self, name: str) -> None:
+        """Delete all versions of an object, and its delete markers.
+
+        Older versions go first, so that none of them comes back, wherever it may break off.
+
+        Raises:
+            KeyLockedError: A version of the key is under retention or a legal hold; none was deleted.
+        """
+        if not self.client.capabilities.is_versioned(self.bucket):
+            self.client.delete_object(self.bucket, name)
+            return
+        chain = self.versions(name)
+        if self.has_object_lock:
+            self.guard.require_free(name, chain, "purge", holds=True)
+        current = current_of(chain)
+        older = [version for version in chain if version is not current]
+        for batch in (*batched(older, DELETE_BATCH), *([[current]] if current else [])):
+            objects = [(name, version.version_id, None) for version in batch]
+            for failure in self.client.delete_objects(self.bucket, objects):
+                raise self._failure(failure)
+
     # --- locks ---------------------------------------------------------------------------------
 
     def require_object_lock(self) -> None:
         """Raise UnsupportedByServerError where the bucket has no Object Lock."""
-        if not self.client.has_object_lock(self.bucket):
+        if not self.has_object_lock:
             raise UnsupportedByServerError(
                 f"bucket {self.bucket!r} has no Object Lock, so nothing in it can be locked: use a bucket "
                 "made by `s3kv init ... --object-lock` or create_bucket(object_lock=True)"
@@ -176,84 +282,94 @@ class GuardedBucket:
 
     def refuse_if_retained(self, name: str, action: str) -> None:
         """Raise KeyLockedError where a version of the object is under retention."""
-        if self.client.has_object_lock(self.bucket):
-            self._require_free(name, self.versions(name), action)
-
-    def place_retention(self, name: str, retention: Retention) -> datetime:
-        """Put the current version of an object under retention; return the moment it ends.
-
-        Raises:
-            KeyNotFoundError: No such object.
-            KeyLockedError: It is under a stricter retention already, which this would weaken.
-            UnsupportedByServerError: The bucket has no Object Lock.
-        """
-        self.require_object_lock()
-        info = self.head(name)
-        until = retention.retain_until(self.client.capabilities.now())
-        held = protection_of(info)
-        if (
-            held
-            and held.until
-            and (held.until > until or (held.mode == "COMPLIANCE" and retention.mode == "GOVERNANCE"))
-        ):
-            raise held.refusal(
-                self._label(name), f"weaken the lock to {until.isoformat(timespec='seconds')} of"
-            )
-        self.client.put_retention(self.bucket, name, retention.mode, until, version_id=info.version_id)
-        return until
-
-    def versions(self, name: str) -> list[ListedVersion]:
-        """Return all versions and delete markers of exactly this object."""
-        return self.client.list_versions_of(self.bucket, name)
+        if self.has_object_lock:
+            self.guard.require_free(name, self.versions(name), action)
 
     # --- how -----------------------------------------------------------------------------------
 
-    def _put_unlocked(self, name: str, new: NewObject) -> Written:
-        written = self._put(name, new)
-        if written.version_id is not None and self.client.has_object_lock(self.bucket):
+    def _require_condition(self, mode: str) -> None:
+        puts = self.client.capabilities.conditional_puts(self.bucket, self._prefix)
+        if (puts.create if mode == "create" else puts.replace) != "atomic":
+            what = "create a key only where it is absent" if mode == "create" else "compare and swap a key"
+            raise UnsupportedByServerError(
+                f"{self.client.config.server} cannot {what} in bucket {self.bucket!r}: conditional PUTs do "
+                "not hold there, or could not be tried. On Ceph, use a bucket without versioning"
+            )
+
+    def _put_unlocked(self, name: str, new: NewObject, mode: str) -> Written:
+        write_id = None if mode == "overwrite" else secrets.token_hex(8)
+        try:
+            written = self._put(
+                name,
+                new,
+                write_id=write_id,
+                if_none_match=mode == "create",
+                if_match=None if write_id is None or mode == "create" else mode,
+            )
+        except (ConflictError, KeyNotFoundError) as exc:
+            return self._own_or_conflict(name, mode, write_id, exc)
+        if written.version_id is not None and self.has_object_lock:
             # The bucket was given Object Lock since this process last asked.
-            self._undo_if_locked(name, [], written, "overwrite")
+            self.guard.settle(name, [], Own(written), "overwrite")
         return written
 
-    def _put_guarded(self, name: str, new: NewObject) -> Written:
+    def _own_or_conflict(self, name: str, mode: str, write_id: str | None, lost: S3KVError) -> Written:
+        """Return what was written after all, where the PUT was sent twice; else raise ConflictError."""
+        if getattr(lost, "was_retried", False):
+            with suppress(KeyNotFoundError):
+                info = self.head(name)
+                if write_id and info.metadata.get(WRITE_ID) == write_id:
+                    return Written(info.etag, info.version_id)
+        raise self._conflict(name, mode) from lost
+
+    def _conflict(self, name: str, mode: str) -> ConflictError:
+        label = self._label(name)
+        if mode == "create":
+            return ConflictError(f"{label!r} exists already, and was to be created")
+        return ConflictError(f"{label!r} was changed or deleted: it has no longer the ETag {mode}")
+
+    def _put_guarded(self, name: str, new: NewObject, mode: str) -> Written:
+        write_id = secrets.token_hex(8)
         chain = self.versions(name)
         known = {version.version_id for version in chain}
         refusals = 0
         for _ in range(_ATTEMPTS):
-            hold = self._require_free(name, chain, "overwrite")
-            current = _current(chain)
+            hold = self.guard.require_free(name, chain, "overwrite")
+            current = current_of(chain)
+            self._require_mode(name, current, mode)
             # Some servers refuse every If-Match on versioned buckets: refused twice, nothing changed.
-            conditional = refusals < 2
+            conditional = not self.client.capabilities.ignores_conditions and refusals < 2
             try:
                 written = self._put(
                     name,
                     new,
                     hold=hold,
+                    write_id=write_id,
                     if_none_match=conditional and current is None,
                     if_match=current.etag if current and conditional else None,
                 )
             except (ConflictError, KeyNotFoundError):
                 chain, before = self.versions(name), current
-                if ours := _arrived(new, chain, known):
+                if ours := self.guard.arrived(chain, known, write_id):
                     return ours
-                refusals = refusals + 1 if _current(chain) == before else 0
+                refusals = refusals + 1 if current_of(chain) == before else 0
                 continue
             except UnsupportedByServerError:
                 conditional = False  # what the listing showed is as good as it gets
-                written = self._put(name, new, hold=hold)
+                written = self._put(name, new, hold=hold, write_id=write_id)
             trusted = conditional and self.client.capabilities.heeds_conditions
-            self._undo_if_locked(
-                name,
-                chain,
-                written,
-                "overwrite",
-                trusted=trusted,
-                carried_hold=hold,
-                # A PUT whose answer was lost is sent again, and may have made a version before ours.
-                twin=written.etag if new.retention else None,
-            )
+            self.guard.settle(name, chain, Own(written, write_id, hold), "overwrite", trusted=trusted)
             return written
         raise ConflictError(f"{self._label(name)!r} was changed by others {_ATTEMPTS} times in a row")
+
+    def _require_mode(self, name: str, current: ListedVersion | None, mode: str) -> None:
+        """Raise ConflictError where the current version is not what the mode of a write names."""
+        if mode == "create" and current is not None:
+            raise self._conflict(name, mode)
+        if mode not in ("create", "overwrite") and (
+            current is None or current.etag.strip('"') != mode.strip('"')
+        ):
+            raise self._conflict(name, mode)
 
     def _put(
         self,
@@ -261,124 +377,56 @@ class GuardedBucket:
         new: NewObject,
         *,
         hold: bool = False,
+        write_id: str | None = None,
         if_none_match: bool = False,
         if_match: str | None = None,
     ) -> Written:
         retention = new.retention
+        now = self.client.capabilities.now()
         return self.client.put_object(
             self.bucket,
             name,
             new.body,
             content_type=new.content_type,
-            metadata=new.metadata,
+            metadata={**new.metadata, **({WRITE_ID: write_id} if write_id else {})},
             tagging=tagging_header(new.tags),
-            lock_mode=retention.mode if retention else None,
-            retain_until=retention.retain_until(self.client.capabilities.now()) if retention else None,
+            lock=ObjectLock(retention.mode, retention.retain_until(now)) if retention else None,
             legal_hold=new.legal_hold or hold,
             if_none_match=if_none_match,
-            if_match=if_match,
+            if_match=self._spelled(if_match) if if_match else None,
         )
 
-    def _require_free(
-        self, name: str, chain: list[ListedVersion], action: str, *, holds: bool = False
-    ) -> bool:
-        """Raise KeyLockedError where a version of a key is locked.
+    def _spelled(self, etag: str) -> str:
+        """Return an ETag as this server's ``If-Match`` takes it."""
+        bare = etag.strip('"')
+        # Only a write whose condition matters has asked; others fall back where it is refused.
+        known = self.client.capabilities.known_conditional_puts(self.bucket)
+        return f'"{bare}"' if known is None or known.quoted else bare
 
-        Args:
-            name: The object name.
-            chain: Its versions.
-            action: What the error says cannot be done.
-            holds: Whether a legal hold forbids it, too.
+    def _copies(self) -> Copies:
+        return self.client.capabilities.copies(self.bucket, self._prefix)
 
-        Returns:
-            Whether the current version is under a legal hold, which the next one has to carry on.
-        """
-        hold = False
-        for version, protection in self._protections(chain):
-            if protection.retained or holds:
-                raise protection.refusal(self._label(name), action)
-            hold = hold or version.is_latest
-        return hold
-
-    def _protections(self, versions: list[ListedVersion]) -> list[tuple[ListedVersion, Protection]]:
-        """Return what protects versions, of those that something does: one HEAD each."""
-        asked = [version for version in versions if not version.is_delete_marker]
-        found = map(self._protection, asked) if len(asked) < 2 else concurrently(self._protection, asked)
-        return [(version, protection) for version, protection in zip(asked, found, strict=True) if protection]
-
-    def _protection(self, version: ListedVersion) -> Protection | None:
+    def _delete_one(self, name: str) -> tuple[str, S3KVError | None]:
         try:
-            info = self.head(version.name, version_id=version.version_id)
-        except KeyNotFoundError:  # deleted since it was listed
-            return None
-        return protection_of(info, is_current=version.is_latest)
+            self.delete(name)
+        except S3KVError as refusal:
+            return name, refusal
+        return name, None
 
-    def _undo_if_locked(
-        self,
-        name: str,
-        before: list[ListedVersion],
-        ours: Written,
-        action: str,
-        *,
-        holds: bool = False,
-        trusted: bool = False,
-        carried_hold: bool = False,
-        twin: str | None = None,
-    ) -> None:
-        """Take our own version (or delete marker) back where it hides a version that is locked by now.
-
-        Args:
-            name: The object name.
-            before: The versions that were found free, before we wrote.
-            ours: The version that we wrote.
-            action: What the error says cannot be done.
-            holds: Whether a legal hold forbids it, too.
-            trusted: Whether the server's condition excludes that a version came between.
-            carried_hold: Whether our version carries the hold of the one before.
-            twin: The ETag of a version that came in between and is our own, too.
-        """
-        replaced = _current(before)
-        if trusted:
-            suspects = [replaced] if replaced else []
-        else:
-            checked = {v.version_id for v in before if v != replaced} | {ours.version_id}
-            suspects = [
-                version
-                for version in self.versions(name)
-                if version.version_id not in checked
-                and (version.etag != twin or (replaced and version.version_id == replaced.version_id))
-            ]
-        locks = [lock for _, lock in self._protections(suspects) if lock.retained or holds]
-        if locks:
-            self._take_back(name, ours, carried_hold=carried_hold)
-            raise locks[0].refusal(self._label(name), action)
-
-    def _take_back(self, name: str, ours: Written, *, carried_hold: bool) -> None:
-        # Never without a version id: that would put a delete marker on top.
-        try:
-            if ours.version_id is not None and carried_hold:
-                self.client.put_legal_hold(self.bucket, name, version_id=ours.version_id, on=False)
-            if ours.version_id is not None:
-                self.client.delete_object(self.bucket, name, version_id=ours.version_id)
-                return
-        except AccessDeniedError as exc:
-            logger.debug("the server refused: %s", exc)
-        logger.error(
-            "%r was locked while it was written, and our version %s cannot be taken back: it stays on top",
-            self._label(name),
-            ours.version_id,
-        )
+    def _failure(self, failure: DeleteFailure) -> S3KVError:
+        """Return the error for one object of a batch."""
+        kind = error_type(failure.code, 0)
+        label = self._label(failure.name)
+        if failure.code == "AccessDenied" and failure.version_id and self.has_object_lock:
+            with suppress(KeyNotFoundError):
+                info = self.head(failure.name, version_id=failure.version_id)
+                if protection := protection_of(info, is_current=False):
+                    return protection.refusal(label, "delete")
+        return kind(f"{label!r} was not deleted: {failure.code}: {failure.message}")
 
 
-def _current(chain: list[ListedVersion]) -> ListedVersion | None:
-    """Return what the key reads as, None for an absent one."""
-    return next((version for version in chain if version.is_latest and not version.is_delete_marker), None)
-
-
-def _arrived(new: NewObject, chain: list[ListedVersion], known: set[str]) -> Written | None:
-    """Return our own version, where a PUT arrived whose answer was lost, so that it was sent again."""
-    current = _current(chain)
-    digest = hashlib.md5(new.body, usedforsecurity=False).hexdigest()  # what S3 makes an ETag of
-    if current is None or current.version_id in known or current.etag.strip('"') != digest:
-        return None
-    return Written(current.etag, current.version_id)
+def validate_mode(mode: str) -> str:
+    """Return the mode of a write, or raise ValueError where it is none."""
+    if mode in ("overwrite", "create") or _ETAG.fullmatch(mode):
+        return mode
+    raise ValueError(f"mode is 'overwrite', 'create' or an ETag as info() gives it, got {mode!r}")

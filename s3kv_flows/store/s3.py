@@ -2,16 +2,14 @@
 
 It knows operations, not values: one method per S3 operation, typed results, every error translated
 by one table, and requests and bytes counted as they leave and arrive. A client is shared by all that
-use the same configuration (:func:`shared_client`), so that connections and what was learned about a
-bucket are shared, too.
+use the same configuration (:mod:`s3kv_flows.store.clients`), so that connections and what was learned
+about a bucket are shared, too.
 """
 
 from __future__ import annotations
 
-import os
-import threading
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime, timezone
 from io import BytesIO
 from typing import Any
 
@@ -27,10 +25,12 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
-from s3kv_flows.store.capabilities import Capabilities, KnownObjectLock, server_time
+from s3kv_flows.store.answers import listed_versions, object_info
+from s3kv_flows.store.capabilities import Capabilities, KnownObjectLock
 from s3kv_flows.store.counters import Counters
 from s3kv_flows.store.errors import (
     AccessDeniedError,
+    ConflictError,
     CorruptValueError,
     EncodingError,
     KeyNotFoundError,
@@ -38,18 +38,23 @@ from s3kv_flows.store.errors import (
     StoreUnavailableError,
     UnsupportedByServerError,
 )
+from s3kv_flows.store.probes import Probes
 from s3kv_flows.store.s3_types import (
     DeleteFailure,
     Fetched,
     ListedObject,
     ListedVersion,
     ObjectInfo,
+    ObjectLock,
+    Part,
     S3Config,
     Written,
 )
 from s3kv_flows.store.translation import error_type, no_bucket
 
-__all__ = ["S3Client", "forget_clients", "shared_client"]
+__all__ = ["S3Client"]
+
+logger = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 32
 """Connections a client keeps open; more threads than that wait for one."""
@@ -64,16 +69,15 @@ _EXPECT_BYTES = 1 << 20
 class S3Client:
     """One boto3 client, with typed results, counted requests and translated errors.
 
-    Use :func:`shared_client` to get one. Methods are one request each unless they say otherwise, and
-    raise the errors that :data:`ERROR_TYPES` lists.
+    Use :func:`~s3kv_flows.store.clients.shared_client` to get one. Methods are one request each unless
+    they say otherwise, and raise the errors that :data:`ERROR_TYPES` lists.
     """
 
     def __init__(self, config: S3Config) -> None:
         self.config = config
         self.counters = Counters()
-        self.capabilities = Capabilities(config)
+        self.capabilities = Capabilities(config, Probes(self))
         self._boto = _boto_client(config)
-        self._lock = threading.Lock()
         self._reached: set[str] = set()
         events = self._boto.meta.events
         events.register_last("before-call.s3", _expect_only_for_large_bodies)
@@ -110,7 +114,7 @@ class S3Client:
         response = self._call("get_object", params, not_modified=True)
         if response is None:
             return None
-        info = self._info(name, response)
+        info = object_info(name, response)
         stream = response["Body"]
         if wanted is not None and not wanted(info):
             if info.size <= _DRAIN_BYTES:
@@ -127,7 +131,7 @@ class S3Client:
             KeyNotFoundError: No such object or version.
         """
         params = _drop_none(Bucket=bucket, Key=name, VersionId=version_id)
-        return self._info(name, self._call("head_object", params))
+        return object_info(name, self._call("head_object", params))
 
     def put_object(
         self,
@@ -138,8 +142,7 @@ class S3Client:
         content_type: str,
         metadata: Mapping[str, str] | None = None,
         tagging: str | None = None,
-        lock_mode: str | None = None,
-        retain_until: datetime | None = None,
+        lock: ObjectLock | None = None,
         legal_hold: bool = False,
         if_none_match: bool = False,
         if_match: str | None = None,
@@ -156,8 +159,8 @@ class S3Client:
             ContentType=content_type,
             Metadata=dict(metadata or {}),
             Tagging=tagging or None,
-            ObjectLockMode=lock_mode,
-            ObjectLockRetainUntilDate=retain_until,
+            ObjectLockMode=lock.mode if lock else None,
+            ObjectLockRetainUntilDate=lock.until if lock else None,
             ObjectLockLegalHoldStatus="ON" if legal_hold else None,
             IfNoneMatch="*" if if_none_match else None,
             IfMatch=if_match,
@@ -172,19 +175,25 @@ class S3Client:
         source: str,
         target: str,
         *,
+        source_version: str | None = None,
         source_etag: str | None = None,
         metadata: Mapping[str, str] | None = None,
         content_type: str | None = None,
+        tagging: str | None = None,
+        legal_hold: bool = False,
     ) -> Written:
-        """Copy an object on the server. Tags are copied, locks are not.
+        """Copy an object on the server, with its tags. S3 copies no locks; Ceph 16 does.
 
         Args:
             bucket: The bucket of both.
             source: The name to copy from.
             target: The name to copy to.
+            source_version: The version to copy; None for the current one.
             source_etag: Copy only what still has this ETag.
             metadata: New metadata instead of the source's, together with ``content_type``.
             content_type: New content type.
+            tagging: New tags instead of the source's; not every server heeds it.
+            legal_hold: Whether the copy is to be held; not every server heeds it.
 
         Raises:
             KeyNotFoundError: No such source.
@@ -193,22 +202,31 @@ class S3Client:
         params = _drop_none(
             Bucket=bucket,
             Key=target,
-            CopySource={"Bucket": bucket, "Key": source},
+            CopySource=_drop_none(Bucket=bucket, Key=source, VersionId=source_version),
             CopySourceIfMatch=source_etag,
             Metadata=None if metadata is None else dict(metadata),
             MetadataDirective=None if metadata is None else "REPLACE",
             ContentType=content_type,
+            Tagging=tagging,
+            TaggingDirective=None if tagging is None else "REPLACE",
+            ObjectLockLegalHoldStatus="ON" if legal_hold else None,
         )
         response = self._call("copy_object", params)
         return Written(response.get("CopyObjectResult", {}).get("ETag", ""), response.get("VersionId"))
 
-    def delete_object(self, bucket: str, name: str, *, version_id: str | None = None) -> str | None:
+    def delete_object(
+        self, bucket: str, name: str, *, version_id: str | None = None, if_match: str | None = None
+    ) -> str | None:
         """Delete an object or a version.
 
         Returns:
             The version id of the delete marker, where the bucket is versioned and none was given.
+
+        Raises:
+            ConflictError: The object has another ETag than ``if_match``; not every server heeds it.
         """
-        response = self._call("delete_object", _drop_none(Bucket=bucket, Key=name, VersionId=version_id))
+        params = _drop_none(Bucket=bucket, Key=name, VersionId=version_id, IfMatch=if_match)
+        response = self._call("delete_object", params)
         return response.get("VersionId") if version_id is None else None
 
     def delete_objects(
@@ -248,13 +266,13 @@ class S3Client:
         They come by name, so that all of one key stand together, the current one first.
         """
         for page in self._pages("list_object_versions", Bucket=bucket, Prefix=prefix):
-            yield from sorted(_listed_versions(page), key=lambda version: version.name)
+            yield from sorted(listed_versions(page), key=lambda version: version.name)
 
     def list_versions_of(self, bucket: str, name: str) -> list[ListedVersion]:
         """Return versions and delete markers of exactly this object: one request, unless over 1,000."""
         chain: list[ListedVersion] = []
         for page in self._pages("list_object_versions", Bucket=bucket, Prefix=name):
-            found = _listed_versions(page)
+            found = listed_versions(page)
             chain += [version for version in found if version.name == name]
             # Names ascend, and of those that begin with this one it is the first.
             if any(version.name != name for version in found):
@@ -269,26 +287,99 @@ class S3Client:
         response = self._call("get_object_tagging", params)
         return {tag["Key"]: tag["Value"] for tag in response.get("TagSet", [])}
 
-    def put_tags(self, bucket: str, name: str, tags: Mapping[str, str]) -> None:
+    def put_tags(
+        self, bucket: str, name: str, tags: Mapping[str, str], *, version_id: str | None = None
+    ) -> None:
         """Replace the whole tag set of an object."""
+        params = _drop_none(Bucket=bucket, Key=name, VersionId=version_id)
+        if not tags and not self.capabilities.declared.takes_empty_tag_set:
+            self._call("delete_object_tagging", params)
+            return
         tag_set = [{"Key": key, "Value": value} for key, value in tags.items()]
-        self._call("put_object_tagging", {"Bucket": bucket, "Key": name, "Tagging": {"TagSet": tag_set}})
+        self._call("put_object_tagging", {**params, "Tagging": {"TagSet": tag_set}})
+
+    def get_retention(self, bucket: str, name: str, *, version_id: str | None = None) -> None:
+        """Ask for the retention of a version, which HEAD shows as well: for whether one may ask.
+
+        Raises:
+            AccessDeniedError: One may not.
+        """
+        params = _drop_none(Bucket=bucket, Key=name, VersionId=version_id)
+        self._call_for_lock("get_object_retention", params)
+
+    def get_legal_hold(self, bucket: str, name: str, *, version_id: str | None = None) -> None:
+        """Ask for the legal hold of a version, as :meth:`get_retention` does."""
+        params = _drop_none(Bucket=bucket, Key=name, VersionId=version_id)
+        self._call_for_lock("get_object_legal_hold", params)
 
     def put_retention(
-        self, bucket: str, name: str, mode: str, until: datetime, *, version_id: str | None
+        self,
+        bucket: str,
+        name: str,
+        lock: ObjectLock | None,
+        *,
+        version_id: str | None = None,
+        bypass_governance: bool = False,
     ) -> None:
-        """Put a version under retention."""
-        retention = {"Mode": mode, "RetainUntilDate": until}
-        self._call(
-            "put_object_retention",
-            _drop_none(Bucket=bucket, Key=name, VersionId=version_id, Retention=retention),
+        """Put a version under retention; with None, remove it, which wants ``bypass_governance``."""
+        retention = {"Mode": lock.mode, "RetainUntilDate": lock.until} if lock else {}
+        params = _drop_none(
+            Bucket=bucket,
+            Key=name,
+            VersionId=version_id,
+            Retention=retention,
+            BypassGovernanceRetention=bypass_governance or None,
         )
+        self._call("put_object_retention", params)
 
-    def put_legal_hold(self, bucket: str, name: str, *, version_id: str | None, on: bool = True) -> None:
+    def put_legal_hold(
+        self, bucket: str, name: str, *, version_id: str | None = None, on: bool = True
+    ) -> None:
         """Put a version under a legal hold, or release it."""
         hold = {"Status": "ON" if on else "OFF"}
         params = _drop_none(Bucket=bucket, Key=name, VersionId=version_id, LegalHold=hold)
         self._call("put_object_legal_hold", params)
+
+    # --- multipart uploads -------------------------------------------------------------------
+
+    def create_multipart_upload(
+        self,
+        bucket: str,
+        name: str,
+        *,
+        content_type: str,
+        metadata: Mapping[str, str] | None = None,
+        tagging: str | None = None,
+        legal_hold: bool = False,
+    ) -> str:
+        """Begin an upload in parts; return its id."""
+        params = _drop_none(
+            Bucket=bucket,
+            Key=name,
+            ContentType=content_type,
+            Metadata=dict(metadata or {}),
+            Tagging=tagging or None,
+            ObjectLockLegalHoldStatus="ON" if legal_hold else None,
+        )
+        upload_id: str = self._call("create_multipart_upload", params)["UploadId"]
+        return upload_id
+
+    def upload_part(self, bucket: str, name: str, upload_id: str, number: int, body: bytes) -> Part:
+        """Upload one part; numbers begin at 1."""
+        params = {"Bucket": bucket, "Key": name, "UploadId": upload_id, "PartNumber": number, "Body": body}
+        response = self._call("upload_part", params)
+        return Part(number, response["ETag"], response.get("ChecksumCRC32"))
+
+    def complete_multipart_upload(
+        self, bucket: str, name: str, upload_id: str, parts: Sequence[Part]
+    ) -> Written:
+        """Make the parts one object."""
+        listed = [
+            _drop_none(PartNumber=part.number, ETag=part.etag, ChecksumCRC32=part.crc32) for part in parts
+        ]
+        params = {"Bucket": bucket, "Key": name, "UploadId": upload_id, "MultipartUpload": {"Parts": listed}}
+        response = self._call("complete_multipart_upload", params)
+        return Written(response.get("ETag", ""), response.get("VersionId"))
 
     # --- buckets -------------------------------------------------------------------------------
 
@@ -318,6 +409,26 @@ class S3Client:
         """Tell whether the bucket keeps versions, or did: old versions outlive a suspension."""
         return bool(self._call("get_bucket_versioning", {"Bucket": bucket}).get("Status"))
 
+    def has_default_retention(self, bucket: str) -> bool:
+        """Tell whether the bucket locks whatever is written to it."""
+        try:
+            response = self._call("get_object_lock_configuration", {"Bucket": bucket})
+        except (UnsupportedByServerError, KeyNotFoundError):
+            return False
+        return bool(response.get("ObjectLockConfiguration", {}).get("Rule"))
+
+    def get_bucket_policy(self, bucket: str) -> str | None:
+        """Return the policy of the bucket as JSON, None where it has none."""
+        try:
+            policy: str = self._call("get_bucket_policy", {"Bucket": bucket})["Policy"]
+        except KeyNotFoundError:
+            return None
+        return policy
+
+    def put_bucket_policy(self, bucket: str, policy: str) -> None:
+        """Replace the policy of the bucket."""
+        self._call("put_bucket_policy", {"Bucket": bucket, "Policy": policy})
+
     def has_object_lock(self, bucket: str) -> bool:
         """Tell whether Object Lock is enabled for the bucket: one request, then remembered.
 
@@ -342,9 +453,17 @@ class S3Client:
         lock_configuration: dict[str, str] = response.get("ObjectLockConfiguration", {})
         return KnownObjectLock(lock_configuration.get("ObjectLockEnabled") == "Enabled")
 
+    def _call_for_lock(self, operation: str, params: dict[str, Any]) -> None:
+        try:
+            self._call(operation, params)
+        except (KeyNotFoundError, UnsupportedByServerError) as exc:
+            logger.debug("it has none: %s", exc)
+
     def _call(self, operation: str, params: dict[str, Any], *, not_modified: bool = False) -> Any:
         bucket = params["Bucket"]
         name = params.get("Key")
+        if self.config.encryption:
+            params = {**params, **self.config.encryption.parameters(operation)}
         try:
             response = getattr(self._boto, operation)(**params)
         except ClientError as exc:
@@ -400,23 +519,6 @@ class S3Client:
             raise StoreUnavailableError(f"{name!r} broke off after {done} of {size} bytes")
         return body
 
-    def _info(self, name: str, response: dict[str, Any]) -> ObjectInfo:
-        return ObjectInfo(
-            name=name,
-            etag=response.get("ETag", ""),
-            size=response["ContentLength"],
-            last_modified=response["LastModified"],
-            server_time=server_time(response) or datetime.now(timezone.utc),
-            version_id=response.get("VersionId"),
-            content_type=response.get("ContentType", ""),
-            # Names of headers, so of metadata, have no case; some servers capitalize them.
-            metadata={key.lower(): value for key, value in response.get("Metadata", {}).items()},
-            tag_count=response.get("TagCount") or 0,
-            lock_mode=response.get("ObjectLockMode"),
-            retain_until=response.get("ObjectLockRetainUntilDate"),
-            legal_hold=response.get("ObjectLockLegalHoldStatus") == "ON",
-        )
-
     def _translate(self, exc: ClientError, operation: str, bucket: str, name: str | None) -> S3KVError:
         error = exc.response.get("Error", {})
         code = str(error.get("Code", ""))
@@ -434,7 +536,11 @@ class S3Client:
         if kind is AccessDeniedError and operation in ("get_object", "head_object"):
             hint = " (without s3:ListBucket, S3 answers so for a missing key, too)"
         message = error.get("Message") or "no further word from the server"
-        return kind(f"{operation} of {where} at {self.config.server}: {code}: {message}{hint}")
+        translated = kind(f"{operation} of {where} at {self.config.server}: {code}: {message}{hint}")
+        if isinstance(translated, ConflictError):
+            # A PUT whose answer was lost is sent again, and meets its own success.
+            translated.was_retried = exc.response.get("ResponseMetadata", {}).get("RetryAttempts", 0) > 0
+        return translated
 
     def _missing(self, operation: str, bucket: str, name: str | None, where: str) -> S3KVError:
         """Tell a missing key from a missing bucket, which a HEAD does not."""
@@ -459,46 +565,18 @@ class S3Client:
             self.counters.add("bytes.received", len(response_dict.get("body") or b""))
 
 
-_clients: dict[tuple[S3Config, tuple[str | None, ...]], S3Client] = {}
-_clients_lock = threading.Lock()
-
-_CHAIN = (
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_PROFILE",
-    "AWS_REGION",
-    "AWS_DEFAULT_REGION",
-    "AWS_ENDPOINT_URL",
-)
-
-
-def shared_client(config: S3Config) -> S3Client:
-    """Return the client of this configuration in this process.
-
-    This registry is the one mutable global of the package. A client is made once per configuration
-    and per state of the environment that boto3's chain reads, and never shared with a forked child,
-    whose copies of the sockets would mix up answers.
-    """
-    key = (config, tuple(os.environ.get(name) for name in _CHAIN))
-    with _clients_lock:
-        client = _clients.get(key)
-        if client is None:
-            client = _clients[key] = S3Client(config)
-        return client
-
-
-def forget_clients() -> None:
-    """Forget all shared clients; who holds one may go on using it."""
-    global _clients_lock  # after a fork, the old lock may be held by nobody alive
-    _clients_lock = threading.Lock()
-    _clients.clear()
-
-
-os.register_at_fork(after_in_child=forget_clients)
+_DEFAULTS: Mapping[str, Any] = {
+    "max_pool_connections": MAX_CONNECTIONS,
+    "retries": {"mode": "standard", "total_max_attempts": 4},
+    "connect_timeout": 10,
+    "read_timeout": 60,
+    "tcp_keepalive": True,
+}
+"""Options of ``botocore.config.Config``; those of :class:`S3Config` come over them."""
 
 
 def _boto_client(config: S3Config) -> Any:
+    options = {**_DEFAULTS, **config.boto_config}
     style = config.addressing_style
     if style == "auto" and not config.is_aws:
         style = "path"  # most S3-compatible servers have no DNS name per bucket
@@ -512,16 +590,9 @@ def _boto_client(config: S3Config) -> Any:
             aws_secret_access_key=config.aws_secret_access_key,
             aws_session_token=config.aws_session_token,
             verify=config.verify,
-            config=Config(
-                s3={"addressing_style": style},
-                max_pool_connections=MAX_CONNECTIONS,
-                retries={"mode": "standard", "total_max_attempts": 4},
-                connect_timeout=10,
-                read_timeout=60,
-                tcp_keepalive=True,
-            ),
+            config=Config(**options | {"s3": {"addressing_style": style, **options.get("s3", {})}}),
         )
-    except BotoCoreError as exc:  # an unknown profile, a malformed region
+    except (BotoCoreError, TypeError) as exc:  # an unknown profile or option, a malformed region
         raise ValueError(str(exc)) from exc
 
 
@@ -534,23 +605,6 @@ def _expect_only_for_large_bodies(params: dict[str, Any], **_: Any) -> None:
 
 def _status(exc: ClientError) -> int:
     return int(exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-
-
-def _listed_versions(page: Mapping[str, Any]) -> list[ListedVersion]:
-    found = [
-        ListedVersion(
-            name=item["Key"],
-            etag=item.get("ETag", ""),
-            size=item.get("Size", 0),
-            last_modified=item["LastModified"],
-            version_id=item["VersionId"],
-            is_latest=item["IsLatest"],
-            is_delete_marker=kind == "DeleteMarkers",
-        )
-        for kind in ("Versions", "DeleteMarkers")
-        for item in page.get(kind, ())
-    ]
-    return sorted(found, key=lambda version: (version.is_latest, version.last_modified), reverse=True)
 
 
 def _drop_none(**params: Any) -> dict[str, Any]:

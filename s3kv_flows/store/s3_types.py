@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
+
+from s3kv_flows.store.encryption import Encryption
 
 __all__ = [
     "DeleteFailure",
@@ -14,6 +16,8 @@ __all__ = [
     "ListedObject",
     "ListedVersion",
     "ObjectInfo",
+    "ObjectLock",
+    "Part",
     "S3Config",
     "Written",
 ]
@@ -32,6 +36,9 @@ class S3Config:
         profile_name: A profile of the AWS configuration files.
         verify: Whether to verify TLS certificates, or the path of a CA bundle.
         addressing_style: ``path`` or ``virtual``; ``auto`` takes path style for a custom endpoint.
+        encryption: How objects are encrypted at rest; None leaves it to the bucket.
+        boto_config: Options of ``botocore.config.Config``, as a dict: ``proxies``, ``connect_timeout``,
+            ``read_timeout``, ``retries``, ``s3`` ...; they come over this package's own.
     """
 
     endpoint_url: str | None = None
@@ -42,6 +49,8 @@ class S3Config:
     profile_name: str | None = None
     verify: bool | str = True
     addressing_style: Literal["auto", "path", "virtual"] = "auto"
+    encryption: Encryption | None = None
+    boto_config: Mapping[str, Any] = field(default_factory=dict, hash=False)  # compared, but not hashable
 
     def __post_init__(self) -> None:
         if self.endpoint_url is not None and not urlsplit(self.endpoint_url).netloc:
@@ -98,6 +107,23 @@ class Written:
 
     etag: str
     version_id: str | None
+
+
+@dataclass(frozen=True)
+class ObjectLock:
+    """A retention, as S3 keeps it."""
+
+    mode: str
+    until: datetime
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a multipart upload, as it was answered."""
+
+    number: int
+    etag: str
+    crc32: str | None
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ ERROR_TYPES: Mapping[str, type[S3KVError]] = {
     "404": KeyNotFoundError,  # HEAD has no body, so no code; see S3Client._missing
     "MethodNotAllowed": KeyNotFoundError,  # GET of a delete marker by its version id
     "405": KeyNotFoundError,
+    "NoSuchBucketPolicy": KeyNotFoundError,
     "NoSuchBucket": StoreUnavailableError,
     "InvalidBucketName": StoreUnavailableError,
     "PermanentRedirect": StoreUnavailableError,
@@ -46,6 +47,7 @@ ERROR_TYPES: Mapping[str, type[S3KVError]] = {
     "RequestTimeTooSkewed": AccessDeniedError,
     "PreconditionFailed": ConflictError,
     "412": ConflictError,
+    "409": ConflictError,  # of writers that race, also without a code
     "ConditionalRequestConflict": ConflictError,
     "ConcurrentModification": ConflictError,
     "OperationAborted": ConflictError,

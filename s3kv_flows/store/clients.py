@@ -1,0 +1,49 @@
+"""The clients of this process: one per configuration, shared by all that use it."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from s3kv_flows.store.s3 import S3Client
+from s3kv_flows.store.s3_types import S3Config
+
+__all__ = ["forget_clients", "shared_client"]
+
+_clients: dict[tuple[S3Config, tuple[str | None, ...]], S3Client] = {}
+_clients_lock = threading.Lock()
+
+_CHAIN = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_PROFILE",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+)
+
+
+def shared_client(config: S3Config) -> S3Client:
+    """Return the client of this configuration in this process.
+
+    This registry is the one mutable global of the package. A client is made once per configuration
+    and per state of the environment that boto3's chain reads, and never shared with a forked child,
+    whose copies of the sockets would mix up answers.
+    """
+    key = (config, tuple(os.environ.get(name) for name in _CHAIN))
+    with _clients_lock:
+        client = _clients.get(key)
+        if client is None:
+            client = _clients[key] = S3Client(config)
+        return client
+
+
+def forget_clients() -> None:
+    """Forget all shared clients; who holds one may go on using it."""
+    global _clients_lock  # after a fork, the old lock may be held by nobody alive
+    _clients_lock = threading.Lock()
+    _clients.clear()
+
+
+os.register_at_fork(after_in_child=forget_clients)

@@ -1,0 +1,140 @@
+"""Locks on objects that exist: retention and legal hold, placed, asked for, and lifted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from s3kv_flows.store.errors import ConflictError, UnsupportedByServerError
+from s3kv_flows.store.locks import Protection, Retention, protection_of
+from s3kv_flows.store.objects import GuardedBucket
+from s3kv_flows.store.s3_types import ObjectInfo, ObjectLock
+
+__all__ = ["ObjectLocks"]
+
+_SOON = timedelta(seconds=1)
+_POLL_SECONDS = 0.1
+
+
+class ObjectLocks:
+    """The locks of the current versions of objects.
+
+    Every method raises KeyNotFoundError where there is no such object, and UnsupportedByServerError
+    where the bucket has no Object Lock.
+
+    Args:
+        objects: The objects.
+        label: What messages call an object.
+    """
+
+    def __init__(self, objects: GuardedBucket, label: Callable[[str], str] = str) -> None:
+        self._objects = objects
+        self._client, self._bucket = objects.client, objects.bucket
+        self._label = label
+
+    def place(self, name: str, retention: Retention) -> datetime:
+        """Put an object under retention; return the moment it ends: two requests.
+
+        Raises:
+            KeyLockedError: It is under a longer or stricter retention already.
+        """
+        held = self._protection(name)
+        until = retention.retain_until(self._client.capabilities.now())
+        self._require_no_weaker(name, held, retention.mode, until)
+        self._client.put_retention(self._bucket, name, ObjectLock(retention.mode, until))
+        return until
+
+    def extend(self, name: str, days: float) -> datetime:
+        """Make a retention end this many days from now, in the mode it has: two requests.
+
+        Raises:
+            ConflictError: The object is under no retention.
+            KeyLockedError: It ends later already.
+        """
+        held = self._protection(name)
+        if held is None or held.mode is None:
+            raise ConflictError(f"{self._label(name)!r} is under no retention that could be extended")
+        until = self._client.capabilities.now() + timedelta(days=days)
+        self._require_no_weaker(name, held, held.mode, until)
+        self._client.put_retention(self._bucket, name, ObjectLock(held.mode, until))
+        return until
+
+    def remove(self, name: str) -> None:
+        """Lift a governance retention, by the permission s3:BypassGovernanceRetention: two requests.
+
+        Where the server cannot remove it (Ceph 16), it is made to end within a second, which is waited
+        for. Without a retention, nothing happens.
+
+        Raises:
+            KeyLockedError: It is a compliance retention, which nobody can lift.
+            AccessDeniedError: These credentials may not bypass governance.
+        """
+        held = self._protection(name)
+        if held is None or held.mode is None:
+            return
+        if held.mode == "COMPLIANCE":
+            raise held.refusal(self._label(name), "lift the retention of")
+        try:
+            self._client.put_retention(
+                self._bucket, name, None, version_id=held.version_id, bypass_governance=True
+            )
+        except UnsupportedByServerError:
+            self._let_end(name, held)
+
+    def retention(self, name: str) -> Retention | None:
+        """Return the retention that is in force, None where there is none: one request.
+
+        Raises:
+            AccessDeniedError: These credentials may not see locks.
+        """
+        held = self._protection(name, proven=True)
+        if held is None or held.mode is None:
+            return None
+        return Retention(until=held.until, mode="COMPLIANCE" if held.mode == "COMPLIANCE" else "GOVERNANCE")
+
+    def hold(self, name: str, *, on: bool) -> None:
+        """Put an object under a legal hold, or release it: two requests."""
+        self._objects.require_object_lock()
+        self._objects.head(name)  # some servers fail where it is missing
+        self._client.put_legal_hold(self._bucket, name, on=on)
+
+    def is_held(self, name: str) -> bool:
+        """Tell whether an object is under a legal hold: one request.
+
+        Raises:
+            AccessDeniedError: These credentials may not see locks.
+        """
+        held = self._protection(name, proven=True)
+        return held is not None and held.legal_hold
+
+    # --- how -----------------------------------------------------------------------------------
+
+    def _protection(self, name: str, *, proven: bool = False) -> Protection | None:
+        self._objects.require_object_lock()
+        info: ObjectInfo = self._objects.head(name)
+        protection = protection_of(info)
+        if proven and (protection is None or not protection.legal_hold or protection.mode is None):
+            self._client.capabilities.require_visible_locks(self._bucket, name, info.version_id)
+        return protection
+
+    def _require_no_weaker(self, name: str, held: Protection | None, mode: str, until: datetime) -> None:
+        if held is None or held.until is None:
+            return
+        if held.until > until or (held.mode == "COMPLIANCE" and mode == "GOVERNANCE"):
+            raise held.refusal(
+                self._label(name), f"weaken the lock to {until.isoformat(timespec='seconds')} of"
+            )
+
+    def _let_end(self, name: str, held: Protection) -> None:
+        soon = ObjectLock(held.mode or "GOVERNANCE", self._client.capabilities.now() + _SOON)
+        self._client.put_retention(
+            self._bucket, name, soon, version_id=held.version_id, bypass_governance=True
+        )
+        while self._still_ends(name, soon, held.version_id):
+            time.sleep(_POLL_SECONDS)
+
+    def _still_ends(self, name: str, soon: ObjectLock, version_id: str | None) -> bool:
+        left = protection_of(self._objects.head(name, version_id=version_id))
+        # A later end is somebody else's new retention.
+        return left is not None and left.until is not None and left.until <= soon.until + _SOON

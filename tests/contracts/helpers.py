@@ -1,0 +1,73 @@
+"""What the contracts share: a look from outside, and interference at the right moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from s3kv_flows.store import S3KV, Retention
+from s3kv_flows.store.s3 import S3Client
+from s3kv_flows.store.s3_types import Written
+
+WEEK = Retention(days=7)
+NAME = "s3kv/key.json"
+
+
+def chain(store: S3KV, name: str = NAME) -> list[tuple[str, bool, bool]]:
+    """Return version id, is it current, is it a delete marker, of all versions of a key, by boto3 itself."""
+    page = outside(store).list_object_versions(Bucket=store.bucket_name, Prefix=name)
+    assert not page["IsTruncated"]
+    return sorted(
+        (item["VersionId"], item["IsLatest"], kind == "DeleteMarkers")
+        for kind in ("Versions", "DeleteMarkers")
+        for item in page.get(kind, ())
+        if item["Key"] == name
+    )
+
+
+def outside(store: S3KV) -> Any:
+    """Return a client of boto3, as somebody has who does not use this package."""
+    return boto3.client(
+        "s3",
+        endpoint_url=store.config.endpoint_url,
+        region_name="us-east-1",
+        config=Config(s3={"addressing_style": "path"}),
+    )
+
+
+def enable_versions(store: S3KV) -> None:
+    outside(store).put_bucket_versioning(
+        Bucket=store.bucket_name, VersioningConfiguration={"Status": "Enabled"}
+    )
+
+
+def just_before(monkeypatch: pytest.MonkeyPatch, operation: str, act: Callable[[], object]) -> None:
+    """Let something happen in the moment before the next call of an operation."""
+    original = getattr(S3Client, operation)
+
+    def intercepted(self: S3Client, *args: Any, **kwargs: Any) -> Any:
+        monkeypatch.setattr(S3Client, operation, original)
+        act()
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(S3Client, operation, intercepted)
+
+
+def answer_puts(monkeypatch: pytest.MonkeyPatch, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Let a server do with PUTs what ``change`` makes of their arguments."""
+    original = S3Client.put_object
+
+    def intercepted(self: S3Client, *args: Any, **kwargs: Any) -> Written:
+        return original(self, *args, **change(kwargs))
+
+    monkeypatch.setattr(S3Client, "put_object", intercepted)
+
+
+def carries_updates(store: S3KV) -> bool:
+    """Tell whether compare-and-swap can work in this bucket."""
+    capabilities = store.client.capabilities
+    return capabilities.conditional_puts(store.bucket_name, store.namespace.prefix).carry_updates

@@ -1,0 +1,161 @@
+"""What each server can do: declared, and shown to be so by experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from s3kv_flows.store import S3KV
+from s3kv_flows.store.bulk import concurrently
+from s3kv_flows.store.capabilities import (
+    DECLARED,
+    ConditionalDeletes,
+    ConditionalPuts,
+    Copies,
+    MultipartUploads,
+)
+from s3kv_flows.store.errors import AccessDeniedError
+from s3kv_flows.store.probes import Probes
+from s3kv_flows.store.s3 import S3Client
+from tests.contracts.helpers import enable_versions, outside
+from tests.servers import Server
+
+PREFIX = "s3kv/"
+
+
+@pytest.fixture(params=["plain", "with versions", "with Object Lock"])
+def kind(request: pytest.FixtureRequest) -> str:
+    found: str = request.param
+    return found
+
+
+@pytest.fixture
+def bucket(kind: str, make_store: Callable[..., S3KV]) -> S3KV:
+    store = make_store(object_lock=kind == "with Object Lock")
+    if kind == "with versions":
+        enable_versions(store)
+    return store
+
+
+def leaves_nothing(store: S3KV) -> bool:
+    return not list(store.client.list_versions(store.bucket_name, ""))
+
+
+def test_the_server_is_known_by_its_answers(store: S3KV, server: Server) -> None:
+    store.exists("key")
+    if server.name != "endpoint":
+        assert store.client.capabilities.server == server.name
+
+
+def test_conditional_puts_are_what_is_declared(bucket: S3KV, kind: str, server: Server) -> None:
+    found = Probes(bucket.client).conditional_puts(bucket.bucket_name, PREFIX)
+    assert leaves_nothing(bucket)
+    if server.name == "moto":
+        assert found == DECLARED["moto"].conditional_puts
+    elif server.name == "ceph":  # 16
+        expected = ConditionalPuts("atomic", "atomic", quoted=False)
+        assert found == (expected if kind == "plain" else ConditionalPuts("no", "no", quoted=False))
+    assert bucket.client.capabilities.conditional_puts(bucket.bucket_name, PREFIX) == found
+
+
+def test_conditional_deletes_are_what_is_declared(store: S3KV, server: Server) -> None:
+    found = Probes(store.client).conditional_deletes(store.bucket_name, PREFIX)
+    assert leaves_nothing(store)
+    if server.name == "moto":
+        assert found == DECLARED["moto"].conditional_deletes
+    elif server.name == "ceph":
+        assert found == ConditionalDeletes(single=False, batch=False)
+    assert store.client.capabilities.conditional_deletes(store.bucket_name, PREFIX) == found
+
+
+def test_multipart_uploads_are_what_is_declared(locking_store: S3KV, server: Server) -> None:
+    found = Probes(locking_store.client).multipart_uploads(locking_store.bucket_name, PREFIX)
+    assert leaves_nothing(locking_store)
+    if server.name == "moto":
+        assert found == DECLARED["moto"].multipart_uploads
+    elif server.name == "ceph":
+        assert found == MultipartUploads(tags=False, locks=False)
+    assert locking_store.client.capabilities.multipart_uploads(locking_store.bucket_name, PREFIX) == found
+
+
+def test_copies_are_what_is_declared(locking_store: S3KV, server: Server) -> None:
+    found = Probes(locking_store.client).copies(locking_store.bucket_name, PREFIX)
+    assert leaves_nothing(locking_store)
+    if server.name == "moto":
+        assert found == DECLARED["moto"].copies
+    elif server.name == "ceph":
+        assert found == Copies(replace_tags=False, locks=False)
+    assert locking_store.client.capabilities.copies(locking_store.bucket_name, PREFIX) == found
+
+
+def test_versions_are_asked_for_once(bucket: S3KV, kind: str) -> None:
+    capabilities = bucket.client.capabilities
+    with bucket.client.counters.measure() as measured:
+        for _ in range(3):
+            assert capabilities.is_versioned(bucket.bucket_name) == (kind != "plain")
+    assert measured[0].requests == 1
+
+
+def test_what_was_learned_is_forgotten_when_a_bucket_is_given_versions(store: S3KV) -> None:
+    capabilities = store.client.capabilities
+    assert not capabilities.is_versioned(store.bucket_name)
+    enable_versions(store)
+    store.add("key", 1)
+    assert capabilities.is_versioned(store.bucket_name)
+
+
+def test_nothing_is_tried_in_a_bucket_that_locks_whatever_is_written(locking_store: S3KV) -> None:
+    outside(locking_store).put_object_lock_configuration(
+        Bucket=locking_store.bucket_name,
+        ObjectLockConfiguration={
+            "ObjectLockEnabled": "Enabled",
+            "Rule": {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 1}},
+        },
+    )
+    probes = Probes(locking_store.client)
+    for probe in (
+        probes.conditional_puts,
+        probes.conditional_deletes,
+        probes.multipart_uploads,
+        probes.copies,
+    ):
+        assert probe(locking_store.bucket_name, PREFIX) is None
+    assert leaves_nothing(locking_store)
+
+
+def test_where_nothing_may_be_written_nothing_is_claimed(
+    store: S3KV, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: object, **__: object) -> None:
+        raise AccessDeniedError("no")
+
+    monkeypatch.setattr(S3Client, "put_object", denied)
+    assert Probes(store.client).conditional_puts(store.bucket_name, PREFIX) is None
+
+
+def test_many_threads_probe_once(store: S3KV, monkeypatch: pytest.MonkeyPatch) -> None:
+    capabilities = store.client.capabilities
+    monkeypatch.setattr(type(capabilities), "declared", DECLARED[""])
+    asked: list[str] = []
+    original = Probes.conditional_puts
+
+    def counting(self: Probes, bucket: str, prefix: str) -> ConditionalPuts | None:
+        asked.append(bucket)
+        return original(self, bucket, prefix)
+
+    monkeypatch.setattr(Probes, "conditional_puts", counting)
+    found = concurrently(lambda _: capabilities.conditional_puts(store.bucket_name, PREFIX), range(16))
+    assert len(set(found)) == 1
+    assert asked == [store.bucket_name]
+
+
+# --- differences that no capability carries, because nothing depends on them ----------------------
+
+
+def test_a_copy_of_a_locked_key_is_locked_on_ceph_alone(locking_store: S3KV, server: Server) -> None:
+    locking_store.add("key", 1, legal_hold=True)
+    locking_store.copy_key("key", "copy")
+    assert locking_store.get("copy") == 1
+    if server.name != "endpoint":
+        assert locking_store.is_legal_hold_applied("copy") == (server.name == "ceph")
