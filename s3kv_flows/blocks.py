@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
+from datetime import timedelta
 from typing import Any, ClassVar, Literal, cast
 
 import prefect
 from prefect.events import emit_event
 from prefect.filesystems import WritableFileSystem
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from s3kv_flows import slots
 from s3kv_flows.results import WrittenResult, write_result
 from s3kv_flows.runs import run_logger
 from s3kv_flows.serializer import Payload
-from s3kv_flows.store import S3KV
+from s3kv_flows.store import S3KV, Encryption
 from s3kv_flows.store.errors import CorruptValueError, KeyLockedError, S3KVError
 from s3kv_flows.store.keys import Namespace, validate_bucket_name
 from s3kv_flows.store.kv import endpoint_from_environment
@@ -87,6 +89,25 @@ class S3KVStore(WritableFileSystem):
         default=False, description="Whether values that were read are kept on local disk, too."
     )
 
+    cache_max_age_seconds: float = Field(
+        default=0,
+        ge=0,
+        description="For how long a local copy may be returned without asking the server, in seconds.",
+    )
+    server_side_encryption: Literal["AES256", "aws:kms", "aws:kms:dsse"] | None = Field(
+        default=None, description="How the server encrypts what is written; empty leaves it to the bucket."
+    )
+    kms_key_id: str | None = Field(
+        default=None, description="The key of aws:kms; empty for the account's own."
+    )
+    customer_key: SecretStr | None = Field(
+        default=None, description="A key of one's own (SSE-C), 32 bytes in base64, instead of the server's."
+    )
+    boto_config: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Options of botocore.config.Config: proxies, connect_timeout, read_timeout, retries, ...",
+    )
+
     @field_validator("bucket_name")
     @classmethod
     def _validate_bucket_name(cls, name: str) -> str:
@@ -96,6 +117,11 @@ class S3KVStore(WritableFileSystem):
     @classmethod
     def _validate_prefix(cls, prefix: str) -> str:
         return Namespace(prefix).prefix
+
+    @model_validator(mode="after")
+    def _validate_encryption(self) -> S3KVStore:
+        self._encryption()
+        return self
 
     @classmethod
     def from_env(cls) -> S3KVStore:
@@ -214,6 +240,12 @@ class S3KVStore(WritableFileSystem):
             },
         )
 
+    def _encryption(self) -> Encryption | None:
+        if self.server_side_encryption is None and self.customer_key is None and self.kms_key_id is None:
+            return None
+        key = base64.b64decode(self.customer_key.get_secret_value()) if self.customer_key else None
+        return Encryption(self.server_side_encryption, self.kms_key_id, customer_key=key)
+
     def _store(self, namespace: Namespace, codec: str, *, enable_local_cache: bool) -> S3KV:
         secret, token = self.aws_secret_access_key, self.aws_session_token
         config = S3Config(
@@ -225,10 +257,13 @@ class S3KVStore(WritableFileSystem):
             profile_name=self.profile_name,
             verify=self.verify,
             addressing_style=self.addressing_style,
+            encryption=self._encryption(),
+            boto_config=self.boto_config,
         )
         return S3KV(
             bucket_name=self.bucket_name,
             enable_local_cache=enable_local_cache,
+            cache_max_age=timedelta(seconds=self.cache_max_age_seconds),
             config=config,
             prefix=namespace.prefix,
             suffix=namespace.suffix,

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import copy
 import uuid
+from datetime import timedelta
 
 import cloudpickle
 import pytest
@@ -11,6 +13,7 @@ from prefect.testing.standard_test_suites.blocks import BlockStandardTestSuite
 from pydantic import SecretStr, ValidationError
 
 from s3kv_flows import S3KVStore
+from s3kv_flows.store import Encryption
 from s3kv_flows.store.errors import KeyLockedError, KeyNotFoundError
 from s3kv_flows.store.locks import Retention
 
@@ -112,3 +115,25 @@ def test_a_saved_store_is_found_by_its_name_and_its_reference(s3_url: str) -> No
     assert S3KVStore.of(name).bucket_name == block.bucket_name
     assert S3KVStore.of(f"s3kv-store/{name}").bucket_name == block.bucket_name
     assert Block.load(f"s3kv-store/{name}").bucket_name == block.bucket_name  # type: ignore[union-attr]
+
+
+def test_encryption_and_options_of_boto3_reach_the_client() -> None:
+    store = S3KVStore(
+        bucket_name="some-bucket",
+        server_side_encryption="aws:kms",
+        kms_key_id="key-id",
+        boto_config={"read_timeout": 7, "proxies": {"https": "http://127.0.0.1:1"}},
+        cache_max_age_seconds=90,
+    )
+    for part in (store.values, store.results):
+        assert part.config.encryption == Encryption("aws:kms", "key-id")
+        assert part.client._boto.meta.config.read_timeout == 7
+        assert part.client._boto.meta.config.proxies == {"https": "http://127.0.0.1:1"}
+    assert store.values.client is store.results.client
+    assert store.values.cache_max_age == timedelta(seconds=90)
+    key = base64.b64encode(b"k" * 32).decode()
+    own = S3KVStore(bucket_name="some-bucket", customer_key=SecretStr(key))
+    assert own.values.config.encryption == Encryption.customer(b"k" * 32)
+    assert key not in repr(own)
+    with pytest.raises(ValueError, match="either an algorithm or a customer key"):
+        S3KVStore(bucket_name="some-bucket", kms_key_id="key-id")

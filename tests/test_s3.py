@@ -148,6 +148,28 @@ def test_an_unknown_profile_is_a_value_error() -> None:
         shared_client(S3Config(profile_name="no-such-profile"))
 
 
+def test_options_of_boto3_come_over_our_own_and_share_a_client(s3_url: str) -> None:
+    def store(**options: object) -> S3KV:
+        return S3KV(s3_url, "some-bucket", enable_local_cache=False, boto_config=options)
+
+    options = {"read_timeout": 5, "retries": {"mode": "adaptive"}, "s3": {"use_accelerate_endpoint": False}}
+    config = store(**options).client._boto.meta.config
+    assert (config.read_timeout, config.retries["mode"], config.connect_timeout) == (5, "adaptive", 10)
+    assert config.s3["addressing_style"] == "path", "what is not named stays as it was"
+    assert store(**options).client is store(**options).client
+    assert store(read_timeout=6).client is not store(read_timeout=5).client
+    with pytest.raises(ValueError, match="no_such_option"):
+        _ = store(no_such_option=1).client
+
+
+def test_a_time_limit_of_the_user_is_kept(answering: Callable[..., str]) -> None:
+    url = answering(503, "<Error><Code>SlowDown</Code></Error>")
+    store = S3KV(url, "some-bucket", boto_config={"retries": {"total_max_attempts": 1}})
+    with store.client.counters.measure() as measured, pytest.raises(StoreUnavailableError):
+        store.list_keys()
+    assert measured[0].requests == 1
+
+
 def test_errors_survive_a_pickle() -> None:
     import pickle
 

@@ -10,9 +10,9 @@ from itertools import groupby
 from s3kv_flows.maintenance.plan import Entry, Version, may_be_removed
 from s3kv_flows.maintenance.rules import CleanupRule
 from s3kv_flows.store.bulk import concurrently
+from s3kv_flows.store.chains import visible_protection
 from s3kv_flows.store.errors import KeyNotFoundError
 from s3kv_flows.store.kv import S3KV
-from s3kv_flows.store.locks import protection_of
 from s3kv_flows.store.s3 import S3Client
 from s3kv_flows.store.s3_types import ListedVersion
 
@@ -113,4 +113,5 @@ class _Looker:
         if version.is_delete_marker:
             return version
         info = self.client.head_object(self.bucket, name, version_id=version.version_id)
-        return replace(version, protection=protection_of(info, is_current=is_current))
+        protection = visible_protection(self.client, self.bucket, info, is_current=is_current)
+        return replace(version, protection=protection)

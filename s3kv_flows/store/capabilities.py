@@ -17,6 +17,8 @@ tags on multipart uploads            yes     yes     dropped                    
 lock headers on multipart uploads    yes     dropped dropped                     yes
 lock headers on copies               yes     dropped dropped                     yes
 tags replaced by a copy              yes     yes     ignored                     ignored
+copies under a customer key          yes     yes     refused                     not known
+locks copied with the object         no      no      yes                         not known
 ==================================== ======= ======= =========================== ======================
 
 AWS and moto are declared; moto's own server leaves a gap between condition and write, which the

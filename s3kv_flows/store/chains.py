@@ -139,7 +139,7 @@ class ChainGuard:
             info = self._head(version)
             if info is None or (unless_written_by and info.metadata.get(WRITE_ID) == unless_written_by):
                 return None
-            return visible_protection(self._client, self._bucket, info, version)
+            return visible_protection(self._client, self._bucket, info, is_current=version.is_latest)
 
         asked = [version for version in versions if not version.is_delete_marker]
         found = map(look, asked) if len(asked) < 2 else concurrently(look, asked)
@@ -170,16 +170,16 @@ class ChainGuard:
 
 
 def visible_protection(
-    client: S3Client, bucket: str, info: ObjectInfo, version: ListedVersion
+    client: S3Client, bucket: str, info: ObjectInfo, *, is_current: bool
 ) -> Protection | None:
     """Return what protects a version by its headers; None only where that is proven to mean "nothing".
 
     Raises:
         AccessDeniedError: These credentials may not see locks.
     """
-    protection = protection_of(info, is_current=version.is_latest)
+    protection = protection_of(info, is_current=is_current)
     if protection is None:
-        client.capabilities.require_visible_locks(bucket, version.name, version.version_id)
+        client.capabilities.require_visible_locks(bucket, info.name, info.version_id)
     return protection
 
 

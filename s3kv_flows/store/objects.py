@@ -27,6 +27,7 @@ from s3kv_flows.store.bulk import batched, concurrently
 from s3kv_flows.store.capabilities import Copies
 from s3kv_flows.store.chains import WRITE_ID, ChainGuard, Own, current_of
 from s3kv_flows.store.errors import (
+    AccessDeniedError,
     ConflictError,
     KeyNotFoundError,
     S3KVError,
@@ -244,7 +245,11 @@ class GuardedBucket:
                 and self.client.capabilities.conditional_deletes(self.bucket, self._prefix).batch
             )
             objects = [(one.name, None, one.etag if heeds else None) for one in batch]
-            failures = {failure.name: failure for failure in self.client.delete_objects(self.bucket, objects)}
+            try:
+                failures = {each.name: each for each in self.client.delete_objects(self.bucket, objects)}
+            except AccessDeniedError as exc:  # some servers say so of a batch as a whole
+                yield from ((one.name, exc) for one in batch)
+                continue
             for one in batch:
                 failure = failures.get(one.name)
                 yield one.name, self._failure(failure) if failure else None

@@ -377,5 +377,9 @@ def test_writers_that_always_lose_get_an_error(locking_store: S3KV, monkeypatch:
         return kwargs
 
     answer_puts(monkeypatch, lose)
+    if not carries_updates(locking_store):  # the last writer wins
+        locking_store.add("key", "ours")
+        assert locking_store.get("key") == "ours"
+        return
     with pytest.raises(ConflictError, match="5 times in a row"):
         locking_store.add("key", "ours")

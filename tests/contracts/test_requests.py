@@ -21,6 +21,7 @@ def counted(make_store: Callable[..., S3KV], proxy: CountingProxy) -> S3KV:
     store = make_store(endpoint_url=proxy.url)
     store.add("warm", 0)
     carries_updates(store)
+    store.client.capabilities.conditional_deletes(store.bucket_name, "s3kv/")
     return store
 
 
