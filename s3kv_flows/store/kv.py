@@ -458,7 +458,7 @@ class S3KV:
         return [key for key in concurrently(tag, self.iter_keys(prefix)) if key is not None]
 
     def find_keys_by_tag_value(self, tag_key: str, tag_value: str) -> list[str]:
-        """Return the keys with a tag: one request per 1,000 keys, and one per key, sixteen at a time."""
+        """Return the keys with a tag: one request per 1,000 keys, and one per key, 32 at a time."""
         return self.find_keys_by_tags({tag_key: tag_value})
 
     def find_keys_by_tags(
@@ -466,8 +466,8 @@ class S3KV:
     ) -> list[str]:
         """Return the keys that carry all these tags.
 
-        One request per 1,000 keys under the prefix, and one for each of them that is old enough,
-        sixteen at a time: a listing shows ages, but no tags.
+        One request per 1,000 keys under the prefix, and one for each of them that is old enough, 32 at
+        a time: a listing shows ages, but no tags.
 
         Args:
             tags: The tags, at least one.

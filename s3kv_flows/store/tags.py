@@ -10,13 +10,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import quote, urlencode
 
 from s3kv_flows.store.bulk import concurrently
-from s3kv_flows.store.errors import InvalidTagError, KeyNotFoundError
+from s3kv_flows.store.errors import InvalidTagError
 from s3kv_flows.store.s3 import S3Client
 from s3kv_flows.store.s3_types import ListedObject
 
 __all__ = ["MAX_TAGS", "normalize_tag_value", "tagged", "tagging_header", "validate_tags"]
 
 MAX_TAGS = 10
+SEARCHERS = 32
+"""Threads of one tag search: its questions are small, and take the time of their way alone."""
 _MAX_KEY = 128
 _MAX_VALUE = 256
 _PUNCTUATION = " +-=._:/@"
@@ -58,13 +60,10 @@ def tagged(
     """Yield those of listed objects that carry all these tags: one request each, many at a time."""
 
     def look(one: ListedObject) -> ListedObject | None:
-        try:
-            found = client.get_tags(bucket, one.name)
-        except KeyNotFoundError:  # deleted since it was listed
-            return None
-        return one if tags.items() <= found.items() else None
+        found = client.search_tags(bucket, one.name)  # None: deleted since it was listed
+        return one if found is not None and tags.items() <= found.items() else None
 
-    for one in concurrently(look, listed):
+    for one in concurrently(look, listed, workers=SEARCHERS):
         if one is not None:
             yield one
 

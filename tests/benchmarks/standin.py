@@ -1,0 +1,108 @@
+"""A stand-in for a fast, distant S3: answers from memory, after a round trip.
+
+What a benchmark compares is clients. A real server on the same two cores would take most of them, and
+slow down whoever asks it faster; this one knows just enough of S3 for a listing, tags and deletions.
+
+    python -m tests.benchmarks.standin ROUND_TRIP_SECONDS BUCKET=KEYS...
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from bisect import bisect_right
+from urllib.parse import parse_qs, unquote, urlsplit
+from xml.sax.saxutils import escape
+
+_XML = '<?xml version="1.0" encoding="UTF-8"?>'
+_TAGS = f"{_XML}<Tagging><TagSet><Tag><Key>module</Key><Value>users</Value></Tag></TagSet></Tagging>"
+_PAGE = 1000
+
+
+class _S3:
+    def __init__(self, buckets: dict[str, list[str]]) -> None:
+        self._buckets = buckets
+
+    def answer(self, method: str, url: str, body: bytes) -> tuple[int, str]:
+        parts = urlsplit(url)
+        _, bucket, *rest = parts.path.split("/", 2)
+        name, query = unquote(rest[0]) if rest else "", parse_qs(parts.query, keep_blank_values=True)
+        keys = self._buckets[bucket]
+        if method == "GET" and "tagging" in query:
+            return 200, _TAGS
+        if method == "GET" and "object-lock" in query:
+            error = "<Error><Code>ObjectLockConfigurationNotFoundError</Code></Error>"
+            return 404, _XML + error
+        if method == "GET" and "versioning" in query:
+            return 200, f"{_XML}<VersioningConfiguration/>"
+        if method == "GET" and not name:
+            return 200, self._listing(keys, query)
+        if method == "DELETE":
+            keys.remove(name)
+            return 204, ""
+        if method == "POST" and "delete" in query:
+            gone = {unquote(found) for found in re.findall(r"<Key>(.*?)</Key>", body.decode())}
+            keys[:] = [key for key in keys if key not in gone]
+            return 200, f"{_XML}<DeleteResult/>"
+        return 501, f"{_XML}<Error><Code>NotImplemented</Code></Error>"
+
+    def _listing(self, keys: list[str], query: dict[str, list[str]]) -> str:
+        start = bisect_right(keys, query["continuation-token"][0]) if "continuation-token" in query else 0
+        page = keys[start : start + _PAGE]
+        more = start + _PAGE < len(keys)
+        items = "".join(
+            f"<Contents><Key>{escape(key)}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
+            '<ETag>"0"</ETag><Size>1</Size></Contents>'
+            for key in page
+        )
+        token = f"<NextContinuationToken>{page[-1]}</NextContinuationToken>" if more else ""
+        flag = str(more).lower()
+        return f"{_XML}<ListBucketResult><IsTruncated>{flag}</IsTruncated>{token}{items}</ListBucketResult>"
+
+
+class _Http(asyncio.Protocol):
+    def __init__(self, s3: _S3, round_trip: float) -> None:
+        self._s3, self._round_trip = s3, round_trip
+        self._buffer = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        while b"\r\n\r\n" in self._buffer:
+            head, _, rest = self._buffer.partition(b"\r\n\r\n")
+            found = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+            length = int(found[1]) if found else 0
+            if len(rest) < length:
+                return
+            self._buffer = rest[length:]
+            method, url, _ = head.split(b"\r\n", 1)[0].decode().split(" ")
+            status, text = self._s3.answer(method, url, rest[:length])
+            body = text.encode()
+            answer = (
+                f"HTTP/1.1 {status} OK\r\nContent-Length: {len(body)}\r\nContent-Type: application/xml\r\n"
+                "x-amz-request-id: 1\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\n\r\n"
+            ).encode() + body
+            asyncio.get_running_loop().call_later(self._round_trip, self._transport.write, answer)
+
+
+async def _serve(round_trip: float, buckets: dict[str, list[str]]) -> None:
+    s3 = _S3(buckets)
+    server = await asyncio.get_running_loop().create_server(lambda: _Http(s3, round_trip), "127.0.0.1", 0)
+    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)  # noqa: T201  # to the parent
+    await asyncio.to_thread(sys.stdin.read)  # it ends with its standard input
+
+
+def main() -> None:
+    buckets = {}
+    for argument in sys.argv[2:]:
+        bucket, _, count = argument.partition("=")
+        buckets[bucket] = [f"s3kv/key{number:06}.json" for number in range(int(count))]
+    asyncio.run(_serve(float(sys.argv[1]), buckets))
+
+
+if __name__ == "__main__":
+    main()
