@@ -7,13 +7,20 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from s3kv_flows.store.errors import StoreUnavailableError
 from s3kv_flows.store.s3_types import ListedVersion, ObjectInfo
 
 __all__ = ["listed_versions", "object_info", "server_time"]
 
 
 def object_info(name: str, response: Mapping[str, Any]) -> ObjectInfo:
-    """Return what the headers of a GET or HEAD say of an object."""
+    """Return what the headers of a GET or HEAD say of an object.
+
+    Raises:
+        StoreUnavailableError: They lack what every server of S3 says.
+    """
+    if "ContentLength" not in response or "LastModified" not in response:
+        raise StoreUnavailableError(f"the answer about {name!r} has no Content-Length, or no Last-Modified")
     return ObjectInfo(
         name=name,
         etag=response.get("ETag", ""),
@@ -52,4 +59,8 @@ def listed_versions(page: Mapping[str, Any]) -> list[ListedVersion]:
 def server_time(response: Mapping[str, Any]) -> datetime | None:
     """Return the Date of an answer, None where it has none."""
     header = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
-    return parsedate_to_datetime(header) if header else None
+    try:
+        date = parsedate_to_datetime(header) if header else None
+    except ValueError:
+        return None
+    return date if date is None or date.tzinfo else date.replace(tzinfo=timezone.utc)

@@ -63,7 +63,8 @@ def statements(bucket: str, prefix: str, principal: str, access: Access) -> list
     objects = _READ_OBJECTS + (_WRITE_OBJECTS if access == "write" else ())
     return [
         allow("Objects", objects, f"{arn}/{prefix}*"),
-        allow("List", _LIST_BUCKET, arn, Condition={"StringLike": {"s3:prefix": f"{prefix}*"}}),
+        # A GET or HEAD of a missing key asks for s3:ListBucket, too, and has no prefix.
+        allow("List", _LIST_BUCKET, arn, Condition={"StringLikeIfExists": {"s3:prefix": f"{prefix}*"}}),
         allow("Bucket", _READ_BUCKET, arn),
     ]
 
@@ -74,6 +75,7 @@ def apply_policy(client: S3Client, bucket: str, ours: list[dict[str, Any]]) -> N
     The statement by which ``s3kv`` 0.1.5 opened the bucket to everybody is taken out.
     """
     policy = json.loads(client.get_bucket_policy(bucket) or '{"Version": "2012-10-17", "Statement": []}')
+    there = policy["Statement"] if isinstance(policy["Statement"], list) else [policy["Statement"]]
     replaced = {_SEED_SID, *(statement["Sid"] for statement in ours)}
-    others = [one for one in policy["Statement"] if one.get("Sid") not in replaced]
+    others = [one for one in there if one.get("Sid") not in replaced]
     client.put_bucket_policy(bucket, json.dumps({**policy, "Statement": others + ours}))

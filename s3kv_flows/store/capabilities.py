@@ -39,7 +39,6 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from s3kv_flows.store.answers import server_time
-from s3kv_flows.store.s3_types import S3Config
 
 if TYPE_CHECKING:
     from s3kv_flows.store.probes import Probes
@@ -172,27 +171,23 @@ class Capabilities:
     """What one client knows of its server and buckets.
 
     Args:
-        config: The server.
         probes: How to find out what is not declared.
+        is_aws: Whether the server is AWS itself.
     """
 
-    def __init__(self, config: S3Config, probes: Probes) -> None:
-        self.server = "aws" if config.is_aws else ""
+    def __init__(self, probes: Probes, *, is_aws: bool) -> None:
+        self.server = "aws" if is_aws else ""
         self._probes = probes
         self._object_lock: dict[str, KnownObjectLock] = {}
         self._answers: dict[tuple[str, str], Any] = {}
         self._asking: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
+        self._unversioned: set[str] = set()
         self._clock_offset = timedelta(0)
 
     @property
     def declared(self) -> Declared:
         """What is declared of this server, as far as its answers have told which it is."""
         return DECLARED[self.server]
-
-    @property
-    def heeds_conditions(self) -> bool:
-        """Whether conditional PUTs are declared to hold in a race: nothing need be looked up after one."""
-        return self.server == "aws"
 
     @property
     def ignores_conditions(self) -> bool:
@@ -212,7 +207,8 @@ class Capabilities:
             bucket: The bucket.
             prefix: Where objects of a probe may be written, and are deleted again.
         """
-        self.is_versioned(bucket)  # also tells which server this is
+        if not self.server:
+            self.is_versioned(bucket)  # also tells which server this is
         return self.declared.conditional_puts or self._remembered(
             "conditional puts",
             bucket,
@@ -270,11 +266,12 @@ class Capabilities:
 
     def _remembered(self, question: str, bucket: str, ask: Callable[[], T]) -> T:
         key = (question, bucket)
-        if key not in self._answers:
+        answer: T | None = self._answers.get(key)
+        if answer is None:
             with self._asking[key]:  # many threads, one probe
-                if key not in self._answers:
-                    self._answers[key] = ask()
-        answer: T = self._answers[key]
+                answer = self._answers.get(key)
+                if answer is None:
+                    answer = self._answers[key] = ask()
         return answer
 
     # --- learned ---------------------------------------------------------------------------------
@@ -299,8 +296,10 @@ class Capabilities:
     def forget(self, bucket: str) -> None:
         """Forget what is known of a bucket."""
         self._object_lock.pop(bucket, None)
-        for key in [key for key in self._answers if key[1].split("/")[0] == bucket]:
-            self._answers.pop(key, None)
+        self._unversioned.discard(bucket)
+        for key in list(self._answers):
+            if key[1].split("/")[0] == bucket:
+                self._answers.pop(key, None)
 
     def learn(self, response: Mapping[str, Any]) -> None:
         """Learn from the headers of any answer."""
@@ -316,18 +315,28 @@ class Capabilities:
     def learn_from_put(self, bucket: str, version_id: str | None) -> None:
         """Learn of a bucket from the answer to a PUT; not to a copy, where Ceph never shows a version id."""
         known = self._object_lock.get(bucket)
-        if version_id is None and (known is None or known.inferred):
-            # Object Lock needs versioning, and a versioned bucket answers with a version id.
-            self._object_lock[bucket] = KnownObjectLock(object_lock=False, inferred=True)
-        elif version_id is not None and (
-            self._answers.get(("versioned", bucket)) is False
-            or (known is not None and known.is_outdated_by_versions())
-        ):
-            # It may have been given versioning, and Object Lock, while this process ran.
+        if version_id is None:
+            self._unversioned.add(bucket)
+            if known is None or known.inferred:
+                # Object Lock needs versioning, and a versioned bucket answers with a version id.
+                self._object_lock[bucket] = KnownObjectLock(object_lock=False, inferred=True)
+        self.learn_version(bucket, version_id)
+
+    def learn_version(self, bucket: str, version_id: str | None) -> None:
+        """Learn from a version id in any answer that a bucket was given versions, and maybe Object Lock."""
+        if version_id is None:
+            return
+        known = self._object_lock.get(bucket)
+        if bucket in self._unversioned or self._answers.get(("versioned", bucket)) is False:
             self.forget(bucket)
+        elif known is not None and known.is_outdated_by_versions():
+            self._object_lock.pop(bucket, None)
 
 
 def _server_of(headers: Mapping[str, str]) -> str:
     if _CEPH_REQUEST.match(headers.get("x-amz-request-id", "")):
         return "ceph"
-    return "moto" if "x-amzn-requestid" in headers and "x-amz-request-id" not in headers else ""
+    software = headers.get("server", "").lower()
+    if "x-amzn-requestid" in headers and software.startswith(("waitress", "werkzeug", "amazon.com")):
+        return "" if "x-amz-request-id" in headers else "moto"
+    return ""

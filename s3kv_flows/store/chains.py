@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from s3kv_flows.store.bulk import concurrently
-from s3kv_flows.store.errors import AccessDeniedError, KeyNotFoundError
+from s3kv_flows.store.errors import ConflictError, KeyNotFoundError, S3KVError
 from s3kv_flows.store.locks import Protection, protection_of
 from s3kv_flows.store.s3 import S3Client
 from s3kv_flows.store.s3_types import ListedVersion, ObjectInfo, Written
@@ -31,12 +31,14 @@ class Own:
     Attributes:
         written: Its version, or its delete marker.
         write_id: The write id it carries.
-        holds: Whether it carries the legal hold of the version before.
+        holds: Whether it carries a legal hold: the one of the version before, or its own.
+        retained: Whether it was born under retention.
     """
 
     written: Written
     write_id: str | None = None
     holds: bool = False
+    retained: bool = False
 
 
 class ChainGuard:
@@ -89,11 +91,11 @@ class ChainGuard:
         action: str,
         *,
         holds: bool = False,
-        trusted: bool = False,
     ) -> None:
         """Look at what a write has hidden; take it back where that is locked by now.
 
-        A legal hold that was placed on the version before in the same instant is carried on.
+        Only what lies beneath counts: of two writers, the later one has hidden the other. A legal hold
+        that was placed on the version before in the same instant is carried on.
 
         Args:
             name: The object name.
@@ -101,34 +103,57 @@ class ChainGuard:
             own: What was written.
             action: What the error says cannot be done.
             holds: Whether a legal hold forbids it, too.
-            trusted: Whether the server's condition excludes that a version came between.
 
         Raises:
             KeyLockedError: A hidden version is locked; what was written is gone again.
+            S3KVError: It could not be looked at; what was written is gone again.
         """
-        replaced = current_of(before)
-        if trusted:
-            suspects = [replaced] if replaced else []
-        else:
-            checked = {v.version_id for v in before if v != replaced} | {own.written.version_id}
-            suspects = [version for version in self.versions(name) if version.version_id not in checked]
-        hidden = self._protections(suspects, unless_written_by=own.write_id)
-        locks = [lock for _, lock in hidden if lock.retained or holds]
+        try:
+            hidden = self._hidden(name, before, own)
+        except S3KVError:
+            self._take_back(name, before, own)
+            raise
+        locks = [lock for lock in hidden if lock.retained or holds]
         if locks:
-            self._take_back(name, own)
+            self._take_back(name, before, own)
             raise locks[0].refusal(self._label(name), action)
         if hidden and not own.holds and own.written.version_id is not None:
             self._client.put_legal_hold(self._bucket, name, version_id=own.written.version_id)
 
+    def find_copy(self, name: str, before: list[ListedVersion], written: Written) -> Written:
+        """Return a copy with its version id, where the server (Ceph) does not tell it: one request.
+
+        Raises:
+            ConflictError: It is gone already.
+        """
+        known = {version.version_id for version in before}
+        etag = written.etag.strip('"')
+        mine = [v for v in self.versions(name) if v.version_id not in known and v.etag.strip('"') == etag]
+        if not mine:
+            raise ConflictError(f"{self._label(name)!r} was deleted while it was copied")
+        return Written(written.etag, mine[-1].version_id)
+
     def arrived(self, chain: list[ListedVersion], known: set[str], write_id: str) -> Written | None:
-        """Return our own version, where a PUT arrived whose answer was lost, so that it was sent again."""
-        current = current_of(chain)
-        if current is None or current.version_id in known:
-            return None
-        info = self._head(current)
-        if info is None or info.metadata.get(WRITE_ID) != write_id:
-            return None
-        return Written(info.etag, info.version_id)
+        """Return our own version, where a PUT arrived whose answer was lost, so that it was sent again.
+
+        Others may have written since: all versions that are new are looked at, one HEAD each.
+        """
+        for version in chain:
+            if version.version_id not in known and not version.is_delete_marker:
+                info = self._head(version)
+                if info is not None and info.metadata.get(WRITE_ID) == write_id:
+                    return Written(info.etag, version.version_id)
+        return None
+
+    def _hidden(self, name: str, before: list[ListedVersion], own: Own) -> list[Protection]:
+        """Return what protects the versions that a write has hidden."""
+        now = self.versions(name)
+        ids = [version.version_id for version in now]
+        mine = ids.index(own.written.version_id) if own.written.version_id in ids else -1
+        replaced = current_of(before)
+        checked = {version.version_id for version in before if version != replaced}
+        suspects = [version for version in now[mine + 1 :] if version.version_id not in checked]
+        return [lock for _, lock in self._protections(suspects, unless_written_by=own.write_id)]
 
     def _protections(
         self, versions: list[ListedVersion], *, unless_written_by: str | None = None
@@ -151,22 +176,40 @@ class ChainGuard:
         except KeyNotFoundError:  # deleted since it was listed
             return None
 
-    def _take_back(self, name: str, own: Own) -> None:
-        # Never without a version id: that would put a delete marker on top.
-        version_id = own.written.version_id
+    def _take_back(self, name: str, before: list[ListedVersion], own: Own) -> None:
+        """Delete what was just written, with what a repeated request has left; log what cannot be."""
         try:
-            if version_id is not None and own.holds:
-                self._client.put_legal_hold(self._bucket, name, version_id=version_id, on=False)
-            if version_id is not None:
-                self._client.delete_object(self._bucket, name, version_id=version_id)
+            left = {own.written.version_id, *self._repeated(name, before, own)} - {None}
+            for version_id in left:
+                if own.holds:
+                    self._client.put_legal_hold(self._bucket, name, version_id=version_id, on=False)
+                # Its own retention is a second old and was refused: lifting it is no breach.
+                self._client.delete_object(
+                    self._bucket, name, version_id=version_id, bypass_governance=own.retained
+                )
+            if left:  # never without a version id: that would put a delete marker on top
                 return
-        except AccessDeniedError as exc:
+        except S3KVError as exc:
             logger.debug("the server refused: %s", exc)
         logger.error(
             "%r was locked while it was written, and our version %s cannot be taken back: it stays on top",
             self._label(name),
-            version_id,
+            own.written.version_id,
         )
+
+    def _repeated(self, name: str, before: list[ListedVersion], own: Own) -> list[str | None]:
+        """Return the new versions with our write id, or the new delete markers where we made one."""
+        known = {version.version_id for version in before}
+        new = [version for version in self.versions(name) if version.version_id not in known]
+        if own.write_id is None:
+            markers = {version.version_id for version in new if version.is_delete_marker}
+            return list(markers) if own.written.version_id in markers else []
+        heads = ((version, self._head(version)) for version in new if not version.is_delete_marker)
+        return [
+            version.version_id
+            for version, info in heads
+            if info and info.metadata.get(WRITE_ID) == own.write_id
+        ]
 
 
 def visible_protection(

@@ -13,6 +13,9 @@ __all__ = ["forget_clients", "shared_client"]
 _clients: dict[tuple[S3Config, tuple[str | None, ...]], S3Client] = {}
 _clients_lock = threading.Lock()
 
+_MOST = 64
+"""Credentials that rotate make a client each time: of more than these, the least recently used goes."""
+
 _CHAIN = (
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
@@ -33,9 +36,10 @@ def shared_client(config: S3Config) -> S3Client:
     """
     key = (config, tuple(os.environ.get(name) for name in _CHAIN))
     with _clients_lock:
-        client = _clients.get(key)
-        if client is None:
-            client = _clients[key] = S3Client(config)
+        client = _clients.pop(key, None) or S3Client(config)
+        _clients[key] = client  # the last used one is the last
+        if len(_clients) > _MOST:
+            del _clients[next(iter(_clients))]
         return client
 
 

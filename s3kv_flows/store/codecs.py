@@ -103,7 +103,7 @@ class JsonCodec:
             raise CorruptValueError("this is a frame of another codec, not JSON")
         try:
             return json.loads(body)
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             raise CorruptValueError(f"this is not JSON: {exc}") from exc
 
 

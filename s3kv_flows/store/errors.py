@@ -42,7 +42,13 @@ __all__ = [
 
 
 class S3KVError(Exception):
-    """Base of every error of this package; never raised itself."""
+    """Base of every error of this package; never raised itself.
+
+    Attributes:
+        code: The error code of S3, where a server's answer is behind it.
+    """
+
+    code = ""
 
 
 class KeyNotFoundError(S3KVError, KeyError):

@@ -99,6 +99,8 @@ class S3KV:
         cache_max_bytes: int = 1 << 30,
         config: S3Config | None = None,
     ) -> None:
+        if config is not None and (encryption is not None or boto_config is not None):
+            raise ValueError("encryption and boto_config are part of config, where that is given")
         self.config = config or S3Config(
             endpoint_url=s3_endpoint_url or endpoint_from_environment(),
             region_name=region_name,
@@ -179,9 +181,11 @@ class S3KV:
         new = self._values.new_object(
             value, metadata=metadata or {}, tags=tags or {}, retention=retention, legal_hold=legal_hold
         )
-        written = self.objects.put(name, new, mode=validate_mode(mode))
-        self.clear_cache_for_key(key)
-        return written
+        mode = validate_mode(mode)
+        try:
+            return self.objects.put(name, new, mode=mode)
+        finally:
+            self.clear_cache_for_key(key)  # also where it is not known whether it was written
 
     def get(self, key: str, default: Any = None, *, version_id: str | None = None) -> Any:
         """Return the value of a key: one request.
@@ -305,22 +309,29 @@ class S3KV:
         Raises:
             UnsupportedByServerError: The server's conditional PUTs do not carry this.
             ConflictError: Others were faster for a minute on end.
+            StoreUnavailableError: The answer to a write was lost, and somebody else wrote since: whether
+                the change was made is not known. (With versions, it is.)
             KeyLockedError: The key is under retention.
         """
         name = self.namespace.name_of(key)
         result: list[Any] = []
 
-        def changed(found: Fetched | None) -> NewObject:
+        def changed(found: Fetched | None) -> NewObject | None:
             value, metadata, tags = default, {}, {}
             if found is not None and found.body is not None:
                 value = self._values.decode_body(key, codec_of(found.info.metadata), found.body)
                 metadata = user_metadata(found.info.metadata)
-                tags = self.client.get_tags(self.bucket_name, name) if found.info.tag_count else {}
+                try:
+                    tags = self.client.get_tags(self.bucket_name, name) if found.info.tag_count else {}
+                except KeyNotFoundError:
+                    return None  # deleted since
             result[:] = [change(value)]
             return self._values.new_object(result[0], metadata=metadata, tags=tags)
 
-        compare_and_swap(self.objects, name, changed)
-        self.clear_cache_for_key(key)
+        try:
+            compare_and_swap(self.objects, name, changed)
+        finally:
+            self.clear_cache_for_key(key)
         return result[0]
 
     def merge_keys(self, source_keys: Iterable[str], destination_key: str) -> None:
@@ -336,7 +347,8 @@ class S3KV:
         """
         merged: dict[str, Any] = {}
         for key in source_keys:
-            merged.update(_dict(key, self.get(key, {})))
+            found = self._current.read(self.namespace.name_of(key))  # as it is now
+            merged.update({} if found is None else _dict(key, self._values.decode(key, found)))
         self.update(destination_key, lambda value: {**_dict(destination_key, value), **merged}, default={})
 
     def copy_key(
@@ -429,7 +441,8 @@ class S3KV:
         left: dict[str, str] = {}
         if tag_keys is not None:
             gone = {tag_keys} if isinstance(tag_keys, str) else set(tag_keys)
-            left = {tag: value for tag, value in self.get_tags(key).items() if tag not in gone}
+            tags = self.client.get_tags(self.bucket_name, self.namespace.name_of(key))
+            left = {tag: value for tag, value in tags.items() if tag not in gone}
         self.tag_key(key, left)
 
     def get_tags(self, key: str) -> dict[str, str]:
@@ -573,7 +586,7 @@ class S3KV:
 
         One request per 1,000 keys, and one per key, without a body where a copy is current.
         """
-        values = self._with_cache
+        values = self._filling
         read = concurrently(lambda key: values.read(self.namespace.name_of(key)), self.iter_keys())
         return sum(found is not None for found in read)
 
@@ -652,7 +665,14 @@ class S3KV:
         return Values(self.objects, self.codec, cache, self.cache_max_age)
 
     @property
-    def _with_cache(self) -> Values:
+    def _current(self) -> Values:
+        """Values that are always asked for."""
+        cache = self.local_cache if self.enable_local_cache else None
+        return Values(self.objects, self.codec, cache, timedelta(0))
+
+    @property
+    def _filling(self) -> Values:
+        """Values that are kept on disk, whether or not the local cache is read."""
         return Values(self.objects, self.codec, self.local_cache, timedelta(0))
 
     @property

@@ -32,7 +32,8 @@ __all__ = ["CachedObject", "LocalCache", "default_directory"]
 
 _SUFFIX = ".cached"
 _DIGEST_BYTES = 32
-_FORMAT = 2
+_FORMAT = 3
+_REMEMBERED = 4096
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class CachedObject:
     etag: str
     codec: str | None
     body: bytearray
-    confirmed: float = field(default=0.0, compare=False)
+    confirmed: float = field(default_factory=time.time, compare=False)
 
 
 def default_directory() -> Path:
@@ -73,11 +74,14 @@ class LocalCache:
         self.directory = root / hashlib.sha256(scope.encode()).hexdigest()[:32]
         self.max_bytes = max_bytes
         self._room = 0  # bytes that may be written before the directory is walked again
+        self._discarded: dict[str, float] = {}  # when; what was asked for before is not put any more
 
     def get(self, name: str) -> CachedObject | None:
         """Return what is cached of an object, None where there is nothing, or a damaged file."""
         path = self._path(name)
         try:
+            if not _is_private(self.directory.lstat()):
+                return None
             with path.open("rb") as file:
                 status = os.fstat(file.fileno())
                 if not _is_private(status):
@@ -86,11 +90,17 @@ class LocalCache:
             os.utime(path, ns=(time.time_ns(), status.st_mtime_ns))  # used now
         except OSError:
             return None
-        return _parsed(raw, status.st_mtime)
+        return _parsed(raw, name, status.st_mtime)
 
     def put(self, name: str, cached: CachedObject) -> None:
-        """Remember an object. Where the disk is full or read-only, nothing is remembered."""
-        head = json.dumps({"format": _FORMAT, "etag": cached.etag, "codec": cached.codec}).encode()
+        """Remember an object, unless it was discarded since it was asked for.
+
+        Where the disk is full or read-only, nothing is remembered.
+        """
+        if cached.confirmed <= self._discarded.get(name, -1):
+            return
+        record = {"format": _FORMAT, "name": name, "etag": cached.etag, "codec": cached.codec}
+        head = json.dumps(record).encode()
         content = b"\n".join((head, cached.body))
         if len(content) > self.max_bytes:
             self.discard(name)
@@ -108,6 +118,10 @@ class LocalCache:
 
     def discard(self, name: str) -> None:
         """Forget an object."""
+        self._discarded.pop(name, None)
+        self._discarded[name] = time.time()
+        if len(self._discarded) > _REMEMBERED:
+            self._discarded.pop(next(iter(self._discarded)), None)
         with contextlib.suppress(OSError):
             self._path(name).unlink(missing_ok=True)
 
@@ -168,13 +182,13 @@ class LocalCache:
                     yield path, path.stat()
 
 
-def _parsed(raw: bytes, confirmed: float) -> CachedObject | None:
+def _parsed(raw: bytes, name: str, confirmed: float) -> CachedObject | None:
     digest, content = raw[:_DIGEST_BYTES], raw[_DIGEST_BYTES:]
     if hashlib.sha256(content).digest() != digest:
         return None
     head, _, body = content.partition(b"\n")
     entry = json.loads(head)
-    if entry.get("format") != _FORMAT:
+    if entry.get("format") != _FORMAT or entry["name"] != name:
         return None
     return CachedObject(entry["etag"], entry["codec"], bytearray(body), confirmed)
 

@@ -20,8 +20,8 @@ _POLL_SECONDS = 0.1
 class ObjectLocks:
     """The locks of the current versions of objects.
 
-    Every method raises KeyNotFoundError where there is no such object, and UnsupportedByServerError
-    where the bucket has no Object Lock.
+    Every method raises KeyNotFoundError where there is no such object, UnsupportedByServerError where
+    the bucket has no Object Lock, and AccessDeniedError for who may not see locks.
 
     Args:
         objects: The objects.
@@ -88,7 +88,7 @@ class ObjectLocks:
         Raises:
             AccessDeniedError: These credentials may not see locks.
         """
-        held = self._protection(name, proven=True)
+        held = self._protection(name)
         if held is None or held.mode is None:
             return None
         return Retention(until=held.until, mode="COMPLIANCE" if held.mode == "COMPLIANCE" else "GOVERNANCE")
@@ -105,16 +105,16 @@ class ObjectLocks:
         Raises:
             AccessDeniedError: These credentials may not see locks.
         """
-        held = self._protection(name, proven=True)
+        held = self._protection(name)
         return held is not None and held.legal_hold
 
     # --- how -----------------------------------------------------------------------------------
 
-    def _protection(self, name: str, *, proven: bool = False) -> Protection | None:
+    def _protection(self, name: str) -> Protection | None:
         self._objects.require_object_lock()
         info: ObjectInfo = self._objects.head(name)
         protection = protection_of(info)
-        if proven and (protection is None or not protection.legal_hold or protection.mode is None):
+        if protection is None or not protection.legal_hold or protection.mode is None:
             self._client.capabilities.require_visible_locks(self._bucket, name, info.version_id)
         return protection
 

@@ -10,9 +10,9 @@ or DELETE hide them, so a write looks at the whole chain of the key, before and 
     LIST, HEAD of what is new    a version that came between, or the one that was replaced, is locked
                                  by now: our own version is deleted again, KeyLockedError
 
-The second LIST is for servers whose conditions do not hold in a race, or not at all; on AWS, where
-they do, a HEAD of what was replaced is enough. It is what makes a lock that is placed in the same
-instant safe.
+The second LIST is what makes a lock safe that is placed in the same instant, on every server: some do
+not heed conditions in a race, or at all, and where they do, an ETag is a digest of the value, which a
+newer and locked version may share.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from s3kv_flows.store.bulk import batched, concurrently
 from s3kv_flows.store.capabilities import Copies
@@ -29,11 +29,13 @@ from s3kv_flows.store.chains import WRITE_ID, ChainGuard, Own, current_of
 from s3kv_flows.store.errors import (
     AccessDeniedError,
     ConflictError,
+    KeyLockedError,
     KeyNotFoundError,
     S3KVError,
+    StoreUnavailableError,
     UnsupportedByServerError,
 )
-from s3kv_flows.store.locks import Retention, protection_of
+from s3kv_flows.store.locks import Retention
 from s3kv_flows.store.s3 import S3Client
 from s3kv_flows.store.s3_types import (
     DeleteFailure,
@@ -128,8 +130,8 @@ class GuardedBucket:
             mode: ``"overwrite"``; ``"create"``, only where the key is absent; or the ETag that the object
                 must still have.
             probably_new: The caller just saw that the key is absent, and the body is unlike any other:
-                try one PUT with ``If-None-Match: *`` first, before anything is asked. Not on servers
-                that are known to ignore the condition; and never for what is to be locked. What this
+                try one PUT with ``If-None-Match: *`` first, before anything is asked. Only on servers
+                that are known to heed the condition; and never for what is to be locked. What this
                 cannot see is a delete marker, put by others, over a locked version: the new object
                 would lie on top of both.
 
@@ -145,7 +147,7 @@ class GuardedBucket:
             self.require_object_lock()
         elif self.client.capabilities.knows_no_object_lock(self.bucket):
             return self._put_unlocked(name, new, mode)
-        elif probably_new and not self.client.capabilities.ignores_conditions:
+        elif probably_new and self._creates_atomically():
             with suppress(ConflictError, UnsupportedByServerError):
                 return self._put(name, new, if_none_match=True)
         if not self.has_object_lock:
@@ -165,9 +167,10 @@ class GuardedBucket:
         The source's tags are copied, or replaced by ``tags``: in the same request where the server
         can, else by one more.
         """
-        chain, hold = [], False
+        action = "restore" if source == target else "copy onto"
+        chain: list[ListedVersion] = []
+        hold = False
         if self.has_object_lock:
-            action = "restore" if source == target else "copy onto"
             chain = self.versions(target)
             hold = self.guard.require_free(target, chain, action)
         written = self.client.copy_object(
@@ -178,11 +181,11 @@ class GuardedBucket:
             tagging=None if tags is None else tagging_header(tags),
             legal_hold=hold and self._copies().locks,
         )
+        self.client.capabilities.learn_version(self.bucket, written.version_id)
         if self.has_object_lock:
             if written.version_id is None:  # Ceph does not say
-                written = replace(written, version_id=self.head(target).version_id)
-            own = Own(written, holds=hold)
-            self.guard.settle(target, chain, own, action)
+                written = self.guard.find_copy(target, chain, written)
+            self.guard.settle(target, chain, Own(written, holds=hold or self._locks_travel), action)
             if hold and not self._copies().locks:
                 self.client.put_legal_hold(self.bucket, target, version_id=written.version_id)
         if tags is not None and not self._copies().replace_tags:
@@ -204,10 +207,17 @@ class GuardedBucket:
         Raises:
             ConflictError: Somebody else wrote the object since.
         """
+        chain = self.versions(name) if self.has_object_lock else []
+        if chain:
+            self.guard.require_free(name, chain, "amend")
         amended = self.client.copy_object(
             self.bucket, name, name, source_etag=written.etag, metadata=metadata, content_type=content_type
         )
-        if written.version_id is not None:
+        if chain:
+            if amended.version_id is None:
+                amended = self.guard.find_copy(name, chain, amended)
+            self.guard.settle(name, chain, Own(amended, holds=self._locks_travel), "amend")
+        if written.version_id not in (None, "null", amended.version_id):
             self.client.delete_object(self.bucket, name, version_id=written.version_id)
         return amended
 
@@ -220,7 +230,7 @@ class GuardedBucket:
             KeyLockedError: A version of the key is under retention or a legal hold.
         """
         if not self.has_object_lock:
-            self.client.delete_object(self.bucket, name)
+            self._delete_plain(name)
             return
         chain = self.versions(name)
         self.guard.require_free(name, chain, "delete", holds=True)
@@ -247,7 +257,11 @@ class GuardedBucket:
             objects = [(one.name, None, one.etag if heeds else None) for one in batch]
             try:
                 failures = {each.name: each for each in self.client.delete_objects(self.bucket, objects)}
-            except AccessDeniedError as exc:  # some servers say so of a batch as a whole
+            except AccessDeniedError:
+                # Ceph 16 asks for a permission on the bucket for a batch, and on the key for one.
+                yield from concurrently(self._delete_one, (one.name for one in batch))
+                continue
+            except S3KVError as exc:
                 yield from ((one.name, exc) for one in batch)
                 continue
             for one in batch:
@@ -263,16 +277,22 @@ class GuardedBucket:
             KeyLockedError: A version of the key is under retention or a legal hold; none was deleted.
         """
         if not self.client.capabilities.is_versioned(self.bucket):
-            self.client.delete_object(self.bucket, name)
+            self._delete_plain(name)
             return
         chain = self.versions(name)
         if self.has_object_lock:
             self.guard.require_free(name, chain, "purge", holds=True)
-        current = current_of(chain)
-        older = [version for version in chain if version is not current]
-        for batch in (*batched(older, DELETE_BATCH), *([[current]] if current else [])):
+        # What is on top goes last and alone, also a delete marker: it hides what is beneath.
+        older, top = chain[1:], chain[:1]
+        for batch in (*batched(older, DELETE_BATCH), *([top] if top else [])):
             objects = [(name, version.version_id, None) for version in batch]
-            for failure in self.client.delete_objects(self.bucket, objects):
+            try:
+                failures = self.client.delete_objects(self.bucket, objects)
+            except AccessDeniedError:  # see delete_many
+                for _, version_id, _ in objects:
+                    self.client.delete_object(self.bucket, name, version_id=version_id)
+                continue
+            for failure in failures:
                 raise self._failure(failure)
 
     # --- locks ---------------------------------------------------------------------------------
@@ -294,12 +314,28 @@ class GuardedBucket:
 
     def _require_condition(self, mode: str) -> None:
         puts = self.client.capabilities.conditional_puts(self.bucket, self._prefix)
-        if (puts.create if mode == "create" else puts.replace) != "atomic":
+        if not (puts.create == "atomic" if mode == "create" else puts.carry_updates):
             what = "create a key only where it is absent" if mode == "create" else "compare and swap a key"
             raise UnsupportedByServerError(
                 f"{self.client.config.server} cannot {what} in bucket {self.bucket!r}: conditional PUTs do "
                 "not hold there, or could not be tried. On Ceph, use a bucket without versioning"
             )
+
+    @property
+    def _locks_travel(self) -> bool:
+        """Whether a copy may bring the locks of its source along."""
+        return self.client.capabilities.ignores_conditions  # Ceph
+
+    def _creates_atomically(self) -> bool:
+        known = self.client.capabilities.known_conditional_puts(self.bucket)
+        return known is not None and known.create == "atomic"
+
+    def _delete_plain(self, name: str) -> None:
+        """Delete in a bucket that had no Object Lock when it was last asked."""
+        marker = self.client.delete_object(self.bucket, name)
+        self.client.capabilities.learn_version(self.bucket, marker)
+        if marker is not None and self.has_object_lock:
+            self.guard.settle(name, [], Own(Written("", marker)), "delete", holds=True)
 
     def _put_unlocked(self, name: str, new: NewObject, mode: str) -> Written:
         write_id = None if mode == "overwrite" else secrets.token_hex(8)
@@ -315,7 +351,7 @@ class GuardedBucket:
             return self._own_or_conflict(name, mode, write_id, exc)
         if written.version_id is not None and self.has_object_lock:
             # The bucket was given Object Lock since this process last asked.
-            self.guard.settle(name, [], Own(written), "overwrite")
+            self.guard.settle(name, [], Own(written, write_id), "overwrite")
         return written
 
     def _own_or_conflict(self, name: str, mode: str, write_id: str | None, lost: S3KVError) -> Written:
@@ -325,6 +361,11 @@ class GuardedBucket:
                 info = self.head(name)
                 if write_id and info.metadata.get(WRITE_ID) == write_id:
                     return Written(info.etag, info.version_id)
+            # Somebody may have overwritten what we wrote: to do it again might do it twice.
+            raise StoreUnavailableError(
+                f"whether {self._label(name)!r} was written is not known: the answer was lost, and the key "
+                "has another value now"
+            ) from lost
         raise self._conflict(name, mode) from lost
 
     def _conflict(self, name: str, mode: str) -> ConflictError:
@@ -343,7 +384,8 @@ class GuardedBucket:
             current = current_of(chain)
             self._require_mode(name, current, mode)
             # Some servers refuse every If-Match on versioned buckets: refused twice, nothing changed.
-            conditional = not self.client.capabilities.ignores_conditions and refusals < 2
+            optional = mode == "overwrite"
+            conditional = not optional or (not self.client.capabilities.ignores_conditions and refusals < 2)
             try:
                 written = self._put(
                     name,
@@ -360,10 +402,12 @@ class GuardedBucket:
                 refusals = refusals + 1 if current_of(chain) == before else 0
                 continue
             except UnsupportedByServerError:
-                conditional = False  # what the listing showed is as good as it gets
+                if not optional:
+                    raise
+                # What the listing showed is as good as it gets.
                 written = self._put(name, new, hold=hold, write_id=write_id)
-            trusted = conditional and self.client.capabilities.heeds_conditions
-            self.guard.settle(name, chain, Own(written, write_id, hold), "overwrite", trusted=trusted)
+            own = Own(written, write_id, hold or new.legal_hold, new.retention is not None)
+            self.guard.settle(name, chain, own, "overwrite")
             return written
         raise ConflictError(f"{self._label(name)!r} was changed by others {_ATTEMPTS} times in a row")
 
@@ -422,11 +466,11 @@ class GuardedBucket:
         """Return the error for one object of a batch."""
         kind = error_type(failure.code, 0)
         label = self._label(failure.name)
-        if failure.code == "AccessDenied" and failure.version_id and self.has_object_lock:
-            with suppress(KeyNotFoundError):
-                info = self.head(failure.name, version_id=failure.version_id)
-                if protection := protection_of(info, is_current=False):
-                    return protection.refusal(label, "delete")
+        if failure.code == "AccessDenied" and self.has_object_lock:
+            try:  # not every server names the version
+                self.guard.require_free(failure.name, self.versions(failure.name), "delete", holds=True)
+            except KeyLockedError as refusal:
+                return refusal
         return kind(f"{label!r} was not deleted: {failure.code}: {failure.message}")
 
 

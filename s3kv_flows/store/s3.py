@@ -47,6 +47,7 @@ from s3kv_flows.store.errors import (
 )
 from s3kv_flows.store.probes import Probes
 from s3kv_flows.store.s3_types import (
+    AWS,
     DeleteFailure,
     Fetched,
     ListedObject,
@@ -56,9 +57,10 @@ from s3kv_flows.store.s3_types import (
     Part,
     S3Config,
     Written,
+    is_aws,
 )
 from s3kv_flows.store.small_reads import Endpoint, SmallReads, parse_tags
-from s3kv_flows.store.translation import error_type, no_bucket
+from s3kv_flows.store.translation import NO_LOCK, error_type, no_bucket
 
 __all__ = ["S3Client"]
 
@@ -84,8 +86,8 @@ class S3Client:
     def __init__(self, config: S3Config) -> None:
         self.config = config
         self.counters = Counters()
-        self.capabilities = Capabilities(config, Probes(self))
         self._session, self._boto = _boto_client(config)
+        self.capabilities = Capabilities(Probes(self), is_aws=is_aws(self._boto.meta.endpoint_url))
         self._small_reads: dict[str, SmallReads | Literal[False]] = {}
         self._reached: set[str] = set()
         events = self._boto.meta.events
@@ -224,7 +226,13 @@ class S3Client:
         return Written(response.get("CopyObjectResult", {}).get("ETag", ""), response.get("VersionId"))
 
     def delete_object(
-        self, bucket: str, name: str, *, version_id: str | None = None, if_match: str | None = None
+        self,
+        bucket: str,
+        name: str,
+        *,
+        version_id: str | None = None,
+        if_match: str | None = None,
+        bypass_governance: bool = False,
     ) -> str | None:
         """Delete an object or a version.
 
@@ -234,7 +242,13 @@ class S3Client:
         Raises:
             ConflictError: The object has another ETag than ``if_match``; not every server heeds it.
         """
-        params = _drop_none(Bucket=bucket, Key=name, VersionId=version_id, IfMatch=if_match)
+        params = _drop_none(
+            Bucket=bucket,
+            Key=name,
+            VersionId=version_id,
+            IfMatch=if_match,
+            BypassGovernanceRetention=bypass_governance or None,
+        )
         response = self._call("delete_object", params)
         return response.get("VersionId") if version_id is None else None
 
@@ -306,7 +320,8 @@ class S3Client:
             with suppress(KeyNotFoundError):
                 return self.get_tags(bucket, name)
             return None
-        exists, body = answer
+        exists, body, version_id = answer
+        self.capabilities.learn_version(bucket, version_id)
         self.counters.add("requests.GetObjectTagging")
         self.counters.add("bytes.received", len(body))
         return parse_tags(body) if exists else None
@@ -394,6 +409,10 @@ class S3Client:
         response = self._call("upload_part", params)
         return Part(number, response["ETag"], response.get("ChecksumCRC32"))
 
+    def abort_multipart_upload(self, bucket: str, name: str, upload_id: str) -> None:
+        """Give an upload up; its parts are freed."""
+        self._call("abort_multipart_upload", {"Bucket": bucket, "Key": name, "UploadId": upload_id})
+
     def complete_multipart_upload(
         self, bucket: str, name: str, upload_id: str, parts: Sequence[Part]
     ) -> Written:
@@ -437,7 +456,8 @@ class S3Client:
         """Tell whether the bucket locks whatever is written to it."""
         try:
             response = self._call("get_object_lock_configuration", {"Bucket": bucket})
-        except (UnsupportedByServerError, KeyNotFoundError):
+        except (UnsupportedByServerError, KeyNotFoundError) as exc:
+            _require_none(exc)
             return False
         return bool(response.get("ObjectLockConfiguration", {}).get("Rule"))
 
@@ -470,7 +490,8 @@ class S3Client:
     def _ask_object_lock(self, bucket: str) -> KnownObjectLock:
         try:
             response = self._call("get_object_lock_configuration", {"Bucket": bucket})
-        except (UnsupportedByServerError, KeyNotFoundError):
+        except (UnsupportedByServerError, KeyNotFoundError) as exc:
+            _require_none(exc)
             return KnownObjectLock(object_lock=False)
         except AccessDeniedError:
             return KnownObjectLock(object_lock=True, inferred=True)
@@ -513,7 +534,7 @@ class S3Client:
         try:
             self._call(operation, params)
         except (KeyNotFoundError, UnsupportedByServerError) as exc:
-            logger.debug("it has none: %s", exc)
+            _require_none(exc)
 
     def _call(self, operation: str, params: dict[str, Any], *, not_modified: bool = False) -> Any:
         bucket = params["Bucket"]
@@ -550,12 +571,16 @@ class S3Client:
             yield page
             if not page.get("IsTruncated"):
                 return
-            if operation == "list_objects_v2":
-                token = {"ContinuationToken": page["NextContinuationToken"]}
-            else:
-                token = _drop_none(
-                    KeyMarker=page.get("NextKeyMarker"), VersionIdMarker=page.get("NextVersionIdMarker")
-                )
+            last, token = (
+                token,
+                _drop_none(
+                    ContinuationToken=page.get("NextContinuationToken"),
+                    KeyMarker=page.get("NextKeyMarker"),
+                    VersionIdMarker=page.get("NextVersionIdMarker"),
+                ),
+            )
+            if not token or token == last:
+                raise StoreUnavailableError(f"{operation} at {self.config.server} does not come to its end")
 
     def _read_body(self, stream: Any, size: int, name: str) -> bytearray:
         body = bytearray(size)
@@ -583,6 +608,7 @@ class S3Client:
         if kind is KeyNotFoundError:
             headers = exc.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
             missing = self._missing(operation, bucket, name, where)
+            missing.code = code
             if isinstance(missing, KeyNotFoundError):
                 missing.is_deleted = headers.get("x-amz-delete-marker") == "true"
             return missing
@@ -593,6 +619,7 @@ class S3Client:
             hint = " (without s3:ListBucket, S3 answers so for a missing key, too)"
         message = error.get("Message") or "no further word from the server"
         translated = kind(f"{operation} of {where} at {self.config.server}: {code}: {message}{hint}")
+        translated.code = code
         if isinstance(translated, ConflictError):
             # A PUT whose answer was lost is sent again, and meets its own success.
             translated.was_retried = exc.response.get("ResponseMetadata", {}).get("RetryAttempts", 0) > 0
@@ -621,6 +648,12 @@ class S3Client:
             self.counters.add("bytes.received", len(response_dict.get("body") or b""))
 
 
+def _require_none(exc: S3KVError) -> None:
+    """Raise an error again that does not say that there is no lock, or no such thing as locks."""
+    if exc.code not in NO_LOCK:
+        raise exc
+
+
 _DEFAULTS: Mapping[str, Any] = {
     "max_pool_connections": MAX_CONNECTIONS,
     "retries": {"mode": "standard", "total_max_attempts": 4},
@@ -634,7 +667,7 @@ _DEFAULTS: Mapping[str, Any] = {
 def _boto_client(config: S3Config) -> tuple[Any, Any]:
     options = {**_DEFAULTS, **config.boto_config}
     style = config.addressing_style
-    if style == "auto" and not config.is_aws:
+    if style == "auto" and config.server != AWS and not is_aws(config.server):
         style = "path"  # most S3-compatible servers have no DNS name per bucket
     try:
         session = boto3.session.Session(

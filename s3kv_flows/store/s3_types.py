@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 from s3kv_flows.store.encryption import Encryption
 
 __all__ = [
+    "AWS",
     "DeleteFailure",
     "Fetched",
     "ListedObject",
@@ -20,7 +22,17 @@ __all__ = [
     "Part",
     "S3Config",
     "Written",
+    "is_aws",
 ]
+
+
+AWS = "AWS S3"
+"""What messages call AWS."""
+
+
+def is_aws(url: str) -> bool:
+    """Tell whether an endpoint is AWS itself."""
+    return (urlsplit(url).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn"))
 
 
 @dataclass(frozen=True)
@@ -60,14 +72,9 @@ class S3Config:
 
     @property
     def server(self) -> str:
-        """What messages call the server."""
-        return self.endpoint_url or "AWS S3"
-
-    @property
-    def is_aws(self) -> bool:
-        """Whether the server is AWS itself."""
-        host = urlsplit(self.endpoint_url or "").hostname or ""
-        return self.endpoint_url is None or host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
+        """What messages call the server; boto3 reads the same variables of the environment."""
+        names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+        return self.endpoint_url or next((os.environ[name] for name in names if os.environ.get(name)), AWS)
 
 
 @dataclass(frozen=True)

@@ -63,11 +63,12 @@ class SmallReads:
             **endpoint.options,
         )
 
-    def get(self, name: str, query: str) -> tuple[bool, bytes] | None:
+    def get(self, name: str, query: str) -> tuple[bool, bytes, str | None] | None:
         """Ask about an object.
 
         Returns:
-            Whether there is such an object, and the answer; None where the full client has to ask.
+            Whether there is such an object, the answer, and the version id if it names one; None where
+            the full client has to ask.
         """
         if not self._usable:
             return None
@@ -82,7 +83,8 @@ class SmallReads:
             self._usable = not isinstance(exc, urllib3.exceptions.SSLError)
             return None
         if response.status in (_FOUND, _MISSING):
-            return response.status == _FOUND, response.data
+            version_id = response.headers.get("x-amz-version-id")
+            return response.status == _FOUND, response.data, None if version_id == "null" else version_id
         logger.debug("the full client asks about %r: %s", name, response.status)
         self._usable = response.status in _LEFT_TO_THE_FULL_CLIENT
         return None

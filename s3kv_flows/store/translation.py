@@ -16,7 +16,13 @@ from s3kv_flows.store.errors import (
     UnsupportedByServerError,
 )
 
-__all__ = ["ERROR_TYPES", "error_type", "no_bucket"]
+__all__ = ["ERROR_TYPES", "NO_LOCK", "error_type", "no_bucket"]
+
+NO_LOCK = {
+    *("ObjectLockConfigurationNotFoundError", "NoSuchObjectLockConfiguration", "InvalidRequest"),
+    *("NotImplemented", "XNotImplemented", "MethodNotAllowed", "405", "501"),
+}
+"""The codes by which servers say that a bucket or an object has no lock, or that there are none."""
 
 ERROR_TYPES: Mapping[str, type[S3KVError]] = {
     "NoSuchKey": KeyNotFoundError,
@@ -33,6 +39,15 @@ ERROR_TYPES: Mapping[str, type[S3KVError]] = {
     "ServiceUnavailable": StoreUnavailableError,
     "InternalError": StoreUnavailableError,
     "RequestTimeout": StoreUnavailableError,
+    "Throttling": StoreUnavailableError,
+    "ThrottlingException": StoreUnavailableError,
+    "TooManyRequests": StoreUnavailableError,
+    "RequestLimitExceeded": StoreUnavailableError,
+    "BadDigest": StoreUnavailableError,  # the body was damaged on its way
+    "IncompleteBody": StoreUnavailableError,
+    "408": StoreUnavailableError,
+    "425": StoreUnavailableError,
+    "429": StoreUnavailableError,
     "500": StoreUnavailableError,
     "502": StoreUnavailableError,
     "503": StoreUnavailableError,

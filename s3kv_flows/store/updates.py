@@ -18,7 +18,7 @@ _LONGEST_PAUSE_SECONDS = 0.5
 
 
 def compare_and_swap(
-    objects: GuardedBucket, name: str, change: Callable[[Fetched | None], NewObject]
+    objects: GuardedBucket, name: str, change: Callable[[Fetched | None], NewObject | None]
 ) -> Written:
     """Read an object, write what ``change`` makes of it, and begin again where others were faster.
 
@@ -28,18 +28,23 @@ def compare_and_swap(
     Args:
         objects: The objects.
         name: The object name.
-        change: Given the object, None for an absent one. May be called many times.
+        change: Given the object, None for an absent one; returns the new one, or None where it noticed
+            itself that the object has changed since. May be called many times.
 
     Raises:
         UnsupportedByServerError: Conditional PUTs do not hold in this bucket; nothing was written.
         ConflictError: Others were faster for a minute on end.
+        StoreUnavailableError: The answer to a write was lost, and somebody else wrote since: whether it
+            arrived is not known.
     """
     started = time.monotonic()
     pause = _FIRST_PAUSE_SECONDS
     while True:
         found = _found(objects, name)
+        new = change(found)
         try:
-            return objects.put(name, change(found), mode=found.info.etag if found else "create")
+            if new is not None:
+                return objects.put(name, new, mode=found.info.etag if found else "create")
         except ConflictError as exc:
             if time.monotonic() - started > _PATIENCE_SECONDS:
                 message = f"{name!r} was changed by others for {_PATIENCE_SECONDS:.0f} s: {exc}"

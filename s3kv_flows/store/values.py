@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,10 @@ from s3kv_flows.store.tags import validate_tags
 __all__ = ["Values", "codec_of", "user_metadata"]
 
 _OWN = "s3kv-"
+_METADATA_NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
+"""Names that every server gives back as they are: upper case is lowered, and `_` lost or made a `-`."""
+_METADATA_VALUE = re.compile(r"([!-~]([ -~]*[!-~])?)?")
+
 _METADATA_BYTES = 2048 - 256
 """S3 takes 2 KiB of user metadata, names and values together; some of it is for the store's own."""
 _CODEC = "s3kv-codec"
@@ -70,8 +75,10 @@ class Values:
         """
         cache = self.cache if version_id is None else None
         cached = cache.get(name) if cache else None
+        if cached and cached.codec not in (None, self.codec.name):
+            cached = None  # the same bytes have the same ETag, whatever wrote them: ask for all of it
         asked = time.time()
-        if cached and asked - cached.confirmed < self.max_age.total_seconds():
+        if cached and 0 <= asked - cached.confirmed < self.max_age.total_seconds():
             return cached
         try:
             fetched = self.objects.get(
@@ -125,9 +132,16 @@ def user_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
 
 def _validated(metadata: Mapping[str, str]) -> dict[str, str]:
     for key, value in metadata.items():
-        if not isinstance(key, str) or not isinstance(value, str) or not f"{key}{value}".isascii():
-            raise EncodingError(f"metadata is ASCII text, got {key!r}: {value!r}")
-        if key.lower().startswith(_OWN):
+        if not isinstance(key, str) or not _METADATA_NAME.fullmatch(key):
+            raise EncodingError(
+                f"metadata {key!r}: names are of lower-case letters, digits, dots and hyphens; others do not "
+                "come back as they were"
+            )
+        if not isinstance(value, str) or not _METADATA_VALUE.fullmatch(value):
+            raise EncodingError(
+                f"metadata {key!r}: values are printable ASCII without blanks around it, got {value!r}"
+            )
+        if key.startswith(_OWN):
             raise EncodingError(f"metadata {key!r}: names that begin with {_OWN!r} are the store's own")
     if (size := sum(len(key) + len(value) for key, value in metadata.items())) > _METADATA_BYTES:
         raise EncodingError(f"metadata of {size} bytes: there is room for {_METADATA_BYTES}")
