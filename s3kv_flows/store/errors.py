@@ -118,11 +118,11 @@ class ConflictError(S3KVError):
     """A condition of the write failed: the key exists already, or it changed under the writer.
 
     Attributes:
-        was_retried: Whether the request was sent more than once, so that the key may have been
-            changed by its own first attempt.
+        was_lost: Whether an earlier attempt of the same request went out whose outcome is not known, so
+            that the key may have been changed by itself.
     """
 
-    was_retried = False
+    was_lost = False
 
 
 class StaleWriterError(ConflictError):

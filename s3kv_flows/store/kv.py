@@ -492,7 +492,8 @@ class S3KV:
     def delete_by_tag(self, tag_key: str, tag_value: str) -> DeletedKeys:
         """Delete the keys with a tag. What cannot be deleted does not keep the others from it.
 
-        The requests of :meth:`find_keys_by_tag_value`, and one per 1,000 keys found. Without versions,
+        The requests of :meth:`find_keys_by_tag_value`, and one per 1,000 keys found (and one to be sure
+        that there is no Object Lock, unless that was asked within five minutes). Without versions,
         what was overwritten since it was found stays, where the server can tell. A versioned bucket
         keeps the values as older versions, at the same cost; with Object Lock, each key costs what
         :meth:`delete` costs there: two lists, one request per version for its lock, and the deletion.

@@ -242,10 +242,11 @@ class GuardedBucket:
     def delete_many(self, listed: Iterable[ListedObject]) -> Iterator[tuple[str, S3KVError | None]]:
         """Delete listed objects; yield the name of each, with the error that keeps it.
 
-        One request per 1,000; with Object Lock those of :meth:`delete` for each, sixteen at a time.
+        One request per 1,000, and one to be sure that there is no Object Lock, unless that was asked
+        within five minutes; with Object Lock those of :meth:`delete` for each, sixteen at a time.
         Without versions, what was overwritten since the listing stays, where the server can tell.
         """
-        if self.has_object_lock:
+        if self.client.has_object_lock(self.bucket, surely=True):
             yield from concurrently(self._delete_one, (one.name for one in listed))
             return
         for batch in batched(listed, DELETE_BATCH):
@@ -356,7 +357,9 @@ class GuardedBucket:
 
     def _own_or_conflict(self, name: str, mode: str, write_id: str | None, lost: S3KVError) -> Written:
         """Return what was written after all, where the PUT was sent twice; else raise ConflictError."""
-        if getattr(lost, "was_retried", False):
+        if mode == "overwrite":
+            raise lost
+        if getattr(lost, "was_lost", False):
             with suppress(KeyNotFoundError):
                 info = self.head(name)
                 if write_id and info.metadata.get(WRITE_ID) == write_id:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from io import BytesIO
@@ -60,7 +61,7 @@ from s3kv_flows.store.s3_types import (
     is_aws,
 )
 from s3kv_flows.store.small_reads import Endpoint, SmallReads, parse_tags
-from s3kv_flows.store.translation import NO_LOCK, error_type, no_bucket
+from s3kv_flows.store.translation import NO_LOCK, OUTCOME_UNKNOWN, error_type, no_bucket
 
 __all__ = ["S3Client"]
 
@@ -76,6 +77,12 @@ _EXPECT_BYTES = 1 << 20
 """Bodies from this size on wait for the server's leave, so that a refusal spares them the way."""
 
 
+class _Attempts(threading.local):
+    """Of the request a thread is making: whether an attempt went out whose outcome is not known."""
+
+    lost = False
+
+
 class S3Client:
     """One boto3 client, with typed results, counted requests and translated errors.
 
@@ -88,6 +95,7 @@ class S3Client:
         self.counters = Counters()
         self._session, self._boto = _boto_client(config)
         self.capabilities = Capabilities(Probes(self), is_aws=is_aws(self._boto.meta.endpoint_url))
+        self._attempts = _Attempts()
         self._small_reads: dict[str, SmallReads | Literal[False]] = {}
         self._reached: set[str] = set()
         events = self._boto.meta.events
@@ -473,14 +481,15 @@ class S3Client:
         """Replace the policy of the bucket."""
         self._call("put_bucket_policy", {"Bucket": bucket, "Policy": policy})
 
-    def has_object_lock(self, bucket: str) -> bool:
+    def has_object_lock(self, bucket: str, *, surely: bool = False) -> bool:
         """Tell whether Object Lock is enabled for the bucket: one request, then remembered.
 
         A bucket that answers a PUT without a version id cannot have it, which saves the request. A
-        caller who may not ask is told True: the careful ways of writing are right on any bucket.
+        caller who may not ask is told True: the careful ways of writing are right on any bucket. With
+        ``surely``, a conclusion, or an answer that is older than five minutes, is not enough.
         """
         known = self.capabilities.object_lock(bucket)
-        if known is None:
+        if known is None or (surely and known.is_outdated_by_versions()):
             known = self._ask_object_lock(bucket)
             self.capabilities.remember(bucket, known)
         return known.object_lock
@@ -539,6 +548,7 @@ class S3Client:
     def _call(self, operation: str, params: dict[str, Any], *, not_modified: bool = False) -> Any:
         bucket = params["Bucket"]
         name = params.get("Key")
+        self._attempts.lost = False
         if self.config.encryption:
             params = {**params, **self.config.encryption.parameters(operation)}
         try:
@@ -622,7 +632,7 @@ class S3Client:
         translated.code = code
         if isinstance(translated, ConflictError):
             # A PUT whose answer was lost is sent again, and meets its own success.
-            translated.was_retried = exc.response.get("ResponseMetadata", {}).get("RetryAttempts", 0) > 0
+            translated.was_lost = self._attempts.lost
         return translated
 
     def _missing(self, operation: str, bucket: str, name: str | None, where: str) -> S3KVError:
@@ -642,7 +652,12 @@ class S3Client:
         size = headers.get("Content-Length") or headers.get("X-Amz-Decoded-Content-Length") or 0
         self.counters.add("bytes.sent", int(size))
 
-    def _count_response(self, response_dict: Any, event_name: str, **_: Any) -> None:
+    def _count_response(
+        self, response_dict: Any, event_name: str, parsed_response: Any = None, **_: Any
+    ) -> None:
+        code = (parsed_response or {}).get("Error", {}).get("Code")
+        if response_dict is None or code in OUTCOME_UNKNOWN:
+            self._attempts.lost = True
         # The body of a GET is counted as it is read: it may be left on the server.
         if response_dict and not (event_name.endswith(".GetObject") and response_dict["status_code"] == 200):
             self.counters.add("bytes.received", len(response_dict.get("body") or b""))

@@ -16,7 +16,10 @@ from s3kv_flows.store.errors import (
     UnsupportedByServerError,
 )
 
-__all__ = ["ERROR_TYPES", "NO_LOCK", "error_type", "no_bucket"]
+__all__ = ["ERROR_TYPES", "NO_LOCK", "OUTCOME_UNKNOWN", "error_type", "no_bucket"]
+
+OUTCOME_UNKNOWN = {"InternalError", "RequestTimeout", "500", "502", "504"}
+"""The codes of answers that do not tell whether a write was done."""
 
 NO_LOCK = {
     *("ObjectLockConfigurationNotFoundError", "NoSuchObjectLockConfiguration", "InvalidRequest"),
@@ -66,6 +69,7 @@ ERROR_TYPES: Mapping[str, type[S3KVError]] = {
     "ConditionalRequestConflict": ConflictError,
     "ConcurrentModification": ConflictError,
     "OperationAborted": ConflictError,
+    "UnknownError": ConflictError,  # Ceph 16, with status 500, of writers that race
     "BucketAlreadyExists": ConflictError,
     "BucketAlreadyOwnedByYou": ConflictError,
     "KeyTooLongError": InvalidKeyError,

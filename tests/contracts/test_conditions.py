@@ -15,6 +15,7 @@ from s3kv_flows.store.errors import (
     ConflictError,
     EncodingError,
     KeyLockedError,
+    StoreUnavailableError,
     UnsupportedByServerError,
 )
 from s3kv_flows.store.s3 import S3Client
@@ -153,7 +154,7 @@ def test_a_conditional_write_whose_answer_was_lost_is_known_as_our_own(
         try:
             return original(self, *args, **kwargs)
         except ConflictError as exc:
-            exc.was_retried = True
+            exc.was_lost = True
             raise
 
     swapping.add("key", 0)
@@ -206,3 +207,68 @@ def test_a_server_whose_conditions_hold_only_in_sequence_is_refused(
     assert (found.create, found.replace) == ("sequential", "sequential")
     assert not found.carry_updates
     assert store.list_keys() == []
+
+
+def test_a_condition_is_never_dropped(swapping: S3KV, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where others are in the way twice, an update begins again; it does not overwrite."""
+    swapping.add("key", 10)
+    original = S3Client.put_object
+    refusals = iter([ConflictError("409"), ConflictError("409"), None])
+
+    def refusing(self: S3Client, *args: Any, **kwargs: Any) -> Written:
+        if refusal := next(refusals):
+            raise refusal
+        monkeypatch.setattr(S3Client, "put_object", original)
+        swapping.add("key", 100)
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(S3Client, "put_object", refusing)
+    assert swapping.update("key", lambda value: value + 1) == 101
+    assert swapping.get("key") == 101
+
+
+def test_a_change_whose_answer_was_lost_is_not_made_twice(
+    swapping: S3KV, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It arrived, somebody wrote on top of it, and then it was sent again."""
+    swapping.add("key", 1)
+    original = S3Client.put_object
+
+    def lost_and_covered(self: S3Client, *args: Any, **kwargs: Any) -> Written:
+        monkeypatch.setattr(S3Client, "put_object", original)
+        original(self, *args, **kwargs)
+        swapping.add("key", 100)
+        try:
+            return original(self, *args, **kwargs)
+        except ConflictError as exc:
+            exc.was_lost = True
+            raise
+
+    monkeypatch.setattr(S3Client, "put_object", lost_and_covered)
+    if swapping.client.has_object_lock(swapping.bucket_name):
+        assert swapping.update("key", lambda value: value + 1) == 2, "it was made, before the other"
+    else:
+        with pytest.raises(StoreUnavailableError, match="whether 'key' was written is not known"):
+            swapping.update("key", lambda value: value + 1)
+    assert swapping.get("key") == 100
+
+
+def test_a_key_that_is_deleted_while_its_tags_are_read_begins_anew(
+    swapping: S3KV, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swapping.add("key", 10, tags={"a": "b"})
+    just_before(monkeypatch, "get_tags", lambda: swapping.purge("key"))
+    assert swapping.update("key", lambda value: value + 1, default=0) == 1
+
+
+def test_an_error_of_the_users_own_function_is_theirs(swapping: S3KV) -> None:
+    swapping.add("key", 1)
+    calls: list[int] = []
+
+    def change(value: int) -> int:
+        calls.append(value)
+        raise ConflictError("their own")
+
+    with pytest.raises(ConflictError, match="their own"):
+        swapping.update("key", change)
+    assert calls == [1]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import itertools
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -15,12 +16,27 @@ import pytest
 from botocore.exceptions import ClientError
 
 from s3kv_flows.store import S3KV
-from s3kv_flows.store.capabilities import ConditionalPuts, KnownObjectLock
-from s3kv_flows.store.errors import ConflictError, KeyLockedError, S3KVError, UnsupportedByServerError
-from s3kv_flows.store.objects import GuardedBucket
+from s3kv_flows.store.capabilities import DECLARED, ConditionalPuts, KnownObjectLock
+from s3kv_flows.store.errors import (
+    AccessDeniedError,
+    ConflictError,
+    KeyLockedError,
+    S3KVError,
+    StoreUnavailableError,
+    UnsupportedByServerError,
+)
+from s3kv_flows.store.objects import GuardedBucket, NewObject
 from s3kv_flows.store.s3 import S3Client
 from s3kv_flows.store.s3_types import Written
-from tests.contracts.helpers import NAME, WEEK, answer_puts, carries_updates, chain, just_before, outside
+from tests.contracts.helpers import (
+    NAME,
+    WEEK,
+    answer_puts,
+    carries_updates,
+    chain,
+    just_before,
+    outside,
+)
 from tests.proxy import CountingProxy
 
 Attempt = Callable[[S3KV], object]
@@ -32,7 +48,7 @@ def delete_by_tag(store: S3KV) -> None:
     """Raise what it reports."""
     result = store.delete_by_tag("find", "me")
     assert result.deleted == []
-    raise result.protected["key"]
+    raise {**result.protected, **result.failed}["key"]
 
 
 def tag_and_delete_by_tag(store: S3KV) -> None:
@@ -215,19 +231,37 @@ def test_what_is_not_locked_can_be_changed_and_deleted(locking_store: S3KV) -> N
 
 ADD, COPY, DELETE = (ATTEMPTS[name][0] for name in ("add", "copy_key", "delete"))
 
+LOCKED = ATTEMPTS["add"][1], ATTEMPTS["add"][2]
+
 RACES = [
     pytest.param("put_object", ADD, id="add"),
+    pytest.param("put_object", LOCKED[0], id="add with a retention"),
+    pytest.param("put_object", LOCKED[1], id="add with a hold"),
     pytest.param("copy_object", COPY, id="copy"),
+    pytest.param("copy_object", ATTEMPTS["copy_key"][1], id="copy with tags"),
+    pytest.param("copy_object", lambda store: store.copy_key("held", "key"), id="copy of what is held"),
+    pytest.param("copy_object", lambda store: restore_first(store), id="restore"),
     pytest.param("delete_object", DELETE, id="delete"),
+    pytest.param("delete_object", delete_by_tag, id="delete by tag"),
 ]
+
+
+def restore_first(store: S3KV) -> None:
+    store.restore("key", store.versions("key")[-1].version_id)
+
+
+def unlocked_key_and_others(store: S3KV) -> None:
+    store.add("key", {"x": -1})
+    store.add("key", {"x": 0}, tags={"find": "me"})
+    store.add("other", {"x": 1})
+    store.add("held", {"x": 2}, legal_hold=True)
 
 
 @pytest.mark.parametrize(("operation", "attempt"), RACES)
 def test_a_lock_that_is_placed_in_the_same_instant_is_honoured_by_undoing(
     locking_store: S3KV, monkeypatch: pytest.MonkeyPatch, operation: str, attempt: Attempt
 ) -> None:
-    locking_store.add("key", {"x": 0})
-    locking_store.add("other", {"x": 1})
+    unlocked_key_and_others(locking_store)
     before = chain(locking_store)
     just_before(monkeypatch, operation, lambda: locking_store.place_retention_lock("key", 7))
     with pytest.raises(KeyLockedError):
@@ -240,13 +274,157 @@ def test_a_lock_that_is_placed_in_the_same_instant_is_honoured_by_undoing(
 def test_a_locked_version_that_comes_in_between_is_not_hidden(
     locking_store: S3KV, monkeypatch: pytest.MonkeyPatch, operation: str, attempt: Attempt
 ) -> None:
-    locking_store.add("key", {"x": 0})
-    locking_store.add("other", {"x": 1})
+    unlocked_key_and_others(locking_store)
     just_before(monkeypatch, operation, lambda: locking_store.add("key", "final", retention=WEEK))
     with pytest.raises(KeyLockedError):
         attempt(locking_store)
     assert locking_store.get("key") == "final"
-    assert [marker for _, _, marker in chain(locking_store)] == [False, False]
+    assert [marker for _, _, marker in chain(locking_store)] == [False, False, False]
+
+
+@pytest.mark.parametrize(("operation", "attempt"), RACES)
+@pytest.mark.parametrize("what", ["unavailable", "unseen"])
+def test_what_cannot_be_looked_at_after_a_write_is_taken_back(
+    locking_store: S3KV,
+    monkeypatch: pytest.MonkeyPatch,
+    operation: str,
+    attempt: Attempt,
+    what: str,
+) -> None:
+    unlocked_key_and_others(locking_store)
+    locking_store.get_retention("key")  # locks were seen to be visible
+    before = chain(locking_store)
+    original = S3Client.list_versions_of
+    error = StoreUnavailableError("503") if what == "unavailable" else AccessDeniedError("403")
+
+    def fails_once(self: S3Client, bucket: str, name: str) -> object:
+        monkeypatch.setattr(S3Client, "list_versions_of", original)
+        raise error
+
+    def act() -> None:
+        locking_store.place_retention_lock("key", 7)
+        monkeypatch.setattr(S3Client, "list_versions_of", fails_once)
+
+    just_before(monkeypatch, operation, act)
+    with pytest.raises((type(error), KeyLockedError)):
+        attempt(locking_store)
+    assert chain(locking_store) == before
+
+
+@pytest.mark.parametrize(("operation", "attempt"), [RACES[0], RACES[1], RACES[-2]])
+def test_a_request_that_was_sent_twice_is_taken_back_twice(
+    locking_store: S3KV, monkeypatch: pytest.MonkeyPatch, operation: str, attempt: Attempt
+) -> None:
+    unlocked_key_and_others(locking_store)
+    before = chain(locking_store)
+    original = getattr(S3Client, operation)
+
+    def twice(self: S3Client, *args: Any, **kwargs: Any) -> object:
+        monkeypatch.setattr(S3Client, operation, original)
+        locking_store.place_retention_lock("key", 7)
+        kwargs |= {"if_none_match": False, "if_match": None} if operation == "put_object" else {}
+        original(self, *args, **kwargs)
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(S3Client, operation, twice)
+    with pytest.raises(KeyLockedError):
+        attempt(locking_store)
+    assert chain(locking_store) == before
+
+
+def test_the_same_value_written_again_and_locked_in_between_is_not_hidden(
+    locking_store: S3KV, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An ETag is a digest of the value: the condition holds for the newer version, too."""
+    locking_store.add("key", "same")
+    just_before(monkeypatch, "put_object", lambda: locking_store.add("key", "same", retention=WEEK))
+    with pytest.raises(KeyLockedError):
+        locking_store.add("key", "other")
+    assert locking_store.get("key") == "same"
+    assert len(chain(locking_store)) == 2
+
+
+def test_of_writers_that_create_a_locked_key_at_once_one_stands(locking_store: S3KV) -> None:
+    for number in range(5):
+        key = f"key{number}"
+
+        def publish(writer: int, key: str = key) -> int | None:
+            try:
+                locking_store.add(key, writer, retention=WEEK)
+            except KeyLockedError:
+                return None
+            return writer
+
+        with ThreadPoolExecutor(2) as pool:
+            stood = [writer for writer in pool.map(publish, range(2)) if writer is not None]
+        assert [locking_store.get(key)] == stood
+        assert len(chain(locking_store, f"s3kv/{key}.json")) == 1
+
+
+def test_a_copy_that_another_writer_covers_takes_back_itself_alone(
+    locking_store: S3KV, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlocked_key_and_others(locking_store)
+    original = S3Client.copy_object
+
+    def covered(self: S3Client, *args: Any, **kwargs: Any) -> Written:
+        locking_store.place_retention_lock("key", 7)
+        written = original(self, *args, **kwargs)
+        outside(locking_store).put_object(Bucket=locking_store.bucket_name, Key=NAME, Body=b"{}")
+        return written
+
+    before = chain(locking_store)
+    monkeypatch.setattr(S3Client, "copy_object", covered)
+    with pytest.raises(KeyLockedError):
+        locking_store.copy_key("other", "key")
+    left = chain(locking_store)
+    assert len(left) == len(before) + 1, "the other writer's version is not ours to delete"
+    assert locking_store.get("key") == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        *itertools.product(["add", "copy_key", "delete", "purge"], [True, False]),
+        ("delete_by_tag", False),  # it asks, unless it did within five minutes
+    ],
+)
+def test_a_bucket_that_is_given_object_lock_is_noticed_by_every_change(
+    locking_store: S3KV,
+    name: str,
+    asked: bool,  # noqa: FBT001
+) -> None:
+    final_and_other(locking_store)
+    before = chain(locking_store)
+    # What the client would have learned before: hardly any server gives Object Lock to a bucket later.
+    bucket, capabilities = locking_store.bucket_name, locking_store.client.capabilities
+    capabilities.remember(bucket, KnownObjectLock(object_lock=False, inferred=not asked))
+    capabilities._unversioned.add(bucket)
+    capabilities._answers[("versioned", bucket)] = False
+    with pytest.raises(KeyLockedError):
+        ATTEMPTS[name][0](locking_store)
+    assert chain(locking_store) == before
+
+
+def test_what_is_probably_new_is_looked_at_on_a_server_that_is_not_known(
+    locking_store: S3KV, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locking_store.add("key", "final", retention=WEEK)
+    before = chain(locking_store)
+    monkeypatch.setattr(type(locking_store.client.capabilities), "declared", DECLARED[""])
+    answer_puts(monkeypatch, lambda kwargs: kwargs | {"if_none_match": False, "if_match": None})
+    with pytest.raises(KeyLockedError):
+        locking_store.objects.put(NAME, NewObject(b"new", "text/plain"), probably_new=True)
+    assert chain(locking_store) == before
+
+
+def test_an_amendment_of_what_was_locked_meanwhile_is_refused(locking_store: S3KV) -> None:
+    written = locking_store.add("key", 1)
+    locking_store.place_retention_lock("key", 7)
+    before = chain(locking_store)
+    with pytest.raises(KeyLockedError):
+        locking_store.objects.amend(NAME, written, {"a": "b"}, "text/plain")
+    assert chain(locking_store) == before
 
 
 @pytest.mark.parametrize("existing", [True, False])

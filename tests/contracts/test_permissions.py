@@ -10,7 +10,7 @@ import pytest
 
 from s3kv_flows.store import S3KV
 from s3kv_flows.store.errors import AccessDeniedError, KeyLockedError
-from tests.contracts.helpers import WEEK, chain, outside
+from tests.contracts.helpers import WEEK, carries_updates, chain, outside
 from tests.servers import Server
 
 
@@ -58,7 +58,12 @@ def test_who_may_not_see_locks_is_told_so_instead_of_that_there_is_none(
         pytest.skip("moto shows locks to everybody: Declared.shows_locks")
     locking_store.add("key", 1, retention=WEEK, legal_hold=True)
     deny(locking_store, "s3:GetObjectRetention", "s3:GetObjectLegalHold")
-    for ask in (locking_store.get_retention, locking_store.is_legal_hold_applied):
+    for ask in (
+        locking_store.get_retention,
+        locking_store.is_legal_hold_applied,
+        locking_store.remove_retention_lock,
+        lambda key: locking_store.extend_retention_lock(key, 9),
+    ):
         with pytest.raises(AccessDeniedError):
             ask("key")
     assert locking_store.get("key") == 1
@@ -128,12 +133,19 @@ def test_a_policy_allows_one_principal_what_a_store_needs_and_no_more(
         )
 
     mine = as_user(writer)
+    assert mine.get("missing", "default") == "default"
+    assert not mine.exists("missing")
+    assert mine.server_time()
     mine.add("key", 1, tags={"a": "b"}, retention=WEEK)
     mine.add("free", 1)
     mine.add("free", 2)
     assert mine.get("free") == 2
     assert mine.find_keys_by_tags({"a": "b"}) == ["key"]
     mine.delete("free")
+    mine.purge("free")
+    assert mine.versions("free") == []
+    mine.add_many({"t1": 1, "t2": 2}, tags={"c": "d"})
+    assert mine.delete_by_tag("c", "d").deleted == ["t1", "t2"]
     for attempt in (mine.purge, mine.delete, lambda key: mine.add(key, 2)):
         with pytest.raises(KeyLockedError):
             attempt("final")
@@ -182,6 +194,19 @@ def test_a_policy_leaves_the_statements_of_others_and_closes_what_the_seed_opene
     actions = {action for one in ours for action in one["Action"]}
     assert "s3:BypassGovernanceRetention" not in actions
     assert not [action for action in actions if "*" in action or "Policy" in action]
+
+
+@pytest.mark.parametrize("action", ["s3:GetBucketVersioning", "s3:GetBucketObjectLockConfiguration"])
+def test_what_is_not_needed_may_be_denied(store: S3KV, action: str) -> None:
+    carries_updates(store)
+    store.client.capabilities.forget(store.bucket_name)
+    deny(store, action)
+    store.add("key", 1, tags={"a": "b"})
+    if action != "s3:GetBucketObjectLockConfiguration":
+        assert store.update("key", lambda value: value + 1) == 2
+    store.purge("key")
+    store.add("key", 1, tags={"a": "b"})
+    assert store.delete_by_tag("a", "b").deleted == ["key"]
 
 
 def test_a_policy_can_be_looked_at_without_a_request(store: S3KV) -> None:

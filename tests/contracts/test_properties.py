@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from s3kv_flows.store import S3KV
 from s3kv_flows.store.errors import EncodingError, InvalidKeyError, InvalidTagError
 from tests.servers import Server
+from tests.servers.clean import remove_bucket
 
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 MANY = settings(max_examples=300, deadline=None)
@@ -27,10 +29,12 @@ LEGAL_TAG = "".join(
 
 
 @pytest.fixture(scope="module")
-def shared(server: Server) -> S3KV:
+def shared(server: Server) -> Iterator[S3KV]:
     store = S3KV(server.url, f"bucket-{uuid.uuid4().hex[:16]}", enable_local_cache=False)
     store.create_bucket()
-    return store
+    yield store
+    if not server.is_ours:
+        remove_bucket(store)
 
 
 def is_legal_key(key: str) -> bool:
@@ -132,6 +136,8 @@ def test_tags_are_taken_or_refused_without_a_request(shared: S3KV, tags: dict[st
         for key, value in tags.items()
     )
     if good:
+        shared.add("tagged", 1, tags=tags)
+        assert len(shared.get_tags("tagged")) == len(tags)
         return
     with shared.client.counters.measure() as measured, pytest.raises(InvalidTagError):
         shared.add("tagged", 1, tags=tags)

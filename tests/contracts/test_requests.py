@@ -18,8 +18,10 @@ Costs = list[tuple[str, Callable[[], object], dict[str, int]]]
 def counted(make_store: Callable[..., S3KV], proxy: CountingProxy) -> S3KV:
     """A store whose client knows its bucket."""
     store = make_store(endpoint_url=proxy.url)
+    store.client.has_object_lock(store.bucket_name)
     store.add("warm", 0)
     carries_updates(store)
+    store.client.capabilities.is_versioned(store.bucket_name)
     store.client.capabilities.conditional_deletes(store.bucket_name, "s3kv/")
     return store
 
@@ -74,6 +76,7 @@ def test_with_versions_a_purge_lists_and_deletes_in_two_batches(counted: S3KV, p
     store = counted
     enable_versions(store)
     store.client.capabilities.forget(store.bucket_name)
+    store.client.has_object_lock(store.bucket_name)
     for number in range(3):
         store.add("key", number)
         store.tag_key("key", {"a": "b"})

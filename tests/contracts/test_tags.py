@@ -45,6 +45,14 @@ def test_tags_can_be_merged_and_taken_off(store: S3KV) -> None:
     assert store.get("key") == 1
 
 
+def test_a_key_that_looks_like_an_object_name_keeps_its_own_tags(store: S3KV) -> None:
+    store.add("x", 1, tags={"a": "1"})
+    store.add("s3kv/x.json", 2, tags={"c": "1", "d": "2"})
+    store.untag_key("s3kv/x.json", ["c"])
+    assert store.client.get_tags(store.bucket_name, "s3kv/s3kv/x.json.json") == {"d": "2"}
+    assert store.get_tags("x") == {"a": "1"}
+
+
 def test_tags_can_be_taken_off_on_a_bucket_with_versions(locking_store: S3KV) -> None:
     locking_store.add("key", 1, tags={"a": "1", "b": "2"})
     locking_store.untag_key("key", ["a"])
@@ -141,7 +149,7 @@ def test_a_key_that_was_deleted_since_it_was_listed_is_not_found(
     store: S3KV, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.add("key", 1, tags={"a": "b"})
-    just_before(monkeypatch, "get_tags", lambda: store.delete("key"))
+    just_before(monkeypatch, "search_tags", lambda: store.delete("key"))
     assert store.find_keys_by_tag_value("a", "b") == []
     store.add("key", 1, tags={"a": "b"})
     just_before(monkeypatch, "put_tags", lambda: store.delete("key"))

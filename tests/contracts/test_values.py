@@ -126,7 +126,11 @@ def test_size_age_and_metadata_are_told_without_the_value(store: S3KV) -> None:
 
 
 @pytest.mark.parametrize(
-    "metadata", [{"ä": "x"}, {"x": "ä"}, {"s3kv-codec": "json"}, {"S3KV-x": "y"}, {"x": 1}, {"x": "y" * 3000}]
+    "metadata",
+    [
+        *({"ä": "x"}, {"x": "ä"}, {"s3kv-codec": "json"}, {"Upper": "y"}, {"x": 1}, {"x": "y" * 3000}),
+        *({"": "x"}, {"a b": "x"}, {"a_b": "x"}, {"x": "a\nb"}, {"x": " a"}, {"x": "a "}, {1: "x"}),
+    ],
 )
 def test_metadata_that_s3_would_not_take_is_refused(store: S3KV, metadata: dict[str, Any]) -> None:
     with pytest.raises(EncodingError):

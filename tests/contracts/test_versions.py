@@ -6,9 +6,10 @@ import pytest
 
 from s3kv_flows.store import S3KV
 from s3kv_flows.store.bulk import concurrently
-from s3kv_flows.store.errors import KeyLockedError, KeyNotFoundError
+from s3kv_flows.store.errors import KeyLockedError, KeyNotFoundError, StoreUnavailableError
 from s3kv_flows.store.s3 import S3Client
 from tests.contracts.helpers import WEEK, chain, enable_versions, outside
+from tests.servers import Server
 
 
 @pytest.fixture(params=["with versions", "with Object Lock"])
@@ -149,3 +150,48 @@ def test_a_purge_that_breaks_off_brings_no_old_value_back(
         locking_store.purge("key")
     assert locking_store.get("key") == 2
     assert len(chain(locking_store)) == 1
+
+
+@pytest.mark.parametrize("stopped", ["it dies", "a hold comes"])
+def test_a_purge_under_a_delete_marker_brings_no_old_value_back(
+    locking_store: S3KV, monkeypatch: pytest.MonkeyPatch, stopped: str
+) -> None:
+    for number in range(3):
+        locking_store.add("key", number)
+    oldest = locking_store.versions("key")[-1].version_id
+    locking_store.delete("key")
+    monkeypatch.setattr("s3kv_flows.store.objects.DELETE_BATCH", 2)
+    original = S3Client.delete_objects
+    calls: list[object] = []
+
+    def interrupted(self: S3Client, bucket: str, objects: list[tuple[str, str | None, str | None]]) -> object:
+        calls.append(objects)
+        if stopped == "it dies" and len(calls) == 2:
+            raise StoreUnavailableError("503")
+        if stopped == "a hold comes" and len(calls) == 1:
+            name = {"Bucket": bucket, "Key": "s3kv/key.json", "VersionId": oldest}
+            outside(locking_store).put_object_legal_hold(**name, LegalHold={"Status": "ON"})
+        return original(self, bucket, objects)
+
+    monkeypatch.setattr(S3Client, "delete_objects", interrupted)
+    with pytest.raises(StoreUnavailableError if stopped == "it dies" else KeyLockedError):
+        locking_store.purge("key")
+    assert locking_store.get("key") is None
+
+
+def test_on_a_bucket_whose_versions_are_suspended_values_come_and_go(store: S3KV, server: Server) -> None:
+    if server.name == "moto":
+        pytest.skip("moto forgets older versions when versions are suspended")
+    enable_versions(store)
+    store.add("key", 1)
+    outside(store).put_bucket_versioning(
+        Bucket=store.bucket_name, VersioningConfiguration={"Status": "Suspended"}
+    )
+    store.add("key", 2)
+    store.add("key", 3)
+    assert store.get("key") == 3
+    assert [store.get("key", version_id=one.version_id) for one in store.versions("key")] == [3, 1]
+    store.delete("key")
+    assert store.get("key") is None
+    store.purge("key")
+    assert chain(store) == []
