@@ -194,6 +194,11 @@ class Capabilities:
         """Whether the server is of a kind that may ignore ``If-None-Match``."""
         return self.server == "ceph"
 
+    @property
+    def locks_travel(self) -> bool:
+        """Whether a copy may bring the locks of its source along."""
+        return self.server == "ceph"
+
     # --- asked -----------------------------------------------------------------------------------
 
     def is_versioned(self, bucket: str) -> bool:

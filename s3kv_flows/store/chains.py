@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from s3kv_flows.store.bulk import concurrently
-from s3kv_flows.store.errors import ConflictError, KeyNotFoundError, S3KVError
+from s3kv_flows.store.errors import KeyNotFoundError, S3KVError
 from s3kv_flows.store.locks import Protection, protection_of
 from s3kv_flows.store.s3 import S3Client
 from s3kv_flows.store.s3_types import ListedVersion, ObjectInfo, Written
@@ -91,7 +91,7 @@ class ChainGuard:
         action: str,
         *,
         holds: bool = False,
-    ) -> None:
+    ) -> Written:
         """Look at what a write has hidden; take it back where that is locked by now.
 
         Only what lies beneath counts: of two writers, the later one has hidden the other. A legal hold
@@ -104,12 +104,17 @@ class ChainGuard:
             action: What the error says cannot be done.
             holds: Whether a legal hold forbids it, too.
 
+        Returns:
+            What was written, with its version id also where the server (Ceph, of a copy) did not tell it.
+
         Raises:
             KeyLockedError: A hidden version is locked; what was written is gone again.
             S3KVError: It could not be looked at; what was written is gone again.
         """
         try:
-            hidden = self._hidden(name, before, own)
+            now = self.versions(name)
+            own = _identified(own, before, now)
+            hidden = self._hidden(before, own, now)
         except S3KVError:
             self._take_back(name, before, own)
             raise
@@ -119,19 +124,7 @@ class ChainGuard:
             raise locks[0].refusal(self._label(name), action)
         if hidden and not own.holds and own.written.version_id is not None:
             self._client.put_legal_hold(self._bucket, name, version_id=own.written.version_id)
-
-    def find_copy(self, name: str, before: list[ListedVersion], written: Written) -> Written:
-        """Return a copy with its version id, where the server (Ceph) does not tell it: one request.
-
-        Raises:
-            ConflictError: It is gone already.
-        """
-        known = {version.version_id for version in before}
-        etag = written.etag.strip('"')
-        mine = [v for v in self.versions(name) if v.version_id not in known and v.etag.strip('"') == etag]
-        if not mine:
-            raise ConflictError(f"{self._label(name)!r} was deleted while it was copied")
-        return Written(written.etag, mine[-1].version_id)
+        return own.written
 
     def arrived(self, chain: list[ListedVersion], known: set[str], write_id: str) -> Written | None:
         """Return our own version, where a PUT arrived whose answer was lost, so that it was sent again.
@@ -145,9 +138,8 @@ class ChainGuard:
                     return Written(info.etag, version.version_id)
         return None
 
-    def _hidden(self, name: str, before: list[ListedVersion], own: Own) -> list[Protection]:
+    def _hidden(self, before: list[ListedVersion], own: Own, now: list[ListedVersion]) -> list[Protection]:
         """Return what protects the versions that a write has hidden."""
-        now = self.versions(name)
         ids = [version.version_id for version in now]
         mine = ids.index(own.written.version_id) if own.written.version_id in ids else -1
         replaced = current_of(before)
@@ -178,14 +170,17 @@ class ChainGuard:
 
     def _take_back(self, name: str, before: list[ListedVersion], own: Own) -> None:
         """Delete what was just written, with what a repeated request has left; log what cannot be."""
+        travelled = self._client.capabilities.locks_travel
         try:
-            left = {own.written.version_id, *self._repeated(name, before, own)} - {None}
+            own = _identified(own, before, now := self.versions(name))
+            left = {own.written.version_id, *self._repeated(before, own, now)} - {None}
             for version_id in left:
-                if own.holds:
+                is_value = any(v.version_id == version_id and not v.is_delete_marker for v in now)
+                if is_value and (own.holds or travelled):
                     self._client.put_legal_hold(self._bucket, name, version_id=version_id, on=False)
                 # Its own retention is a second old and was refused: lifting it is no breach.
                 self._client.delete_object(
-                    self._bucket, name, version_id=version_id, bypass_governance=own.retained
+                    self._bucket, name, version_id=version_id, bypass_governance=own.retained or travelled
                 )
             if left:  # never without a version id: that would put a delete marker on top
                 return
@@ -197,10 +192,10 @@ class ChainGuard:
             own.written.version_id,
         )
 
-    def _repeated(self, name: str, before: list[ListedVersion], own: Own) -> list[str | None]:
+    def _repeated(self, before: list[ListedVersion], own: Own, now: list[ListedVersion]) -> list[str | None]:
         """Return the new versions with our write id, or the new delete markers where we made one."""
         known = {version.version_id for version in before}
-        new = [version for version in self.versions(name) if version.version_id not in known]
+        new = [version for version in now if version.version_id not in known]
         if own.write_id is None:
             markers = {version.version_id for version in new if version.is_delete_marker}
             return list(markers) if own.written.version_id in markers else []
@@ -210,6 +205,16 @@ class ChainGuard:
             for version, info in heads
             if info and info.metadata.get(WRITE_ID) == own.write_id
         ]
+
+
+def _identified(own: Own, before: list[ListedVersion], now: list[ListedVersion]) -> Own:
+    """Find out which version is our own, where the server did not say: the new one of the same content."""
+    if own.written.version_id is not None:
+        return own
+    known = {version.version_id for version in before}
+    etag = own.written.etag.strip('"')
+    mine = [v.version_id for v in now if v.version_id not in known and v.etag.strip('"') == etag]
+    return replace(own, written=Written(own.written.etag, mine[-1])) if mine else own
 
 
 def visible_protection(

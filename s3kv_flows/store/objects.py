@@ -170,7 +170,9 @@ class GuardedBucket:
         action = "restore" if source == target else "copy onto"
         chain: list[ListedVersion] = []
         hold = False
-        if self.has_object_lock:
+        # Where a copy does not tell its version id, nothing would show that the bucket has been changed.
+        silent = self.client.capabilities.locks_travel
+        if self.client.has_object_lock(self.bucket, surely=silent):
             chain = self.versions(target)
             hold = self.guard.require_free(target, chain, action)
         written = self.client.copy_object(
@@ -183,9 +185,7 @@ class GuardedBucket:
         )
         self.client.capabilities.learn_version(self.bucket, written.version_id)
         if self.has_object_lock:
-            if written.version_id is None:  # Ceph does not say
-                written = self.guard.find_copy(target, chain, written)
-            self.guard.settle(target, chain, Own(written, holds=hold or self._locks_travel), action)
+            written = self.guard.settle(target, chain, Own(written, holds=hold), action)
             if hold and not self._copies().locks:
                 self.client.put_legal_hold(self.bucket, target, version_id=written.version_id)
         if tags is not None and not self._copies().replace_tags:
@@ -214,9 +214,7 @@ class GuardedBucket:
             self.bucket, name, name, source_etag=written.etag, metadata=metadata, content_type=content_type
         )
         if chain:
-            if amended.version_id is None:
-                amended = self.guard.find_copy(name, chain, amended)
-            self.guard.settle(name, chain, Own(amended, holds=self._locks_travel), "amend")
+            amended = self.guard.settle(name, chain, Own(amended), "amend")
         if written.version_id not in (None, "null", amended.version_id):
             self.client.delete_object(self.bucket, name, version_id=written.version_id)
         return amended
@@ -321,11 +319,6 @@ class GuardedBucket:
                 f"{self.client.config.server} cannot {what} in bucket {self.bucket!r}: conditional PUTs do "
                 "not hold there, or could not be tried. On Ceph, use a bucket without versioning"
             )
-
-    @property
-    def _locks_travel(self) -> bool:
-        """Whether a copy may bring the locks of its source along."""
-        return self.client.capabilities.ignores_conditions  # Ceph
 
     def _creates_atomically(self) -> bool:
         known = self.client.capabilities.known_conditional_puts(self.bucket)

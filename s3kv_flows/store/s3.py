@@ -536,8 +536,7 @@ class S3Client:
         S3SigV4Auth(credentials, "s3", "us-east-1" if region in (None, "aws-global") else region).add_auth(
             request
         )
-        headers: Mapping[str, str] = request.prepare().headers
-        return headers
+        return dict(request.headers.items())
 
     def _call_for_lock(self, operation: str, params: dict[str, Any]) -> None:
         try:

@@ -22,6 +22,7 @@ __all__ = ["Endpoint", "SmallReads", "parse_tags"]
 
 logger = logging.getLogger(__name__)
 
+_ONCE = urllib3.Retry(total=0, redirect=False, raise_on_status=False)
 _FOUND, _MISSING = 200, 404
 _LEFT_TO_THE_FULL_CLIENT = range(500, 600)  # it tries again; other answers will not get better
 
@@ -53,6 +54,7 @@ class SmallReads:
         self._endpoint = endpoint
         self._usable = True
         parts = urlsplit(endpoint.base_url)
+        self._origin, self._path = f"{parts.scheme}://{parts.netloc}", parts.path
         kind = urllib3.HTTPSConnectionPool if parts.scheme == "https" else urllib3.HTTPConnectionPool
         self._pool = kind(
             parts.hostname or "",
@@ -72,11 +74,14 @@ class SmallReads:
         """
         if not self._usable:
             return None
-        url = f"{self._endpoint.base_url}{quote(name, safe='/~')}?{query}"
-        target = url.removeprefix(self._origin)
+        target = f"{self._path}{quote(name, safe='/~')}?{query}"
         try:
             response = self._pool.urlopen(
-                "GET", target, headers=dict(self._endpoint.sign(url)), redirect=False, assert_same_host=False
+                "GET",
+                target,
+                headers=self._endpoint.sign(self._origin + target),
+                retries=_ONCE,
+                redirect=False,
             )
         except (urllib3.exceptions.HTTPError, OSError) as exc:
             logger.debug("the full client asks about %r: %s", name, exc)
@@ -88,11 +93,6 @@ class SmallReads:
         logger.debug("the full client asks about %r: %s", name, response.status)
         self._usable = response.status in _LEFT_TO_THE_FULL_CLIENT
         return None
-
-    @property
-    def _origin(self) -> str:
-        parts = urlsplit(self._endpoint.base_url)
-        return f"{parts.scheme}://{parts.netloc}"
 
 
 def parse_tags(body: bytes) -> dict[str, str]:

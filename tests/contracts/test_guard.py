@@ -38,6 +38,7 @@ from tests.contracts.helpers import (
     outside,
 )
 from tests.proxy import CountingProxy
+from tests.servers import Server
 
 Attempt = Callable[[S3KV], object]
 
@@ -391,9 +392,12 @@ def test_a_copy_that_another_writer_covers_takes_back_itself_alone(
 )
 def test_a_bucket_that_is_given_object_lock_is_noticed_by_every_change(
     locking_store: S3KV,
+    server: Server,
     name: str,
     asked: bool,  # noqa: FBT001
 ) -> None:
+    if server.name == "ceph" and (name, asked) == ("copy_key", True):
+        pytest.skip("a copy on Ceph does not tell that there are versions; it is asked every five minutes")
     final_and_other(locking_store)
     before = chain(locking_store)
     # What the client would have learned before: hardly any server gives Object Lock to a bucket later.
