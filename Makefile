@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
 SHOW := 2>&1 | sed -u -n -e 's/^Collecting \([^ ]*\).*/    \1/p' -e '/^ERROR/p' -e 's/^Installing collected.*/    installing them/p'
 
-.PHONY: help demo test lint types format clean
+.PHONY: help demo test conformance bench lint types format clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -20,6 +20,18 @@ demo: $(VENV)/demo-installed ## Run the demo pipeline on servers of its own
 
 test: $(VENV)/dev-installed ## Run the tests
 	@$(BIN)/pytest
+
+conformance: $(VENV)/dev-installed .ceph/complete ## Run the contracts of the store against real servers
+	@$(BIN)/pytest tests/contracts --server ceph -m "slow or not slow" -rs
+	@$(BIN)/pytest tests/contracts -m slow -rs
+	@test -z "$${S3KV_TEST_ENDPOINT:-}" || $(BIN)/pytest tests/contracts --server endpoint -rs
+
+bench: $(VENV)/dev-installed ## Compare tag search with s3kv 0.1.5: about ten minutes
+	@$(BIN)/python -m tests.benchmarks.tag_search
+
+.ceph/complete: | $(VENV)/dev-installed
+	@echo "==> unpacking Ceph's Debian packages into .ceph: 66 MB, once"
+	@$(BIN)/python -m tests.servers.ceph fetch
 
 lint: $(VENV)/dev-installed ## Check style
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

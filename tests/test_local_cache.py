@@ -7,11 +7,14 @@ import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from s3kv_flows.store import S3KV
 from s3kv_flows.store.local_cache import CachedObject, LocalCache, default_directory
+from s3kv_flows.store.s3 import S3Client
+from s3kv_flows.store.s3_types import Fetched
 from tests.proxy import CountingProxy
 
 DAY = 86400
@@ -250,3 +253,60 @@ def test_a_corrupt_copy_is_a_miss_and_not_an_error(make_store: Callable[..., S3K
     path = store.local_cache._path("s3kv/key.json")
     path.write_bytes(path.read_bytes().replace(b"right", b"wrong"))
     assert store.get("key") == "right"
+
+
+def test_a_copy_that_was_confirmed_in_the_future_is_asked_for(
+    make_store: Callable[..., S3KV], proxy: CountingProxy
+) -> None:
+    store = make_store(endpoint_url=proxy.url, enable_local_cache=True, cache_max_age=timedelta(minutes=5))
+    store.add("key", 1)
+    store.get("key")
+    age(store.local_cache, "s3kv/key.json", -3600)  # the clock was set back, or another host is ahead
+    with proxy.counting() as wire:
+        assert store.get("key") == 1
+    assert wire.requests.total() == 1
+
+
+def test_what_was_asked_for_before_a_change_is_not_kept_after_it(
+    make_store: Callable[..., S3KV], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_store(enable_local_cache=True, cache_max_age=timedelta(days=1))
+    store.add("key", "old")
+    original = S3Client.get_object
+
+    def slow(self: S3Client, *args: Any, **kwargs: Any) -> Fetched | None:
+        monkeypatch.setattr(S3Client, "get_object", original)
+        fetched = original(self, *args, **kwargs)
+        store.add("key", "new")  # by another thread, while the answer is on its way
+        return fetched
+
+    monkeypatch.setattr(S3Client, "get_object", slow)
+    assert store.get("key") == "old"
+    assert store.get("key") == "new"
+
+
+def test_the_same_bytes_of_another_codec_are_read_anew(make_store: Callable[..., S3KV]) -> None:
+    texts = make_store(enable_local_cache=True)
+    raw = make_store(bucket_name=texts.bucket_name, codec="bytes", enable_local_cache=True)
+    raw.add("key", b"5")
+    assert raw.get("key") == b"5"
+    texts.add("key", 5)  # the same ETag
+    assert texts.get("key") == 5
+    assert texts.get("key") == 5
+
+
+def test_files_that_were_swapped_are_no_copies_of_each_other(cache: LocalCache) -> None:
+    cache.put("one", cached(b"1"))
+    cache.put("two", cached(b"2"))
+    cache._path("one").replace(cache._path("two"))
+    assert cache.get("two") is None
+
+
+def test_a_merge_takes_its_sources_as_they_are_now(make_store: Callable[..., S3KV]) -> None:
+    store = make_store(enable_local_cache=True, cache_max_age=timedelta(days=1))
+    other = make_store(bucket_name=store.bucket_name)
+    store.add("a", {"n": 1})
+    assert store.get("a") == {"n": 1}
+    other.add("a", {"n": 2})
+    store.merge_keys(["a"], "all")
+    assert store.get("all") == {"n": 2}

@@ -6,14 +6,16 @@ from collections.abc import Callable
 
 import pytest
 
-from s3kv_flows.store import S3KV
+from s3kv_flows.store import S3KV, Encryption, clients
 from s3kv_flows.store import errors as all_errors
+from s3kv_flows.store.answers import object_info, server_time
 from s3kv_flows.store.clients import forget_clients, shared_client
 from s3kv_flows.store.errors import (
     AccessDeniedError,
     KeyNotFoundError,
     S3KVError,
     StoreUnavailableError,
+    UnsupportedByServerError,
 )
 from s3kv_flows.store.s3_types import S3Config
 from s3kv_flows.store.translation import ERROR_TYPES
@@ -168,6 +170,82 @@ def test_a_time_limit_of_the_user_is_kept(answering: Callable[..., str]) -> None
     with store.client.counters.measure() as measured, pytest.raises(StoreUnavailableError):
         store.list_keys()
     assert measured[0].requests == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (429, "TooManyRequests"),
+        (429, ""),
+        (408, ""),
+        (400, "BadDigest"),
+        (503, "SlowDown"),
+        (400, "Throttling"),
+    ],
+)
+def test_a_server_that_has_no_time_is_never_taken_for_one_without_locks(
+    answering: Callable[..., str], status: int, code: str
+) -> None:
+    url = answering(status, f"<Error><Code>{code}</Code></Error>" if code else "")
+    store = S3KV(url, "some-bucket", boto_config={"retries": {"total_max_attempts": 1}})
+    for call in (lambda: store.delete("key"), lambda: store.list_keys(), lambda: store.get("key")):
+        with pytest.raises(StoreUnavailableError):
+            call()
+    assert store.client.capabilities.object_lock("some-bucket") is None
+
+
+def test_an_answer_that_is_not_understood_is_no_absence_of_locks(answering: Callable[..., str]) -> None:
+    url = answering(400, "<Error><Code>SomethingElse</Code></Error>")
+    with pytest.raises(UnsupportedByServerError, match="SomethingElse"):
+        S3KV(url, "some-bucket").client.has_object_lock("some-bucket")
+
+
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
+def test_an_endpoint_of_the_environment_is_not_taken_for_aws(
+    s3_url: str, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    assert shared_client(S3Config()).capabilities.server == "aws"
+    monkeypatch.setenv(variable, s3_url)
+    store = S3KV(bucket_name="environment-bucket", config=S3Config(), enable_local_cache=False)
+    store.create_bucket()
+    assert store.client.capabilities.server == "moto"
+    assert store.config.server == s3_url
+    assert s3_url in repr(store)
+
+
+def test_a_listing_that_does_not_come_to_its_end_is_an_error(answering: Callable[..., str]) -> None:
+    body = "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>"
+    with pytest.raises(StoreUnavailableError, match="does not come to its end"):
+        S3KV(answering(200, body), "some-bucket").list_keys()
+    body = "<ListVersionsResult><IsTruncated>true</IsTruncated></ListVersionsResult>"
+    with pytest.raises(StoreUnavailableError, match="does not come to its end"):
+        S3KV(answering(200, body), "some-bucket").versions("key")
+
+
+@pytest.mark.parametrize("date", ["garbage", "Mon, 23 Nov 2026 08:00:00 -0000", ""])
+def test_a_date_that_is_none_does_no_harm(date: str) -> None:
+    found = server_time({"ResponseMetadata": {"HTTPHeaders": {"date": date}}})
+    assert found is None or found.tzinfo is not None
+
+
+def test_an_answer_without_what_every_server_says_is_an_error() -> None:
+    with pytest.raises(StoreUnavailableError, match="no Content-Length"):
+        object_info("name", {"ETag": "x"})
+
+
+def test_clients_of_credentials_that_rotate_do_not_pile_up(s3_url: str) -> None:
+    forget_clients()
+    kept = shared_client(S3Config(s3_url))
+    for number in range(70):
+        shared_client(S3Config(s3_url, aws_access_key_id="id", aws_secret_access_key=str(number)))
+        assert shared_client(S3Config(s3_url)) is kept
+    assert len(clients._clients) <= 64
+
+
+def test_options_beside_a_whole_configuration_are_refused(s3_url: str) -> None:
+    for options in ({"encryption": Encryption.s3()}, {"boto_config": {"read_timeout": 1}}):
+        with pytest.raises(ValueError, match="part of config"):
+            S3KV(bucket_name="some-bucket", config=S3Config(s3_url), **options)
 
 
 def test_errors_survive_a_pickle() -> None:

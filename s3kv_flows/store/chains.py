@@ -140,11 +140,14 @@ class ChainGuard:
 
     def _hidden(self, before: list[ListedVersion], own: Own, now: list[ListedVersion]) -> list[Protection]:
         """Return what protects the versions that a write has hidden."""
-        ids = [version.version_id for version in now]
-        mine = ids.index(own.written.version_id) if own.written.version_id in ids else -1
+        mine = next((i for i, version in enumerate(now) if version.version_id == own.written.version_id), -1)
+        beneath = now[mine + 1 :]
+        if mine >= 0 and now[mine].is_delete_marker:
+            # Versions and markers are listed apart: within one moment, which is above is not told.
+            beneath += [v for v in now[:mine] if v.last_modified == now[mine].last_modified]
         replaced = current_of(before)
         checked = {version.version_id for version in before if version != replaced}
-        suspects = [version for version in now[mine + 1 :] if version.version_id not in checked]
+        suspects = [version for version in beneath if version.version_id not in checked]
         return [lock for _, lock in self._protections(suspects, unless_written_by=own.write_id)]
 
     def _protections(

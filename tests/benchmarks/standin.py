@@ -39,7 +39,8 @@ class _S3:
         if method == "GET" and not name:
             return 200, self._listing(keys, query)
         if method == "DELETE":
-            keys.remove(name)
+            if name in keys:
+                keys.remove(name)
             return 204, ""
         if method == "POST" and "delete" in query:
             gone = {unquote(found) for found in re.findall(r"<Key>(.*?)</Key>", body.decode())}

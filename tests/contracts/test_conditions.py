@@ -177,6 +177,7 @@ for _ in range(int(count)):
 """
 
 
+@pytest.mark.slow
 def test_two_processes_that_increment_a_key_200_times_each_make_400(store: S3KV) -> None:
     command = [sys.executable, "-c", INCREMENTS, str(store.config.endpoint_url), store.bucket_name, "200"]
     processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]

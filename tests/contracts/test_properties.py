@@ -17,8 +17,8 @@ from s3kv_flows.store.errors import EncodingError, InvalidKeyError, InvalidTagEr
 from tests.servers import Server
 from tests.servers.clean import remove_bucket
 
-FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-MANY = settings(max_examples=300, deadline=None)
+FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+MANY = settings(max_examples=200, deadline=None)
 
 LEGAL_TAG = "".join(
     char

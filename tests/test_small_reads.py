@@ -1,0 +1,101 @@
+"""The light way of a tag search, and when it leaves the question to the full client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from s3kv_flows.store import S3KV
+from s3kv_flows.store.errors import AccessDeniedError, StoreUnavailableError
+from s3kv_flows.store.s3 import S3Client
+from s3kv_flows.store.small_reads import parse_tags
+from tests.proxy import CountingProxy
+
+NAMES = ["a b", "100%", "a+b", "ä/ö", "💾", "..", "a/../b", "//two", "a&b=c", "tilde~", "'\"*()"]
+
+
+@pytest.fixture
+def light(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Let the full client fail, so that what is answered came the light way."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise AssertionError("the full client was asked")
+
+    monkeypatch.setattr(S3Client, "get_tags", refused)
+    return monkeypatch
+
+
+def test_it_tells_the_same_as_the_full_client(store: S3KV, light: pytest.MonkeyPatch) -> None:
+    tags = {"Größe": "x & <y>"[:1], "b": "", "c d": "1+2=3"}
+    for key in NAMES:
+        store.add(key, 1, tags=tags)
+    for key in NAMES:
+        assert store.client.search_tags(store.bucket_name, f"s3kv/{key}.json") == tags
+    assert store.client.search_tags(store.bucket_name, "s3kv/missing.json") is None
+
+
+def test_it_counts_and_keeps_its_connections(make_store: Callable[..., S3KV], proxy: CountingProxy) -> None:
+    store = make_store(endpoint_url=proxy.url)
+    store.add_many({f"key{number:03}": 1 for number in range(100)}, tags={"a": "b"})
+    store.find_keys_by_tag_value("a", "b")
+    with proxy.counting() as wire, store.client.counters.measure() as measured:
+        assert len(store.find_keys_by_tag_value("a", "b")) == 100
+    assert wire.requests.total() == measured[0].requests == 101
+    assert measured[0].bytes_received == wire.body_received
+    assert wire.connections == 0
+
+
+def test_what_is_refused_is_asked_by_the_full_client_and_raised(answering: Callable[..., str]) -> None:
+    for status, code, error in (
+        (403, "AccessDenied", AccessDeniedError),
+        (503, "SlowDown", StoreUnavailableError),
+    ):
+        url = answering(status, f"<Error><Code>{code}</Code></Error>")
+        store = S3KV(url, "some-bucket", boto_config={"retries": {"total_max_attempts": 1}})
+        with pytest.raises(error, match=code):
+            store.client.search_tags("some-bucket", "s3kv/key.json")
+
+
+def test_after_a_refusal_only_the_full_client_is_asked(
+    answering: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for a bucket of another region, where a signature is of no use."""
+    proxy = CountingProxy(answering(301, "<Error><Code>PermanentRedirect</Code></Error>"))
+    monkeypatch.setattr(S3Client, "get_tags", lambda *_: {"a": "b"})
+    try:
+        client = S3KV(proxy.url, "some-bucket").client
+        for _ in range(3):
+            assert client.search_tags("some-bucket", "s3kv/key.json") == {"a": "b"}
+        assert proxy.read().requests.total() == 1
+    finally:
+        proxy.close()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"boto_config": {"proxies": {"http": "http://127.0.0.1:9"}}},
+        {"boto_config": {"signature_version": "s3"}},
+        {"verify": False},
+    ],
+)
+def test_where_only_the_full_client_knows_the_way_it_is_not_used(
+    s3_url: str, monkeypatch: pytest.MonkeyPatch, options: dict[str, object]
+) -> None:
+    client = S3KV(s3_url, "some-bucket", **options).client  # type: ignore[arg-type]
+    monkeypatch.setattr(S3Client, "get_tags", lambda *_: {"by": "the full client"})
+    assert client.search_tags("some-bucket", "s3kv/key.json") == {"by": "the full client"}
+
+
+def test_without_credentials_the_full_client_says_so(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    with pytest.raises(AccessDeniedError, match="no credentials"):
+        S3KV(s3_url, "some-bucket").client.search_tags("some-bucket", "s3kv/key.json")
+
+
+def test_tags_are_read_with_and_without_a_namespace() -> None:
+    inner = "<TagSet><Tag><Key>a</Key><Value>b</Value></Tag><Tag><Value/><Key>c</Key></Tag></TagSet>"
+    for root in ("<Tagging>", '<Tagging xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'):
+        assert parse_tags(f"{root}{inner}</Tagging>".encode()) == {"a": "b", "c": ""}
