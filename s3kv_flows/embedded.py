@@ -48,6 +48,7 @@ def embedded_s3() -> Iterator[str]:
         host="127.0.0.1",
         port=0,
         threads=16,
+        connection_limit=1000,
         max_request_body_size=6 << 30,
     )
 

@@ -46,6 +46,17 @@ def test_it_counts_and_keeps_its_connections(make_store: Callable[..., S3KV], pr
     assert wire.connections == 0
 
 
+def test_the_buckets_of_a_server_share_its_connections(
+    make_store: Callable[..., S3KV], proxy: CountingProxy
+) -> None:
+    before = proxy.read().connections
+    for _ in range(5):
+        store = make_store(endpoint_url=proxy.url)
+        store.add("key", 1, tags={"a": "b"})
+        assert store.find_keys_by_tag_value("a", "b") == ["key"]
+    assert proxy.read().connections - before <= 2
+
+
 def test_what_is_refused_is_asked_by_the_full_client_and_raised(answering: Callable[..., str]) -> None:
     for status, code, error in (
         (403, "AccessDenied", AccessDeniedError),

@@ -96,6 +96,7 @@ class S3Client:
         self._session, self._boto = _boto_client(config)
         self.capabilities = Capabilities(Probes(self), is_aws=is_aws(self._boto.meta.endpoint_url))
         self._attempts = _Attempts()
+        self._connections = self._small_connections()
         self._small_reads: dict[str, SmallReads | Literal[False]] = {}
         self._reached: set[str] = set()
         events = self._boto.meta.events
@@ -518,10 +519,16 @@ class S3Client:
             return False
         if options.proxies or get_environ_proxies(url):
             return False
-        timeout = urllib3.Timeout(connect=options.connect_timeout, read=options.read_timeout)
-        certificates = {"ca_certs": self._certificates()} if url.startswith("https") else {}
-        endpoint = Endpoint(url, self._sign, {"timeout": timeout, **certificates})
-        return SmallReads(endpoint, connections=MAX_CONNECTIONS)
+        return SmallReads(Endpoint(url, self._sign), self._connections)
+
+    def _small_connections(self) -> urllib3.PoolManager:
+        options = self._boto.meta.config
+        return urllib3.PoolManager(
+            maxsize=MAX_CONNECTIONS,
+            block=True,
+            timeout=urllib3.Timeout(connect=options.connect_timeout, read=options.read_timeout),
+            ca_certs=self._certificates(),
+        )
 
     def _certificates(self) -> str:
         if isinstance(self.config.verify, str):

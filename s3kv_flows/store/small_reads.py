@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import quote, urlsplit
 from xml.etree import ElementTree as ET
 
@@ -34,12 +33,10 @@ class Endpoint:
     Attributes:
         base_url: URL of the object with the empty name.
         sign: Returns the headers of a signed GET of a URL.
-        options: Timeouts and certificates, for the connections.
     """
 
     base_url: str
     sign: Callable[[str], Mapping[str, str]]
-    options: Mapping[str, Any]
 
 
 class SmallReads:
@@ -47,23 +44,15 @@ class SmallReads:
 
     Args:
         endpoint: The bucket.
-        connections: Connections to keep.
+        connections: The connections, which the buckets of a server share.
     """
 
-    def __init__(self, endpoint: Endpoint, *, connections: int) -> None:
+    def __init__(self, endpoint: Endpoint, connections: urllib3.PoolManager) -> None:
         self._endpoint = endpoint
         self._usable = True
         parts = urlsplit(endpoint.base_url)
         self._origin, self._path = f"{parts.scheme}://{parts.netloc}", parts.path
-        kind = urllib3.HTTPSConnectionPool if parts.scheme == "https" else urllib3.HTTPConnectionPool
-        self._pool = kind(
-            parts.hostname or "",
-            parts.port,
-            maxsize=connections,
-            block=True,
-            retries=False,
-            **endpoint.options,
-        )
+        self._pool = connections.connection_from_url(self._origin)
 
     def get(self, name: str, query: str) -> tuple[bool, bytes, str | None] | None:
         """Ask about an object.

@@ -114,7 +114,7 @@ tag_texts = st.text(LEGAL_TAG, max_size=20)
 @FEW
 @given(tags=st.dictionaries(tag_texts.filter(bool), tag_texts, max_size=10))
 def test_legal_tags_come_back_as_they_were(shared: S3KV, tags: dict[str, str]) -> None:
-    assume(not any(key.lower().startswith("aws:") for key in tags))
+    assume(not any(key.lower().startswith("aws") for key in tags))  # moto refuses also what has no colon
     # S3 itself cuts nothing; XML parsers may take blanks at the ends for layout.
     assume(all(text == text.strip() for pair in tags.items() for text in pair))
     shared.add("tagged", 1, tags=tags)
