@@ -392,19 +392,20 @@ class GuardedBucket:
                     if_match=current.etag if current and conditional else None,
                 )
             except (ConflictError, KeyNotFoundError):
-                chain, before = self.versions(name), current
-                if ours := self.guard.arrived(chain, known, write_id):
-                    return ours
-                refusals = refusals + 1 if current_of(chain) == before else 0
-                continue
+                found = self.versions(name)
+                arrived = self.guard.arrived(found, known, write_id)
+                if arrived is None:
+                    refusals = refusals + 1 if current_of(found) == current else 0
+                    chain = found
+                    continue
+                written = arrived
             except UnsupportedByServerError:
                 if not optional:
                     raise
                 # What the listing showed is as good as it gets.
                 written = self._put(name, new, hold=hold, write_id=write_id)
             own = Own(written, write_id, hold or new.legal_hold, new.retention is not None)
-            self.guard.settle(name, chain, own, "overwrite")
-            return written
+            return self.guard.settle(name, chain, own, "overwrite")
         raise ConflictError(f"{self._label(name)!r} was changed by others {_ATTEMPTS} times in a row")
 
     def _require_mode(self, name: str, current: ListedVersion | None, mode: str) -> None:

@@ -475,6 +475,26 @@ def test_a_write_whose_answer_was_lost_is_known_as_our_own(
     assert len(chain(locking_store)) == (1 if carries_updates(locking_store) else 2)
 
 
+def test_a_write_whose_answer_was_lost_is_taken_back_as_well(
+    locking_store: S3KV, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It arrived over a version that was locked in the same instant, and was sent again."""
+    unlocked_key_and_others(locking_store)
+    before = chain(locking_store)
+    original = S3Client.put_object
+
+    def lost(self: S3Client, *args: Any, **kwargs: Any) -> Written:
+        monkeypatch.setattr(S3Client, "put_object", original)
+        locking_store.place_retention_lock("key", 7)
+        original(self, *args, **kwargs)
+        raise ConflictError("412, of our own success")
+
+    monkeypatch.setattr(S3Client, "put_object", lost)
+    with pytest.raises(KeyLockedError):
+        locking_store.add("key", "new")
+    assert chain(locking_store) == before
+
+
 def test_of_two_writers_that_create_a_key_the_locked_one_stands(
     locking_store: S3KV, monkeypatch: pytest.MonkeyPatch
 ) -> None:
