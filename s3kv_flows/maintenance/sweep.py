@@ -21,6 +21,7 @@ from s3kv_flows.maintenance.plan import CleanupPlan, Decision, Entry
 from s3kv_flows.maintenance.rules import CleanupRule
 from s3kv_flows.maintenance.survey import read_tags
 from s3kv_flows.store.bulk import batched, concurrently
+from s3kv_flows.store.deletions import BATCH
 from s3kv_flows.store.errors import KeyNotFoundError
 from s3kv_flows.store.kv import S3KV
 from s3kv_flows.store.locks import Protection, protection_of
@@ -28,7 +29,6 @@ from s3kv_flows.store.s3_types import DeleteFailure
 
 __all__ = ["SweepReport", "sweep"]
 
-_BATCH = 1000  # what DeleteObjects takes
 _CHANGED = "changed since the plan"
 
 
@@ -71,7 +71,7 @@ def sweep(
         progress: Called with the number of entries that were dealt with, after each batch.
     """
     sweeper = _Sweeper(store, {rule.name: rule for rule in rules}, protect_tag)
-    for batch in batched(plan.remove, _BATCH):
+    for batch in batched(plan.remove, BATCH):
         sweeper.sweep(batch)
         if progress:
             progress(len(batch))
@@ -133,7 +133,7 @@ class _Sweeper:
         """Delete the versions beneath the current ones; return the entries that have none left."""
         failures: set[str] = set()
         older = [(entry, version) for entry in entries for version in entry.older]
-        for chunk in batched(older, _BATCH):
+        for chunk in batched(older, BATCH):
             failed = self._delete((entry.name, version.version_id, None) for entry, version in chunk)
             failures |= failed
             self.report.freed_bytes += sum(v.size for e, v in chunk if e.name not in failed)

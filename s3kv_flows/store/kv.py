@@ -12,6 +12,7 @@ from s3kv_flows.store.bucket_policy import Access, apply_policy, statements
 from s3kv_flows.store.bulk import concurrently
 from s3kv_flows.store.clients import shared_client
 from s3kv_flows.store.codecs import Codec, codec_named
+from s3kv_flows.store.deletions import Deletions
 from s3kv_flows.store.encryption import Encryption
 from s3kv_flows.store.errors import (
     ConflictError,
@@ -213,7 +214,7 @@ class S3KV:
         Raises:
             KeyLockedError: The key is under retention or a legal hold.
         """
-        self.objects.delete(self.namespace.name_of(key))
+        self._deletions.delete(self.namespace.name_of(key))
         self.clear_cache_for_key(key)
 
     def exists(self, key: str) -> bool:
@@ -401,7 +402,7 @@ class S3KV:
         Raises:
             KeyLockedError: A version is under retention or a legal hold; nothing was deleted.
         """
-        self.objects.purge(self.namespace.name_of(key))
+        self._deletions.purge(self.namespace.name_of(key))
         self.clear_cache_for_key(key)
 
     # --- lists ---------------------------------------------------------------------------------
@@ -500,7 +501,7 @@ class S3KV:
         """
         found = (listed for _, listed in self._iter_tagged({tag_key: tag_value}, "", None))
         result = DeletedKeys([], {}, {})
-        for name, error in self.objects.delete_many(found):
+        for name, error in self._deletions.delete_many(found):
             key = self._label(name)
             if error is None:
                 self.clear_cache_for_key(key)
@@ -675,6 +676,10 @@ class S3KV:
     def _filling(self) -> Values:
         """Values that are kept on disk, whether or not the local cache is read."""
         return Values(self.objects, self.codec, self.local_cache, timedelta(0))
+
+    @property
+    def _deletions(self) -> Deletions:
+        return Deletions(self.objects, self._label)
 
     @property
     def _locks(self) -> ObjectLocks:

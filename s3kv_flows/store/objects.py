@@ -1,8 +1,9 @@
 """Objects of one bucket: reads, and writes that respect what is locked.
 
-Values, results and copies are written and deleted through :class:`GuardedBucket`. On a bucket without
-Object Lock it costs nothing: one request. With Object Lock, S3 protects versions but lets a plain PUT
-or DELETE hide them, so a write looks at the whole chain of the key, before and after::
+Values, results and copies are written through :class:`GuardedBucket`, and deleted by
+:mod:`s3kv_flows.store.deletions` in the same manner. On a bucket without Object Lock it costs nothing:
+one request. With Object Lock, S3 protects versions but lets a plain PUT or DELETE hide them, so a write
+looks at the whole chain of the key, before and after::
 
     LIST versions of the key     a locked version may also lie under a newer one or a delete marker
     HEAD of each                 under retention: KeyLockedError; a hold on the current one is kept
@@ -19,17 +20,14 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from s3kv_flows.store.bulk import batched, concurrently
 from s3kv_flows.store.capabilities import Copies
 from s3kv_flows.store.chains import WRITE_ID, ChainGuard, Own, current_of
 from s3kv_flows.store.errors import (
-    AccessDeniedError,
     ConflictError,
-    KeyLockedError,
     KeyNotFoundError,
     S3KVError,
     StoreUnavailableError,
@@ -38,21 +36,15 @@ from s3kv_flows.store.errors import (
 from s3kv_flows.store.locks import Retention
 from s3kv_flows.store.s3 import S3Client
 from s3kv_flows.store.s3_types import (
-    DeleteFailure,
     Fetched,
-    ListedObject,
     ListedVersion,
     ObjectInfo,
     ObjectLock,
     Written,
 )
 from s3kv_flows.store.tags import tagging_header
-from s3kv_flows.store.translation import error_type
 
-__all__ = ["DELETE_BATCH", "GuardedBucket", "NewObject", "validate_mode"]
-
-DELETE_BATCH = 1000
-"""What DeleteObjects takes in one request."""
+__all__ = ["GuardedBucket", "NewObject", "validate_mode"]
 
 _ATTEMPTS = 5  # of a write that loses against other writers
 _ETAG = re.compile(r'"[^"]+"|[0-9a-f]{32}(-\d+)?')
@@ -87,7 +79,7 @@ class GuardedBucket:
         self.bucket = bucket
         self.guard = ChainGuard(client, bucket, label)
         self._label = label
-        self._prefix = prefix
+        self.prefix = prefix
 
     @property
     def has_object_lock(self) -> bool:
@@ -219,81 +211,6 @@ class GuardedBucket:
             self.client.delete_object(self.bucket, name, version_id=written.version_id)
         return amended
 
-    # --- deletions -----------------------------------------------------------------------------
-
-    def delete(self, name: str) -> None:
-        """Delete an object, unless a version of it is locked; one that is absent is no error.
-
-        Raises:
-            KeyLockedError: A version of the key is under retention or a legal hold.
-        """
-        if not self.has_object_lock:
-            self._delete_plain(name)
-            return
-        chain = self.versions(name)
-        self.guard.require_free(name, chain, "delete", holds=True)
-        if current_of(chain) is None:
-            return
-        marker = self.client.delete_object(self.bucket, name)
-        self.guard.settle(name, chain, Own(Written("", marker)), "delete", holds=True)
-
-    def delete_many(self, listed: Iterable[ListedObject]) -> Iterator[tuple[str, S3KVError | None]]:
-        """Delete listed objects; yield the name of each, with the error that keeps it.
-
-        One request per 1,000, and one to be sure that there is no Object Lock, unless that was asked
-        within five minutes; with Object Lock those of :meth:`delete` for each, sixteen at a time.
-        Without versions, what was overwritten since the listing stays, where the server can tell.
-        """
-        if self.client.has_object_lock(self.bucket, surely=True):
-            yield from concurrently(self._delete_one, (one.name for one in listed))
-            return
-        for batch in batched(listed, DELETE_BATCH):
-            # With versions a deletion only hides, and can be taken back.
-            heeds = (
-                not self.client.capabilities.is_versioned(self.bucket)
-                and self.client.capabilities.conditional_deletes(self.bucket, self._prefix).batch
-            )
-            objects = [(one.name, None, one.etag if heeds else None) for one in batch]
-            try:
-                failures = {each.name: each for each in self.client.delete_objects(self.bucket, objects)}
-            except AccessDeniedError:
-                # Ceph 16 asks for a permission on the bucket for a batch, and on the key for one.
-                yield from concurrently(self._delete_one, (one.name for one in batch))
-                continue
-            except S3KVError as exc:
-                yield from ((one.name, exc) for one in batch)
-                continue
-            for one in batch:
-                failure = failures.get(one.name)
-                yield one.name, self._failure(failure) if failure else None
-
-    def purge(self, name: str) -> None:
-        """Delete all versions of an object, and its delete markers.
-
-        Older versions go first, so that none of them comes back, wherever it may break off.
-
-        Raises:
-            KeyLockedError: A version of the key is under retention or a legal hold; none was deleted.
-        """
-        if not self.client.capabilities.is_versioned(self.bucket):
-            self._delete_plain(name)
-            return
-        chain = self.versions(name)
-        if self.has_object_lock:
-            self.guard.require_free(name, chain, "purge", holds=True)
-        # What is on top goes last and alone, also a delete marker: it hides what is beneath.
-        older, top = chain[1:], chain[:1]
-        for batch in (*batched(older, DELETE_BATCH), *([top] if top else [])):
-            objects = [(name, version.version_id, None) for version in batch]
-            try:
-                failures = self.client.delete_objects(self.bucket, objects)
-            except AccessDeniedError:  # see delete_many
-                for _, version_id, _ in objects:
-                    self.client.delete_object(self.bucket, name, version_id=version_id)
-                continue
-            for failure in failures:
-                raise self._failure(failure)
-
     # --- locks ---------------------------------------------------------------------------------
 
     def require_object_lock(self) -> None:
@@ -312,7 +229,7 @@ class GuardedBucket:
     # --- how -----------------------------------------------------------------------------------
 
     def _require_condition(self, mode: str) -> None:
-        puts = self.client.capabilities.conditional_puts(self.bucket, self._prefix)
+        puts = self.client.capabilities.conditional_puts(self.bucket, self.prefix)
         if not (puts.create == "atomic" if mode == "create" else puts.carry_updates):
             what = "create a key only where it is absent" if mode == "create" else "compare and swap a key"
             raise UnsupportedByServerError(
@@ -323,13 +240,6 @@ class GuardedBucket:
     def _creates_atomically(self) -> bool:
         known = self.client.capabilities.known_conditional_puts(self.bucket)
         return known is not None and known.create == "atomic"
-
-    def _delete_plain(self, name: str) -> None:
-        """Delete in a bucket that had no Object Lock when it was last asked."""
-        marker = self.client.delete_object(self.bucket, name)
-        self.client.capabilities.learn_version(self.bucket, marker)
-        if marker is not None and self.has_object_lock:
-            self.guard.settle(name, [], Own(Written("", marker)), "delete", holds=True)
 
     def _put_unlocked(self, name: str, new: NewObject, mode: str) -> Written:
         write_id = None if mode == "overwrite" else secrets.token_hex(8)
@@ -450,25 +360,7 @@ class GuardedBucket:
         return f'"{bare}"' if known is None or known.quoted else bare
 
     def _copies(self) -> Copies:
-        return self.client.capabilities.copies(self.bucket, self._prefix)
-
-    def _delete_one(self, name: str) -> tuple[str, S3KVError | None]:
-        try:
-            self.delete(name)
-        except S3KVError as refusal:
-            return name, refusal
-        return name, None
-
-    def _failure(self, failure: DeleteFailure) -> S3KVError:
-        """Return the error for one object of a batch."""
-        kind = error_type(failure.code, 0)
-        label = self._label(failure.name)
-        if failure.code == "AccessDenied" and self.has_object_lock:
-            try:  # not every server names the version
-                self.guard.require_free(failure.name, self.versions(failure.name), "delete", holds=True)
-            except KeyLockedError as refusal:
-                return refusal
-        return kind(f"{label!r} was not deleted: {failure.code}: {failure.message}")
+        return self.client.capabilities.copies(self.bucket, self.prefix)
 
 
 def validate_mode(mode: str) -> str:

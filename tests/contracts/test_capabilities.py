@@ -59,34 +59,25 @@ def test_conditional_puts_are_what_is_declared(bucket: S3KV, kind: str, server: 
     assert bucket.client.capabilities.conditional_puts(bucket.bucket_name, PREFIX) == found
 
 
-def test_conditional_deletes_are_what_is_declared(store: S3KV, server: Server) -> None:
-    found = Probes(store.client).conditional_deletes(store.bucket_name, PREFIX)
-    assert leaves_nothing(store)
+CEPH_16 = {
+    "conditional_deletes": ConditionalDeletes(single=False, batch=False),
+    "multipart_uploads": MultipartUploads(tags=False, locks=False),
+    "copies": Copies(replace_tags=False, locks=False),
+}
+
+
+@pytest.mark.parametrize("question", CEPH_16)
+def test_the_rest_is_what_is_declared(
+    store: S3KV, locking_store: S3KV, server: Server, question: str
+) -> None:
+    asked = store if question == "conditional_deletes" else locking_store
+    found = getattr(Probes(asked.client), question)(asked.bucket_name, PREFIX)
+    assert leaves_nothing(asked)
     if server.name == "moto":
-        assert found == DECLARED["moto"].conditional_deletes
+        assert found == getattr(DECLARED["moto"], question)
     elif server.name == "ceph":
-        assert found == ConditionalDeletes(single=False, batch=False)
-    assert store.client.capabilities.conditional_deletes(store.bucket_name, PREFIX) == found
-
-
-def test_multipart_uploads_are_what_is_declared(locking_store: S3KV, server: Server) -> None:
-    found = Probes(locking_store.client).multipart_uploads(locking_store.bucket_name, PREFIX)
-    assert leaves_nothing(locking_store)
-    if server.name == "moto":
-        assert found == DECLARED["moto"].multipart_uploads
-    elif server.name == "ceph":
-        assert found == MultipartUploads(tags=False, locks=False)
-    assert locking_store.client.capabilities.multipart_uploads(locking_store.bucket_name, PREFIX) == found
-
-
-def test_copies_are_what_is_declared(locking_store: S3KV, server: Server) -> None:
-    found = Probes(locking_store.client).copies(locking_store.bucket_name, PREFIX)
-    assert leaves_nothing(locking_store)
-    if server.name == "moto":
-        assert found == DECLARED["moto"].copies
-    elif server.name == "ceph":
-        assert found == Copies(replace_tags=False, locks=False)
-    assert locking_store.client.capabilities.copies(locking_store.bucket_name, PREFIX) == found
+        assert found == CEPH_16[question]
+    assert getattr(asked.client.capabilities, question)(asked.bucket_name, PREFIX) == found
 
 
 def test_versions_are_asked_for_once(bucket: S3KV, kind: str) -> None:

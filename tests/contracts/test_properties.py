@@ -42,7 +42,9 @@ def is_legal_key(key: str) -> bool:
         size = len(f"s3kv/{key}.json".encode())
     except UnicodeEncodeError:
         return False
-    return bool(key) and size <= 1024 and not re.search("[\x00-\x1f\x7f\ufffe\uffff]", key)
+    if not key or size > 1024 or key.startswith(".s3kv-probe-"):  # probes are not values
+        return False
+    return not re.search("[\x00-\x1f\x7f\ufffe\uffff]", key)
 
 
 json_values = st.recursive(

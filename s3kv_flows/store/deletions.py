@@ -1,0 +1,137 @@
+"""Deletions that respect what is locked: of one object, of many, and of all versions.
+
+On a versioned bucket a deletion hides, as S3 does it; :meth:`Deletions.purge` frees the bytes. Locks are
+looked for as :mod:`s3kv_flows.store.objects` does for writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from s3kv_flows.store.bulk import batched, concurrently
+from s3kv_flows.store.chains import Own, current_of
+from s3kv_flows.store.errors import AccessDeniedError, KeyLockedError, S3KVError
+from s3kv_flows.store.objects import GuardedBucket
+from s3kv_flows.store.s3_types import DeleteFailure, ListedObject, Written
+from s3kv_flows.store.translation import error_type
+
+__all__ = ["BATCH", "Deletions"]
+
+BATCH = 1000
+"""What DeleteObjects takes in one request."""
+
+
+class Deletions:
+    """Deletes objects of one bucket.
+
+    Args:
+        objects: The objects.
+        label: What messages call an object.
+    """
+
+    def __init__(self, objects: GuardedBucket, label: Callable[[str], str] = str) -> None:
+        self._objects = objects
+        self._client, self._bucket, self._guard = objects.client, objects.bucket, objects.guard
+        self._label = label
+
+    def delete(self, name: str) -> None:
+        """Delete an object, unless a version of it is locked; one that is absent is no error.
+
+        Raises:
+            KeyLockedError: A version of the key is under retention or a legal hold.
+        """
+        if not self._objects.has_object_lock:
+            self._delete_plain(name)
+            return
+        chain = self._guard.versions(name)
+        self._guard.require_free(name, chain, "delete", holds=True)
+        if current_of(chain) is None:
+            return
+        marker = self._client.delete_object(self._bucket, name)
+        self._guard.settle(name, chain, Own(Written("", marker)), "delete", holds=True)
+
+    def delete_many(self, listed: Iterable[ListedObject]) -> Iterator[tuple[str, S3KVError | None]]:
+        """Delete listed objects; yield the name of each, with the error that keeps it.
+
+        One request per 1,000, and one to be sure that there is no Object Lock, unless that was asked
+        within five minutes; with Object Lock those of :meth:`delete` for each, sixteen at a time.
+        Without versions, what was overwritten since the listing stays, where the server can tell.
+        """
+        if self._client.has_object_lock(self._bucket, surely=True):
+            yield from concurrently(self._delete_one, (one.name for one in listed))
+            return
+        for batch in batched(listed, BATCH):
+            # With versions a deletion only hides, and can be taken back.
+            heeds = (
+                not self._client.capabilities.is_versioned(self._bucket)
+                and self._client.capabilities.conditional_deletes(self._bucket, self._objects.prefix).batch
+            )
+            objects = [(one.name, None, one.etag if heeds else None) for one in batch]
+            try:
+                failures = {each.name: each for each in self._client.delete_objects(self._bucket, objects)}
+            except AccessDeniedError:
+                # Ceph 16 asks for a permission on the bucket for a batch, and on the key for one.
+                yield from concurrently(self._delete_one, (one.name for one in batch))
+                continue
+            except S3KVError as exc:
+                yield from ((one.name, exc) for one in batch)
+                continue
+            for one in batch:
+                failure = failures.get(one.name)
+                yield one.name, self._failure(failure) if failure else None
+
+    def purge(self, name: str) -> None:
+        """Delete all versions of an object, and its delete markers.
+
+        Older versions go first, so that none of them comes back, wherever it may break off.
+
+        Raises:
+            KeyLockedError: A version of the key is under retention or a legal hold; none was deleted.
+        """
+        if not self._client.capabilities.is_versioned(self._bucket):
+            self._delete_plain(name)
+            return
+        chain = self._guard.versions(name)
+        if self._objects.has_object_lock:
+            self._guard.require_free(name, chain, "purge", holds=True)
+        # What is on top goes last and alone, also a delete marker: it hides what is beneath.
+        older, top = chain[1:], chain[:1]
+        for batch in (*batched(older, BATCH), *([top] if top else [])):
+            objects = [(name, version.version_id, None) for version in batch]
+            try:
+                failures = self._client.delete_objects(self._bucket, objects)
+            except AccessDeniedError:  # see delete_many
+                for _, version_id, _ in objects:
+                    self._client.delete_object(self._bucket, name, version_id=version_id)
+                continue
+            for failure in failures:
+                raise self._failure(failure)
+
+    # --- how -----------------------------------------------------------------------------------
+
+    def _delete_plain(self, name: str) -> None:
+        """Delete in a bucket that had no Object Lock when it was last asked."""
+        marker = self._client.delete_object(self._bucket, name)
+        self._client.capabilities.learn_version(self._bucket, marker)
+        if marker is not None and self._objects.has_object_lock:
+            self._guard.settle(name, [], Own(Written("", marker)), "delete", holds=True)
+
+    def _delete_one(self, name: str) -> tuple[str, S3KVError | None]:
+        try:
+            self.delete(name)
+        except S3KVError as refusal:
+            return name, refusal
+        return name, None
+
+    def _failure(self, failure: DeleteFailure) -> S3KVError:
+        """Return the error for one object of a batch."""
+        kind = error_type(failure.code, 0)
+        label = self._label(failure.name)
+        if failure.code == "AccessDenied" and self._objects.has_object_lock:
+            try:  # not every server names the version
+                self._guard.require_free(
+                    failure.name, self._guard.versions(failure.name), "delete", holds=True
+                )
+            except KeyLockedError as refusal:
+                return refusal
+        return kind(f"{label!r} was not deleted: {failure.code}: {failure.message}")
