@@ -19,7 +19,7 @@ demo: $(VENV)/demo-installed ## Run the demo pipeline on servers of its own
 	@$(BIN)/s3kv demo
 
 test: $(VENV)/dev-installed ## Run the tests
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n 2 --dist loadgroup
 
 conformance: $(VENV)/dev-installed .ceph/complete ## Run the contracts of the store against real servers
 	@$(BIN)/pytest tests/contracts --server ceph -m "slow or not slow" -rs

@@ -50,6 +50,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep what needs the Prefect server in one worker of ``pytest -n 2 --dist loadgroup``."""
+    for item in items:
+        if "prefect_api" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("prefect"))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _home() -> Iterator[None]:
     import shutil
@@ -71,7 +79,7 @@ def s3_url(server: Server) -> str:
     return server.url
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")  # an endpoint for each test would be a boto3 client for each
 def proxy(s3_url: str) -> Iterator[CountingProxy]:
     counting = CountingProxy(s3_url)
     yield counting
