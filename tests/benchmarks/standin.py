@@ -1,7 +1,8 @@
 """A stand-in for a fast, distant S3: answers from memory, after a round trip.
 
 What a benchmark compares is clients. A real server on the same two cores would take most of them, and
-slow down whoever asks it faster; this one knows just enough of S3 for a listing, tags and deletions.
+slow down whoever asks it faster; this one knows just enough of S3 for a listing, tags and deletions,
+and for the probe that finds out whether a deletion heeds an ETag (here, none does).
 
     python -m tests.benchmarks.standin ROUND_TRIP_SECONDS BUCKET=KEYS...
 """
@@ -11,13 +12,14 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-from bisect import bisect_right
+from bisect import bisect_right, insort
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 _XML = '<?xml version="1.0" encoding="UTF-8"?>'
 _TAGS = f"{_XML}<Tagging><TagSet><Tag><Key>module</Key><Value>users</Value></Tag></TagSet></Tagging>"
 _PAGE = 1000
+_ETAG = '"0"'
 
 
 class _S3:
@@ -36,6 +38,13 @@ class _S3:
             return 404, _XML + error
         if method == "GET" and "versioning" in query:
             return 200, f"{_XML}<VersioningConfiguration/>"
+        if method == "GET" and "versions" in query:
+            return 200, f"{_XML}<ListVersionsResult><IsTruncated>false</IsTruncated></ListVersionsResult>"
+        if method == "PUT":
+            insort(keys, name)
+            return 200, ""
+        if method == "HEAD":
+            return (200 if name in keys else 404), ""
         if method == "GET" and not name:
             return 200, self._listing(keys, query)
         if method == "DELETE":
@@ -54,7 +63,7 @@ class _S3:
         more = start + _PAGE < len(keys)
         items = "".join(
             f"<Contents><Key>{escape(key)}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
-            '<ETag>"0"</ETag><Size>1</Size></Contents>'
+            f"<ETag>{_ETAG}</ETag><Size>1</Size></Contents>"
             for key in page
         )
         token = f"<NextContinuationToken>{page[-1]}</NextContinuationToken>" if more else ""
@@ -85,7 +94,7 @@ class _Http(asyncio.Protocol):
             body = text.encode()
             answer = (
                 f"HTTP/1.1 {status} OK\r\nContent-Length: {len(body)}\r\nContent-Type: application/xml\r\n"
-                "x-amz-request-id: 1\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\n\r\n"
+                f"ETag: {_ETAG}\r\nx-amz-request-id: 1\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\n\r\n"
             ).encode() + body
             asyncio.get_running_loop().call_later(self._round_trip, self._transport.write, answer)
 
