@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from unittest.mock import patch
+from urllib.parse import quote
 
 import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import ReadOnlyCredentials
+from hypothesis import given
+from hypothesis import strategies as st
 
 from s3kv_flows.store import S3KV
 from s3kv_flows.store.errors import AccessDeniedError, StoreUnavailableError
-from s3kv_flows.store.s3 import S3Client
+from s3kv_flows.store.s3 import S3Client, _moment
+from s3kv_flows.store.signatures import Signer
 from s3kv_flows.store.small_reads import parse_tags
 from tests.proxy import CountingProxy
 
@@ -104,6 +114,37 @@ def test_without_credentials_the_full_client_says_so(s3_url: str, monkeypatch: p
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     with pytest.raises(AccessDeniedError, match="no credentials"):
         S3KV(s3_url, "some-bucket").client.search_tags("some-bucket", "s3kv/key.json")
+
+
+@given(
+    name=st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=60),
+    credentials=st.builds(
+        ReadOnlyCredentials,
+        st.text(string.ascii_uppercase, min_size=1),
+        st.text(string.printable.strip(), min_size=1),
+        st.none() | st.text(string.ascii_letters, min_size=1),
+    ),
+)
+def test_signatures_are_those_of_botocore(name: str, credentials: ReadOnlyCredentials) -> None:
+    path = f"/bucket/{quote(name, safe='/~')}"
+    signer = Signer("eu-west-1", lambda: credentials)
+    ours = signer.headers("127.0.0.1:9000", path, "tagging")
+    request = AWSRequest("GET", f"http://127.0.0.1:9000{path}?tagging")
+    with patch(
+        "botocore.auth.get_current_datetime", lambda: datetime.strptime(ours["x-amz-date"], "%Y%m%dT%H%M%S%z")
+    ):
+        S3SigV4Auth(credentials, "s3", "eu-west-1").add_auth(request)
+    theirs = {header.lower(): value for header, value in request.headers.items()}
+    assert {header: value for header, value in ours.items() if header != "host"} == theirs
+
+
+def test_a_time_without_a_zone_or_of_another_form_is_left_to_botocore() -> None:
+    moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+    for text in ("2026-01-02T03:04:05.000Z", "2026-01-02T03:04:05Z", "Fri, 02 Jan 2026 03:04:05 GMT"):
+        assert _moment(text) == moment
+        assert _moment(text).utcoffset() == timedelta(0)
+    with pytest.raises(ValueError, match="Invalid timestamp"):
+        _moment("no time at allZ")
 
 
 def test_tags_are_read_with_and_without_a_namespace() -> None:

@@ -2,57 +2,94 @@
 
 A listing shows no tags, so a search asks once per key. Of that, botocore makes 3 ms of work for one core
 (endpoint rules, events, models, measured on Python 3.11), which limits a search to 300 keys a second in
-whatever number of threads. Here the same signed GET is sent by urllib3, which botocore sends with, too:
-a third of the work. All that is not plain success is left to the full client, which knows proxies,
-redirects to other regions, retries and errors.
+whatever number of threads, and its HTTP library 1 ms of these. Here the standard library sends the
+signed GET: 0.7 ms in all. All that is not plain success is left to the full client, which knows
+proxies, redirects to other regions, retries and errors.
 """
 
 from __future__ import annotations
 
+import http.client
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import queue
+import ssl
+from collections.abc import Callable
 from urllib.parse import quote, urlsplit
 from xml.etree import ElementTree as ET
 
-import urllib3
+from s3kv_flows.store.signatures import Signer
 
-__all__ = ["Endpoint", "SmallReads", "parse_tags"]
+__all__ = ["Connections", "SmallReads", "parse_tags"]
 
 logger = logging.getLogger(__name__)
 
-_ONCE = urllib3.Retry(total=0, redirect=False, raise_on_status=False)
 _FOUND, _MISSING = 200, 404
 _LEFT_TO_THE_FULL_CLIENT = range(500, 600)  # it tries again; other answers will not get better
 
 
-@dataclass(frozen=True)
-class Endpoint:
-    """Where the objects of a bucket are, and how a request to them is made.
+class Connections:
+    """Connections to a server, kept open for whoever asks next.
 
-    Attributes:
-        base_url: URL of the object with the empty name.
-        sign: Returns the headers of a signed GET of a URL.
+    Args:
+        origin: Such as ``https://s3.amazonaws.com``.
+        timeout: Of each step, in seconds.
+        certificates: The file or directory of the authorities to trust.
+        keep: How many are kept.
     """
 
-    base_url: str
-    sign: Callable[[str], Mapping[str, str]]
+    def __init__(self, origin: str, *, timeout: float, certificates: str, keep: int) -> None:
+        parts = urlsplit(origin)
+        self._host, self._port = parts.hostname or "", parts.port
+        self._timeout = timeout
+        self._tls: ssl.SSLContext | None = None
+        if parts.scheme == "https":
+            self._tls = ssl.create_default_context()
+            self._tls.load_verify_locations(certificates)
+        # The last one comes first, so that those a server has closed meanwhile stay at the bottom.
+        self._idle: queue.LifoQueue[http.client.HTTPConnection] = queue.LifoQueue(keep)
+
+    def get(self, target: str, headers: dict[str, str]) -> tuple[int, http.client.HTTPMessage, bytes]:
+        """Return status, headers and body of the answer to a GET."""
+        connection = self._take()
+        try:
+            connection.request("GET", target, headers=headers)
+            response = connection.getresponse()
+            answer = response.status, response.headers, response.read()
+        except BaseException:
+            connection.close()
+            raise
+        try:
+            self._idle.put_nowait(connection)
+        except queue.Full:
+            connection.close()
+        return answer
+
+    def _take(self) -> http.client.HTTPConnection:
+        try:
+            return self._idle.get_nowait()
+        except queue.Empty:
+            if self._tls is None:
+                return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
+            return http.client.HTTPSConnection(
+                self._host, self._port, timeout=self._timeout, context=self._tls
+            )
 
 
 class SmallReads:
     """Signed GETs of small answers about the objects of one bucket.
 
     Args:
-        endpoint: The bucket.
-        connections: The connections, which the buckets of a server share.
+        base_url: URL of the object with the empty name.
+        signer: Signs each request.
+        connections: Returns the connections to an origin, which the buckets of a server share.
     """
 
-    def __init__(self, endpoint: Endpoint, connections: urllib3.PoolManager) -> None:
-        self._endpoint = endpoint
+    def __init__(self, base_url: str, signer: Signer, connections: Callable[[str], Connections]) -> None:
+        self._signer = signer
         self._usable = True
-        parts = urlsplit(endpoint.base_url)
-        self._origin, self._path = f"{parts.scheme}://{parts.netloc}", parts.path
-        self._pool = connections.connection_from_url(self._origin)
+        parts = urlsplit(base_url)
+        self._host, self._path = parts.netloc, parts.path
+        self._connections = connections(f"{parts.scheme}://{parts.netloc}")
 
     def get(self, name: str, query: str) -> tuple[bool, bytes, str | None] | None:
         """Ask about an object.
@@ -63,24 +100,20 @@ class SmallReads:
         """
         if not self._usable:
             return None
-        target = f"{self._path}{quote(name, safe='/~')}?{query}"
+        path = f"{self._path}{quote(name, safe='/~')}"
         try:
-            response = self._pool.urlopen(
-                "GET",
-                target,
-                headers=self._endpoint.sign(self._origin + target),
-                retries=_ONCE,
-                redirect=False,
+            status, headers, body = self._connections.get(
+                f"{path}?{query}", dict(self._signer.headers(self._host, path, query))
             )
-        except (urllib3.exceptions.HTTPError, OSError) as exc:
+        except (http.client.HTTPException, OSError) as exc:
             logger.debug("the full client asks about %r: %s", name, exc)
-            self._usable = not isinstance(exc, urllib3.exceptions.SSLError)
+            self._usable = not isinstance(exc, ssl.SSLError)
             return None
-        if response.status in (_FOUND, _MISSING):
-            version_id = response.headers.get("x-amz-version-id")
-            return response.status == _FOUND, response.data, None if version_id == "null" else version_id
-        logger.debug("the full client asks about %r: %s", name, response.status)
-        self._usable = response.status in _LEFT_TO_THE_FULL_CLIENT
+        if status in (_FOUND, _MISSING):
+            version_id = headers.get("x-amz-version-id")
+            return status == _FOUND, body, None if version_id == "null" else version_id
+        logger.debug("the full client asks about %r: %s", name, status)
+        self._usable = status in _LEFT_TO_THE_FULL_CLIENT
         return None
 
 
