@@ -18,7 +18,7 @@ from s3kv_flows.results import WrittenResult, write_result
 from s3kv_flows.runs import run_logger
 from s3kv_flows.serializer import Payload
 from s3kv_flows.store import S3KV, Encryption
-from s3kv_flows.store.errors import CorruptValueError, KeyLockedError, S3KVError
+from s3kv_flows.store.errors import KeyLockedError, S3KVError
 from s3kv_flows.store.keys import Namespace, validate_bucket_name
 from s3kv_flows.store.kv import endpoint_from_environment
 from s3kv_flows.store.local_cache import LocalCache
@@ -86,7 +86,7 @@ class S3KVStore(WritableFileSystem):
         default="s3kv/", description="What the names of values begin with; results lie beside it."
     )
     enable_local_cache: bool = Field(
-        default=False, description="Whether values that were read are kept on local disk, too."
+        default=False, description="Whether values and results that were read are kept on local disk, too."
     )
 
     cache_max_age_seconds: float = Field(
@@ -159,7 +159,11 @@ class S3KVStore(WritableFileSystem):
     @property
     def results(self) -> S3KV:
         """The cached results of the bucket, by cache key: frames in ``<prefix>-results/<key>``."""
-        return self._store(Namespace(self.prefix).sibling("results"), "cloudpickle", enable_local_cache=False)
+        return self._store(
+            Namespace(self.prefix).sibling("results"),
+            "cloudpickle",
+            enable_local_cache=self.enable_local_cache,
+        )
 
     # --- the result face: what Prefect calls ---------------------------------------------------
 
@@ -201,10 +205,7 @@ class S3KVStore(WritableFileSystem):
 
     def _read(self, path: str) -> bytes:
         results = self.results
-        fetched = results.objects.get(results.namespace.name_of(path))
-        if fetched is None or fetched.body is None:  # without If-None-Match, no server does this
-            raise CorruptValueError(f"the server sent nothing for {path!r}")
-        return bytes(fetched.body)
+        return bytes(results.fetch(path).body or b"")
 
     def _write(self, path: str, content: Any) -> WrittenResult | None:
         results = self.results

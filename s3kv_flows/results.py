@@ -122,11 +122,8 @@ def look_up(results: S3KV, key: str) -> FoundResult:
         ExpiredResultError: There is one, and its time is over.
         CorruptValueError: It cannot be verified or decoded.
     """
-    name = results.namespace.name_of(key)
     content_type = results.codec.content_type
-    fetched = results.objects.get(name, wanted=partial(_is_wanted, content_type=content_type))
-    if fetched is None:  # without If-None-Match, no server answers 304
-        raise CorruptValueError(f"the server sent nothing for {key!r}")
+    fetched = results.fetch(key, wanted=partial(_is_wanted, content_type=content_type))
     info = fetched.info
     record = Record.from_info(info)
     if info.content_type != content_type:

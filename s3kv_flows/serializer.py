@@ -25,6 +25,7 @@ from s3kv_flows.runs import automatic_tags, run_logger, with_automatic_tags
 from s3kv_flows.store.codecs import codec_named, is_frame
 from s3kv_flows.store.errors import CorruptValueError
 from s3kv_flows.store.locks import Retention
+from s3kv_flows.store.pieces import Body
 
 __all__ = ["DecodedValue", "FrameSerializer", "Grant", "Payload", "ResultOptions", "RunInfo"]
 
@@ -103,13 +104,13 @@ class Payload(bytes):
     only :class:`~s3kv_flows.blocks.S3KVStore` will get it.
     """
 
-    frame: bytes
+    frame: Body
     content_type: str
     grant: Grant
 
-    def __new__(cls, frame: bytes, content_type: str, grant: Grant, *, inherited: bool) -> Self:
+    def __new__(cls, frame: Body, content_type: str, grant: Grant, *, inherited: bool) -> Self:
         """Return the payload of a frame."""
-        payload = super().__new__(cls, base64.b64encode(frame) if inherited else b"")
+        payload = super().__new__(cls, base64.b64encode(bytes(frame)) if inherited else b"")
         payload.frame, payload.content_type, payload.grant = frame, content_type, grant
         return payload
 

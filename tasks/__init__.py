@@ -5,7 +5,7 @@ if __name__ != "s3kv_flows.tasks":
     # another name, every task would exist twice.
     raise ImportError(f"import this package as s3kv_flows.tasks, not as {__name__}")
 
-from s3kv_flows.tasks.maintenance import age_local_cache, plan_cleanup, sweep
+from s3kv_flows.tasks.maintenance import age_local_cache, give_up_uploads, plan_cleanup, sweep
 from s3kv_flows.tasks.tagging import delete_by_tag
 from s3kv_flows.tasks.values import finalize_value, get_value, put_value
 
@@ -14,6 +14,7 @@ __all__ = [
     "delete_by_tag",
     "finalize_value",
     "get_value",
+    "give_up_uploads",
     "plan_cleanup",
     "put_value",
     "sweep",

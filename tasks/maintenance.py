@@ -10,8 +10,9 @@ from prefect.cache_policies import NO_CACHE
 from s3kv_flows import maintenance
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.maintenance import CleanupPlan, CleanupRule, SweepReport, survey
+from s3kv_flows.store.errors import AccessDeniedError, UnsupportedByServerError
 
-__all__ = ["age_local_cache", "plan_cleanup", "sweep"]
+__all__ = ["age_local_cache", "give_up_uploads", "plan_cleanup", "sweep"]
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
@@ -55,6 +56,28 @@ def sweep(
     for name, reason in report.failed.items():
         logger.error("%s was not removed: %s", name, reason)
     return report
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def give_up_uploads(
+    store: str | S3KVStore,
+    grace: timedelta = timedelta(hours=1),
+    dry_run: bool = False,  # noqa: FBT001, FBT002  # a parameter of a task
+) -> list[str]:
+    """Free the parts of multipart uploads that a killed writer left; return the names of their objects.
+
+    Args:
+        store: The name of a saved store, or a saved store.
+        grace: How long an upload may take.
+        dry_run: Return the names, and free nothing.
+    """
+    values = S3KVStore.of(store).values
+    try:
+        uploads = maintenance.find_unfinished(values, values.server_time(), grace)
+    except (AccessDeniedError, UnsupportedByServerError) as exc:
+        get_run_logger().warning("Unfinished uploads were not looked for: %s", exc)
+        return []
+    return [upload.name for upload in uploads] if dry_run else maintenance.give_up(values, uploads)
 
 
 @task(cache_policy=NO_CACHE)

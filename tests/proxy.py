@@ -44,9 +44,14 @@ class CountingProxy:
         self._wire = Wire()
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
+        self._break_after: int | None = None
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._start(self._accept)
+
+    def break_next_answer(self, *, after: int) -> None:
+        """Close the connection that brings the next answer when so many bytes of it have passed."""
+        self._break_after = after
 
     def read(self) -> Wire:
         with self._lock:
@@ -101,9 +106,15 @@ class CountingProxy:
 
     def _pump(self, source: socket.socket, sink: socket.socket, messages: _Messages) -> None:
         with suppress(OSError):
+            passes: int | None = None  # bytes until this connection breaks
             while data := source.recv(1 << 16):
                 with self._lock:
                     messages.feed(data)
+                    if isinstance(messages, _Responses) and self._break_after is not None:
+                        passes, self._break_after = self._break_after, None
+                if passes is not None and (passes := passes - len(data)) <= 0:
+                    source.shutdown(socket.SHUT_RDWR)
+                    break
                 sink.sendall(data)
         with suppress(OSError):
             sink.shutdown(socket.SHUT_WR)

@@ -285,7 +285,7 @@ def test_a_value_that_another_process_replaced_is_seen(lake: Lake) -> None:
 
     def body() -> list[int]:
         before = add_one(1)
-        rewrite(lake, lake.the_object(), lake.results.codec.encode("theirs"))
+        rewrite(lake, lake.the_object(), bytes(lake.results.codec.encode("theirs")))
         return [before, add_one(1)]
 
     assert in_flow(body) == [2, "theirs"]
@@ -314,7 +314,7 @@ def test_an_expired_result_is_computed_anew_without_downloading_it(lake: Lake, a
     with lake.results.client.counters.measure() as measured:
         wire = lake.count(run)
     assert lake.ran == [1, 1]
-    assert measured[0].bytes_received == 0
+    assert measured[0].bytes_received < 1000, "of what the upload was answered"
     assert wire.bytes_received < 12 * MIB, "what lies in the buffers of the sockets"
     run()
     assert lake.ran == [1, 1]

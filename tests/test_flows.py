@@ -107,6 +107,18 @@ def test_a_cleanup_ages_the_local_cache_and_a_dry_run_does_not(lake: str) -> Non
     assert values.local_cache.size() == 0
 
 
+def test_a_cleanup_frees_what_a_killed_writer_left_of_an_upload(lake: str) -> None:
+    values = S3KVStore.of(lake).values
+    client, bucket = values.client, values.bucket_name
+    for name in ("s3kv/key.json", "s3kv-results/key", "elsewhere/key"):
+        upload = client.create_multipart_upload(bucket, name, content_type="x")
+        client.upload_part(bucket, name, upload, 1, b"part")
+    ours = ["s3kv/key.json", "s3kv-results/key"]
+    assert maintain_store(lake, RULES, dry_run=True, grace=ZERO).unfinished_uploads == ours
+    assert maintain_store(lake, RULES, grace=ZERO).unfinished_uploads == ours
+    assert [upload.name for upload in client.list_multipart_uploads(bucket, "")] == ["elsewhere/key"]
+
+
 def test_the_tasks_put_get_finalize_and_delete(lake: str) -> None:
     @flow
     def work() -> Any:

@@ -5,7 +5,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,17 @@ import pytest
 
 from s3kv_flows.store import S3KV
 from s3kv_flows.store.local_cache import CachedObject, LocalCache, default_directory
-from s3kv_flows.store.s3 import S3Client
-from s3kv_flows.store.s3_types import Fetched
+from s3kv_flows.store.objects import GuardedBucket
+from s3kv_flows.store.s3_types import Fetched, ObjectInfo
 from tests.proxy import CountingProxy
 
 DAY = 86400
 
 
 def cached(body: bytes = b"body") -> CachedObject:
-    return CachedObject('"etag"', "json", bytearray(body))
+    moment = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    info = ObjectInfo("key", '"etag"', len(body), moment, moment, metadata={"s3kv-codec": "json"})
+    return CachedObject(info, bytearray(body))
 
 
 def age(cache: LocalCache, name: str, seconds: float) -> None:
@@ -39,7 +41,13 @@ def cache(tmp_path: Path) -> LocalCache:
 def test_what_was_put_is_there(cache: LocalCache) -> None:
     assert cache.get("name") is None
     cache.put("name", cached(b"line\nline"))
-    assert cache.get("name") == cached(b"line\nline")
+    found = cache.get("name")
+    assert found is not None
+    assert (bytes(found.body), found.info.etag, found.info.metadata) == (
+        b"line\nline",
+        '"etag"',
+        {"s3kv-codec": "json"},
+    )
     cache.discard("name")
     assert cache.get("name") is None
 
@@ -47,7 +55,8 @@ def test_what_was_put_is_there(cache: LocalCache) -> None:
 @pytest.mark.parametrize("name", ["../../escape", "/etc/passwd", "a/../..", "x" * 1000])
 def test_no_name_leaves_the_directory(cache: LocalCache, tmp_path: Path, name: str) -> None:
     cache.put(name, cached())
-    assert cache.get(name) == cached()
+    assert (found := cache.get(name)) is not None
+    assert (found.info.name, bytes(found.body)) == (name, b"body")
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert [path.parent for path in files] == [cache.directory]
 
@@ -68,10 +77,10 @@ def test_a_damaged_file_is_a_miss(cache: LocalCache, damage: bytes) -> None:
 
 def test_the_least_recently_used_go_when_it_is_full(cache: LocalCache) -> None:
     for number in range(4):
-        cache.put(f"name{number}", cached(b"x" * 2000))
+        cache.put(f"name{number}", cached(b"x" * 1900))
         age(cache, f"name{number}", 100 - number)
     cache.get("name0")
-    cache.put("name4", cached(b"x" * 2000))
+    cache.put("name4", cached(b"x" * 1900))
     kept = [number for number in range(5) if cache.get(f"name{number}")]
     assert kept == [0, 2, 3, 4]
     assert cache.size() <= cache.max_bytes
@@ -97,13 +106,17 @@ def test_a_directory_that_is_not_full_is_not_walked(tmp_path: Path, monkeypatch:
 
 SHARING = """
 import sys
+from datetime import datetime, timezone
 from pathlib import Path
 from s3kv_flows.store.local_cache import CachedObject, LocalCache
+from s3kv_flows.store.s3_types import ObjectInfo
+moment = datetime(2026, 1, 1, tzinfo=timezone.utc)
 cache = LocalCache("scope", directory=Path(sys.argv[1]), max_bytes=200_000)
 for round in range(30):
     for number in range(20):
         name, body = f"name{number}", bytes([65 + number]) * (1000 + 37 * number)
-        cache.put(name, CachedObject("etag", "json", bytearray(body)))
+        info = ObjectInfo(name, "etag", len(body), moment, moment)
+        cache.put(name, CachedObject(info, bytearray(body)))
         found = cache.get(name)
         assert found is None or found.body == body, "torn"
     if round % 10 == 9:
@@ -272,15 +285,15 @@ def test_what_was_asked_for_before_a_change_is_not_kept_after_it(
 ) -> None:
     store = make_store(enable_local_cache=True, cache_max_age=timedelta(days=1))
     store.add("key", "old")
-    original = S3Client.get_object
+    original = GuardedBucket.get
 
-    def slow(self: S3Client, *args: Any, **kwargs: Any) -> Fetched | None:
-        monkeypatch.setattr(S3Client, "get_object", original)
+    def slow(self: GuardedBucket, *args: Any, **kwargs: Any) -> Fetched:
+        monkeypatch.setattr(GuardedBucket, "get", original)
         fetched = original(self, *args, **kwargs)
         store.add("key", "new")  # by another thread, while the answer is on its way
         return fetched
 
-    monkeypatch.setattr(S3Client, "get_object", slow)
+    monkeypatch.setattr(GuardedBucket, "get", slow)
     assert store.get("key") == "old"
     assert store.get("key") == "new"
 

@@ -41,7 +41,7 @@ VALUES = [
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
 def test_a_value_and_its_copy_out_of_the_cache_make_one_key(value: Any) -> None:
-    back = CODEC.decode(bytearray(CODEC.encode(value)))
+    back = CODEC.decode(bytearray(bytes(CODEC.encode(value))))
     assert key(x=value) == key(x=back)
     assert key(x=[value, value]) == key(x=[value, back]) == key(x=[back, value])
 

@@ -4,6 +4,7 @@ from s3kv_flows.maintenance.plan import CleanupPlan, Decision, Entry, Version, p
 from s3kv_flows.maintenance.rules import CleanupRule
 from s3kv_flows.maintenance.survey import survey
 from s3kv_flows.maintenance.sweep import SweepReport, sweep
+from s3kv_flows.maintenance.unfinished import find_unfinished, give_up
 
 __all__ = [
     "CleanupPlan",
@@ -12,6 +13,8 @@ __all__ = [
     "Entry",
     "SweepReport",
     "Version",
+    "find_unfinished",
+    "give_up",
     "plan",
     "survey",
     "sweep",

@@ -10,7 +10,7 @@ from typing import Any
 from s3kv_flows.store.errors import StoreUnavailableError
 from s3kv_flows.store.s3_types import ListedVersion, ObjectInfo
 
-__all__ = ["listed_versions", "object_info", "server_time"]
+__all__ = ["last_modified", "listed_versions", "object_info", "server_time"]
 
 
 def object_info(name: str, response: Mapping[str, Any]) -> ObjectInfo:
@@ -58,7 +58,16 @@ def listed_versions(page: Mapping[str, Any]) -> list[ListedVersion]:
 
 def server_time(response: Mapping[str, Any]) -> datetime | None:
     """Return the Date of an answer, None where it has none."""
-    header = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    return _date(response, "date")
+
+
+def last_modified(response: Mapping[str, Any]) -> datetime | None:
+    """Return the Last-Modified of an answer without a body, None where it has none."""
+    return _date(response, "last-modified")
+
+
+def _date(response: Mapping[str, Any], name: str) -> datetime | None:
+    header = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get(name)
     try:
         date = parsedate_to_datetime(header) if header else None
     except ValueError:

@@ -15,6 +15,8 @@ PUT If-Match, versioned bucket       atomic  atomic  always refused             
 DELETE If-Match; ETag in a batch     yes     yes; no ignored; ignored            yes; not known
 tags on multipart uploads            yes     yes     dropped                     yes
 lock headers on multipart uploads    yes     dropped dropped                     yes
+If-None-Match on multipart uploads   yes     yes     ignored                     not known
+If-Match on multipart uploads        yes     ignored ignored                     not known
 lock headers on copies               yes     dropped dropped                     yes
 tags replaced by a copy              yes     yes     ignored                     ignored
 copies under a customer key          yes     yes     refused                     not known
@@ -96,10 +98,20 @@ class ConditionalDeletes:
 
 @dataclass(frozen=True)
 class MultipartUploads:
-    """Whether tags and lock headers given at the start of a multipart upload reach the object."""
+    """What reaches the object of a multipart upload.
+
+    Attributes:
+        tags: Whether tags do that are given at its start.
+        locks: Whether lock headers do.
+        create: Whether its last request heeds ``If-None-Match``. No probe can show that it holds in a
+            race, so it is false where it is not declared.
+        replace: Whether it heeds ``If-Match``; likewise.
+    """
 
     tags: bool
     locks: bool
+    create: bool = False
+    replace: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,13 +144,13 @@ DECLARED: Mapping[str, Declared] = {
     "aws": Declared(
         ConditionalPuts("atomic", "atomic"),
         ConditionalDeletes(single=True, batch=True),
-        MultipartUploads(tags=True, locks=True),
+        MultipartUploads(tags=True, locks=True, create=True, replace=True),
         Copies(replace_tags=True, locks=True),
     ),
     "moto": Declared(
         ConditionalPuts("atomic", "atomic"),
         ConditionalDeletes(single=True, batch=False),
-        MultipartUploads(tags=True, locks=False),
+        MultipartUploads(tags=True, locks=False, create=True),
         Copies(replace_tags=True, locks=False),
         shows_locks=True,
         takes_empty_tag_set=False,

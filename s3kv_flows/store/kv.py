@@ -28,10 +28,10 @@ from s3kv_flows.store.locks import LockMode, Retention
 from s3kv_flows.store.object_locks import ObjectLocks
 from s3kv_flows.store.objects import GuardedBucket, NewObject, validate_mode
 from s3kv_flows.store.s3 import S3Client
-from s3kv_flows.store.s3_types import Fetched, ListedObject, ListedVersion, S3Config, Written
+from s3kv_flows.store.s3_types import Fetched, ListedObject, ListedVersion, ObjectInfo, S3Config, Written
 from s3kv_flows.store.tags import tagged, validate_tags
 from s3kv_flows.store.updates import compare_and_swap
-from s3kv_flows.store.values import Values, codec_of, user_metadata
+from s3kv_flows.store.values import Values, user_metadata
 
 __all__ = ["S3KV"]
 
@@ -206,6 +206,18 @@ class S3KV:
         found = self._values.read(self.namespace.name_of(key), version_id=version_id)
         return default if found is None else self._values.decode(key, found)
 
+    def fetch(self, key: str, *, wanted: Callable[[ObjectInfo], bool] | None = None) -> Fetched:
+        """Return the object of a key as it is stored: the requests of :meth:`get`.
+
+        Args:
+            key: The key.
+            wanted: Asked with the headers, before the body is downloaded; False leaves it on the server.
+
+        Raises:
+            KeyNotFoundError: There is no such key.
+        """
+        return self._current.fetch(self.namespace.name_of(key), wanted=wanted)
+
     def delete(self, key: str) -> None:
         """Delete a key: one request; a missing key is no error.
 
@@ -320,7 +332,7 @@ class S3KV:
         def changed(found: Fetched | None) -> NewObject | None:
             value, metadata, tags = default, {}, {}
             if found is not None and found.body is not None:
-                value = self._values.decode_body(key, codec_of(found.info.metadata), found.body)
+                value = self._values.decode(key, found)
                 metadata = user_metadata(found.info.metadata)
                 try:
                     tags = self.client.get_tags(self.bucket_name, name) if found.info.tag_count else {}

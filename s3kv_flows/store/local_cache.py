@@ -22,17 +22,24 @@ import os
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
+from typing import BinaryIO
 
 import platformdirs
+import xxhash
+
+from s3kv_flows.store.pieces import Buffer
+from s3kv_flows.store.s3_types import ObjectInfo
 
 __all__ = ["CachedObject", "LocalCache", "default_directory"]
 
 _SUFFIX = ".cached"
-_DIGEST_BYTES = 32
-_FORMAT = 3
+_DIGEST_BYTES = 16
+_HEAD_LIMIT = 64 * 1024
+_FORMAT = 4
 _REMEMBERED = 4096
 
 
@@ -41,14 +48,12 @@ class CachedObject:
     """What is remembered of an object.
 
     Attributes:
-        etag: What the server is asked about.
-        codec: What encoded the body, as the object records it.
+        info: What the server said of it when it sent the body; of locks nothing is kept.
         body: The body.
         confirmed: When the server last said that it is current, in seconds since 1970.
     """
 
-    etag: str
-    codec: str | None
+    info: ObjectInfo
     body: bytearray
     confirmed: float = field(default_factory=time.time, compare=False)
 
@@ -86,11 +91,11 @@ class LocalCache:
                 status = os.fstat(file.fileno())
                 if not _is_private(status):
                     return None
-                raw = file.read()
+                found = _read(file, status, name)
             os.utime(path, ns=(time.time_ns(), status.st_mtime_ns))  # used now
         except OSError:
             return None
-        return _parsed(raw, name, status.st_mtime)
+        return found
 
     def put(self, name: str, cached: CachedObject) -> None:
         """Remember an object, unless it was discarded since it was asked for.
@@ -99,17 +104,16 @@ class LocalCache:
         """
         if cached.confirmed <= self._discarded.get(name, -1):
             return
-        record = {"format": _FORMAT, "name": name, "etag": cached.etag, "codec": cached.codec}
-        head = json.dumps(record).encode()
-        content = b"\n".join((head, cached.body))
-        if len(content) > self.max_bytes:
+        head = _head(name, cached.info)
+        size = _DIGEST_BYTES + len(head) + len(cached.body)
+        if size > self.max_bytes:
             self.discard(name)
             return
         with contextlib.suppress(OSError):
             path = self._path(name)
-            self._write(path, hashlib.sha256(content).digest() + content)
+            self._write(path, (_digest(head, cached.body), head, cached.body))
             os.utime(path, (time.time(), cached.confirmed))
-            self._make_room(len(content) + _DIGEST_BYTES)
+            self._make_room(size)
 
     def confirm(self, name: str, moment: float) -> None:
         """Remember that an entry was current at this moment, in seconds since 1970."""
@@ -147,7 +151,7 @@ class LocalCache:
     def _path(self, name: str) -> Path:
         return self.directory / f"{hashlib.sha256(name.encode()).hexdigest()}{_SUFFIX}"
 
-    def _write(self, path: Path, raw: bytes) -> None:
+    def _write(self, path: Path, parts: Iterable[Buffer]) -> None:
         for directory in (self.directory.parent, self.directory):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not _is_private(self.directory.lstat()):
@@ -155,7 +159,7 @@ class LocalCache:
         descriptor, temporary = tempfile.mkstemp(dir=self.directory)  # 0600
         try:
             with open(descriptor, "wb") as file:  # noqa: PTH123  # a descriptor has no path
-                file.write(raw)
+                file.writelines(parts)
             Path(temporary).replace(path)
         except OSError:
             Path(temporary).unlink(missing_ok=True)
@@ -182,15 +186,48 @@ class LocalCache:
                     yield path, path.stat()
 
 
-def _parsed(raw: bytes, name: str, confirmed: float) -> CachedObject | None:
-    digest, content = raw[:_DIGEST_BYTES], raw[_DIGEST_BYTES:]
-    if hashlib.sha256(content).digest() != digest:
+def _head(name: str, info: ObjectInfo) -> bytes:
+    record = {
+        "format": _FORMAT,
+        "name": name,
+        "etag": info.etag,
+        "last_modified": info.last_modified.isoformat(),
+        "version_id": info.version_id,
+        "content_type": info.content_type,
+        "metadata": dict(info.metadata),
+    }
+    return json.dumps(record).encode() + b"\n"
+
+
+def _digest(head: bytes, body: Buffer) -> bytes:
+    """Return what shows damage. Whoever may write here is the user, so it need not resist forgery."""
+    digest = xxhash.xxh3_128(head)
+    digest.update(body)
+    return digest.digest()
+
+
+def _read(file: BinaryIO, status: os.stat_result, name: str) -> CachedObject | None:
+    """Read a file of the cache into one new buffer; None where it is damaged, or another's."""
+    digest, head = file.read(_DIGEST_BYTES), file.readline(_HEAD_LIMIT)
+    body = bytearray(max(status.st_size - len(digest) - len(head), 0))
+    file.readinto(body)  # type: ignore[attr-defined]  # of a buffered reader
+    if not head.endswith(b"\n") or _digest(head, body) != digest:
         return None
-    head, _, body = content.partition(b"\n")
-    entry = json.loads(head)
-    if entry.get("format") != _FORMAT or entry["name"] != name:
+    record = json.loads(head)
+    if record.get("format") != _FORMAT or record["name"] != name:
         return None
-    return CachedObject(entry["etag"], entry["codec"], bytearray(body), confirmed)
+    last_modified = datetime.fromisoformat(record["last_modified"])
+    info = ObjectInfo(
+        name=name,
+        etag=record["etag"],
+        size=len(body),
+        last_modified=last_modified,
+        server_time=last_modified,
+        version_id=record["version_id"],
+        content_type=record["content_type"],
+        metadata=record["metadata"],
+    )
+    return CachedObject(info, body, status.st_mtime)
 
 
 def _is_private(status: os.stat_result) -> bool:

@@ -23,26 +23,32 @@ import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from s3kv_flows.store.capabilities import Copies
 from s3kv_flows.store.chains import WRITE_ID, ChainGuard, Own, current_of
 from s3kv_flows.store.errors import (
     ConflictError,
+    CorruptValueError,
     KeyNotFoundError,
     S3KVError,
     StoreUnavailableError,
     UnsupportedByServerError,
 )
 from s3kv_flows.store.locks import Retention
+from s3kv_flows.store.pieces import Body
 from s3kv_flows.store.s3 import S3Client
 from s3kv_flows.store.s3_types import (
     Fetched,
     ListedVersion,
+    NotModified,
     ObjectInfo,
     ObjectLock,
     Written,
 )
 from s3kv_flows.store.tags import tagging_header
+from s3kv_flows.store.transfer import download
+from s3kv_flows.store.uploads import Uploads
 
 __all__ = ["GuardedBucket", "NewObject", "validate_mode"]
 
@@ -54,7 +60,7 @@ _ETAG = re.compile(r'"[^"]+"|[0-9a-f]{32}(-\d+)?')
 class NewObject:
     """An object to write, complete."""
 
-    body: bytes
+    body: Body
     content_type: str
     metadata: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -79,6 +85,7 @@ class GuardedBucket:
         self.bucket = bucket
         self.guard = ChainGuard(client, bucket, label)
         self._label = label
+        self._uploads = Uploads(client, bucket, label, prefix=prefix)
         self.prefix = prefix
 
     @property
@@ -93,13 +100,19 @@ class GuardedBucket:
         name: str,
         *,
         version_id: str | None = None,
-        if_none_match: str | None = None,
         wanted: Callable[[ObjectInfo], bool] | None = None,
-    ) -> Fetched | None:
-        """Read an object; see :meth:`S3Client.get_object`."""
-        return self.client.get_object(
-            self.bucket, name, version_id=version_id, if_none_match=if_none_match, wanted=wanted
-        )
+    ) -> Fetched:
+        """Read an object; see :func:`s3kv_flows.store.transfer.download`."""
+        answer = download(self.client, self.bucket, name, version_id=version_id, wanted=wanted)
+        if isinstance(answer, NotModified):  # without being asked: no server of S3 does this
+            raise CorruptValueError(f"the server sent nothing for {self._label(name)!r}")
+        return answer
+
+    def get_unless(
+        self, name: str, etag: str, *, wanted: Callable[[ObjectInfo], bool] | None = None
+    ) -> Fetched | NotModified:
+        """Read an object unless it still has this ETag."""
+        return download(self.client, self.bucket, name, if_none_match=etag, wanted=wanted)
 
     def head(self, name: str, *, version_id: str | None = None) -> ObjectInfo:
         """Return what one HEAD tells of an object."""
@@ -300,6 +313,7 @@ class GuardedBucket:
                     write_id=write_id,
                     if_none_match=conditional and current is None,
                     if_match=current.etag if current and conditional else None,
+                    optional=optional,
                 )
             except (ConflictError, KeyNotFoundError):
                 found = self.versions(name)
@@ -336,21 +350,33 @@ class GuardedBucket:
         write_id: str | None = None,
         if_none_match: bool = False,
         if_match: str | None = None,
+        optional: bool = False,
     ) -> Written:
+        """Write an object.
+
+        Args:
+            name: The object name.
+            new: The object.
+            hold: Whether it is to be held although it does not ask for that.
+            write_id: By which the writer knows it again.
+            if_none_match: Write only where there is no object.
+            if_match: Write only where the object has this ETag.
+            optional: Whether the conditions may be left out where the server would drop them.
+        """
         retention = new.retention
         now = self.client.capabilities.now()
-        return self.client.put_object(
-            self.bucket,
-            name,
-            new.body,
-            content_type=new.content_type,
-            metadata={**new.metadata, **({WRITE_ID: write_id} if write_id else {})},
-            tagging=tagging_header(new.tags),
-            lock=ObjectLock(retention.mode, retention.retain_until(now)) if retention else None,
-            legal_hold=new.legal_hold or hold,
-            if_none_match=if_none_match,
-            if_match=self._spelled(if_match) if if_match else None,
-        )
+        options: dict[str, Any] = {
+            "content_type": new.content_type,
+            "metadata": {**new.metadata, **({WRITE_ID: write_id} if write_id else {})},
+            "tagging": tagging_header(new.tags),
+            "lock": ObjectLock(retention.mode, retention.retain_until(now)) if retention else None,
+            "legal_hold": new.legal_hold or hold,
+        }
+        conditions = {
+            "if_none_match": if_none_match,
+            "if_match": self._spelled(if_match) if if_match else None,
+        }
+        return self._uploads.put(name, new.body, new.tags, options, conditions, optional=optional)
 
     def _spelled(self, etag: str) -> str:
         """Return an ETag as this server's ``If-Match`` takes it."""

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from io import BytesIO
 from typing import Any, Literal
@@ -32,7 +34,7 @@ from botocore.httpsession import get_cert_path
 from botocore.session import Session as BotocoreSession
 from botocore.utils import get_environ_proxies, parse_timestamp
 
-from s3kv_flows.store.answers import listed_versions, object_info
+from s3kv_flows.store.answers import last_modified, listed_versions, object_info
 from s3kv_flows.store.capabilities import Capabilities, KnownObjectLock
 from s3kv_flows.store.counters import Counters
 from s3kv_flows.store.errors import (
@@ -45,17 +47,19 @@ from s3kv_flows.store.errors import (
     StoreUnavailableError,
     UnsupportedByServerError,
 )
+from s3kv_flows.store.pieces import Body
 from s3kv_flows.store.probes import Probes
 from s3kv_flows.store.s3_types import (
     AWS,
     DeleteFailure,
-    Fetched,
     ListedObject,
     ListedVersion,
+    NotModified,
     ObjectInfo,
     ObjectLock,
     Part,
     S3Config,
+    UnfinishedUpload,
     Written,
     is_aws,
 )
@@ -63,7 +67,7 @@ from s3kv_flows.store.signatures import Signer
 from s3kv_flows.store.small_reads import Connections, SmallReads, parse_tags
 from s3kv_flows.store.translation import NO_LOCK, OUTCOME_UNKNOWN, error_type, no_bucket
 
-__all__ = ["S3Client"]
+__all__ = ["OpenObject", "S3Client"]
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +77,9 @@ MAX_CONNECTIONS = 32
 _DRAIN_BYTES = 64 * 1024
 """An unwanted body up to this size is read and thrown away: cheaper than a new connection."""
 
+_SLICE = 256 * 1024
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
+
 _EXPECT_BYTES = 1 << 20
 """Bodies from this size on wait for the server's leave, so that a refusal spares them the way."""
 
@@ -81,6 +88,63 @@ class _Attempts(threading.local):
     """Of the request a thread is making: whether an attempt went out whose outcome is not known."""
 
     lost = False
+
+
+@dataclass
+class OpenObject:
+    """An object, or a range of it, whose headers are here and whose body is on its way.
+
+    Attributes:
+        info: The headers; its size is that of the whole object.
+        start: The first byte that is sent.
+        stop: The one after the last.
+        is_range: Whether the server sends what was asked for, and not all of it.
+        done: How many bytes have been read.
+    """
+
+    info: ObjectInfo
+    start: int
+    stop: int
+    is_range: bool
+    _stream: Any
+    _counters: Counters
+    _where: str
+    done: int = 0
+
+    def read_into(self, view: memoryview) -> None:
+        """Read the body into its place.
+
+        Raises:
+            StoreUnavailableError: The connection broke; ``done`` says where.
+            CorruptValueError: It has not the checksum the server sent along.
+        """
+        size = self.stop - self.start
+        try:
+            # What lies between socket and view is made anew for each slice, so slices are small.
+            while self.done < size and (
+                count := self._stream.readinto(view[self.done : min(self.done + _SLICE, size)])
+            ):
+                self.done += count
+                self._counters.add("bytes.received", count)
+            self._stream.read()  # at the end: verifies the server's checksum and frees the connection
+        except FlexibleChecksumError as exc:
+            raise CorruptValueError(f"{self._where}: {exc}") from exc
+        except (BotoCoreError, HTTPClientError) as exc:
+            raise StoreUnavailableError(
+                f"{self._where} broke off after {self._read_of(size)}: {exc}"
+            ) from exc
+        if self.done < size:
+            raise StoreUnavailableError(f"{self._where} broke off after {self._read_of(size)}")
+
+    def leave(self) -> None:
+        """Do without the body."""
+        if self.stop - self.start <= _DRAIN_BYTES:
+            self.read_into(memoryview(bytearray(self.stop - self.start)))
+        else:
+            self._stream.close()
+
+    def _read_of(self, size: int) -> str:
+        return f"{self.done} of {size} bytes"
 
 
 class S3Client:
@@ -106,43 +170,54 @@ class S3Client:
 
     # --- objects -------------------------------------------------------------------------------
 
-    def get_object(
+    def open_object(
         self,
         bucket: str,
         name: str,
         *,
         version_id: str | None = None,
         if_none_match: str | None = None,
-        wanted: Callable[[ObjectInfo], bool] | None = None,
-    ) -> Fetched | None:
-        """Read an object into one new buffer.
+        if_match: str | None = None,
+        byte_range: tuple[int, int] | None = None,
+    ) -> OpenObject | NotModified:
+        """Begin to read an object; see :func:`s3kv_flows.store.transfer.download`.
 
         Args:
             bucket: The bucket.
             name: The object name.
             version_id: A version; None for the current one.
             if_none_match: An ETag; an object that still has it is not sent.
-            wanted: Asked with the headers; False leaves the body on the server.
+            if_match: The ETag it must still have.
+            byte_range: The first byte, and the one after the last; None for all. Where the object ends
+                before the last one, less is sent.
 
         Returns:
-            The object, or None where it still has the ETag of ``if_none_match``.
+            The object, or that it still has the ETag of ``if_none_match``.
 
         Raises:
             KeyNotFoundError: No such object or version.
+            ConflictError: It has another ETag than ``if_match``.
+            UnsupportedByServerError: With the code ``InvalidRange``: it has not as many bytes.
         """
-        params = _drop_none(Bucket=bucket, Key=name, VersionId=version_id, IfNoneMatch=if_none_match)
+        params = _drop_none(
+            Bucket=bucket,
+            Key=name,
+            VersionId=version_id,
+            IfNoneMatch=if_none_match,
+            IfMatch=if_match,
+            Range=f"bytes={byte_range[0]}-{byte_range[1] - 1}" if byte_range else None,
+        )
         response = self._call("get_object", params, not_modified=True)
-        if response is None:
-            return None
+        if "Body" not in response:
+            return NotModified(last_modified(response))
         info = object_info(name, response)
-        stream = response["Body"]
-        if wanted is not None and not wanted(info):
-            if info.size <= _DRAIN_BYTES:
-                self._read_body(stream, info.size, name)
-            else:
-                stream.close()
-            return Fetched(info, None)
-        return Fetched(info, self._read_body(stream, info.size, name))
+        found = _CONTENT_RANGE.fullmatch(response.get("ContentRange", ""))
+        start, size = (int(found[1]), int(found[2])) if found else (0, info.size)
+        where = f"{name!r} at {self.config.server}"
+        stream, stop = response["Body"], start + info.size
+        return OpenObject(
+            replace(info, size=size), start, stop, found is not None, stream, self.counters, where
+        )
 
     def head_object(self, bucket: str, name: str, *, version_id: str | None = None) -> ObjectInfo:
         """Return what the headers say of an object: lock, version, tag count, size, metadata.
@@ -157,7 +232,7 @@ class S3Client:
         self,
         bucket: str,
         name: str,
-        body: bytes | bytearray,
+        body: Body,
         *,
         content_type: str,
         metadata: Mapping[str, str] | None = None,
@@ -175,7 +250,7 @@ class S3Client:
         params = _drop_none(
             Bucket=bucket,
             Key=name,
-            Body=body,
+            Body=body if isinstance(body, (bytes, bytearray)) else bytes(body),
             ContentType=content_type,
             Metadata=dict(metadata or {}),
             Tagging=tagging or None,
@@ -398,15 +473,18 @@ class S3Client:
         content_type: str,
         metadata: Mapping[str, str] | None = None,
         tagging: str | None = None,
+        lock: ObjectLock | None = None,
         legal_hold: bool = False,
     ) -> str:
-        """Begin an upload in parts; return its id."""
+        """Begin an upload in parts; return its id. Not every server heeds tags and locks given here."""
         params = _drop_none(
             Bucket=bucket,
             Key=name,
             ContentType=content_type,
             Metadata=dict(metadata or {}),
             Tagging=tagging or None,
+            ObjectLockMode=lock.mode if lock else None,
+            ObjectLockRetainUntilDate=lock.until if lock else None,
             ObjectLockLegalHoldStatus="ON" if legal_hold else None,
         )
         upload_id: str = self._call("create_multipart_upload", params)["UploadId"]
@@ -423,15 +501,44 @@ class S3Client:
         self._call("abort_multipart_upload", {"Bucket": bucket, "Key": name, "UploadId": upload_id})
 
     def complete_multipart_upload(
-        self, bucket: str, name: str, upload_id: str, parts: Sequence[Part]
+        self,
+        bucket: str,
+        name: str,
+        upload_id: str,
+        parts: Sequence[Part],
+        *,
+        if_none_match: bool = False,
+        if_match: str | None = None,
     ) -> Written:
-        """Make the parts one object."""
+        """Make the parts one object. Not every server heeds the conditions.
+
+        Raises:
+            ConflictError: ``if_none_match`` and the object exists, or ``if_match`` and its ETag differs.
+            KeyNotFoundError: There is no such upload (any more).
+        """
         listed = [
             _drop_none(PartNumber=part.number, ETag=part.etag, ChecksumCRC32=part.crc32) for part in parts
         ]
-        params = {"Bucket": bucket, "Key": name, "UploadId": upload_id, "MultipartUpload": {"Parts": listed}}
+        params = _drop_none(
+            Bucket=bucket,
+            Key=name,
+            UploadId=upload_id,
+            MultipartUpload={"Parts": listed},
+            IfNoneMatch="*" if if_none_match else None,
+            IfMatch=if_match,
+        )
         response = self._call("complete_multipart_upload", params)
-        return Written(response.get("ETag", ""), response.get("VersionId"))
+        version_id = response.get("VersionId")
+        # moto names a version here where there are none.
+        written = Written(response.get("ETag", ""), None if version_id == "null" else version_id)
+        self.capabilities.learn_from_put(bucket, written.version_id)
+        return written
+
+    def list_multipart_uploads(self, bucket: str, prefix: str) -> Iterator[UnfinishedUpload]:
+        """Yield the uploads under a prefix that were begun and not completed: one request per 1,000."""
+        for page in self._pages("list_multipart_uploads", Bucket=bucket, Prefix=prefix):
+            for item in page.get("Uploads", ()):
+                yield UnfinishedUpload(item["Key"], item["UploadId"], item["Initiated"])
 
     # --- buckets -------------------------------------------------------------------------------
 
@@ -558,9 +665,9 @@ class S3Client:
         try:
             response = getattr(self._boto, operation)(**params)
         except ClientError as exc:
-            if not_modified and _status(exc) == 304:
-                return None
             self.capabilities.learn(exc.response)
+            if not_modified and _status(exc) == 304:
+                return exc.response
             raise self._translate(exc, operation, bucket, name) from exc
         except NoCredentialsError as exc:
             raise AccessDeniedError(
@@ -591,28 +698,11 @@ class S3Client:
                     ContinuationToken=page.get("NextContinuationToken"),
                     KeyMarker=page.get("NextKeyMarker"),
                     VersionIdMarker=page.get("NextVersionIdMarker"),
+                    UploadIdMarker=page.get("NextUploadIdMarker"),
                 ),
             )
             if not token or token == last:
                 raise StoreUnavailableError(f"{operation} at {self.config.server} does not come to its end")
-
-    def _read_body(self, stream: Any, size: int, name: str) -> bytearray:
-        body = bytearray(size)
-        view = memoryview(body)
-        done = 0
-        try:
-            while done < size and (count := stream.readinto(view[done:])):
-                done += count
-            stream.read()  # at the end: verifies the server's checksum and frees the connection
-        except FlexibleChecksumError as exc:
-            raise CorruptValueError(f"{name!r} at {self.config.server}: {exc}") from exc
-        except (BotoCoreError, HTTPClientError) as exc:
-            raise StoreUnavailableError(f"{name!r} broke off after {done} of {size} bytes: {exc}") from exc
-        finally:
-            self.counters.add("bytes.received", done)
-        if done < size:
-            raise StoreUnavailableError(f"{name!r} broke off after {done} of {size} bytes")
-        return body
 
     def _translate(self, exc: ClientError, operation: str, bucket: str, name: str | None) -> S3KVError:
         error = exc.response.get("Error", {})
@@ -663,7 +753,7 @@ class S3Client:
         if response_dict is None or code in OUTCOME_UNKNOWN:
             self._attempts.lost = True
         # The body of a GET is counted as it is read: it may be left on the server.
-        if response_dict and not (event_name.endswith(".GetObject") and response_dict["status_code"] == 200):
+        if response_dict and not (event_name.endswith(".GetObject") and response_dict["status_code"] < 300):
             self.counters.add("bytes.received", len(response_dict.get("body") or b""))
 
 

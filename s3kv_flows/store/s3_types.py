@@ -17,10 +17,12 @@ __all__ = [
     "Fetched",
     "ListedObject",
     "ListedVersion",
+    "NotModified",
     "ObjectInfo",
     "ObjectLock",
     "Part",
     "S3Config",
+    "UnfinishedUpload",
     "Written",
     "is_aws",
 ]
@@ -109,6 +111,17 @@ class Fetched:
 
 
 @dataclass(frozen=True)
+class NotModified:
+    """An object still has the ETag that was asked about, so it was not sent.
+
+    Attributes:
+        last_modified: As the answer says; None where it does not.
+    """
+
+    last_modified: datetime | None = None
+
+
+@dataclass(frozen=True)
 class Written:
     """What a PUT or a copy answered."""
 
@@ -131,6 +144,15 @@ class Part:
     number: int
     etag: str
     crc32: str | None
+
+
+@dataclass(frozen=True)
+class UnfinishedUpload:
+    """A multipart upload that was begun, and not completed."""
+
+    name: str
+    upload_id: str
+    begun: datetime
 
 
 @dataclass(frozen=True)

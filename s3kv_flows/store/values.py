@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
+
+import xxhash
 
 from s3kv_flows.store.codecs import Codec
 from s3kv_flows.store.errors import CorruptValueError, EncodingError, KeyNotFoundError
 from s3kv_flows.store.local_cache import CachedObject, LocalCache
 from s3kv_flows.store.locks import Retention
 from s3kv_flows.store.objects import GuardedBucket, NewObject
+from s3kv_flows.store.pieces import Buffer, Pieces
+from s3kv_flows.store.s3_types import Fetched, ObjectInfo
 from s3kv_flows.store.tags import validate_tags
 
 __all__ = ["Values", "codec_of", "user_metadata"]
@@ -26,6 +30,8 @@ _METADATA_VALUE = re.compile(r"([!-~]([ -~]*[!-~])?)?")
 _METADATA_BYTES = 2048 - 256
 """S3 takes 2 KiB of user metadata, names and values together; some of it is for the store's own."""
 _CODEC = "s3kv-codec"
+_CHECKSUM = "s3kv-xxh3"
+"""Of bodies that hold no checksum themselves: not every server verifies what it is sent."""
 
 
 @dataclass(frozen=True)
@@ -59,61 +65,103 @@ class Values:
             InvalidTagError: S3 would not take the tags.
             EncodingError: The codec cannot hold the value, or S3 would not take the metadata.
         """
+        body = self.codec.encode(value)
+        own = {_CODEC: self.codec.name}
+        if not isinstance(body, Pieces):  # a frame has its own
+            own[_CHECKSUM] = _checksum(body)
         return NewObject(
-            body=self.codec.encode(value),
+            body=body,
             content_type=self.codec.content_type,
-            metadata={**_validated(metadata), _CODEC: self.codec.name},
+            metadata={**_validated(metadata), **own},
             tags=validate_tags(tags),
             retention=retention,
             legal_hold=legal_hold,
         )
 
-    def read(self, name: str, *, version_id: str | None = None) -> CachedObject | None:
-        """Return what an object holds, None where there is none.
-
-        One request, without a body where the copy is current; none where the copy is young enough.
-        """
-        cache = self.cache if version_id is None else None
-        cached = cache.get(name) if cache else None
-        if cached and cached.codec not in (None, self.codec.name):
-            cached = None  # the same bytes have the same ETag, whatever wrote them: ask for all of it
-        asked = time.time()
-        if cached and 0 <= asked - cached.confirmed < self.max_age.total_seconds():
-            return cached
+    def read(self, name: str, *, version_id: str | None = None) -> Fetched | None:
+        """Return an object, None where there is none; the requests of :meth:`fetch`."""
         try:
-            fetched = self.objects.get(
-                name, version_id=version_id, if_none_match=cached.etag if cached else None
-            )
+            return self.fetch(name, version_id=version_id)
         except KeyNotFoundError:
-            if cache:
-                cache.discard(name)
             return None
-        if fetched is None and cached is not None and cache is not None:
-            cache.confirm(name, asked)
-            return cached
-        if fetched is None or fetched.body is None:  # neither 304 nor a body: no server of S3 does this
-            raise CorruptValueError(f"the server sent nothing for {name!r}")
-        found = CachedObject(fetched.info.etag, codec_of(fetched.info.metadata), fetched.body, asked)
-        if cache:
-            cache.put(name, found)
+
+    def fetch(
+        self,
+        name: str,
+        *,
+        version_id: str | None = None,
+        wanted: Callable[[ObjectInfo], bool] | None = None,
+    ) -> Fetched:
+        """Return an object.
+
+        One request, without a body where the copy is current (and more for a large object, see
+        :func:`s3kv_flows.store.transfer.download`); none where the copy is young enough.
+
+        Args:
+            name: The object name.
+            version_id: A version; None for the current one.
+            wanted: Asked with the headers; False leaves the body where it is.
+
+        Raises:
+            KeyNotFoundError: There is none.
+        """
+        if self.cache is None or version_id is not None:
+            return self.objects.get(name, version_id=version_id, wanted=wanted)
+        cached, asked = self._cached(name), time.time()
+        if cached and 0 <= asked - cached.confirmed < self.max_age.total_seconds():
+            return Fetched(cached.info, cached.body)
+        try:
+            found = self._changed(name, cached, wanted)
+        except KeyNotFoundError:
+            self.cache.discard(name)
+            raise
+        if found is None and cached is not None:
+            self.cache.confirm(name, asked)
+            info = replace(cached.info, server_time=self.objects.client.capabilities.now())
+            return Fetched(info, cached.body if wanted is None or wanted(info) else None)
+        found = found or self.objects.get(name, wanted=wanted)
+        if found.body is not None:
+            self.cache.put(name, CachedObject(found.info, found.body, asked))
         return found
 
-    def decode(self, label: str, found: CachedObject) -> Any:
-        """Return the value.
+    def _cached(self, name: str) -> CachedObject | None:
+        cached = self.cache.get(name) if self.cache else None
+        # The same bytes have the same ETag, whatever wrote them: where that was another codec, all of
+        # it is asked for.
+        other = cached and codec_of(cached.info.metadata) not in (None, self.codec.name)
+        return None if other else cached
+
+    def _changed(
+        self, name: str, cached: CachedObject | None, wanted: Callable[[ObjectInfo], bool] | None
+    ) -> Fetched | None:
+        """Return an object that is not as it was cached, None where it is."""
+        if cached is None:
+            return None
+        answer = self.objects.get_unless(name, cached.info.etag, wanted=wanted)
+        if isinstance(answer, Fetched):
+            return answer
+        if answer.last_modified in (None, _second(cached.info.last_modified)):
+            return None
+        return self.objects.get(name, wanted=wanted)  # the same bytes, with other metadata
+
+    def decode(self, label: str, found: Fetched | CachedObject) -> Any:
+        """Return the value, by the codec that is recorded for it (the seed records none).
 
         Raises:
             CorruptValueError: It is damaged, or another codec wrote it.
         """
-        return self.decode_body(label, found.codec, found.body)
-
-    def decode_body(self, label: str, written_by: str | None, body: bytearray) -> Any:
-        """Return the value of a body, by the codec that is recorded for it (the seed records none)."""
         where = f"the value of {label!r} in bucket {self.objects.bucket!r}"
+        body, metadata = found.body, found.info.metadata
+        if body is None:
+            raise CorruptValueError(f"{where} was left on the server")
+        written_by = codec_of(metadata)
         if written_by is not None and written_by != self.codec.name:
             raise CorruptValueError(
                 f"{where} was written with codec {written_by!r}, and this store reads {self.codec.name!r}: "
                 f"use S3KV(..., codec={written_by!r})"
             )
+        if metadata.get(_CHECKSUM, checksum := _checksum(body)) != checksum:
+            raise CorruptValueError(f"{where} is damaged: its checksum does not match")
         try:
             return self.codec.decode(body)
         except CorruptValueError as exc:
@@ -123,6 +171,15 @@ class Values:
 def codec_of(metadata: Mapping[str, str]) -> str | None:
     """Return the codec that an object records, None where it records none."""
     return metadata.get(_CODEC)
+
+
+def _checksum(body: Buffer) -> str:
+    return xxhash.xxh3_64_hexdigest(body)
+
+
+def _second(moment: datetime) -> datetime:
+    """Return the moment as a header of HTTP says it."""
+    return moment.replace(microsecond=0)
 
 
 def user_metadata(metadata: Mapping[str, str]) -> dict[str, str]:

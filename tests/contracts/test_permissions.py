@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from s3kv_flows.store import S3KV
+from s3kv_flows.store.capabilities import Capabilities, Declared
 from s3kv_flows.store.errors import AccessDeniedError, KeyLockedError
+from s3kv_flows.store.s3 import S3Client
 from tests.contracts.helpers import WEEK, carries_updates, chain, outside
 from tests.servers import Server
 
@@ -49,6 +51,28 @@ def test_who_may_not_see_locks_changes_nothing_that_may_be_locked(
     assert chain(locking_store) == before
     if isinstance(caught.value, AccessDeniedError):
         caught.match("grant s3:GetObjectRetention and s3:GetObjectLegalHold")
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("hidden", ["get_retention", "get_legal_hold"])
+def test_a_header_that_is_not_there_proves_nothing(
+    locking_store: S3KV, monkeypatch: pytest.MonkeyPatch, change: Callable[[S3KV], object], hidden: str
+) -> None:
+    """As the test before, on servers that deny nobody the sight of locks."""
+
+    def denied(*_: object, **__: object) -> None:
+        raise AccessDeniedError("403")
+
+    locking_store.add("key", 1)
+    locking_store.add("other", 1)
+    before = chain(locking_store)
+    monkeypatch.setattr(Capabilities, "declared", Declared())
+    monkeypatch.setattr(S3Client, "get_retention", lambda *_, **__: None)
+    monkeypatch.setattr(S3Client, "get_legal_hold", lambda *_, **__: None)
+    monkeypatch.setattr(S3Client, hidden, denied)
+    with pytest.raises(AccessDeniedError, match="grant s3:GetObjectRetention and s3:GetObjectLegalHold"):
+        change(locking_store)
+    assert chain(locking_store) == before
 
 
 def test_who_may_not_see_locks_is_told_so_instead_of_that_there_is_none(

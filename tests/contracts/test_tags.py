@@ -8,7 +8,10 @@ from datetime import timedelta
 import pytest
 
 from s3kv_flows.store import S3KV
-from s3kv_flows.store.errors import InvalidTagError, KeyLockedError, KeyNotFoundError
+from s3kv_flows.store.capabilities import Capabilities, ConditionalDeletes
+from s3kv_flows.store.errors import ConflictError, InvalidTagError, KeyLockedError, KeyNotFoundError
+from s3kv_flows.store.s3 import S3Client
+from s3kv_flows.store.s3_types import DeleteFailure
 from tests.contracts.helpers import WEEK, just_before
 from tests.servers import Server
 
@@ -143,6 +146,36 @@ def test_deleting_by_tag_leaves_and_names_what_is_locked(locking_store: S3KV) ->
     assert all(isinstance(refusal, KeyLockedError) for refusal in result.protected.values())
     assert result.failed == {}
     assert locking_store.list_keys() == ["b", "d", "e"]
+
+
+@pytest.mark.parametrize("heeds", [True, False])
+def test_what_was_overwritten_since_it_was_found_stays_where_the_server_heeds_etags_in_a_batch(
+    store: S3KV,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    heeds: bool,
+) -> None:
+    """AWS does; the servers that run here do not, so the answer is AWS's, as its reference gives it."""
+    etags = [store.add(key, key, tags={"a": "b"}).etag for key in ("changed", "same")]
+    sent: list[tuple[str, str | None, str | None]] = []
+
+    def answer(
+        _: S3Client, bucket: str, objects: list[tuple[str, str | None, str | None]]
+    ) -> list[DeleteFailure]:
+        assert bucket == store.bucket_name
+        sent.extend(objects)
+        failure = DeleteFailure("s3kv/changed.json", None, "PreconditionFailed", "the ETag differs")
+        return [failure] if heeds else []
+
+    monkeypatch.setattr(
+        Capabilities, "conditional_deletes", lambda *_: ConditionalDeletes(single=heeds, batch=heeds)
+    )
+    monkeypatch.setattr(S3Client, "delete_objects", answer)
+    result = store.delete_by_tag("a", "b")
+    names = ["s3kv/changed.json", "s3kv/same.json"]
+    assert sent == [(name, None, etag if heeds else None) for name, etag in zip(names, etags, strict=True)]
+    assert result.deleted == (["same"] if heeds else ["changed", "same"])
+    assert [type(error) for error in result.failed.values()] == ([ConflictError] if heeds else [])
 
 
 def test_a_key_that_was_deleted_since_it_was_listed_is_not_found(

@@ -1,0 +1,52 @@
+"""Multipart uploads that were begun and never completed: of writers that were killed.
+
+No listing of objects shows their parts, and S3 bills them like objects.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from s3kv_flows.store.bulk import concurrently
+from s3kv_flows.store.errors import KeyNotFoundError
+from s3kv_flows.store.kv import S3KV
+from s3kv_flows.store.s3_types import UnfinishedUpload
+
+__all__ = ["find_unfinished", "give_up"]
+
+
+def find_unfinished(store: S3KV, now: datetime, grace: timedelta) -> list[UnfinishedUpload]:
+    """Return the uploads below the values and results of a store that were begun before the grace period.
+
+    Two requests, and more for more than 1,000 uploads.
+
+    Args:
+        store: The values of the store; its results lie beside them.
+        now: The moment, by the server's clock.
+        grace: How long an upload may take.
+
+    Raises:
+        AccessDeniedError: s3:ListBucketMultipartUploads is not granted.
+    """
+    return [
+        upload
+        for space in (store.namespace, store.namespace.sibling("results"))
+        for upload in store.client.list_multipart_uploads(store.bucket_name, space.prefix)
+        if now - upload.begun >= grace
+    ]
+
+
+def give_up(store: S3KV, uploads: list[UnfinishedUpload]) -> list[str]:
+    """Remove the parts of uploads; return the names of the objects they were for: one request each.
+
+    An upload that was completed meanwhile is left out: its object stays.
+    """
+
+    def abort(upload: UnfinishedUpload) -> str | None:
+        try:
+            store.client.abort_multipart_upload(store.bucket_name, upload.name, upload.upload_id)
+        except KeyNotFoundError:
+            return None
+        return upload.name
+
+    return [name for name in concurrently(abort, uploads) if name is not None]

@@ -1,0 +1,51 @@
+"""A body in pieces: buffers in a row, which are sent without being joined.
+
+The frame of a large array is a short head and the array's own memory. Joining them would take as much
+memory again; a multipart upload wants a few megabytes at a time.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from itertools import accumulate
+from typing import TypeAlias
+
+__all__ = ["Body", "Buffer", "Pieces"]
+
+Buffer: TypeAlias = "bytes | bytearray | memoryview"
+
+
+class Pieces:
+    """Buffers in a row. They are not copied: who changes one of them changes what is sent.
+
+    Args:
+        buffers: Contiguous buffers, of any item type.
+    """
+
+    def __init__(self, buffers: Iterable[Buffer]) -> None:
+        views = (memoryview(buffer).cast("B") for buffer in buffers)
+        self._views = [view for view in views if view.nbytes]
+        self._starts = list(accumulate((view.nbytes for view in self._views), initial=0))
+
+    def __len__(self) -> int:
+        """Return the size in bytes."""
+        return self._starts[-1]
+
+    def __bytes__(self) -> bytes:
+        """Return all of it, joined."""
+        return b"".join(self._views)
+
+    def part(self, start: int, stop: int) -> bytes:
+        """Return a copy of the bytes from ``start`` to ``stop``, or to the end where that comes first."""
+        found = []
+        index = bisect_right(self._starts, start) - 1
+        while index < len(self._views) and self._starts[index] < stop:
+            at = self._starts[index]
+            found.append(self._views[index][max(start - at, 0) : stop - at])
+            index += 1
+        return b"".join(found)
+
+
+Body: TypeAlias = "bytes | bytearray | memoryview | Pieces"
+"""What a codec may make of a value."""

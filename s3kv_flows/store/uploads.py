@@ -1,0 +1,114 @@
+"""Writes of any size: one PUT, or parts where that is faster and loses nothing.
+
+Some servers drop tags, lock headers or conditions from multipart uploads. Tags are put again after such
+an upload. What is to be locked, or may only be written under a condition, goes there in one PUT.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from s3kv_flows.store.capabilities import MultipartUploads
+from s3kv_flows.store.chains import WRITE_ID
+from s3kv_flows.store.errors import UnsupportedByServerError
+from s3kv_flows.store.pieces import Body, Pieces
+from s3kv_flows.store.s3 import S3Client
+from s3kv_flows.store.s3_types import Written
+from s3kv_flows.store.transfer import upload_in_parts
+
+__all__ = ["MULTIPART_FROM", "Uploads"]
+
+MULTIPART_FROM = 16 << 20
+"""Bodies from this size on are uploaded in parts."""
+
+_SINGLE_PUT_LIMIT = 5 << 30
+"""What S3 takes in one PUT."""
+
+
+class Uploads:
+    """Writes objects of one bucket.
+
+    Args:
+        client: The shared client.
+        bucket: The bucket.
+        label: What messages call an object.
+        prefix: Where objects of a probe may be written.
+    """
+
+    def __init__(
+        self, client: S3Client, bucket: str, label: Callable[[str], str] = str, *, prefix: str = ""
+    ) -> None:
+        self._client, self._bucket = client, bucket
+        self._label, self._prefix = label, prefix
+
+    def put(
+        self,
+        name: str,
+        body: Body,
+        tags: Mapping[str, str],
+        options: Mapping[str, Any],
+        conditions: Mapping[str, Any],
+        *,
+        optional: bool,
+    ) -> Written:
+        """Write an object: one request below 16 MiB, else those of :func:`upload_in_parts`.
+
+        Above, one more for tags that the server drops, and one to see that a lock has arrived.
+
+        Args:
+            name: The object name.
+            body: The body.
+            tags: The tags, which ``options`` hold as a header.
+            options: What :meth:`S3Client.put_object` takes beside the conditions.
+            conditions: ``if_none_match`` and ``if_match``.
+            optional: Whether the conditions may be left out where the server would drop them.
+
+        Raises:
+            UnsupportedByServerError: The server would drop lock or condition, and the object is too
+                large for one PUT.
+        """
+        if len(body) < MULTIPART_FROM:
+            return self._client.put_object(self._bucket, name, body, **options, **conditions)
+        uploads = self._client.capabilities.multipart_uploads(self._bucket, self._prefix)
+        if (dropped := _dropped(uploads, options, conditions)) and not (dropped == "conditions" and optional):
+            if len(body) > _SINGLE_PUT_LIMIT:
+                raise UnsupportedByServerError(
+                    f"{self._label(name)!r} has {len(body):,} bytes: S3 takes 5 GiB in one PUT, and "
+                    f"{self._client.config.server} drops {dropped} from uploads in parts"
+                )
+            return self._client.put_object(self._bucket, name, body, **options, **conditions)
+        written = upload_in_parts(
+            self._client,
+            self._bucket,
+            name,
+            body if isinstance(body, Pieces) else Pieces([body]),
+            **{**options, "metadata": {WRITE_ID: secrets.token_hex(8), **options["metadata"]}},
+            **({} if dropped else conditions),
+        )
+        if tags and not uploads.tags:
+            self._client.put_tags(self._bucket, name, tags, version_id=written.version_id)
+        self._require_locked(name, written, options)
+        return written
+
+    def _require_locked(self, name: str, written: Written, options: Mapping[str, Any]) -> None:
+        """Look whether an upload in parts is locked as it was to be; where it is not, lock it."""
+        lock, hold = options["lock"], options["legal_hold"]
+        if not lock and not hold:
+            return
+        info = self._client.head_object(self._bucket, name, version_id=written.version_id)
+        if lock and info.lock_mode is None:
+            self._client.put_retention(self._bucket, name, lock, version_id=written.version_id)
+        if hold and not info.legal_hold:
+            self._client.put_legal_hold(self._bucket, name, version_id=written.version_id)
+
+
+def _dropped(uploads: MultipartUploads, options: Mapping[str, Any], conditions: Mapping[str, Any]) -> str:
+    """Return what of a write would be lost if it went in parts: locks, conditions, or nothing."""
+    if (options["lock"] or options["legal_hold"]) and not uploads.locks:
+        return "locks"
+    heeds = (uploads.create or not conditions["if_none_match"]) and (
+        uploads.replace or not conditions["if_match"]
+    )
+    return "" if heeds else "conditions"

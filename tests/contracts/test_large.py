@@ -1,0 +1,240 @@
+"""Large values: in parts, many at a time, whole or not at all."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+
+from s3kv_flows.maintenance import find_unfinished, give_up
+from s3kv_flows.store import S3KV, Retention
+from s3kv_flows.store.errors import ConflictError, KeyLockedError, StoreUnavailableError
+from s3kv_flows.store.s3 import S3Client
+from s3kv_flows.store.s3_types import Part
+from s3kv_flows.store.uploads import MULTIPART_FROM
+from tests.contracts.helpers import chain, just_before
+from tests.proxy import CountingProxy
+from tests.servers import Server
+from tests.waiting import until
+
+MIB = 1 << 20
+NAME = "s3kv/key"
+
+
+@pytest.fixture
+def large(make_store: Callable[..., S3KV]) -> S3KV:
+    return make_store(codec="cloudpickle", suffix="")
+
+
+def array(mib: int = 20, seed: int = 1) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(seed).integers(0, 256, mib * MIB, dtype=np.uint8)
+
+
+def unfinished(store: S3KV) -> list[str]:
+    return [upload.name for upload in store.client.list_multipart_uploads(store.bucket_name, "s3kv/")]
+
+
+def test_it_comes_back_as_it_was_put(large: S3KV) -> None:
+    value = array()
+    written = large.add("key", value, {"note": "n"}, tags={"stage": "raw"})
+    back = large.get("key")
+    assert np.array_equal(back, value)
+    back[0] ^= 1  # writable
+    info = large.info("key")
+    assert (info.etag, info.metadata) == (written.etag, {"note": "n"})
+    assert large.get_tags("key") == {"stage": "raw"}, "also where the server drops them from parts"
+    assert unfinished(large) == []
+
+
+@pytest.mark.parametrize("size", [8 * MIB, 8 * MIB + 1, MULTIPART_FROM - 1, MULTIPART_FROM, 24 * MIB])
+def test_sizes_around_the_limits(make_store: Callable[..., S3KV], size: int) -> None:
+    store = make_store(codec="bytes")
+    value = array(24).tobytes()[:size]
+    store.add("key", value)
+    assert store.get("key") == value
+
+
+def test_an_empty_value_has_no_first_byte_to_ask_for(make_store: Callable[..., S3KV]) -> None:
+    store = make_store(codec="bytes", enable_local_cache=True)
+    store.add("key", b"")
+    assert store.get("key") == b""
+    assert store.get("key") == b""
+
+
+def test_requests(make_store: Callable[..., S3KV], proxy: CountingProxy) -> None:
+    store = make_store(codec="cloudpickle", endpoint_url=proxy.url)
+    store.add("warm", 1)
+    store.client.capabilities.multipart_uploads(store.bucket_name, "s3kv/")
+    value = array(40)
+    with proxy.counting() as wire:
+        store.add("key", value)
+    assert dict(wire.requests) == {"POST": 2, "PUT": 5}, wire.paths
+    assert wire.body_sent < 1.01 * value.nbytes
+    with proxy.counting() as wire:
+        store.get("key")
+    assert dict(wire.requests) == {"GET": 5}
+    assert wire.body_received < 1.01 * value.nbytes
+
+
+def test_what_is_to_be_locked_goes_where_locks_arrive(make_store: Callable[..., S3KV]) -> None:
+    store = make_store(object_lock=True, codec="cloudpickle", suffix="")
+    value = array(17)
+    store.add("key", value, retention=Retention(days=1))
+    before = chain(store, NAME)
+    assert len(before) == 1
+    assert store.get_retention("key") is not None
+    with pytest.raises(KeyLockedError):
+        store.add("key", value)
+    assert chain(store, NAME) == before
+    store.add("held", value, legal_hold=True)
+    store.add("held", array(17, seed=2))
+    assert store.is_legal_hold_applied("held"), "carried over"
+
+
+def test_conditions_hold_for_large_values(large: S3KV) -> None:
+    if not large.client.capabilities.conditional_puts(large.bucket_name, "s3kv/").carry_updates:
+        pytest.skip("the server cannot carry conditions")
+    written = large.add("key", array(17), mode="create")
+    with pytest.raises(ConflictError):
+        large.add("key", array(17), mode="create")
+    large.add("key", array(17, seed=2), mode=written.etag)
+    with pytest.raises(ConflictError):
+        large.add("key", array(17, seed=3), mode=written.etag)
+    assert np.array_equal(large.get("key"), array(17, seed=2))
+    assert unfinished(large) == []
+
+
+def test_an_upload_that_fails_leaves_the_old_value_and_no_parts(
+    large: S3KV, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large.add("key", "old")
+
+    def refused(self: S3Client, bucket: str, name: str, upload: str, number: int, body: bytes) -> Part:
+        if number == 2:
+            raise StoreUnavailableError("no route")
+        return original(self, bucket, name, upload, number, body)
+
+    original = S3Client.upload_part
+    monkeypatch.setattr(S3Client, "upload_part", refused)
+    with pytest.raises(StoreUnavailableError, match="no route"):
+        large.add("key", array())
+    assert large.get("key") == "old"
+    assert unfinished(large) == []
+
+
+def test_an_upload_whose_last_answer_was_lost_is_found_again(
+    large: S3KV, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = S3Client.complete_multipart_upload
+
+    def twice(self: S3Client, *args: Any, **kwargs: Any) -> Any:
+        original(self, *args, **kwargs)
+        return original(self, *args, **kwargs)  # as boto3 does after a lost answer
+
+    monkeypatch.setattr(S3Client, "complete_multipart_upload", twice)
+    written = large.add("key", array())
+    assert large.info("key").etag == written.etag
+
+
+def test_an_upload_that_was_removed_meanwhile_was_not_written(
+    large: S3KV, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large.add("key", "old")
+
+    def abort() -> None:
+        for upload in large.client.list_multipart_uploads(large.bucket_name, "s3kv/"):
+            large.client.abort_multipart_upload(large.bucket_name, upload.name, upload.upload_id)
+
+    just_before(monkeypatch, "complete_multipart_upload", abort)
+    with pytest.raises(StoreUnavailableError):  # moto answers 500
+        large.add("key", array())
+    assert large.get("key") == "old"
+
+
+def before_the_second_range(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    original = S3Client.open_object
+
+    def intercepted(self: S3Client, *args: Any, byte_range: tuple[int, int], **kwargs: Any) -> Any:
+        if byte_range[0]:
+            monkeypatch.setattr(S3Client, "open_object", original)
+            act()
+        return original(self, *args, byte_range=byte_range, **kwargs)
+
+    monkeypatch.setattr(S3Client, "open_object", intercepted)
+
+
+def test_a_value_that_is_overwritten_while_it_is_read_is_the_new_one(
+    large: S3KV, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = array(seed=2)
+    large.add("key", array())
+    before_the_second_range(monkeypatch, lambda: large.add("key", new))
+    assert np.array_equal(large.get("key"), new)
+
+
+def test_a_value_that_is_deleted_while_it_is_read_is_gone(
+    large: S3KV, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large.add("key", array())
+    before_the_second_range(monkeypatch, lambda: large.delete("key"))
+    assert large.get("key", "nothing") == "nothing"
+
+
+def test_a_connection_that_breaks_goes_on_where_it_broke(
+    make_store: Callable[..., S3KV], proxy: CountingProxy
+) -> None:
+    store = make_store(codec="cloudpickle", endpoint_url=proxy.url)
+    value = array(40)
+    store.add("key", value)
+    proxy.break_next_answer(after=3 * MIB)
+    with proxy.counting() as wire:
+        assert np.array_equal(store.get("key"), value)
+    assert wire.requests["GET"] == 6
+    assert wire.body_received < 1.2 * value.nbytes
+
+
+def test_a_copy_on_disk_makes_a_hit_one_request_without_a_body(
+    make_store: Callable[..., S3KV], proxy: CountingProxy
+) -> None:
+    store = make_store(codec="cloudpickle", endpoint_url=proxy.url, enable_local_cache=True)
+    value = array(20)
+    store.add("key", value)
+    store.get("key")
+    with proxy.counting() as wire:
+        assert np.array_equal(store.get("key"), value)
+    assert (dict(wire.requests), wire.body_received) == ({"GET": 1}, 0)
+    assert wire.bytes_received + wire.bytes_sent < 2000
+
+
+WRITER = """
+import sys
+import numpy as np
+from s3kv_flows.store import S3KV
+store = S3KV(sys.argv[1], sys.argv[2], codec="cloudpickle", suffix="")
+store.add("key", np.random.default_rng(3).random(8 << 20))
+"""
+
+
+def test_a_writer_that_is_killed_leaves_the_old_value_and_parts_for_a_sweep(
+    large: S3KV, server: Server, proxy: CountingProxy
+) -> None:
+    large.add("key", "old")
+    seen = len(proxy.read().paths)
+    with subprocess.Popen([sys.executable, "-c", WRITER, proxy.url, large.bucket_name]) as writer:
+        until(lambda: any("partNumber=2" in path for path in proxy.read().paths[seen:]))
+        writer.kill()
+        writer.wait(timeout=10)
+    assert large.get("key") == "old"
+    assert unfinished(large) == [NAME]
+    now = large.server_time()
+    if server.name != "moto":  # where every upload was begun in 2010
+        assert find_unfinished(large, now, timedelta(minutes=5)) == []
+    left = find_unfinished(large, now + timedelta(hours=1), timedelta(minutes=5))
+    assert give_up(large, left) == [NAME]
+    assert unfinished(large) == []
+    assert give_up(large, left) == [], "gone already"
