@@ -101,7 +101,8 @@ class Probes:
                 part = self._client.upload_part(bucket, name, upload, 1, b"probe")
                 self._client.complete_multipart_upload(bucket, name, upload, [part])
             except S3KVError:
-                self._client.abort_multipart_upload(bucket, name, upload)
+                with suppress(KeyNotFoundError):
+                    self._client.abort_multipart_upload(bucket, name, upload)
                 raise
             held = self._client.head_object(bucket, name).legal_hold
             return MultipartUploads(tags=self._client.get_tags(bucket, name) == {"probe": "1"}, locks=held)
