@@ -8,7 +8,7 @@ import pytest
 
 from s3kv_flows.store import S3KV, Encryption, clients
 from s3kv_flows.store import errors as all_errors
-from s3kv_flows.store.answers import object_info, server_time
+from s3kv_flows.store.answers import date_of, object_info
 from s3kv_flows.store.clients import forget_clients, shared_client
 from s3kv_flows.store.errors import (
     AccessDeniedError,
@@ -224,7 +224,7 @@ def test_a_listing_that_does_not_come_to_its_end_is_an_error(answering: Callable
 
 @pytest.mark.parametrize("date", ["garbage", "Mon, 23 Nov 2026 08:00:00 -0000", ""])
 def test_a_date_that_is_none_does_no_harm(date: str) -> None:
-    found = server_time({"ResponseMetadata": {"HTTPHeaders": {"date": date}}})
+    found = date_of({"date": date}, "date")
     assert found is None or found.tzinfo is not None
 
 

@@ -10,31 +10,39 @@ from typing import Any
 from s3kv_flows.store.errors import StoreUnavailableError
 from s3kv_flows.store.s3_types import ListedVersion, ObjectInfo
 
-__all__ = ["last_modified", "listed_versions", "object_info", "server_time"]
+__all__ = ["date_of", "listed_versions", "moment", "object_info"]
+
+_METADATA = "x-amz-meta-"
 
 
-def object_info(name: str, response: Mapping[str, Any]) -> ObjectInfo:
+def object_info(name: str, headers: Mapping[str, str]) -> ObjectInfo:
     """Return what the headers of a GET or HEAD say of an object.
 
     Raises:
         StoreUnavailableError: They lack what every server of S3 says.
     """
-    if "ContentLength" not in response or "LastModified" not in response:
+    modified = date_of(headers, "last-modified")
+    if "content-length" not in headers or modified is None:
         raise StoreUnavailableError(f"the answer about {name!r} has no Content-Length, or no Last-Modified")
+    until = headers.get("x-amz-object-lock-retain-until-date")
     return ObjectInfo(
         name=name,
-        etag=response.get("ETag", ""),
-        size=response["ContentLength"],
-        last_modified=response["LastModified"],
-        server_time=server_time(response) or datetime.now(timezone.utc),
-        version_id=response.get("VersionId"),
-        content_type=response.get("ContentType", ""),
+        etag=headers.get("etag", ""),
+        size=int(headers["content-length"]),
+        last_modified=modified,
+        server_time=date_of(headers, "date") or datetime.now(timezone.utc),
+        version_id=headers.get("x-amz-version-id"),
+        content_type=headers.get("content-type", ""),
         # Names of headers, so of metadata, have no case; some servers capitalize them.
-        metadata={key.lower(): value for key, value in response.get("Metadata", {}).items()},
-        tag_count=response.get("TagCount") or 0,
-        lock_mode=response.get("ObjectLockMode"),
-        retain_until=response.get("ObjectLockRetainUntilDate"),
-        legal_hold=response.get("ObjectLockLegalHoldStatus") == "ON",
+        metadata={
+            key.lower().removeprefix(_METADATA): value
+            for key, value in headers.items()
+            if key.lower().startswith(_METADATA)
+        },
+        tag_count=int(headers.get("x-amz-tagging-count", 0)),
+        lock_mode=headers.get("x-amz-object-lock-mode"),
+        retain_until=moment(until) if until else None,
+        legal_hold=headers.get("x-amz-object-lock-legal-hold") == "ON",
     )
 
 
@@ -56,20 +64,24 @@ def listed_versions(page: Mapping[str, Any]) -> list[ListedVersion]:
     return sorted(found, key=lambda version: (version.is_latest, version.last_modified), reverse=True)
 
 
-def server_time(response: Mapping[str, Any]) -> datetime | None:
-    """Return the Date of an answer, None where it has none."""
-    return _date(response, "date")
-
-
-def last_modified(response: Mapping[str, Any]) -> datetime | None:
-    """Return the Last-Modified of an answer without a body, None where it has none."""
-    return _date(response, "last-modified")
-
-
-def _date(response: Mapping[str, Any], name: str) -> datetime | None:
-    header = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get(name)
+def date_of(headers: Mapping[str, str], name: str) -> datetime | None:
+    """Return the date in a header, None where there is none."""
+    header = headers.get(name)
     try:
         date = parsedate_to_datetime(header) if header else None
     except ValueError:
         return None
     return date if date is None or date.tzinfo else date.replace(tzinfo=timezone.utc)
+
+
+def moment(text: str) -> datetime:
+    """Return a time in ISO 8601, as listings and lock headers have it.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if not text.endswith("Z"):
+        return datetime.fromisoformat(text)
+    # fromisoformat of Python 3.10 does not know the Z, and takes no other number of digits than six.
+    whole, _, rest = text.removesuffix("Z").partition(".")
+    return datetime.fromisoformat(f"{whole}.{rest[:6]:0<6}+00:00" if rest else f"{whole}+00:00")

@@ -40,7 +40,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from s3kv_flows.store.answers import server_time
+from s3kv_flows.store.answers import date_of
 
 if TYPE_CHECKING:
     from s3kv_flows.store.probes import Probes
@@ -318,12 +318,11 @@ class Capabilities:
             if key[1].split("/")[0] == bucket:
                 self._answers.pop(key, None)
 
-    def learn(self, response: Mapping[str, Any]) -> None:
+    def learn(self, headers: Mapping[str, str]) -> None:
         """Learn from the headers of any answer."""
-        headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         if not self.server:
             self.server = _server_of(headers)
-        if date := server_time(response):
+        if date := date_of(headers, "date"):
             # Dates are whole seconds, cut off: of answers that agree, the latest date is the truest.
             offset, second = date - datetime.now(timezone.utc), timedelta(seconds=1)
             agrees = abs(offset - self._clock_offset) < second

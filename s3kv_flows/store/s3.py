@@ -14,8 +14,8 @@ import os
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from io import BytesIO
 from typing import Any, Literal
@@ -35,9 +35,10 @@ from botocore.httpsession import get_cert_path
 from botocore.session import Session as BotocoreSession
 from botocore.utils import get_environ_proxies, parse_timestamp
 
-from s3kv_flows.store.answers import last_modified, listed_versions, object_info
+from s3kv_flows.store.answers import date_of, listed_versions, moment, object_info
 from s3kv_flows.store.capabilities import Capabilities, KnownObjectLock
 from s3kv_flows.store.counters import Counters
+from s3kv_flows.store.direct_reads import Connections, DirectAnswer, DirectReads, error_code, parse_tags
 from s3kv_flows.store.errors import (
     AccessDeniedError,
     ConflictError,
@@ -48,6 +49,7 @@ from s3kv_flows.store.errors import (
     StoreUnavailableError,
     UnsupportedByServerError,
 )
+from s3kv_flows.store.open_object import BodyStream, OpenObject
 from s3kv_flows.store.pieces import Body
 from s3kv_flows.store.probes import Probes
 from s3kv_flows.store.s3_types import (
@@ -65,20 +67,20 @@ from s3kv_flows.store.s3_types import (
     is_aws,
 )
 from s3kv_flows.store.signatures import Signer
-from s3kv_flows.store.small_reads import Connections, SmallReads, parse_tags
 from s3kv_flows.store.translation import NO_LOCK, OUTCOME_UNKNOWN, error_type, no_bucket
 
-__all__ = ["OpenObject", "S3Client"]
+__all__ = ["S3Client"]
 
 logger = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 32
 """Connections a client keeps open; more threads than that wait for one."""
 
-_DRAIN_BYTES = 64 * 1024
-"""An unwanted body up to this size is read and thrown away: cheaper than a new connection."""
+_SLICE = 1 << 20
+_OK, _PARTIAL, _NOT_MODIFIED, _NO_SUCH_RANGE = 200, 206, 304, 416
+_CONDITIONS = {"IfNoneMatch": "If-None-Match", "IfMatch": "If-Match", "Range": "Range"}
+"""Headers of a GET that need no signature, by their names in boto3."""
 
-_SLICE = 256 * 1024
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
 _EXPECT_BYTES = 1 << 20
@@ -89,63 +91,6 @@ class _Attempts(threading.local):
     """Of the request a thread is making: whether an attempt went out whose outcome is not known."""
 
     lost = False
-
-
-@dataclass
-class OpenObject:
-    """An object, or a range of it, whose headers are here and whose body is on its way.
-
-    Attributes:
-        info: The headers; its size is that of the whole object.
-        start: The first byte that is sent.
-        stop: The one after the last.
-        is_range: Whether the server sends what was asked for, and not all of it.
-        done: How many bytes have been read.
-    """
-
-    info: ObjectInfo
-    start: int
-    stop: int
-    is_range: bool
-    _stream: Any
-    _counters: Counters
-    _where: str
-    done: int = 0
-
-    def read_into(self, view: memoryview) -> None:
-        """Read the body into its place.
-
-        Raises:
-            StoreUnavailableError: The connection broke; ``done`` says where.
-            CorruptValueError: It has not the checksum the server sent along.
-        """
-        size = self.stop - self.start
-        try:
-            # What lies between socket and view is made anew for each slice, so slices are small.
-            while self.done < size and (
-                count := self._stream.readinto(view[self.done : min(self.done + _SLICE, size)])
-            ):
-                self.done += count
-                self._counters.add("bytes.received", count)
-            self._stream.read()  # at the end: verifies the server's checksum and frees the connection
-        except FlexibleChecksumError as exc:
-            raise CorruptValueError(f"{self._where}: {exc}") from exc
-        except (BotoCoreError, HTTPClientError) as exc:
-            raise StoreUnavailableError(
-                f"{self._where} broke off after {self._read_of(size)}: {exc}"
-            ) from exc
-        if self.done < size:
-            raise StoreUnavailableError(f"{self._where} broke off after {self._read_of(size)}")
-
-    def leave(self) -> None:
-        """Do without the body."""
-        if self.stop - self.start <= _DRAIN_BYTES:
-            self.read_into(memoryview(bytearray(self.stop - self.start)))
-        else:
-            self._stream.close()
-
-    def _read_of(self, size: int) -> str:
-        return f"{self.done} of {size} bytes"
 
 
 class S3Client:
@@ -162,7 +107,7 @@ class S3Client:
         self.capabilities = Capabilities(Probes(self), is_aws=is_aws(self._boto.meta.endpoint_url))
         self._attempts = _Attempts()
         self._connections: dict[str, Connections] = {}
-        self._small_reads: dict[str, SmallReads | Literal[False]] = {}
+        self._direct_reads: dict[str, DirectReads | Literal[False]] = {}
         self._reached: set[str] = set()
         events = self._boto.meta.events
         events.register_last("before-call.s3", _expect_only_for_large_bodies)
@@ -208,17 +153,13 @@ class S3Client:
             IfMatch=if_match,
             Range=f"bytes={byte_range[0]}-{byte_range[1] - 1}" if byte_range else None,
         )
+        answer = self._ask_directly(bucket, name, params)
+        if answer is not None:
+            return self._open(name, answer.headers, answer, answer.status)
         response = self._call("get_object", params, not_modified=True)
-        if "Body" not in response:
-            return NotModified(last_modified(response))
-        info = object_info(name, response)
-        found = _CONTENT_RANGE.fullmatch(response.get("ContentRange", ""))
-        start, size = (int(found[1]), int(found[2])) if found else (0, info.size)
-        where = f"{name!r} at {self.config.server}"
-        stream, stop = response["Body"], start + info.size
-        return OpenObject(
-            replace(info, size=size), start, stop, found is not None, stream, self.counters, where
-        )
+        metadata = response["ResponseMetadata"]
+        stream = _BotoStream(response["Body"]) if "Body" in response else None
+        return self._open(name, metadata["HTTPHeaders"], stream, metadata["HTTPStatusCode"])
 
     def head_object(self, bucket: str, name: str, *, version_id: str | None = None) -> ObjectInfo:
         """Return what the headers say of an object: lock, version, tag count, size, metadata.
@@ -227,7 +168,8 @@ class S3Client:
             KeyNotFoundError: No such object or version.
         """
         params = _drop_none(Bucket=bucket, Key=name, VersionId=version_id)
-        return object_info(name, self._call("head_object", params))
+        response = self._call("head_object", params)
+        return object_info(name, response["ResponseMetadata"]["HTTPHeaders"])
 
     def put_object(
         self,
@@ -397,19 +339,15 @@ class S3Client:
 
     def search_tags(self, bucket: str, name: str) -> dict[str, str] | None:
         """Return the tags of an object, None where it is gone: as :meth:`get_tags`, with less work."""
-        reads = self._small_reads.get(bucket)
-        if reads is None:
-            reads = self._small_reads[bucket] = self._reads_of(bucket)
-        answer = reads.get(name, "tagging") if reads else None
+        reads = self._reads_of(bucket)
+        answer = reads.get(name, {"tagging": ""}) if reads else None
         if answer is None:
             with suppress(KeyNotFoundError):
                 return self.get_tags(bucket, name)
             return None
-        exists, body, version_id = answer
-        self.capabilities.learn_version(bucket, version_id)
-        self.counters.add("requests.GetObjectTagging")
-        self.counters.add("bytes.received", len(body))
-        return parse_tags(body) if exists else None
+        self.capabilities.learn_version(bucket, _version(answer.headers))
+        body = self._count_direct("GetObjectTagging", answer)
+        return parse_tags(body) if answer.status == _OK else None
 
     def put_tags(
         self, bucket: str, name: str, tags: Mapping[str, str], *, version_id: str | None = None
@@ -617,8 +555,61 @@ class S3Client:
         lock_configuration: dict[str, str] = response.get("ObjectLockConfiguration", {})
         return KnownObjectLock(lock_configuration.get("ObjectLockEnabled") == "Enabled")
 
-    def _reads_of(self, bucket: str) -> SmallReads | Literal[False]:
-        """Return the small reads of a bucket; False where only the full client knows the way."""
+    def _open(
+        self, name: str, headers: Mapping[str, str], stream: BodyStream | None, status: int
+    ) -> OpenObject | NotModified:
+        if stream is None or status == _NOT_MODIFIED:
+            return NotModified(date_of(headers, "last-modified"))
+        info = object_info(name, headers)
+        found = _CONTENT_RANGE.fullmatch(headers.get("content-range") or "")
+        start, size = (int(found[1]), int(found[2])) if found else (0, info.size)
+        where = f"{name!r} at {self.config.server}"
+        stop, is_range = start + info.size, found is not None
+        return OpenObject(replace(info, size=size), start, stop, is_range, stream, self.counters, where)
+
+    def _ask_directly(self, bucket: str, name: str, params: Mapping[str, Any]) -> DirectAnswer | None:
+        """Send a GET past botocore; return the answer, None where the full client has to ask."""
+        reads = self._reads_of(bucket)
+        if not reads or (self.config.encryption and self.config.encryption.customer_key):
+            return None
+        query = {"versionId": params["VersionId"]} if "VersionId" in params else {}
+        conditions = {header: params[key] for key, header in _CONDITIONS.items() if key in params}
+        answer = reads.get(name, query, conditions)
+        if answer is None:
+            return None
+        headers = answer.headers
+        self.capabilities.learn(headers)
+        if answer.status in (_OK, _PARTIAL):
+            self.counters.add("requests.GetObject")
+            self._reached.add(bucket)
+            return answer
+        body = self._count_direct("GetObject", answer)
+        if answer.status == _NOT_MODIFIED:
+            return answer
+        code = error_code(body)
+        if answer.status == _NO_SUCH_RANGE:
+            refusal = UnsupportedByServerError(f"{name!r} at {self.config.server}: {code}")
+            refusal.code = "InvalidRange"
+            raise refusal
+        if code not in ("NoSuchKey", "NoSuchVersion"):
+            return None
+        raise self._no_such_key(f"{bucket}/{name}", code, headers)
+
+    def _count_direct(self, operation: str, answer: DirectAnswer) -> bytes:
+        """Count a direct read, and return its small body."""
+        body = answer.read()
+        self.counters.add(f"requests.{operation}")
+        self.counters.add("bytes.received", len(body))
+        return body
+
+    def _reads_of(self, bucket: str) -> DirectReads | Literal[False]:
+        """Return the direct reads of a bucket; False where only the full client knows the way."""
+        reads = self._direct_reads.get(bucket)
+        if reads is None:
+            reads = self._direct_reads[bucket] = self._new_reads_of(bucket)
+        return reads
+
+    def _new_reads_of(self, bucket: str) -> DirectReads | Literal[False]:
         options = self._boto.meta.config
         if self._session.get_credentials() is None:
             return False
@@ -633,14 +624,15 @@ class S3Client:
             "us-east-1" if region in (None, "aws-global") else region,
             lambda: self._session.get_credentials().get_frozen_credentials(),
         )
-        return SmallReads(url, signer, self._connections_to)
+        return DirectReads(url, signer, self._connections_to)
 
     def _connections_to(self, origin: str) -> Connections:
-        """Return the connections of small reads to a server, which its buckets share."""
+        """Return the connections of direct reads to a server, which its buckets share."""
         options = self._boto.meta.config
         found = self._connections.get(origin) or Connections(
             origin,
-            timeout=options.read_timeout,
+            connect_timeout=options.connect_timeout,
+            read_timeout=options.read_timeout,
             certificates=self._certificates(),
             keep=MAX_CONNECTIONS,
         )
@@ -667,7 +659,7 @@ class S3Client:
         try:
             response = getattr(self._boto, operation)(**params)
         except ClientError as exc:
-            self.capabilities.learn(exc.response)
+            self.capabilities.learn(_headers(exc.response))
             if not_modified and _status(exc) == 304:
                 return exc.response
             raise self._translate(exc, operation, bucket, name) from exc
@@ -683,7 +675,7 @@ class S3Client:
         except BotoCoreError as exc:
             raise StoreUnavailableError(f"{operation} at {self.config.server} failed: {exc}") from exc
         self._reached.add(bucket)
-        self.capabilities.learn(response)
+        self.capabilities.learn(_headers(response))
         return response
 
     def _pages(self, operation: str, **params: Any) -> Iterator[dict[str, Any]]:
@@ -712,12 +704,9 @@ class S3Client:
         kind = error_type(code, _status(exc))
         where = f"{bucket}/{name}" if name else bucket
         if kind is KeyNotFoundError:
-            headers = exc.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-            missing = self._missing(operation, bucket, name, where)
-            missing.code = code
-            if isinstance(missing, KeyNotFoundError):
-                missing.is_deleted = headers.get("x-amz-delete-marker") == "true"
-            return missing
+            if no_bucket_error := self._missing_bucket(operation, bucket, name):
+                return no_bucket_error
+            return self._no_such_key(where, code, _headers(exc.response))
         if code in ("NoSuchBucket", "InvalidBucketName"):
             return no_bucket(bucket, self.config.server)
         hint = ""
@@ -731,8 +720,8 @@ class S3Client:
             translated.was_lost = self._attempts.lost
         return translated
 
-    def _missing(self, operation: str, bucket: str, name: str | None, where: str) -> S3KVError:
-        """Tell a missing key from a missing bucket, which a HEAD does not."""
+    def _missing_bucket(self, operation: str, bucket: str, name: str | None) -> S3KVError | None:
+        """Tell a missing bucket from a missing key, which a HEAD does not."""
         if (
             operation in ("head_object", "head_bucket")
             and name is not None
@@ -740,7 +729,13 @@ class S3Client:
             and not self.bucket_exists(bucket)
         ):
             return no_bucket(bucket, self.config.server)
-        return KeyNotFoundError(f"{where} does not exist at {self.config.server}")
+        return None
+
+    def _no_such_key(self, where: str, code: str, headers: Mapping[str, str]) -> KeyNotFoundError:
+        missing = KeyNotFoundError(f"{where} does not exist at {self.config.server}")
+        missing.code = code
+        missing.is_deleted = headers.get("x-amz-delete-marker") == "true"
+        return missing
 
     def _count_request(self, request: Any, event_name: str, **_: Any) -> None:
         self.counters.add(f"requests.{event_name.rsplit('.', 1)[-1]}")
@@ -757,6 +752,46 @@ class S3Client:
         # The body of a GET is counted as it is read: it may be left on the server.
         if response_dict and not (event_name.endswith(".GetObject") and response_dict["status_code"] < 300):
             self.counters.add("bytes.received", len(response_dict.get("body") or b""))
+
+
+class _BotoStream:
+    """The body of an answer of boto3, with its errors translated."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def readinto(self, view: memoryview) -> int:
+        # What lies between socket and view is made anew for each slice, so slices are small.
+        with self._translated():
+            count: int = self._stream.readinto(view[:_SLICE])
+            return count
+
+    def finish(self) -> None:
+        with self._translated():
+            self._stream.read()  # at the end: verifies the server's checksum and frees the connection
+
+    def close(self) -> None:
+        self._stream.close()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except FlexibleChecksumError as exc:
+            raise CorruptValueError(str(exc)) from exc
+        except (BotoCoreError, HTTPClientError) as exc:
+            raise StoreUnavailableError(str(exc)) from exc
+
+
+def _headers(response: Mapping[str, Any]) -> Mapping[str, str]:
+    headers: Mapping[str, str] = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return headers
+
+
+def _version(headers: Mapping[str, str]) -> str | None:
+    """Return the version id of an answer, None where there are no versions."""
+    version_id = headers.get("x-amz-version-id")
+    return None if version_id == "null" else version_id
 
 
 def _require_none(exc: S3KVError) -> None:
@@ -806,7 +841,7 @@ def _moment(value: Any) -> datetime:
     """Return a time of an answer: a listing has a thousand of them, and botocore takes 0.1 ms for each."""
     if isinstance(value, str) and value.endswith("Z"):
         with suppress(ValueError):
-            return datetime.fromisoformat(f"{value[:-1]}+00:00")
+            return moment(value)
     found: datetime = parse_timestamp(value)
     return found
 

@@ -46,7 +46,7 @@ class Signer:
         Args:
             host: As the ``Host`` header has it.
             path: The path, percent-encoded as it is sent.
-            query: One parameter without a value, such as ``tagging``.
+            query: Parameters, percent-encoded and in order, such as ``tagging=``.
         """
         credentials = self._credentials()
         now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
@@ -55,7 +55,7 @@ class Signer:
             signed["x-amz-security-token"] = credentials.token
         names = ";".join(signed)
         lines = "".join(f"{name}:{value}\n" for name, value in signed.items())
-        request = f"GET\n{path}\n{query}=\n{lines}\n{names}\n{_EMPTY}"
+        request = f"GET\n{path}\n{query}\n{lines}\n{names}\n{_EMPTY}"
         scope = f"{now[:8]}/{self._region}/s3/aws4_request"
         digest = hashlib.sha256(request.encode()).hexdigest()
         signature = _mac(

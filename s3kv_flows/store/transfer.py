@@ -26,8 +26,9 @@ from s3kv_flows.store.errors import (
     StoreUnavailableError,
     UnsupportedByServerError,
 )
+from s3kv_flows.store.open_object import OpenObject
 from s3kv_flows.store.pieces import Pieces
-from s3kv_flows.store.s3 import OpenObject, S3Client
+from s3kv_flows.store.s3 import S3Client
 from s3kv_flows.store.s3_types import Fetched, NotModified, ObjectInfo, Part, Written
 
 __all__ = ["download", "upload_in_parts"]
