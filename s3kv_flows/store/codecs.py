@@ -65,8 +65,11 @@ class Codec(Protocol):
             EncodingError: This codec cannot hold the value so that it comes back as it was put.
         """
 
-    def decode(self, body: bytearray) -> Any:
+    def decode(self, body: bytearray | memoryview) -> Any:
         """Return the value; the body may be viewed by it, and belongs to it.
+
+        Args:
+            body: Writable; a bytearray up to 17 MiB, a memoryview above.
 
         Raises:
             CorruptValueError: The body is damaged, or no codec of this kind wrote it.
@@ -97,12 +100,12 @@ class JsonCodec:
             )
         return text.encode()
 
-    def decode(self, body: bytearray) -> Any:
+    def decode(self, body: bytearray | memoryview) -> Any:
         """Return the value of a JSON text."""
         if is_frame(body):
             raise CorruptValueError("this is a frame of another codec, not JSON")
         try:
-            return json.loads(body)
+            return json.loads(bytes(body))
         except (ValueError, RecursionError) as exc:
             raise CorruptValueError(f"this is not JSON: {exc}") from exc
 
@@ -122,7 +125,7 @@ class CloudpickleCodec:
             raise EncodingError(f"cloudpickle cannot hold this {type(value).__name__}: {exc}") from exc
         return _frame(self.name, [stream, *(buffer.raw() for buffer in buffers)])
 
-    def decode(self, body: bytearray) -> Any:
+    def decode(self, body: bytearray | memoryview) -> Any:
         """Return the value of a frame, verified before it is unpickled."""
         stream, *buffers = _sections(self.name, body)
         try:
@@ -145,7 +148,7 @@ class BytesCodec:
             raise EncodingError(f"codec 'bytes' holds bytes, got {type(value).__name__}")
         return bytes(value)
 
-    def decode(self, body: bytearray) -> bytes:
+    def decode(self, body: bytearray | memoryview) -> bytes:
         """Return the bytes."""
         return bytes(body)
 
@@ -200,7 +203,7 @@ def _frame(codec: str, sections: Sequence[Buffer]) -> Pieces:
     return Pieces([_PREAMBLE.pack(MAGIC, _VERSION, checksum.intdigest()), *parts])
 
 
-def _sections(codec: str, body: bytearray) -> list[memoryview]:
+def _sections(codec: str, body: bytearray | memoryview) -> list[memoryview]:
     if not is_frame(body):
         raise CorruptValueError("this is no frame of s3kv_flows")
     if len(body) < _HEADER_AT:

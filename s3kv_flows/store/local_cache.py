@@ -54,7 +54,7 @@ class CachedObject:
     """
 
     info: ObjectInfo
-    body: bytearray
+    body: bytearray | memoryview
     confirmed: float = field(default_factory=time.time, compare=False)
 
 

@@ -76,7 +76,6 @@ logger = logging.getLogger(__name__)
 MAX_CONNECTIONS = 32
 """Connections a client keeps open; more threads than that wait for one."""
 
-_SLICE = 1 << 20
 _OK, _PARTIAL, _NOT_MODIFIED, _NO_SUCH_RANGE = 200, 206, 304, 416
 _CONDITIONS = {"IfNoneMatch": "If-None-Match", "IfMatch": "If-Match", "Range": "Range"}
 """Headers of a GET that need no signature, by their names in boto3."""
@@ -761,9 +760,8 @@ class _BotoStream:
         self._stream = stream
 
     def readinto(self, view: memoryview) -> int:
-        # What lies between socket and view is made anew for each slice, so slices are small.
         with self._translated():
-            count: int = self._stream.readinto(view[:_SLICE])
+            count: int = self._stream.readinto(view)
             return count
 
     def finish(self) -> None:

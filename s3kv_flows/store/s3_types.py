@@ -104,10 +104,16 @@ class ObjectInfo:
 
 @dataclass(frozen=True)
 class Fetched:
-    """An object that was read. The body is None where the caller did not want it."""
+    """An object that was read.
+
+    Attributes:
+        info: What the headers say.
+        body: A bytearray, or, of a large object, a writable memoryview of memory of its own; None where
+            the caller did not want it.
+    """
 
     info: ObjectInfo
-    body: bytearray | None
+    body: bytearray | memoryview | None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Objects on the wire: small ones in one request, large ones in parts, many at a time.
 
 S3 gives a connection 80 to 100 MB/s, so that a large object wants several of them. The first request for
-an object asks for its first 8 MiB: a small object is all of that. Its headers tell size and ETag; the
+an object asks for its first 17 MiB: a small object is all of that. Its headers tell size and ETag; the
 rest comes in ranges, with ``If-Match``, each into its own place of one buffer, and a connection that breaks
 goes on where it broke. Uploads take at most a fifth of the value's size in memory.
 
@@ -12,6 +12,7 @@ guard of locked objects has to know; its downloads ask with a HEAD first, and wr
 from __future__ import annotations
 
 import logging
+import mmap
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,12 +32,13 @@ from s3kv_flows.store.pieces import Pieces
 from s3kv_flows.store.s3 import S3Client
 from s3kv_flows.store.s3_types import Fetched, NotModified, ObjectInfo, Part, Written
 
-__all__ = ["download", "upload_in_parts"]
+__all__ = ["FIRST_BYTES", "download", "upload_in_parts"]
 
 logger = logging.getLogger(__name__)
 
-FIRST_BYTES = 8 << 20
-"""What the first request for an object asks for; objects up to this size are one request."""
+FIRST_BYTES = 17 << 20
+"""What the first request for an object asks for; objects up to this size, such as the frame of 16 MiB, are
+one request. More of them pay where a connection is slow, and cost where the server shares our cores."""
 
 PART_BYTES = 8 << 20
 _CONNECTIONS = 8
@@ -56,7 +58,7 @@ def download(
     if_none_match: str | None = None,
     wanted: Callable[[ObjectInfo], bool] | None = None,
 ) -> Fetched | NotModified:
-    """Read an object into one new buffer: one request up to 8 MiB, and one more per 8 to 64 MiB.
+    """Read an object into one new buffer: one request up to 17 MiB, and one more per 8 to 64 MiB.
 
     Args:
         client: The client.
@@ -174,6 +176,13 @@ def _open_first(
     return client.open_object(bucket, name, **conditions)  # it is empty, and has no first byte
 
 
+def _fresh_memory(size: int) -> memoryview:
+    """Return writable memory that has not been touched: ``bytearray`` would write all of it first."""
+    if hasattr(mmap, "MAP_PRIVATE"):  # not shared with forked children
+        return memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+    return memoryview(mmap.mmap(-1, size))
+
+
 @dataclass(frozen=True)
 class _Download:
     """One object that is being read, all of the same ETag."""
@@ -183,20 +192,20 @@ class _Download:
     version_id: str | None
     first: OpenObject
 
-    def read(self) -> bytearray:
+    def read(self) -> bytearray | memoryview:
         size = self.first.info.size
-        body = bytearray(size)
-        view = memoryview(body)
-        if self.first.stop >= size:
-            self._read(view, self.first.start, self.first.stop, self.first)
+        if self.first.stop >= size and size <= FIRST_BYTES:
+            body = bytearray(size)
+            self._read(memoryview(body), self.first.start, self.first.stop, self.first)
             return body
+        view = _fresh_memory(size)
 
         def fetch(span: tuple[int, int, OpenObject | None]) -> None:
             self._read(view, *span)
 
         for _ in concurrently(fetch, self._spans(), workers=_CONNECTIONS):
             pass
-        return body
+        return view
 
     def _spans(self) -> Iterator[tuple[int, int, OpenObject | None]]:
         """Yield what is to be read: what the first request brings, then ranges of equal size."""
@@ -211,7 +220,7 @@ class _Download:
         for attempts_left in reversed(range(_RESUMPTIONS + 1)):
             opened = opened or self._open(start, stop)
             try:
-                opened.read_into(view[start:stop])
+                opened.read_into(view[start:stop], fresh=len(view) > FIRST_BYTES)
             except StoreUnavailableError:
                 if not attempts_left or not self.first.is_range:
                     raise
