@@ -22,8 +22,8 @@ test: $(VENV)/dev-installed ## Run the tests
 	@$(BIN)/pytest -n 2 --dist loadgroup
 
 conformance: $(VENV)/dev-installed .ceph/complete ## Run the contracts of the store against real servers
-	@$(BIN)/pytest tests/contracts --server ceph -m "slow or not slow" -rs
-	@$(BIN)/pytest tests/contracts -m slow -rs
+	@$(BIN)/pytest -n 2 tests/contracts --server ceph -m "slow or not slow" -rs
+	@$(BIN)/pytest -n 2 tests/contracts -m slow -rs
 	@test -z "$${S3KV_TEST_ENDPOINT:-}" || $(BIN)/pytest tests/contracts --server endpoint -rs
 
 bench: $(VENV)/dev-installed ## Compare tag search with s3kv 0.1.5: about ten minutes

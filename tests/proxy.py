@@ -78,12 +78,17 @@ class CountingProxy:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self.close_connections()
+        for thread in self._threads:
+            thread.join(timeout=5)
+
+    def close_connections(self) -> None:
+        """Close all connections, as a server does with idle ones."""
         for opened in self._sockets:
             with suppress(OSError):
                 opened.shutdown(socket.SHUT_RDWR)
             opened.close()
-        for thread in self._threads:
-            thread.join(timeout=5)
+        self._sockets.clear()
 
     def _start(self, work: object, *args: object) -> None:
         thread = threading.Thread(target=work, args=args, daemon=True)  # type: ignore[arg-type]

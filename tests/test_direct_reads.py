@@ -67,6 +67,22 @@ def test_the_buckets_of_a_server_share_its_connections(
     assert proxy.read().connections - before <= 2
 
 
+def test_a_connection_that_the_server_closed_is_not_used_again(
+    make_store: Callable[..., S3KV], s3_url: str
+) -> None:
+    proxy = CountingProxy(s3_url)
+    try:
+        store = make_store(endpoint_url=proxy.url)
+        store.add("key", 1)
+        assert store.get("key") == 1
+        proxy.close_connections()
+        with proxy.counting() as wire:
+            assert store.get("key") == 1
+        assert (wire.requests.total(), wire.connections) == (1, 1)
+    finally:
+        proxy.close()
+
+
 def test_what_is_refused_is_asked_by_the_full_client_and_raised(answering: Callable[..., str]) -> None:
     for status, code, error in (
         (403, "AccessDenied", AccessDeniedError),

@@ -12,6 +12,7 @@ from __future__ import annotations
 import http.client
 import logging
 import queue
+import selectors
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -81,10 +82,15 @@ class Connections:
             raise
 
     def _kept(self) -> http.client.HTTPConnection | None:
-        try:
-            return self._idle.get_nowait()
-        except queue.Empty:
-            return None
+        """Return a connection that was kept and is still open, None where there is none."""
+        while True:
+            try:
+                connection = self._idle.get_nowait()
+            except queue.Empty:
+                return None
+            if not _is_dropped(connection):
+                return connection
+            connection.close()
 
     def _new(self) -> http.client.HTTPConnection:
         timeout = self._connect_timeout
@@ -96,6 +102,15 @@ class Connections:
         connection.connect()
         connection.sock.settimeout(self._read_timeout)
         return connection
+
+
+def _is_dropped(connection: http.client.HTTPConnection) -> bool:
+    """Tell whether the server has closed a kept connection: then there is something to read, its end."""
+    if connection.sock is None:
+        return True
+    with selectors.DefaultSelector() as selector:
+        selector.register(connection.sock, selectors.EVENT_READ)
+        return bool(selector.select(0))
 
 
 @dataclass
