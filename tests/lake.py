@@ -19,10 +19,14 @@ WEEK = Retention(days=7)
 class Lake:
     """A saved store behind a counting proxy, and the executions of tasks that use it."""
 
-    def __init__(self, proxy: CountingProxy, *, object_lock: bool) -> None:
+    def __init__(self, proxy: CountingProxy, *, object_lock: bool, enable_local_cache: bool = False) -> None:
         self.proxy = proxy
         self.name = f"lake-{uuid.uuid4().hex[:8]}"
-        self.block = S3KVStore(bucket_name=f"bucket-{uuid.uuid4().hex[:16]}", endpoint_url=proxy.url)
+        self.block = S3KVStore(
+            bucket_name=f"bucket-{uuid.uuid4().hex[:16]}",
+            endpoint_url=proxy.url,
+            enable_local_cache=enable_local_cache,
+        )
         self.block.values.create_bucket(object_lock=object_lock)
         self.block.save(self.name)
         self.ran: list[Any] = []

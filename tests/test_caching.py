@@ -647,3 +647,23 @@ def test_a_result_does_not_stay_in_memory_after_its_flow(lake: Lake) -> None:
         return [ref() for ref in watched] == [None, None]
 
     assert until(are_gone)
+
+
+def test_with_the_local_cache_a_hit_is_one_request_without_a_body(
+    proxy: CountingProxy, prefect_api: str
+) -> None:
+    lake = Lake(proxy, object_lock=False, enable_local_cache=True)
+
+    @task(**caching(lake.name, cache_expiration=timedelta(hours=1)))
+    def large(seed: int) -> np.ndarray[Any, Any]:
+        lake.ran.append(seed)
+        return np.random.default_rng(seed).random(20 * MIB // 8)
+
+    first = large(1)
+    second = large(1)
+    wires = [lake.count(lambda: large(1)) for _ in range(2)]
+    assert lake.ran == [1]
+    assert np.array_equal(first, second)
+    for wire in wires:
+        assert (dict(wire.requests), wire.body_received) == ({"GET": 1}, 0)
+        assert wire.bytes_sent + wire.bytes_received < 2000

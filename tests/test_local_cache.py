@@ -14,7 +14,7 @@ import pytest
 from s3kv_flows.store import S3KV
 from s3kv_flows.store.local_cache import CachedObject, LocalCache, default_directory
 from s3kv_flows.store.objects import GuardedBucket
-from s3kv_flows.store.s3_types import Fetched, ObjectInfo
+from s3kv_flows.store.s3_types import Fetched, NotModified, ObjectInfo
 from tests.proxy import CountingProxy
 
 DAY = 86400
@@ -323,3 +323,24 @@ def test_a_merge_takes_its_sources_as_they_are_now(make_store: Callable[..., S3K
     other.add("a", {"n": 2})
     store.merge_keys(["a"], "all")
     assert store.get("all") == {"n": 2}
+
+
+@pytest.mark.parametrize(("moved", "requests"), [(timedelta(0), 0), (timedelta(seconds=5), 1)])
+def test_the_same_bytes_with_other_metadata_are_fetched_anew(
+    make_store: Callable[..., S3KV],
+    proxy: CountingProxy,
+    monkeypatch: pytest.MonkeyPatch,
+    moved: timedelta,
+    requests: int,
+) -> None:
+    """As after a copy of an object onto itself: the ETag stays, and the moment does not.
+
+    S3 tells it with its 304, which moto does not.
+    """
+    store = make_store(endpoint_url=proxy.url, enable_local_cache=True)
+    store.add("key", 1)
+    written = store.fetch("key").info.last_modified
+    monkeypatch.setattr(GuardedBucket, "get_unless", lambda *_, **__: NotModified(written + moved))
+    with proxy.counting() as wire:
+        assert store.fetch("key").info.last_modified == written
+    assert wire.requests.total() == requests

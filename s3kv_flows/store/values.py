@@ -134,7 +134,11 @@ class Values:
     def _changed(
         self, name: str, cached: CachedObject | None, wanted: Callable[[ObjectInfo], bool] | None
     ) -> Fetched | None:
-        """Return an object that is not as it was cached, None where it is."""
+        """Return an object that is not as it was cached, None where it is.
+
+        A copy of an object onto itself changes its metadata, and not its ETag: S3 tells the moment of
+        that with its 304. On a server that does not, such a copy goes unnoticed.
+        """
         if cached is None:
             return None
         answer = self.objects.get_unless(name, cached.info.etag, wanted=wanted)
