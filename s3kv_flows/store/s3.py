@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
-from io import BytesIO
+from io import SEEK_END, BytesIO
 from typing import Any, Literal
 
 import boto3
@@ -847,8 +847,12 @@ def _moment(value: Any) -> datetime:
 def _expect_only_for_large_bodies(params: dict[str, Any], **_: Any) -> None:
     """Take back the ``Expect: 100-continue`` of small bodies, which costs a round trip each."""
     body = params.get("body")
-    if isinstance(body, BytesIO) and body.getbuffer().nbytes < _EXPECT_BYTES:
-        params["headers"].pop("Expect", None)
+    if isinstance(body, BytesIO):
+        here = body.tell()
+        size = body.seek(0, SEEK_END) - here  # getbuffer() would copy what the body shares
+        body.seek(here)
+        if size < _EXPECT_BYTES:
+            params["headers"].pop("Expect", None)
 
 
 def _status(exc: ClientError) -> int:

@@ -3,7 +3,7 @@
 S3 gives a connection 80 to 100 MB/s, so that a large object wants several of them. The first request for
 an object asks for its first 17 MiB: a small object is all of that. Its headers tell size and ETag; the
 rest comes in ranges, with ``If-Match``, each into its own place of one buffer, and a connection that breaks
-goes on where it broke. Uploads take at most a fifth of the value's size in memory.
+goes on where it broke. From 128 MiB on, an upload takes about a fifth of the value's size in memory.
 
 s3transfer, boto3's own manager, was considered. Its uploads tell neither ETag nor version id, which the
 guard of locked objects has to know; its downloads ask with a HEAD first, and write to files.
@@ -124,7 +124,7 @@ def upload_in_parts(
         return client.upload_part(bucket, name, upload_id, start // size + 1, part)
 
     try:
-        workers = min(_CONNECTIONS, max(2, len(body) // (5 * size)))
+        workers = min(_CONNECTIONS, max(2, len(body) // (6 * size)))
         parts = list(concurrently(upload, starts, workers=workers))
         return client.complete_multipart_upload(
             bucket, name, upload_id, parts, if_none_match=if_none_match, if_match=if_match

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -213,6 +215,33 @@ def test_a_copy_on_disk_makes_a_hit_one_request_without_a_body(
         assert np.array_equal(store.get("key"), value)
     assert (dict(wire.requests), wire.body_received) == ({"GET": 1}, 0)
     assert wire.bytes_received + wire.bytes_sent < 2000
+
+
+@contextmanager
+def peak() -> Iterator[list[int]]:
+    """Yield a list that holds, after the block, the most memory Python took in it (maps of memory apart)."""
+    found: list[int] = []
+    tracemalloc.start()
+    try:
+        yield found
+        found.append(tracemalloc.get_traced_memory()[1])
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_beyond_the_value(large: S3KV) -> None:
+    large.client.capabilities.multipart_uploads(large.bucket_name, "s3kv/")
+    small, value = array(15), array(96)
+    large.add("warm", small)
+    with peak() as put:
+        large.add("small", small)
+    with peak() as upload:
+        large.add("key", value)
+    with peak() as read:
+        assert large.get("key").nbytes == value.nbytes
+    assert put[0] < small.nbytes + 3 * MIB, "one copy, and slices for checksums"
+    assert upload[0] < 0.25 * value.nbytes
+    assert read[0] < 0.1 * value.nbytes, "beside the one buffer of the value"
 
 
 WRITER = """
