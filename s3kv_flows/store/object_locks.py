@@ -13,7 +13,7 @@ from s3kv_flows.store.s3_types import ObjectInfo, ObjectLock
 
 __all__ = ["ObjectLocks"]
 
-_SOON = timedelta(seconds=1)
+_SOON = [timedelta(seconds=seconds) for seconds in (1, 3, 10)]
 _POLL_SECONDS = 0.1
 
 
@@ -63,8 +63,8 @@ class ObjectLocks:
     def remove(self, name: str) -> None:
         """Lift a governance retention, by the permission s3:BypassGovernanceRetention: two requests.
 
-        Where the server cannot remove it (Ceph 16), it is made to end within a second, which is waited
-        for. Without a retention, nothing happens.
+        Where the server cannot remove it (Ceph 16), it is made to end within a second or a few, which is
+        waited for. Without a retention, nothing happens.
 
         Raises:
             KeyLockedError: It is a compliance retention, which nobody can lift.
@@ -127,14 +127,22 @@ class ObjectLocks:
             )
 
     def _let_end(self, name: str, held: Protection) -> None:
-        soon = ObjectLock(held.mode or "GOVERNANCE", self._client.capabilities.now() + _SOON)
-        self._client.put_retention(
-            self._bucket, name, soon, version_id=held.version_id, bypass_governance=True
-        )
+        for margin in _SOON:
+            soon = ObjectLock(held.mode or "GOVERNANCE", self._client.capabilities.now() + margin)
+            try:
+                self._client.put_retention(
+                    self._bucket, name, soon, version_id=held.version_id, bypass_governance=True
+                )
+                break
+            except UnsupportedByServerError as exc:
+                # The moment was over when the request arrived: clocks are known to the second, and
+                # machines may be slow.
+                if exc.code != "InvalidArgument" or margin == _SOON[-1]:
+                    raise
         while self._still_ends(name, soon, held.version_id):
             time.sleep(_POLL_SECONDS)
 
     def _still_ends(self, name: str, soon: ObjectLock, version_id: str | None) -> bool:
         left = protection_of(self._objects.head(name, version_id=version_id))
         # A later end is somebody else's new retention.
-        return left is not None and left.until is not None and left.until <= soon.until + _SOON
+        return left is not None and left.until is not None and left.until <= soon.until + _SOON[0]

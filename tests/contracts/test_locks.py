@@ -13,6 +13,9 @@ from s3kv_flows.store.errors import (
     KeyNotFoundError,
     UnsupportedByServerError,
 )
+from s3kv_flows.store.object_locks import ObjectLocks
+from s3kv_flows.store.s3 import S3Client
+from s3kv_flows.store.s3_types import ObjectLock
 from tests.contracts.helpers import WEEK, chain, just_before, outside
 
 
@@ -191,3 +194,27 @@ def test_a_hold_that_is_placed_in_the_same_instant_is_carried_on(
         locking_store.copy_key("other", "key")
     assert locking_store.get("key") == 2
     assert locking_store.is_legal_hold_applied("key")
+
+
+def test_a_retention_that_can_only_end_is_given_more_time_where_its_end_was_over_on_arrival(
+    locking_store: S3KV, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Ceph 16, on a slow machine: it removes no retention, and takes no end that is over."""
+    locking_store.add("key", 1, retention=WEEK)
+    asked: list[ObjectLock | None] = []
+
+    def answer(_: S3Client, bucket: str, name: str, lock: ObjectLock | None, **__: object) -> None:
+        asked.append(lock)
+        if len(asked) < 3:
+            refusal = UnsupportedByServerError("no")
+            refusal.code = "InvalidArgument" if lock else "MalformedXML"
+            raise refusal
+
+    monkeypatch.setattr(S3Client, "put_retention", answer)
+    monkeypatch.setattr(ObjectLocks, "_still_ends", lambda *_: False)
+    locking_store.remove_retention_lock("key")
+    removed, first, second = asked
+    assert removed is None
+    assert first is not None
+    assert second is not None
+    assert second.until > first.until
