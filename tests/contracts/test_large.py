@@ -89,7 +89,11 @@ def test_requests(make_store: Callable[..., S3KV], proxy: CountingProxy) -> None
 def test_what_is_to_be_locked_goes_where_locks_arrive(make_store: Callable[..., S3KV]) -> None:
     store = make_store(object_lock=True, codec="cloudpickle", suffix="")
     value = array(17)
-    store.add("key", value, retention=Retention(days=1))
+    uploads = store.client.capabilities.multipart_uploads(store.bucket_name, "s3kv/")
+    with store.client.counters.measure() as measured:
+        store.add("key", value, retention=Retention(days=1))
+    in_parts = measured[0]["requests.CreateMultipartUpload"]
+    assert in_parts == uploads.locks, "locked from birth, not afterwards"
     before = chain(store, NAME)
     assert len(before) == 1
     assert store.get_retention("key") is not None
