@@ -230,7 +230,17 @@ def test_a_date_that_is_none_does_no_harm(date: str) -> None:
 
 def test_an_answer_without_what_every_server_says_is_an_error() -> None:
     with pytest.raises(StoreUnavailableError, match="no Content-Length"):
-        object_info("name", {"ETag": "x"})
+        object_info("name", {"etag": "x"})
+
+
+@pytest.mark.parametrize(
+    "malformed", ["content-length", "x-amz-tagging-count", "x-amz-object-lock-retain-until-date"]
+)
+def test_a_malformed_header_is_the_servers_failure(malformed: str) -> None:
+    headers = {"content-length": "1", "last-modified": "Mon, 23 Nov 2026 08:00:00 GMT"}
+    assert object_info("name", headers).size == 1
+    with pytest.raises(StoreUnavailableError, match="malformed header"):
+        object_info("name", {**headers, malformed: "soon"})
 
 
 def test_clients_of_credentials_that_rotate_do_not_pile_up(

@@ -19,16 +19,21 @@ def object_info(name: str, headers: Mapping[str, str]) -> ObjectInfo:
     """Return what the headers of a GET or HEAD say of an object.
 
     Raises:
-        StoreUnavailableError: They lack what every server of S3 says.
+        StoreUnavailableError: They lack what every server of S3 says, or it cannot be read.
     """
     modified = date_of(headers, "last-modified")
     if "content-length" not in headers or modified is None:
         raise StoreUnavailableError(f"the answer about {name!r} has no Content-Length, or no Last-Modified")
     until = headers.get("x-amz-object-lock-retain-until-date")
+    try:
+        size, tag_count = int(headers["content-length"]), int(headers.get("x-amz-tagging-count", 0))
+        retain_until = moment(until) if until else None
+    except ValueError as exc:
+        raise StoreUnavailableError(f"the answer about {name!r} has a malformed header: {exc}") from exc
     return ObjectInfo(
         name=name,
         etag=headers.get("etag", ""),
-        size=int(headers["content-length"]),
+        size=size,
         last_modified=modified,
         server_time=date_of(headers, "date") or datetime.now(timezone.utc),
         version_id=headers.get("x-amz-version-id"),
@@ -39,9 +44,9 @@ def object_info(name: str, headers: Mapping[str, str]) -> ObjectInfo:
             for key, value in headers.items()
             if key.lower().startswith(_METADATA)
         },
-        tag_count=int(headers.get("x-amz-tagging-count", 0)),
+        tag_count=tag_count,
         lock_mode=headers.get("x-amz-object-lock-mode"),
-        retain_until=moment(until) if until else None,
+        retain_until=retain_until,
         legal_hold=headers.get("x-amz-object-lock-legal-hold") == "ON",
     )
 
