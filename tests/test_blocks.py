@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import copy
+import re
 import uuid
 from datetime import timedelta
 
@@ -24,6 +25,10 @@ class TestS3KVStoreIsAGoodBlock(BlockStandardTestSuite):
     @pytest.fixture
     def block(self) -> type[Block]:
         return S3KVStore
+
+    def test_has_a_valid_image(self, block: type[Block]) -> None:
+        """Do without the download of the suite's own test: tests reach loopback alone."""
+        assert re.fullmatch(r"https://.*\.png", str(block._logo_url))
 
 
 def make_block(s3_url: str, *, object_lock: bool = False) -> S3KVStore:
@@ -127,8 +132,8 @@ def test_encryption_and_options_of_boto3_reach_the_client() -> None:
     )
     for part in (store.values, store.results):
         assert part.config.encryption == Encryption("aws:kms", "key-id")
-        assert part.client._boto.meta.config.read_timeout == 7
-        assert part.client._boto.meta.config.proxies == {"https": "http://127.0.0.1:1"}
+        assert part.client._boto.client.meta.config.read_timeout == 7
+        assert part.client._boto.client.meta.config.proxies == {"https": "http://127.0.0.1:1"}
     assert store.values.client is store.results.client
     assert store.values.cache_max_age == timedelta(seconds=90)
     key = base64.b64encode(b"k" * 32).decode()

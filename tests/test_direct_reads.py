@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s3kv_flows.store import S3KV
+from s3kv_flows.store.boto import _moment
 from s3kv_flows.store.direct_reads import parse_tags
 from s3kv_flows.store.errors import AccessDeniedError, StoreUnavailableError
-from s3kv_flows.store.s3 import S3Client, _moment
+from s3kv_flows.store.s3 import S3Client
 from s3kv_flows.store.signatures import Signer
 from tests.proxy import CountingProxy
 

@@ -155,7 +155,7 @@ def test_options_of_boto3_come_over_our_own_and_share_a_client(s3_url: str) -> N
         return S3KV(s3_url, "some-bucket", enable_local_cache=False, boto_config=options)
 
     options = {"read_timeout": 5, "retries": {"mode": "adaptive"}, "s3": {"use_accelerate_endpoint": False}}
-    config = store(**options).client._boto.meta.config
+    config = store(**options).client._boto.client.meta.config
     assert (config.read_timeout, config.retries["mode"], config.connect_timeout) == (5, "adaptive", 10)
     assert config.s3["addressing_style"] == "path", "what is not named stays as it was"
     assert store(**options).client is store(**options).client

@@ -1,59 +1,35 @@
-"""S3 itself: the only module that imports boto3.
+"""S3 itself: operations, not values.
 
-It knows operations, not values: one method per S3 operation, typed results, every error translated
-by one table, and requests and bytes counted as they leave and arrive. A client is shared by all that
-use the same configuration (:mod:`s3kv_flows.store.clients`), so that connections and what was learned
-about a bucket are shared, too.
+One method per S3 operation, with typed results; the calls are boto3's (:mod:`s3kv_flows.store.boto`), but
+for reads, which go past it where they can. A client is shared by all that use the same configuration
+(:mod:`s3kv_flows.store.clients`), so that connections and what was learned about a bucket are shared, too.
 """
 
 from __future__ import annotations
 
 import hashlib
-import logging
-import os
 import re
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
-from io import SEEK_END, BytesIO
-from typing import Any, Literal
+from typing import Any
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    FlexibleChecksumError,
-    HTTPClientError,
-    NoCredentialsError,
-    ParamValidationError,
-)
-from botocore.exceptions import ConnectionError as BotoConnectionError
-from botocore.httpsession import get_cert_path
-from botocore.session import Session as BotocoreSession
-from botocore.utils import get_environ_proxies, parse_timestamp
-
-from s3kv_flows.store.answers import date_of, listed_versions, moment, object_info
+from s3kv_flows.store.answers import date_of, listed_versions, object_info
+from s3kv_flows.store.boto import Boto, BotoStream, drop_none
 from s3kv_flows.store.capabilities import Capabilities, KnownObjectLock
 from s3kv_flows.store.counters import Counters
-from s3kv_flows.store.direct_reads import Connections, DirectAnswer, DirectReads, error_code, parse_tags
+from s3kv_flows.store.direct_paths import DirectPaths
+from s3kv_flows.store.direct_reads import DirectAnswer, error_code, parse_tags
 from s3kv_flows.store.errors import (
     AccessDeniedError,
-    ConflictError,
-    CorruptValueError,
-    EncodingError,
     KeyNotFoundError,
     S3KVError,
-    StoreUnavailableError,
     UnsupportedByServerError,
 )
 from s3kv_flows.store.open_object import BodyStream, OpenObject
 from s3kv_flows.store.pieces import Body
 from s3kv_flows.store.probes import Probes
 from s3kv_flows.store.s3_types import (
-    AWS,
     DeleteFailure,
     ListedObject,
     ListedVersion,
@@ -66,30 +42,15 @@ from s3kv_flows.store.s3_types import (
     Written,
     is_aws,
 )
-from s3kv_flows.store.signatures import Signer
-from s3kv_flows.store.translation import NO_LOCK, OUTCOME_UNKNOWN, error_type, no_bucket
+from s3kv_flows.store.translation import NO_LOCK
 
 __all__ = ["S3Client"]
-
-logger = logging.getLogger(__name__)
-
-MAX_CONNECTIONS = 32
-"""Connections a client keeps open; more threads than that wait for one."""
 
 _OK, _PARTIAL, _NOT_MODIFIED, _NO_SUCH_RANGE = 200, 206, 304, 416
 _CONDITIONS = {"IfNoneMatch": "If-None-Match", "IfMatch": "If-Match", "Range": "Range"}
 """Headers of a GET that need no signature, by their names in boto3."""
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
-
-_EXPECT_BYTES = 1 << 20
-"""Bodies from this size on wait for the server's leave, so that a refusal spares them the way."""
-
-
-class _Attempts(threading.local):
-    """Of the request a thread is making: whether an attempt went out whose outcome is not known."""
-
-    lost = False
 
 
 class S3Client:
@@ -102,16 +63,9 @@ class S3Client:
     def __init__(self, config: S3Config) -> None:
         self.config = config
         self.counters = Counters()
-        self._session, self._boto = _boto_client(config)
-        self.capabilities = Capabilities(Probes(self), is_aws=is_aws(self._boto.meta.endpoint_url))
-        self._attempts = _Attempts()
-        self._connections: dict[str, Connections] = {}
-        self._direct_reads: dict[str, DirectReads | Literal[False]] = {}
-        self._reached: set[str] = set()
-        events = self._boto.meta.events
-        events.register_last("before-call.s3", _expect_only_for_large_bodies)
-        events.register("before-send.s3", self._count_request)
-        events.register("response-received.s3", self._count_response)
+        self._boto = Boto(config, self.counters, lambda headers: self.capabilities.learn(headers))
+        self._paths = DirectPaths(config, self._boto)
+        self.capabilities = Capabilities(Probes(self), is_aws=is_aws(self._boto.client.meta.endpoint_url))
 
     # --- objects -------------------------------------------------------------------------------
 
@@ -144,7 +98,7 @@ class S3Client:
             ConflictError: It has another ETag than ``if_match``.
             UnsupportedByServerError: With the code ``InvalidRange``: it has not as many bytes.
         """
-        params = _drop_none(
+        params = drop_none(
             Bucket=bucket,
             Key=name,
             VersionId=version_id,
@@ -155,9 +109,9 @@ class S3Client:
         answer = self._ask_directly(bucket, name, params)
         if answer is not None:
             return self._open(name, answer.headers, answer, answer.status)
-        response = self._call("get_object", params, not_modified=True)
+        response = self._boto.call("get_object", params, not_modified=True)
         metadata = response["ResponseMetadata"]
-        stream = _BotoStream(response["Body"]) if "Body" in response else None
+        stream = BotoStream(response["Body"]) if "Body" in response else None
         return self._open(name, metadata["HTTPHeaders"], stream, metadata["HTTPStatusCode"])
 
     def head_object(self, bucket: str, name: str, *, version_id: str | None = None) -> ObjectInfo:
@@ -166,8 +120,8 @@ class S3Client:
         Raises:
             KeyNotFoundError: No such object or version.
         """
-        params = _drop_none(Bucket=bucket, Key=name, VersionId=version_id)
-        response = self._call("head_object", params)
+        params = drop_none(Bucket=bucket, Key=name, VersionId=version_id)
+        response = self._boto.call("head_object", params)
         return object_info(name, response["ResponseMetadata"]["HTTPHeaders"])
 
     def put_object(
@@ -189,7 +143,7 @@ class S3Client:
         Raises:
             ConflictError: ``if_none_match`` and the object exists, or ``if_match`` and its ETag differs.
         """
-        params = _drop_none(
+        params = drop_none(
             Bucket=bucket,
             Key=name,
             Body=body if isinstance(body, (bytes, bytearray)) else bytes(body),
@@ -202,7 +156,7 @@ class S3Client:
             IfNoneMatch="*" if if_none_match else None,
             IfMatch=if_match,
         )
-        response = self._call("put_object", params)
+        response = self._boto.call("put_object", params)
         self.capabilities.learn_from_put(bucket, response.get("VersionId"))
         return Written(response.get("ETag", ""), response.get("VersionId"))
 
@@ -236,10 +190,10 @@ class S3Client:
             KeyNotFoundError: No such source.
             ConflictError: The source has another ETag.
         """
-        params = _drop_none(
+        params = drop_none(
             Bucket=bucket,
             Key=target,
-            CopySource=_drop_none(Bucket=bucket, Key=source, VersionId=source_version),
+            CopySource=drop_none(Bucket=bucket, Key=source, VersionId=source_version),
             CopySourceIfMatch=source_etag,
             Metadata=None if metadata is None else dict(metadata),
             MetadataDirective=None if metadata is None else "REPLACE",
@@ -248,7 +202,7 @@ class S3Client:
             TaggingDirective=None if tagging is None else "REPLACE",
             ObjectLockLegalHoldStatus="ON" if legal_hold else None,
         )
-        response = self._call("copy_object", params)
+        response = self._boto.call("copy_object", params)
         return Written(response.get("CopyObjectResult", {}).get("ETag", ""), response.get("VersionId"))
 
     def delete_object(
@@ -268,14 +222,14 @@ class S3Client:
         Raises:
             ConflictError: The object has another ETag than ``if_match``; not every server heeds it.
         """
-        params = _drop_none(
+        params = drop_none(
             Bucket=bucket,
             Key=name,
             VersionId=version_id,
             IfMatch=if_match,
             BypassGovernanceRetention=bypass_governance or None,
         )
-        response = self._call("delete_object", params)
+        response = self._boto.call("delete_object", params)
         return response.get("VersionId") if version_id is None else None
 
     def delete_objects(
@@ -290,8 +244,8 @@ class S3Client:
         Returns:
             The objects that the server refused to delete; absent ones count as deleted.
         """
-        listed = [_drop_none(Key=name, VersionId=version, ETag=etag) for name, version, etag in objects]
-        response = self._call(
+        listed = [drop_none(Key=name, VersionId=version, ETag=etag) for name, version, etag in objects]
+        response = self._boto.call(
             "delete_objects", {"Bucket": bucket, "Delete": {"Objects": listed, "Quiet": True}}
         )
         return [
@@ -305,7 +259,7 @@ class S3Client:
 
     def list_objects(self, bucket: str, prefix: str) -> Iterator[ListedObject]:
         """Yield the current objects under a prefix, by name: one request per 1,000."""
-        for page in self._pages("list_objects_v2", Bucket=bucket, Prefix=prefix):
+        for page in self._boto.pages("list_objects_v2", Bucket=bucket, Prefix=prefix):
             for item in page.get("Contents", ()):
                 yield ListedObject(item["Key"], item["ETag"], item["Size"], item["LastModified"])
 
@@ -314,13 +268,13 @@ class S3Client:
 
         They come by name, so that all of one key stand together, the current one first.
         """
-        for page in self._pages("list_object_versions", Bucket=bucket, Prefix=prefix):
+        for page in self._boto.pages("list_object_versions", Bucket=bucket, Prefix=prefix):
             yield from sorted(listed_versions(page), key=lambda version: version.name)
 
     def list_versions_of(self, bucket: str, name: str) -> list[ListedVersion]:
         """Return versions and delete markers of exactly this object: one request, unless over 1,000."""
         chain: list[ListedVersion] = []
-        for page in self._pages("list_object_versions", Bucket=bucket, Prefix=name):
+        for page in self._boto.pages("list_object_versions", Bucket=bucket, Prefix=name):
             found = listed_versions(page)
             chain += [version for version in found if version.name == name]
             # Names ascend, and of those that begin with this one it is the first.
@@ -332,13 +286,13 @@ class S3Client:
 
     def get_tags(self, bucket: str, name: str, *, version_id: str | None = None) -> dict[str, str]:
         """Return the tags of an object."""
-        params = _drop_none(Bucket=bucket, Key=name, VersionId=version_id)
-        response = self._call("get_object_tagging", params)
+        params = drop_none(Bucket=bucket, Key=name, VersionId=version_id)
+        response = self._boto.call("get_object_tagging", params)
         return {tag["Key"]: tag["Value"] for tag in response.get("TagSet", [])}
 
     def search_tags(self, bucket: str, name: str) -> dict[str, str] | None:
         """Return the tags of an object, None where it is gone: as :meth:`get_tags`, with less work."""
-        reads = self._reads_of(bucket)
+        reads = self._paths.to(bucket)
         answer = reads.get(name, {"tagging": ""}) if reads else None
         if answer is None:
             with suppress(KeyNotFoundError):
@@ -352,12 +306,12 @@ class S3Client:
         self, bucket: str, name: str, tags: Mapping[str, str], *, version_id: str | None = None
     ) -> None:
         """Replace the whole tag set of an object."""
-        params = _drop_none(Bucket=bucket, Key=name, VersionId=version_id)
+        params = drop_none(Bucket=bucket, Key=name, VersionId=version_id)
         if not tags and not self.capabilities.declared.takes_empty_tag_set:
-            self._call("delete_object_tagging", params)
+            self._boto.call("delete_object_tagging", params)
             return
         tag_set = [{"Key": key, "Value": value} for key, value in tags.items()]
-        self._call("put_object_tagging", {**params, "Tagging": {"TagSet": tag_set}})
+        self._boto.call("put_object_tagging", {**params, "Tagging": {"TagSet": tag_set}})
 
     def get_retention(self, bucket: str, name: str, *, version_id: str | None = None) -> None:
         """Ask for the retention of a version, which HEAD shows as well: for whether one may ask.
@@ -365,12 +319,12 @@ class S3Client:
         Raises:
             AccessDeniedError: One may not.
         """
-        params = _drop_none(Bucket=bucket, Key=name, VersionId=version_id)
+        params = drop_none(Bucket=bucket, Key=name, VersionId=version_id)
         self._call_for_lock("get_object_retention", params)
 
     def get_legal_hold(self, bucket: str, name: str, *, version_id: str | None = None) -> None:
         """Ask for the legal hold of a version, as :meth:`get_retention` does."""
-        params = _drop_none(Bucket=bucket, Key=name, VersionId=version_id)
+        params = drop_none(Bucket=bucket, Key=name, VersionId=version_id)
         self._call_for_lock("get_object_legal_hold", params)
 
     def put_retention(
@@ -384,22 +338,22 @@ class S3Client:
     ) -> None:
         """Put a version under retention; with None, remove it, which wants ``bypass_governance``."""
         retention = {"Mode": lock.mode, "RetainUntilDate": lock.until} if lock else {}
-        params = _drop_none(
+        params = drop_none(
             Bucket=bucket,
             Key=name,
             VersionId=version_id,
             Retention=retention,
             BypassGovernanceRetention=bypass_governance or None,
         )
-        self._call("put_object_retention", params)
+        self._boto.call("put_object_retention", params)
 
     def put_legal_hold(
         self, bucket: str, name: str, *, version_id: str | None = None, on: bool = True
     ) -> None:
         """Put a version under a legal hold, or release it."""
         hold = {"Status": "ON" if on else "OFF"}
-        params = _drop_none(Bucket=bucket, Key=name, VersionId=version_id, LegalHold=hold)
-        self._call("put_object_legal_hold", params)
+        params = drop_none(Bucket=bucket, Key=name, VersionId=version_id, LegalHold=hold)
+        self._boto.call("put_object_legal_hold", params)
 
     # --- multipart uploads -------------------------------------------------------------------
 
@@ -415,7 +369,7 @@ class S3Client:
         legal_hold: bool = False,
     ) -> str:
         """Begin an upload in parts; return its id. Not every server heeds tags and locks given here."""
-        params = _drop_none(
+        params = drop_none(
             Bucket=bucket,
             Key=name,
             ContentType=content_type,
@@ -425,18 +379,18 @@ class S3Client:
             ObjectLockRetainUntilDate=lock.until if lock else None,
             ObjectLockLegalHoldStatus="ON" if legal_hold else None,
         )
-        upload_id: str = self._call("create_multipart_upload", params)["UploadId"]
+        upload_id: str = self._boto.call("create_multipart_upload", params)["UploadId"]
         return upload_id
 
     def upload_part(self, bucket: str, name: str, upload_id: str, number: int, body: bytes) -> Part:
         """Upload one part; numbers begin at 1."""
         params = {"Bucket": bucket, "Key": name, "UploadId": upload_id, "PartNumber": number, "Body": body}
-        response = self._call("upload_part", params)
+        response = self._boto.call("upload_part", params)
         return Part(number, response["ETag"], response.get("ChecksumCRC32"))
 
     def abort_multipart_upload(self, bucket: str, name: str, upload_id: str) -> None:
         """Give an upload up; its parts are freed."""
-        self._call("abort_multipart_upload", {"Bucket": bucket, "Key": name, "UploadId": upload_id})
+        self._boto.call("abort_multipart_upload", {"Bucket": bucket, "Key": name, "UploadId": upload_id})
 
     def complete_multipart_upload(
         self,
@@ -455,9 +409,9 @@ class S3Client:
             KeyNotFoundError: There is no such upload (any more).
         """
         listed = [
-            _drop_none(PartNumber=part.number, ETag=part.etag, ChecksumCRC32=part.crc32) for part in parts
+            drop_none(PartNumber=part.number, ETag=part.etag, ChecksumCRC32=part.crc32) for part in parts
         ]
-        params = _drop_none(
+        params = drop_none(
             Bucket=bucket,
             Key=name,
             UploadId=upload_id,
@@ -465,7 +419,7 @@ class S3Client:
             IfNoneMatch="*" if if_none_match else None,
             IfMatch=if_match,
         )
-        response = self._call("complete_multipart_upload", params)
+        response = self._boto.call("complete_multipart_upload", params)
         version_id = response.get("VersionId")
         # Ceph tells neither ETag nor version, and moto names a version where there are none.
         etag = response.get("ETag", "").strip('"') or _etag_of_parts(parts)
@@ -475,7 +429,7 @@ class S3Client:
 
     def list_multipart_uploads(self, bucket: str, prefix: str) -> Iterator[UnfinishedUpload]:
         """Yield the uploads under a prefix that were begun and not completed: one request per 1,000."""
-        for page in self._pages("list_multipart_uploads", Bucket=bucket, Prefix=prefix):
+        for page in self._boto.pages("list_multipart_uploads", Bucket=bucket, Prefix=prefix):
             for item in page.get("Uploads", ()):
                 yield UnfinishedUpload(item["Key"], item["UploadId"], item["Initiated"])
 
@@ -487,30 +441,25 @@ class S3Client:
         Raises:
             ConflictError: It exists.
         """
-        region = self._boto.meta.region_name
+        region = self._boto.client.meta.region_name
         params: dict[str, Any] = {"Bucket": bucket, "ObjectLockEnabledForBucket": object_lock}
         if self.config.endpoint_url is None and region not in (None, "us-east-1"):
             params["CreateBucketConfiguration"] = {"LocationConstraint": region}
-        self._call("create_bucket", params)
+        self._boto.call("create_bucket", params)
         self.capabilities.forget(bucket)
 
     def bucket_exists(self, bucket: str) -> bool:
         """Tell whether the bucket exists and may be reached."""
-        try:
-            self._call("head_bucket", {"Bucket": bucket})
-        except KeyNotFoundError:
-            return False
-        self._reached.add(bucket)
-        return True
+        return self._boto.bucket_exists(bucket)
 
     def is_versioned(self, bucket: str) -> bool:
         """Tell whether the bucket keeps versions, or did: old versions outlive a suspension."""
-        return bool(self._call("get_bucket_versioning", {"Bucket": bucket}).get("Status"))
+        return bool(self._boto.call("get_bucket_versioning", {"Bucket": bucket}).get("Status"))
 
     def has_default_retention(self, bucket: str) -> bool:
         """Tell whether the bucket locks whatever is written to it."""
         try:
-            response = self._call("get_object_lock_configuration", {"Bucket": bucket})
+            response = self._boto.call("get_object_lock_configuration", {"Bucket": bucket})
         except (UnsupportedByServerError, KeyNotFoundError) as exc:
             _require_none(exc)
             return False
@@ -519,14 +468,14 @@ class S3Client:
     def get_bucket_policy(self, bucket: str) -> str | None:
         """Return the policy of the bucket as JSON, None where it has none."""
         try:
-            policy: str = self._call("get_bucket_policy", {"Bucket": bucket})["Policy"]
+            policy: str = self._boto.call("get_bucket_policy", {"Bucket": bucket})["Policy"]
         except KeyNotFoundError:
             return None
         return policy
 
     def put_bucket_policy(self, bucket: str, policy: str) -> None:
         """Replace the policy of the bucket."""
-        self._call("put_bucket_policy", {"Bucket": bucket, "Policy": policy})
+        self._boto.call("put_bucket_policy", {"Bucket": bucket, "Policy": policy})
 
     def has_object_lock(self, bucket: str, *, surely: bool = False) -> bool:
         """Tell whether Object Lock is enabled for the bucket: one request, then remembered.
@@ -545,7 +494,7 @@ class S3Client:
 
     def _ask_object_lock(self, bucket: str) -> KnownObjectLock:
         try:
-            response = self._call("get_object_lock_configuration", {"Bucket": bucket})
+            response = self._boto.call("get_object_lock_configuration", {"Bucket": bucket})
         except (UnsupportedByServerError, KeyNotFoundError) as exc:
             _require_none(exc)
             return KnownObjectLock(object_lock=False)
@@ -568,7 +517,7 @@ class S3Client:
 
     def _ask_directly(self, bucket: str, name: str, params: Mapping[str, Any]) -> DirectAnswer | None:
         """Send a GET past botocore; return the answer, None where the full client has to ask."""
-        reads = self._reads_of(bucket)
+        reads = self._paths.to(bucket)
         if not reads or (self.config.encryption and self.config.encryption.customer_key):
             return None
         query = {"versionId": params["VersionId"]} if "VersionId" in params else {}
@@ -580,7 +529,7 @@ class S3Client:
         self.capabilities.learn(headers)
         if answer.status in (_OK, _PARTIAL):
             self.counters.add("requests.GetObject")
-            self._reached.add(bucket)
+            self._boto.reached.add(bucket)
             return answer
         body = self._count_direct("GetObject", answer)
         if answer.status == _NOT_MODIFIED:
@@ -592,7 +541,7 @@ class S3Client:
             raise refusal
         if code not in ("NoSuchKey", "NoSuchVersion"):
             return None
-        raise self._no_such_key(f"{bucket}/{name}", code, headers)
+        raise self._boto.no_such_key(f"{bucket}/{name}", code, headers)
 
     def _count_direct(self, operation: str, answer: DirectAnswer) -> bytes:
         """Count a direct read, and return its small body."""
@@ -601,189 +550,11 @@ class S3Client:
         self.counters.add("bytes.received", len(body))
         return body
 
-    def _reads_of(self, bucket: str) -> DirectReads | Literal[False]:
-        """Return the direct reads of a bucket; False where only the full client knows the way."""
-        reads = self._direct_reads.get(bucket)
-        if reads is None:
-            reads = self._direct_reads[bucket] = self._new_reads_of(bucket)
-        return reads
-
-    def _new_reads_of(self, bucket: str) -> DirectReads | Literal[False]:
-        options = self._boto.meta.config
-        if self._session.get_credentials() is None:
-            return False
-        name = self._boto.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "x"}).split("?")[0]
-        url = name.removesuffix("x")
-        if options.signature_version != "s3v4" or options.client_cert or self.config.verify is False:
-            return False
-        if options.proxies or get_environ_proxies(url):
-            return False
-        region = self._boto.meta.region_name
-        signer = Signer(
-            "us-east-1" if region in (None, "aws-global") else region,
-            lambda: self._session.get_credentials().get_frozen_credentials(),
-        )
-        return DirectReads(url, signer, self._connections_to)
-
-    def _connections_to(self, origin: str) -> Connections:
-        """Return the connections of direct reads to a server, which its buckets share."""
-        options = self._boto.meta.config
-        found = self._connections.get(origin) or Connections(
-            origin,
-            connect_timeout=options.connect_timeout,
-            read_timeout=options.read_timeout,
-            certificates=self._certificates(),
-            keep=MAX_CONNECTIONS,
-        )
-        return self._connections.setdefault(origin, found)
-
-    def _certificates(self) -> str:
-        if isinstance(self.config.verify, str):
-            return self.config.verify
-        bundle = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE")
-        return bundle or str(get_cert_path(True))  # botocore's own
-
     def _call_for_lock(self, operation: str, params: dict[str, Any]) -> None:
         try:
-            self._call(operation, params)
+            self._boto.call(operation, params)
         except (KeyNotFoundError, UnsupportedByServerError) as exc:
             _require_none(exc)
-
-    def _call(self, operation: str, params: dict[str, Any], *, not_modified: bool = False) -> Any:
-        bucket = params["Bucket"]
-        name = params.get("Key")
-        self._attempts.lost = False
-        if self.config.encryption:
-            params = {**params, **self.config.encryption.parameters(operation)}
-        try:
-            response = getattr(self._boto, operation)(**params)
-        except ClientError as exc:
-            self.capabilities.learn(_headers(exc.response))
-            if not_modified and _status(exc) == 304:
-                return exc.response
-            raise self._translate(exc, operation, bucket, name) from exc
-        except NoCredentialsError as exc:
-            raise AccessDeniedError(
-                f"no credentials for {self.config.server}: pass aws_access_key_id and "
-                "aws_secret_access_key, or provide them by environment, profile or role"
-            ) from exc
-        except (BotoConnectionError, HTTPClientError) as exc:
-            raise StoreUnavailableError(f"cannot reach {self.config.server}: {exc}") from exc
-        except ParamValidationError as exc:
-            raise EncodingError(f"{operation}: {exc}") from exc
-        except BotoCoreError as exc:
-            raise StoreUnavailableError(f"{operation} at {self.config.server} failed: {exc}") from exc
-        self._reached.add(bucket)
-        self.capabilities.learn(_headers(response))
-        return response
-
-    def _pages(self, operation: str, **params: Any) -> Iterator[dict[str, Any]]:
-        """Yield the pages of a listing, each through :meth:`_call`, so that errors are translated."""
-        token: dict[str, Any] = {}
-        while True:
-            page = self._call(operation, {**params, **token})
-            yield page
-            if not page.get("IsTruncated"):
-                return
-            last, token = (
-                token,
-                _drop_none(
-                    ContinuationToken=page.get("NextContinuationToken"),
-                    KeyMarker=page.get("NextKeyMarker"),
-                    VersionIdMarker=page.get("NextVersionIdMarker"),
-                    UploadIdMarker=page.get("NextUploadIdMarker"),
-                ),
-            )
-            if not token or token == last:
-                raise StoreUnavailableError(f"{operation} at {self.config.server} does not come to its end")
-
-    def _translate(self, exc: ClientError, operation: str, bucket: str, name: str | None) -> S3KVError:
-        error = exc.response.get("Error", {})
-        code = str(error.get("Code", ""))
-        kind = error_type(code, _status(exc))
-        where = f"{bucket}/{name}" if name else bucket
-        if kind is KeyNotFoundError:
-            if no_bucket_error := self._missing_bucket(operation, bucket, name):
-                return no_bucket_error
-            return self._no_such_key(where, code, _headers(exc.response))
-        if code in ("NoSuchBucket", "InvalidBucketName"):
-            return no_bucket(bucket, self.config.server)
-        hint = ""
-        if kind is AccessDeniedError and operation in ("get_object", "head_object"):
-            hint = " (without s3:ListBucket, S3 answers so for a missing key, too)"
-        message = error.get("Message") or "no further word from the server"
-        translated = kind(f"{operation} of {where} at {self.config.server}: {code}: {message}{hint}")
-        translated.code = code
-        if isinstance(translated, ConflictError):
-            # A PUT whose answer was lost is sent again, and meets its own success.
-            translated.was_lost = self._attempts.lost
-        return translated
-
-    def _missing_bucket(self, operation: str, bucket: str, name: str | None) -> S3KVError | None:
-        """Tell a missing bucket from a missing key, which a HEAD does not."""
-        if (
-            operation in ("head_object", "head_bucket")
-            and name is not None
-            and bucket not in self._reached
-            and not self.bucket_exists(bucket)
-        ):
-            return no_bucket(bucket, self.config.server)
-        return None
-
-    def _no_such_key(self, where: str, code: str, headers: Mapping[str, str]) -> KeyNotFoundError:
-        missing = KeyNotFoundError(f"{where} does not exist at {self.config.server}")
-        missing.code = code
-        missing.is_deleted = headers.get("x-amz-delete-marker") == "true"
-        return missing
-
-    def _count_request(self, request: Any, event_name: str, **_: Any) -> None:
-        self.counters.add(f"requests.{event_name.rsplit('.', 1)[-1]}")
-        headers = request.headers  # over HTTPS, botocore sends bodies in chunks
-        size = headers.get("Content-Length") or headers.get("X-Amz-Decoded-Content-Length") or 0
-        self.counters.add("bytes.sent", int(size))
-
-    def _count_response(
-        self, response_dict: Any, event_name: str, parsed_response: Any = None, **_: Any
-    ) -> None:
-        code = (parsed_response or {}).get("Error", {}).get("Code")
-        if response_dict is None or code in OUTCOME_UNKNOWN:
-            self._attempts.lost = True
-        # The body of a GET is counted as it is read: it may be left on the server.
-        if response_dict and not (event_name.endswith(".GetObject") and response_dict["status_code"] < 300):
-            self.counters.add("bytes.received", len(response_dict.get("body") or b""))
-
-
-class _BotoStream:
-    """The body of an answer of boto3, with its errors translated."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-
-    def readinto(self, view: memoryview) -> int:
-        with self._translated():
-            count: int = self._stream.readinto(view)
-            return count
-
-    def finish(self) -> None:
-        with self._translated():
-            self._stream.read()  # at the end: verifies the server's checksum and frees the connection
-
-    def close(self) -> None:
-        self._stream.close()
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except FlexibleChecksumError as exc:
-            raise CorruptValueError(str(exc)) from exc
-        except (BotoCoreError, HTTPClientError) as exc:
-            raise StoreUnavailableError(str(exc)) from exc
-
-
-def _headers(response: Mapping[str, Any]) -> Mapping[str, str]:
-    headers: Mapping[str, str] = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    return headers
 
 
 def _version(headers: Mapping[str, str]) -> str | None:
@@ -798,72 +569,7 @@ def _require_none(exc: S3KVError) -> None:
         raise exc
 
 
-_DEFAULTS: Mapping[str, Any] = {
-    "max_pool_connections": MAX_CONNECTIONS,
-    "retries": {"mode": "standard", "total_max_attempts": 4},
-    "connect_timeout": 10,
-    "read_timeout": 60,
-    "tcp_keepalive": True,
-}
-"""Options of ``botocore.config.Config``; those of :class:`S3Config` come over them."""
-
-
-def _boto_client(config: S3Config) -> tuple[Any, Any]:
-    options = {**_DEFAULTS, **config.boto_config}
-    style = config.addressing_style
-    if style == "auto" and config.server != AWS and not is_aws(config.server):
-        style = "path"  # most S3-compatible servers have no DNS name per bucket
-    try:
-        base = BotocoreSession()
-        parsers = base.get_component("response_parser_factory")
-        parsers.set_parser_defaults(timestamp_parser=_moment)
-        session = boto3.session.Session(
-            config.aws_access_key_id,
-            config.aws_secret_access_key,
-            config.aws_session_token,
-            config.region_name,
-            botocore_session=base,
-            profile_name=config.profile_name,
-        )
-        return session, session.client(
-            "s3",
-            endpoint_url=config.endpoint_url,
-            verify=config.verify,
-            config=Config(**options | {"s3": {"addressing_style": style, **options.get("s3", {})}}),
-        )
-    except (BotoCoreError, TypeError) as exc:  # an unknown profile or option, a malformed region
-        raise ValueError(str(exc)) from exc
-
-
-def _moment(value: Any) -> datetime:
-    """Return a time of an answer: a listing has a thousand of them, and botocore takes 0.1 ms for each."""
-    if isinstance(value, str) and value.endswith("Z"):
-        with suppress(ValueError):
-            return moment(value)
-    found: datetime = parse_timestamp(value)
-    return found
-
-
-def _expect_only_for_large_bodies(params: dict[str, Any], **_: Any) -> None:
-    """Take back the ``Expect: 100-continue`` of small bodies, which costs a round trip each."""
-    body = params.get("body")
-    if isinstance(body, BytesIO):
-        here = body.tell()
-        size = body.seek(0, SEEK_END) - here  # getbuffer() would copy what the body shares
-        body.seek(here)
-        if size < _EXPECT_BYTES:
-            params["headers"].pop("Expect", None)
-
-
-def _status(exc: ClientError) -> int:
-    return int(exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-
-
 def _etag_of_parts(parts: Sequence[Part]) -> str:
     """Return the ETag that servers give to an upload in parts: nobody documents it, and all do it so."""
     digests = b"".join(bytes.fromhex(part.etag.strip('"')) for part in parts)
     return f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"
-
-
-def _drop_none(**params: Any) -> dict[str, Any]:
-    return {name: value for name, value in params.items() if value is not None}
