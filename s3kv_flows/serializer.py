@@ -22,8 +22,9 @@ from pydantic import Field, PrivateAttr
 from typing_extensions import Self
 
 from s3kv_flows.runs import automatic_tags, run_logger, with_automatic_tags
-from s3kv_flows.store.codecs import codec_named, is_frame
+from s3kv_flows.store.codecs import codec_named
 from s3kv_flows.store.errors import CorruptValueError
+from s3kv_flows.store.frames import is_frame
 from s3kv_flows.store.locks import Retention
 from s3kv_flows.store.pieces import Body
 

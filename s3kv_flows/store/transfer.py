@@ -3,7 +3,7 @@
 S3 gives a connection 80 to 100 MB/s, so that a large object wants several of them. The first request for
 an object asks for its first 17 MiB: a small object is all of that. Its headers tell size and ETag; the
 rest comes in ranges, with ``If-Match``, each into its own place of one buffer, and a connection that breaks
-goes on where it broke. From 128 MiB on, an upload takes about a fifth of the value's size in memory.
+goes on where it broke. An upload takes 40 MiB of memory beside the value, from 256 MiB on a fifth of it.
 
 s3transfer, boto3's own manager, was considered. Its uploads tell neither ETag nor version id, which the
 guard of locked objects has to know; its downloads ask with a HEAD first, and write to files.
@@ -12,7 +12,6 @@ guard of locked objects has to know; its downloads ask with a HEAD first, and wr
 from __future__ import annotations
 
 import logging
-import mmap
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from s3kv_flows.store.errors import (
     StoreUnavailableError,
     UnsupportedByServerError,
 )
+from s3kv_flows.store.memory import large_memory
 from s3kv_flows.store.open_object import OpenObject
 from s3kv_flows.store.pieces import Pieces
 from s3kv_flows.store.s3 import S3Client
@@ -42,6 +42,7 @@ one request. More of them pay where a connection is slow, and cost where the ser
 
 PART_BYTES = 8 << 20
 _CONNECTIONS = 8
+_LEAST_UPLOADS = 4
 _MAX_PARTS = 10_000
 _MAX_RANGE = 64 << 20
 _RESUMPTIONS = 3
@@ -124,7 +125,7 @@ def upload_in_parts(
         return client.upload_part(bucket, name, upload_id, start // size + 1, part)
 
     try:
-        workers = min(_CONNECTIONS, max(2, len(body) // (6 * size)))
+        workers = min(_CONNECTIONS, max(_LEAST_UPLOADS, len(body) // (6 * size)))
         parts = list(concurrently(upload, starts, workers=workers))
         return client.complete_multipart_upload(
             bucket, name, upload_id, parts, if_none_match=if_none_match, if_match=if_match
@@ -176,13 +177,6 @@ def _open_first(
     return client.open_object(bucket, name, **conditions)  # it is empty, and has no first byte
 
 
-def _fresh_memory(size: int) -> memoryview:
-    """Return writable memory that has not been touched: ``bytearray`` would write all of it first."""
-    if hasattr(mmap, "MAP_PRIVATE"):  # not shared with forked children
-        return memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
-    return memoryview(mmap.mmap(-1, size))
-
-
 @dataclass(frozen=True)
 class _Download:
     """One object that is being read, all of the same ETag."""
@@ -198,7 +192,7 @@ class _Download:
             body = bytearray(size)
             self._read(memoryview(body), self.first.start, self.first.stop, self.first)
             return body
-        view = _fresh_memory(size)
+        view = large_memory(size)
 
         def fetch(span: tuple[int, int, OpenObject | None]) -> None:
             self._read(view, *span)
@@ -220,7 +214,7 @@ class _Download:
         for attempts_left in reversed(range(_RESUMPTIONS + 1)):
             opened = opened or self._open(start, stop)
             try:
-                opened.read_into(view[start:stop], fresh=len(view) > FIRST_BYTES)
+                opened.read_into(view[start:stop])
             except StoreUnavailableError:
                 if not attempts_left or not self.first.is_range:
                     raise

@@ -20,8 +20,9 @@ from s3kv_flows.store.transfer import upload_in_parts
 
 __all__ = ["MULTIPART_FROM", "Uploads"]
 
-MULTIPART_FROM = 16 << 20
-"""Bodies from this size on are uploaded in parts."""
+MULTIPART_FROM = 32 << 20
+"""Bodies from this size on are uploaded in parts: below it, the two requests more take longer than the
+parts save, at 20 ms to the server as at none."""
 
 _SINGLE_PUT_LIMIT = 5 << 30
 """What S3 takes in one PUT."""
@@ -53,7 +54,7 @@ class Uploads:
         *,
         optional: bool,
     ) -> Written:
-        """Write an object: one request below 16 MiB, else those of :func:`upload_in_parts`.
+        """Write an object: one request below 32 MiB, else those of :func:`upload_in_parts`.
 
         Above, one more for tags that the server drops, and one to see that a lock has arrived.
 
