@@ -26,7 +26,8 @@ conformance: $(VENV)/dev-installed .ceph/complete ## Run the contracts of the st
 	@$(BIN)/pytest -n 2 tests/contracts -m slow -rs
 	@test -z "$${S3KV_TEST_ENDPOINT:-}" || $(BIN)/pytest tests/contracts --server endpoint -rs
 
-bench: $(VENV)/dev-installed ## Compare tag search with s3kv 0.1.5: about ten minutes
+bench: $(VENV)/bench-installed .ceph/complete ## Compare with what else people use: about half an hour
+	@$(BIN)/python -m tests.benchmarks.results
 	@$(BIN)/python -m tests.benchmarks.tag_search
 
 .ceph/complete: | $(VENV)/dev-installed
@@ -59,3 +60,8 @@ $(VENV)/dev-installed: pyproject.toml | $(VENV)/bin/python
 	@echo "==> installing s3kv_flows and what its tests need: about a minute, once"
 	@$(INSTALL) -e '.[dev]' $(SHOW)
 	@touch $@ $(VENV)/demo-installed
+
+$(VENV)/bench-installed: pyproject.toml | $(VENV)/bin/python
+	@echo "==> installing s3kv_flows and what the benchmarks compare it with: about a minute, once"
+	@$(INSTALL) -e '.[bench]' $(SHOW)
+	@touch $@ $(VENV)/dev-installed $(VENV)/demo-installed

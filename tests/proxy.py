@@ -1,12 +1,13 @@
-"""A TCP proxy that counts what goes over the wire: connections, requests, responses, bytes."""
+"""A TCP proxy that counts what goes over the wire, and can put a distance between the two ends."""
 
 from __future__ import annotations
 
 import socket
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -36,8 +37,21 @@ class Wire:
         )
 
 
+_CHUNK = 1 << 20
+
+
 class CountingProxy:
-    def __init__(self, target: str) -> None:
+    """Passes on what comes, and counts: connections, requests, responses, bytes.
+
+    Args:
+        target: URL of the server.
+        round_trip: Seconds from here to the server and back. Each message begins to arrive half of it
+            later, and the first of a connection one round trip after that, as TCP has it. What a network
+            does to the bandwidth is not imitated.
+    """
+
+    def __init__(self, target: str, *, round_trip: float = 0) -> None:
+        self._round_trip = round_trip
         parts = urlsplit(target)
         self._target = (parts.hostname or "", parts.port or 80)
         self._lock = threading.Lock()
@@ -90,8 +104,8 @@ class CountingProxy:
             opened.close()
         self._sockets.clear()
 
-    def _start(self, work: object, *args: object) -> None:
-        thread = threading.Thread(target=work, args=args, daemon=True)  # type: ignore[arg-type]
+    def _start(self, work: Callable[..., None], *args: object) -> None:
+        thread = threading.Thread(target=work, args=args, daemon=True)
         self._threads.append(thread)
         thread.start()
 
@@ -106,23 +120,45 @@ class CountingProxy:
                 with self._lock:
                     self._wire.connections += 1
                 methods: deque[str] = deque()
-                self._start(self._pump, client, server, _Requests(self, methods))
-                self._start(self._pump, server, client, _Responses(self, methods))
+                distance = _Distance(self._round_trip)
+                self._start(self._pump, client, server, _Requests(self, methods), distance)
+                self._start(self._pump, server, client, _Responses(self, methods), distance)
 
-    def _pump(self, source: socket.socket, sink: socket.socket, messages: _Messages) -> None:
+    def _pump(
+        self, source: socket.socket, sink: socket.socket, messages: _Messages, distance: _Distance
+    ) -> None:
+        buffer = memoryview(bytearray(_CHUNK))
+        passes: int | None = None  # bytes until this connection breaks
         with suppress(OSError):
-            passes: int | None = None  # bytes until this connection breaks
-            while data := source.recv(1 << 16):
+            while count := source.recv_into(buffer):
+                data = buffer[:count]
                 with self._lock:
                     messages.feed(data)
                     if isinstance(messages, _Responses) and self._break_after is not None:
                         passes, self._break_after = self._break_after, None
-                if passes is not None and (passes := passes - len(data)) <= 0:
+                if passes is not None and (passes := passes - count) <= 0:
                     source.shutdown(socket.SHUT_RDWR)
                     break
+                distance.come_from(source)
                 sink.sendall(data)
         with suppress(OSError):
             sink.shutdown(socket.SHUT_WR)
+
+
+class _Distance:
+    """Half a round trip between what one end of a connection hears and what it says to that."""
+
+    def __init__(self, round_trip: float) -> None:
+        self._round_trip = round_trip
+        self._open_at = time.monotonic() + round_trip
+        self._speaker: socket.socket | None = None
+
+    def come_from(self, speaker: socket.socket) -> None:
+        """Wait as long as it takes from the one end to the other, unless there is more of it already."""
+        if not self._round_trip or speaker is self._speaker:
+            return
+        first, self._speaker = self._speaker is None, speaker
+        time.sleep(self._round_trip / 2 + (max(0, self._open_at - time.monotonic()) if first else 0))
 
 
 class _Messages(ABC):
@@ -134,7 +170,7 @@ class _Messages(ABC):
         self._body_left = 0
         self._chunked = False
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: memoryview) -> None:
         self.count_bytes(len(data))
         while data:
             if self._body_left:
@@ -143,11 +179,13 @@ class _Messages(ABC):
                 self.count_body(taken)
                 data = data[taken:]
                 continue
-            head, found, rest = (self._buffer + data).partition(b"\r\n" if self._chunked else b"\r\n\r\n")
+            head, found, rest = (self._buffer + bytes(data)).partition(
+                b"\r\n" if self._chunked else b"\r\n\r\n"
+            )
             if not found:
                 self._buffer = head
                 return
-            self._buffer, data = b"", rest
+            self._buffer, data = b"", memoryview(rest)
             if self._chunked:
                 self._begin_chunk(head)
             else:
