@@ -11,7 +11,9 @@
     │   └── TamperedValueError              the seal does not match; never unpickled
     ├── KeyLockedError(PermissionError)     retention until ... / legal hold
     ├── ConflictError                       a condition failed: the key exists, or changed under us
-    │   └── StaleWriterError                a newer holder or checkpoint writer exists
+    │   ├── StaleWriterError                a newer holder or checkpoint writer exists
+    │   └── LeaseNotHeldError               the lease has ended, and nobody holds it
+    ├── LeaseTimeoutError(TimeoutError)     somebody else held the lease all the time
     ├── AccessDeniedError(PermissionError)  S3 refused the credentials, or what they may do
     ├── StoreUnavailableError(ConnectionError)  no server, no bucket, or a server that fails
     └── UnsupportedByServerError            the server lacks what this needs; says what, and what to do
@@ -33,6 +35,8 @@ __all__ = [
     "InvalidTagError",
     "KeyLockedError",
     "KeyNotFoundError",
+    "LeaseNotHeldError",
+    "LeaseTimeoutError",
     "S3KVError",
     "StaleWriterError",
     "StoreUnavailableError",
@@ -127,6 +131,14 @@ class ConflictError(S3KVError):
 
 class StaleWriterError(ConflictError):
     """A newer holder of the lease, or a newer writer of the checkpoint, exists."""
+
+
+class LeaseNotHeldError(ConflictError):
+    """The lease has ended, or was given back, and nobody holds it."""
+
+
+class LeaseTimeoutError(S3KVError, TimeoutError):
+    """Somebody else held the lease for as long as the caller would wait."""
 
 
 class AccessDeniedError(S3KVError, PermissionError):

@@ -1,0 +1,225 @@
+"""Leases: held by one at a time, ended by themselves, taken over in order."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from s3kv_flows.store import S3KV
+from s3kv_flows.store.errors import (
+    ConflictError,
+    CorruptValueError,
+    LeaseNotHeldError,
+    LeaseTimeoutError,
+    StaleWriterError,
+    UnsupportedByServerError,
+)
+from s3kv_flows.store.lease_registers import NumberedClaims, Register
+from s3kv_flows.store.leases import HeldLease, Leases, register_of
+from s3kv_flows.store.s3 import S3Client
+from tests.servers import Server
+
+NAME = "s3kv-leases/key"
+SHORT = 1.0
+
+
+def now_ms(store: S3KV) -> int:
+    return int(store.client.capabilities.now().timestamp() * 1000)
+
+
+@pytest.fixture(params=["by what the server offers", "without If-Match"])
+def register(request: pytest.FixtureRequest, store: S3KV) -> Register:
+    if request.param == "without If-Match":
+        return NumberedClaims(store.client, store.bucket_name)
+    return register_of(store.client, store.bucket_name, "s3kv/")
+
+
+@pytest.fixture
+def make_leases(register: Register, store: S3KV) -> Callable[..., Leases]:
+    def make(seconds: float = 30.0) -> Leases:
+        return Leases(register, lambda: now_ms(store), seconds=seconds)
+
+    return make
+
+
+@pytest.fixture
+def leases(make_leases: Callable[..., Leases]) -> Leases:
+    return make_leases()
+
+
+def ended(lease: HeldLease) -> HeldLease:
+    """As a holder sees it that was stopped for longer than the lease's time."""
+    return replace(lease, ends=lease.ends - 1000)
+
+
+def test_one_of_many_takes_it(leases: Leases) -> None:
+    barrier = threading.Barrier(16)
+
+    def take(number: int) -> HeldLease | None:
+        barrier.wait()
+        try:
+            return leases.acquire(NAME, f"holder {number}", timeout=0)
+        except LeaseTimeoutError:
+            return None
+
+    with ThreadPoolExecutor(16) as pool:
+        taken = [lease for lease in pool.map(take, range(16)) if lease]
+    assert len(taken) == 1
+    record = leases.holder_of(NAME)
+    assert record
+    assert record == taken[0].claim.record
+
+
+def test_who_waits_in_vain_is_told_for_whom(leases: Leases) -> None:
+    leases.acquire(NAME, "first")
+    with pytest.raises(LeaseTimeoutError, match=r"held by first on .*, also after 0\.2 s"):
+        leases.acquire(NAME, "second", timeout=0.2)
+
+
+def test_a_lease_that_is_given_back_is_free_at_once(leases: Leases) -> None:
+    numbers: list[int] = []
+    for holder in ("first", "second", "third"):
+        lease = leases.acquire(NAME, holder, timeout=0, above=max(numbers, default=0))
+        numbers.append(lease.number)
+        leases.release(lease)
+        assert leases.holder_of(NAME) is None
+    assert numbers == sorted(set(numbers))
+    with pytest.raises(LeaseNotHeldError):
+        leases.release(lease)
+
+
+def test_a_waiter_gets_it_when_it_is_given_back(leases: Leases) -> None:
+    lease = leases.acquire(NAME, "first")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(leases.acquire, NAME, "second", timeout=30)
+        leases.release(lease)
+        assert waiting.result(timeout=30).claim.record.holder == "second"
+
+
+def test_a_renewed_lease_goes_on_and_keeps_its_number(leases: Leases) -> None:
+    lease = leases.acquire(NAME, "first")
+    renewed = leases.renew(lease)
+    assert renewed.ends > lease.ends
+    assert renewed.number == lease.number
+    leases.verify(renewed)
+    with pytest.raises(StaleWriterError):
+        leases.verify(lease)
+    with pytest.raises(StaleWriterError, match="taken over by first"):
+        leases.renew(lease)
+    leases.release(renewed)
+
+
+def test_a_dead_holder_is_followed_by_a_higher_number(make_leases: Callable[..., Leases]) -> None:
+    leases = make_leases(SHORT)
+    dead = leases.acquire(NAME, "dead")
+    heir = leases.acquire(NAME, "heir", timeout=30)
+    assert dead.seconds_left() <= 0, "not before it had ended"
+    assert dead.seconds_left() > -1.5 * SHORT - 1, "and not long after"
+    assert heir.number > dead.number
+
+
+def test_one_of_many_takes_a_dead_lease_over(make_leases: Callable[..., Leases]) -> None:
+    leases, late = make_leases(SHORT), make_leases(60)
+    leases.acquire(NAME, "dead")
+
+    def take(number: int) -> HeldLease | None:
+        try:
+            return late.acquire(NAME, f"heir {number}", timeout=10)
+        except LeaseTimeoutError:
+            return None
+
+    with ThreadPoolExecutor(8) as pool:
+        heirs = [lease for lease in pool.map(take, range(8)) if lease]
+    assert len(heirs) == 1
+
+
+def test_a_holder_that_was_stopped_learns_that_it_was_replaced(make_leases: Callable[..., Leases]) -> None:
+    leases = make_leases(SHORT)
+    stopped = leases.acquire(NAME, "stopped")
+    heir = make_leases(60).acquire(NAME, "heir", timeout=30)
+    for act in (leases.renew, leases.verify):
+        with pytest.raises(LeaseNotHeldError, match="ended before it was renewed"):
+            act(ended(stopped))
+        with pytest.raises(StaleWriterError, match="taken over by heir"):
+            act(replace(stopped, ends=stopped.ends + 1000))
+    with pytest.raises(StaleWriterError, match="taken over by heir"):
+        leases.release(stopped)
+    leases.verify(heir)
+
+
+def test_a_claim_whose_answer_was_lost_is_known_again(
+    leases: Leases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = S3Client.put_object
+
+    def lost(self: S3Client, *args: object, **kwargs: object) -> object:
+        original(self, *args, **kwargs)  # type: ignore[arg-type]
+        monkeypatch.setattr(S3Client, "put_object", original)
+        refused = ConflictError("PreconditionFailed")  # as boto3's second attempt is told
+        refused.was_lost = True
+        raise refused
+
+    monkeypatch.setattr(S3Client, "put_object", lost)
+    lease = leases.acquire(NAME, "first", timeout=0)
+    monkeypatch.setattr(S3Client, "put_object", lost)
+    leases.release(leases.renew(lease))
+    assert leases.holder_of(NAME) is None
+
+
+def test_leases_of_other_keys_are_others(leases: Leases) -> None:
+    one = leases.acquire(NAME, "one", timeout=0)
+    two = leases.acquire(f"{NAME}/000000000007", "two", timeout=0)
+    three = leases.acquire(f"{NAME}2", "three", timeout=0)
+    for lease in (one, two, three):
+        leases.release(leases.renew(lease))
+
+
+def test_what_is_no_lease_is_said_to_be_none(leases: Leases, store: S3KV) -> None:
+    for name in (NAME, f"{NAME}/000000000001"):
+        store.client.put_object(store.bucket_name, name, b"{}", content_type="text/plain")
+    with pytest.raises(CorruptValueError, match="is no lease"):
+        leases.acquire(NAME, "first", timeout=0)
+
+
+def test_nothing_is_left_of_a_lease_but_where_it_must(
+    leases: Leases, register: Register, store: S3KV, server: Server
+) -> None:
+    leases.release(leases.renew(leases.acquire(NAME, "first")))
+    left = list(store.client.list_objects(store.bucket_name, "s3kv-leases/"))
+    stays = isinstance(register, NumberedClaims) or server.name == "ceph"
+    assert len(left) == stays
+
+
+def test_requests(leases: Leases, register: Register, store: S3KV) -> None:
+    if isinstance(register, NumberedClaims):
+        pytest.skip("the other way, for few servers")
+    with store.client.counters.measure() as counted:
+        lease = leases.acquire(NAME, "first", timeout=0)
+        lease = leases.renew(lease)
+        leases.verify(lease)
+        leases.release(lease)
+    assert sum(counted[0].by_operation.values()) == 4
+
+
+def test_where_claims_exclude_nobody_there_are_no_leases(make_store: Callable[..., S3KV]) -> None:
+    versioned = make_store(object_lock=True)
+    capabilities = versioned.client.capabilities
+    if capabilities.conditional_puts(versioned.bucket_name, "s3kv/").create == "atomic":
+        pytest.skip("here they do")
+    with pytest.raises(UnsupportedByServerError, match="lease_bucket_name"):
+        register_of(versioned.client, versioned.bucket_name, "s3kv/")
+
+
+def test_where_everything_is_locked_there_are_no_leases(store: S3KV, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(S3Client, "has_default_retention", lambda *_: True)
+    with pytest.raises(UnsupportedByServerError, match="lease_bucket_name"):
+        register_of(store.client, store.bucket_name, "s3kv/")
+
+
+def test_a_lease_that_never_holds_is_refused(register: Register) -> None:
+    with pytest.raises(ValueError, match="more than 0 seconds"):
+        Leases(register, lambda: 0, seconds=0)
