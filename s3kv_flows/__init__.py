@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from s3kv_flows.blocks import S3KVStore
     from s3kv_flows.caching import caching, finalizing
+    from s3kv_flows.locking import LeaseLockManager
     from s3kv_flows.maintenance.rules import CleanupRule
     from s3kv_flows.store.kv import S3KV
     from s3kv_flows.store.locks import Retention
@@ -25,9 +26,10 @@ _MODULES = {
     "S3KVStore": "s3kv_flows.blocks",
     "caching": "s3kv_flows.caching",
     "finalizing": "s3kv_flows.caching",
+    "LeaseLockManager": "s3kv_flows.locking",
 }
 
-__all__ = ["S3KV", "CleanupRule", "Retention", "S3KVStore", "caching", "finalizing"]
+__all__ = ["S3KV", "CleanupRule", "LeaseLockManager", "Retention", "S3KVStore", "caching", "finalizing"]
 
 
 def __getattr__(name: str) -> Any:

@@ -18,9 +18,10 @@ from s3kv_flows.results import WrittenResult, write_result
 from s3kv_flows.runs import run_logger
 from s3kv_flows.serializer import Payload
 from s3kv_flows.store import S3KV, Encryption
-from s3kv_flows.store.errors import KeyLockedError, S3KVError
+from s3kv_flows.store.errors import KeyLockedError, S3KVError, StaleWriterError
 from s3kv_flows.store.keys import Namespace, validate_bucket_name
 from s3kv_flows.store.kv import endpoint_from_environment
+from s3kv_flows.store.leases import Leases, register_of
 from s3kv_flows.store.local_cache import LocalCache
 from s3kv_flows.store.objects import NewObject
 from s3kv_flows.store.s3_types import S3Config
@@ -85,6 +86,11 @@ class S3KVStore(WritableFileSystem):
     prefix: str = Field(
         default="s3kv/", description="What the names of values begin with; results lie beside it."
     )
+    lease_bucket_name: str | None = Field(
+        default=None,
+        description="The bucket for leases, where the bucket itself locks what is written, or keeps versions "
+        "on a server whose conditions do not hold there; it must have neither.",
+    )
     enable_local_cache: bool = Field(
         default=False, description="Whether values and results that were read are kept on local disk, too."
     )
@@ -112,6 +118,11 @@ class S3KVStore(WritableFileSystem):
     @classmethod
     def _validate_bucket_name(cls, name: str) -> str:
         return validate_bucket_name(name)
+
+    @field_validator("lease_bucket_name")
+    @classmethod
+    def _validate_lease_bucket_name(cls, name: str | None) -> str | None:
+        return validate_bucket_name(name) if name else None
 
     @field_validator("prefix")
     @classmethod
@@ -146,6 +157,17 @@ class S3KVStore(WritableFileSystem):
         # `_sync` is Prefect's switch of its async_dispatch, which the signature does not show.
         return cast("S3KVStore", cls.load(store.removeprefix(f"{SLUG}/"), _sync=True))  # type: ignore[call-arg]
 
+    @classmethod
+    def reference_to(cls, name: str) -> str:
+        """Return the reference to a saved store: ``s3kv-store/lake`` for ``lake``."""
+        return name if name.startswith(f"{SLUG}/") else f"{SLUG}/{name}"
+
+    @property
+    def reference(self) -> str | None:
+        """The reference to this store, by which Prefect loads it; None where it is not saved."""
+        # Prefect's name for it, there is no other.
+        return self.reference_to(self._block_document_name) if self._block_document_name else None
+
     @property
     def values(self) -> S3KV:
         """The key-value store of the bucket: JSON in ``<prefix><key>.json``."""
@@ -164,6 +186,25 @@ class S3KVStore(WritableFileSystem):
             "cloudpickle",
             enable_local_cache=self.enable_local_cache,
         )
+
+    def leases(self, seconds: float = 30.0) -> Leases:
+        """Return the leases of the store: ``<prefix>-leases/<cache key>``, in the bucket for leases.
+
+        Args:
+            seconds: For how long a lease holds without being renewed.
+
+        Raises:
+            UnsupportedByServerError: Nothing excludes two holders there, or the bucket locks what is
+                written. Tried out once per process where it is not known.
+        """
+        client, bucket = self.results.client, self.lease_bucket_name or self.bucket_name
+        register = register_of(client, bucket, self.lease_namespace.prefix)
+        return Leases(register, lambda: int(client.capabilities.now().timestamp() * 1000), seconds=seconds)
+
+    @property
+    def lease_namespace(self) -> Namespace:
+        """The object names of leases, by cache key."""
+        return Namespace(self.prefix).sibling("leases")
 
     # --- the result face: what Prefect calls ---------------------------------------------------
 
@@ -216,7 +257,7 @@ class S3KVStore(WritableFileSystem):
             new = NewObject(body=bytes(content), content_type=_PLAIN)
             results.objects.put(results.namespace.name_of(path), new)
         except (S3KVError, ValueError) as exc:
-            if finalizes or isinstance(exc, KeyLockedError):
+            if finalizes or isinstance(exc, (KeyLockedError, StaleWriterError)):
                 self._report(results, path, exc)
             raise
         return None

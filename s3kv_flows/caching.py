@@ -8,10 +8,11 @@ from typing import Any
 
 from prefect.cache_policies import INPUTS, NO_CACHE, TASK_SOURCE, CachePolicy
 
-from s3kv_flows.blocks import SLUG, S3KVStore
+from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.faces import RecordFace
-from s3kv_flows.locking import RetentionGuard
+from s3kv_flows.locking import LeaseLockManager
 from s3kv_flows.policies import ResultPolicy
+from s3kv_flows.refusals import RetentionGuard
 from s3kv_flows.serializer import FrameSerializer, ResultOptions
 from s3kv_flows.store.locks import Retention
 from s3kv_flows.store.tags import validate_tags
@@ -28,6 +29,9 @@ def caching(
     cache_expiration: timedelta | None = None,
     object_tags: Mapping[str, str] | None = None,
     retention: Retention | None = None,
+    single_flight: bool = False,
+    lease_seconds: float = 30.0,
+    lease_wait_seconds: float = 3600.0,
 ) -> dict[str, Any]:
     """Return the options of a task that caches its results: ``@task(**caching("lake"))``.
 
@@ -43,6 +47,11 @@ def caching(
         object_tags: Tags of the object; ``flow`` and ``task`` are added as far as ten allow.
         retention: Finalize the result: from the PUT that writes it on, nothing alters or deletes it
             before this ends. A run that would refresh it fails with KeyLockedError, before computing.
+        single_flight: Compute each key once at a time, across machines: other runs wait, and take the
+            result. A miss then costs five requests, and a hit still one. A run that cannot wait any longer,
+            or whose server excludes nobody, fails before it computes; see :class:`LeaseLockManager`.
+        lease_seconds: After how long a run that died is replaced by one that waits for it.
+        lease_wait_seconds: For how long a run waits for another one.
 
     Raises:
         ValueError: An expiration together with a retention; tags that S3 would refuse
@@ -57,7 +66,10 @@ def caching(
         raise ValueError("caching() brings the key storage and the lock manager: give a policy without them")
     storage = _storage_of(store)
     policy = ResultPolicy(policy=cache_policy).configure(key_storage=RecordFace(store=storage))
-    if retention is not None:
+    if single_flight:
+        manager = LeaseLockManager(storage, lease_seconds, wait_seconds=lease_wait_seconds)
+        policy = policy.configure(lock_manager=manager, isolation_level="SERIALIZABLE")
+    elif retention is not None:
         policy = policy.configure(lock_manager=RetentionGuard(), isolation_level="SERIALIZABLE")
     options = ResultOptions("task", validate_tags(object_tags or {}), retention)
     return {
@@ -99,8 +111,7 @@ def finalizing(
 def _storage_of(store: str | S3KVStore) -> str:
     """Return the reference by which Prefect loads the store anew for each run."""
     if isinstance(store, str):
-        return store if store.startswith(f"{SLUG}/") else f"{SLUG}/{store}"
-    name = store._block_document_name  # noqa: SLF001  # Prefect's name for it, there is no other
-    if name is None:
+        return S3KVStore.reference_to(store)
+    if store.reference is None:
         raise ValueError("the store is not saved: call store.save('name') first, or give the name of one")
-    return f"{SLUG}/{name}"
+    return store.reference

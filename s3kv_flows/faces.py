@@ -20,8 +20,8 @@ from pydantic import Field
 from s3kv_flows import slots
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.results import ExpiredResultError, FoundResult, WrittenResult, amend, look_up
-from s3kv_flows.runs import run_logger
-from s3kv_flows.serializer import FrameSerializer
+from s3kv_flows.runs import loaded_store, run_logger
+from s3kv_flows.serializer import FrameSerializer, RunInfo
 from s3kv_flows.store.counters import Counters
 from s3kv_flows.store.errors import (
     ConflictError,
@@ -29,8 +29,9 @@ from s3kv_flows.store.errors import (
     KeyNotFoundError,
     S3KVError,
 )
+from s3kv_flows.store.s3_types import ObjectInfo
 
-__all__ = ["RecordFace"]
+__all__ = ["RecordFace", "glance", "leave_found", "run_info"]
 
 
 class RecordFace(WritableFileSystem):
@@ -48,20 +49,20 @@ class RecordFace(WritableFileSystem):
             KeyNotFoundError: There is no result, or its time is over.
             CorruptValueError: It cannot be verified or decoded.
         """
-        store = _store_of_run() or S3KVStore.of(self.store)
+        store = loaded_store(S3KVStore) or S3KVStore.of(self.store)
         record = self._recorded(store, path)
         if record is None:
-            record = self._leave(store, path, _find(store, path))
+            record = leave_found(store, path, _find(store, path))
         return record
 
     async def aread_path(self, path: str) -> bytes:
         """Do as :meth:`read_path`, in a worker thread."""
-        store = _store_of_run()
+        store = loaded_store(S3KVStore)
         if store is None:
             store = await asyncio.to_thread(S3KVStore.of, self.store)
         record = self._recorded(store, path)
         if record is None:
-            record = self._leave(store, path, await asyncio.to_thread(_find, store, path))
+            record = leave_found(store, path, await asyncio.to_thread(_find, store, path))
         return record
 
     def write_path(self, path: str, content: bytes, *, _sync: bool | None = None) -> None:  # type: ignore[override]  # see read_path
@@ -90,47 +91,64 @@ class RecordFace(WritableFileSystem):
         results = store.results
         return slots.peek_record(repr(results), results.namespace.name_of(path))
 
-    def _leave(self, store: S3KVStore, path: str, found: FoundResult) -> bytes:
-        results = store.results
-        record = _record_of(store, path, found)
-        slots.leave_value(repr(results), results.namespace.name_of(path), record, found.value)
-        return record
+
+def leave_found(store: S3KVStore, path: str, found: FoundResult) -> bytes:
+    """Leave a result for the next calls of this run; return its record."""
+    results = store.results
+    record = _record_of(store, path, found)
+    slots.leave_value(repr(results), results.namespace.name_of(path), record, found.value)
+    return record
 
 
-def _store_of_run() -> S3KVStore | None:
-    """Return the block that the result store of this run has loaded: credentials may rotate."""
-    run = TaskRunContext.get()
-    storage = run.result_store.result_storage if run is not None else None
-    return storage if isinstance(storage, S3KVStore) else None
+def glance(store: S3KVStore, path: str) -> FoundResult | None:
+    """Return a valid result, and count the hit; None where there is none, which is not counted.
+
+    Raises:
+        StoreUnavailableError: It cannot be told.
+    """
+    try:
+        found = look_up(store.results, path)
+    except (KeyNotFoundError, CorruptValueError):
+        return None
+    _count_hit(store.results.client.counters, found)
+    return found
 
 
 def _find(store: S3KVStore, path: str) -> FoundResult:
     """Look a result up, count the outcome, and say aloud what Prefect takes for a plain absence."""
-    results = store.results
+    results, run = store.results, run_info()
     counters = results.client.counters
+    seen: list[ObjectInfo] = []
     try:
-        found = look_up(results, path)
+        found = look_up(results, path, seen=seen.append)
     except S3KVError as exc:
+        if run is not None and (seen or isinstance(exc, KeyNotFoundError)):
+            run.note(seen[0] if seen else None)
         outcome = _count_miss(counters, exc)
-        if isinstance(exc, KeyNotFoundError) and exc.is_deleted:
-            _note_delete_marker()
+        if run is not None and isinstance(exc, KeyNotFoundError) and exc.is_deleted:
+            run.found_delete_marker = True  # there are versions beneath, which may be locked
         if outcome == "undecodable":
             run_logger().warning("The cached result %r cannot be used and is computed anew: %s", path, exc)
         elif outcome == "unreachable":
             run_logger().error("Cannot tell whether %r is cached, so it is computed: %s", path, exc)
         raise
-    counters.add("results.hits")
-    counters.add("results.hit_bytes", found.size)
-    counters.add("results.seconds_saved", found.record.seconds or 0)
+    if run is not None and run.flight is not None:
+        run.flight.settled = True
+    _count_hit(counters, found)
     return found
 
 
-def _note_delete_marker() -> None:
-    """Tell the writer of this run that there are versions beneath, which may be locked."""
+def run_info() -> RunInfo | None:
+    """Return what the writer of the current run knows, None where it is no run of ``caching()``."""
     run = TaskRunContext.get()
     serializer = run.result_store.serializer if run is not None else None
-    if isinstance(serializer, FrameSerializer) and serializer.run is not None:
-        serializer.run.found_delete_marker = True
+    return serializer.run if isinstance(serializer, FrameSerializer) else None
+
+
+def _count_hit(counters: Counters, found: FoundResult) -> None:
+    counters.add("results.hits")
+    counters.add("results.hit_bytes", found.size)
+    counters.add("results.seconds_saved", found.record.seconds or 0)
 
 
 def _count_miss(counters: Counters, exc: S3KVError) -> str:

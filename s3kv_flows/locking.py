@@ -1,87 +1,190 @@
-"""Lock managers: what Prefect asks before a task computes."""
+"""Leases behind Prefect's LockManager protocol: one computation per key at a time, on S3 alone."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Generator, Hashable
+from dataclasses import dataclass, field
 
-from prefect.context import TaskRunContext
-
+from s3kv_flows import slots
+from s3kv_flows.acquisition import Acquired, Acquisition
 from s3kv_flows.blocks import S3KVStore
-from s3kv_flows.runs import is_refreshing
-from s3kv_flows.serializer import FrameSerializer
+from s3kv_flows.faces import leave_found
+from s3kv_flows.runs import loaded_store
+from s3kv_flows.stepping import Pause, adrive, drive
+from s3kv_flows.store.clients import shared_keeper
+from s3kv_flows.store.lease_registers import lease_clock
 
-__all__ = ["RetentionGuard"]
+__all__ = ["LeaseLockManager"]
+
+_FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 5.0
 
 
-class RetentionGuard:
-    """Refuses a run that could not save what it computes. Excludes nobody.
+@dataclass(frozen=True)
+class LeaseLockManager:
+    """Lets one run at a time compute a key, across threads, processes and machines.
 
-    Prefect logs an exception of a commit and lets the task complete, with a value that was not saved.
-    An exception here fails the task, before it computes. So a task that finalizes its result takes
-    Prefect's lock from this manager: a hit or a miss costs no request more, a refresh two.
+    For tasks of ``caching(..., single_flight=True)``, which make one of their own. With them a hit takes
+    no lease: it costs the one GET that it costs without. A miss costs five requests: it looks, takes the
+    lease, looks again (that makes it exactly one computation), writes, and gives the lease back. A run with
+    ``refresh_cache`` always takes the lease. Others of a process wait for the one that asks the server.
+
+    The lease is renewed for as long as the run takes. A run that lost it, because its machine was stopped
+    or cut off for longer than the lease, may still end: before it writes, it asks whether the lease is
+    still its own, and writes over what it found before and nothing else, where the server can carry that
+    condition. What remains where it cannot (an Object Lock bucket on Ceph) is a run that is stopped for
+    longer than a lease between this question and the arrival of its PUT: that PUT replaces the newer result.
+
+    As the manager of another policy, or of a ``transaction()``, it is a plain lock on a key.
+
+    Attributes:
+        store: The name of a saved :class:`S3KVStore`, or one.
+        lease_seconds: After how long a holder that died is replaced. It has nothing to do with how long a
+            task runs.
+        wait_seconds: For how long to wait for another holder, where Prefect does not say. Finite, because
+            a lazily committed transaction holds its leases until its parent commits.
     """
+
+    store: str | S3KVStore
+    lease_seconds: float = 30.0
+    wait_seconds: float = field(default=3600.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.lease_seconds <= 0:
+            raise ValueError(f"a lease holds for more than {self.lease_seconds} seconds")
+        if self.wait_seconds < 0:
+            raise ValueError(f"nobody can wait for {self.wait_seconds} seconds")
 
     def acquire_lock(
         self,
         key: str,
-        holder: str,  # noqa: ARG002  # Prefect's protocol
-        acquire_timeout: float | None = None,  # noqa: ARG002
-        hold_timeout: float | None = None,  # noqa: ARG002
+        holder: str,
+        acquire_timeout: float | None = None,
+        hold_timeout: float | None = None,
     ) -> bool:
-        """Return True, or refuse.
+        """Take the lease of a key, or find the result of the current run, which then needs none.
+
+        Args:
+            key: The cache key.
+            holder: Who is to hold it; unlike any other.
+            acquire_timeout: Seconds to wait; 0 tries once, None waits for :attr:`wait_seconds`.
+            hold_timeout: Seconds after which the lease ends; by default, it is renewed until it is released.
+
+        Returns:
+            True: Prefect would ignore anything else, and compute.
 
         Raises:
+            LeaseTimeoutError: Another run held it all the time; or one of the same transaction does, which
+                will not end before this one.
             KeyLockedError: The run would refresh a result that is under retention.
-            UnsupportedByServerError: The bucket has no Object Lock.
-            ValueError: The task was given an expiration beside the retention.
+            UnsupportedByServerError: Nothing of this server excludes two holders.
+            StoreUnavailableError: It does not answer.
         """
-        _refuse_what_cannot_be_saved(key)
+        acquisition = self._acquisition(key, holder, acquire_timeout, hold_timeout)
+        self._leave(key, drive(acquisition.steps()))
         return True
 
     async def aacquire_lock(
         self,
         key: str,
-        holder: str,  # noqa: ARG002  # Prefect's protocol
-        acquire_timeout: float | None = None,  # noqa: ARG002
-        hold_timeout: float | None = None,  # noqa: ARG002
+        holder: str,
+        acquire_timeout: float | None = None,
+        hold_timeout: float | None = None,
     ) -> bool:
-        """Do as :meth:`acquire_lock`, in a worker thread."""
-        await asyncio.to_thread(_refuse_what_cannot_be_saved, key)
+        """Do as :meth:`acquire_lock`, with requests in worker threads and pauses in the event loop."""
+        acquisition = self._acquisition(key, holder, acquire_timeout, hold_timeout)
+        try:
+            self._leave(key, await adrive(acquisition.steps()))
+        except asyncio.CancelledError:
+            self.release_lock(key, holder)  # the step that was under way may have taken it
+            raise
         return True
 
     def release_lock(self, key: str, holder: str) -> None:
-        """Do nothing: nothing is held."""
+        """Give the lease back, where this holder has one: one request.
 
-    def is_locked(self, key: str) -> bool:  # noqa: ARG002  # Prefect's protocol
-        """Return False: nobody is excluded."""
+        Called in an event loop, it hands the request to the thread that renews leases, and returns.
+        """
+        keeper, place = shared_keeper(), self._place(key)
+        lease = keeper.kept(place, holder)
+        settled = lease is not None and lease.settled
+        if settled:
+            keeper.turns.pass_on(place, holder, settled=True)
+        keeper.dismiss(place, holder, wait=not _in_event_loop())
+        if not settled:
+            keeper.turns.pass_on(place, holder, settled=False)
+
+    def is_locked(self, key: str) -> bool:
+        """Tell whether anybody holds the lease: no request where that is this process, else one."""
+        if shared_keeper().knows(self._place(key)):
+            return True
+        store = self._store()
+        return store.leases().holder_of(store.lease_namespace.name_of(key)) is not None
+
+    def is_lock_holder(self, key: str, holder: str) -> bool:
+        """Tell whether this holder has the lease, or needs none: no request."""
+        return shared_keeper().knows(self._place(key), holder)
+
+    def wait_for_lock(self, key: str, timeout: float | None = None) -> bool:
+        """Wait until nobody holds the lease; return whether that came about in time."""
+        return drive(self._until_free(key, timeout))
+
+    async def await_for_lock(self, key: str, timeout: float | None = None) -> bool:
+        """Do as :meth:`wait_for_lock`, with requests in worker threads and pauses in the event loop."""
+        return await adrive(self._until_free(key, timeout))
+
+    # --- how -----------------------------------------------------------------------------------
+
+    def _acquisition(
+        self, key: str, holder: str, acquire_timeout: float | None, hold_timeout: float | None
+    ) -> Acquisition:
+        return Acquisition(
+            manager=self,
+            load_store=self._store,
+            place=self._place(key),
+            key=key,
+            holder=holder,
+            wait_seconds=self.wait_seconds if acquire_timeout is None else acquire_timeout,
+            lease_seconds=self.lease_seconds,
+            hold_seconds=hold_timeout,
+        )
+
+    def _leave(self, key: str, acquired: Acquired) -> None:
+        """Leave what was found to the next calls of this run, in its own context."""
+        slots.drop_value()
+        if acquired.found is not None:
+            leave_found(acquired.store, key, acquired.found)
+
+    def _until_free(self, key: str, timeout: float | None) -> Generator[Pause, None, bool]:
+        give_up, pause = None if timeout is None else lease_clock() + timeout, _FIRST_PAUSE_SECONDS
+        while self.is_locked(key):
+            left = pause if give_up is None else min(pause, give_up - lease_clock())
+            if left <= 0:
+                return False
+            yield Pause(left)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        return True
+
+    def _store(self) -> S3KVStore:
+        """Return the block that this run has loaded, where it is this one; else load it."""
+        loaded = loaded_store(S3KVStore)
+        if loaded is not None and (loaded == self.store or loaded.reference == self._name):
+            return loaded
+        return S3KVStore.of(self.store)
+
+    def _place(self, key: str) -> Hashable:
+        """Return by what the keeper knows a key of this store, without loading it."""
+        return (self._name or repr(self.store), key)
+
+    @property
+    def _name(self) -> str | None:
+        return S3KVStore.reference_to(self.store) if isinstance(self.store, str) else self.store.reference
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
         return False
-
-    def is_lock_holder(self, key: str, holder: str) -> bool:  # noqa: ARG002  # Prefect's protocol
-        """Return True: everybody may read and write."""
-        return True
-
-    def wait_for_lock(self, key: str, timeout: float | None = None) -> bool:  # noqa: ARG002  # Prefect's protocol
-        """Return True: there is nothing to wait for."""
-        return True
-
-    async def await_for_lock(self, key: str, timeout: float | None = None) -> bool:  # noqa: ARG002  # Prefect's protocol
-        """Return True: there is nothing to wait for."""
-        return True
-
-
-def _refuse_what_cannot_be_saved(key: str) -> None:
-    run = TaskRunContext.get()
-    if run is None:
-        return
-    store, serializer = run.result_store.result_storage, run.result_store.serializer
-    if not isinstance(store, S3KVStore) or not isinstance(serializer, FrameSerializer):
-        return
-    info = serializer.run
-    # Prefect lets tasks within this one inherit the manager: their results are not to be locked.
-    if info is not None and info.key == key and serializer.options.retention is not None:
-        if info.cache_expiration is not None:
-            raise ValueError("a result under retention cannot expire: the task has a cache_expiration, too")
-        store.results.objects.require_object_lock()
-    if is_refreshing(run):
-        results = store.results
-        results.objects.refuse_if_retained(results.namespace.name_of(key), "refresh")
+    return True

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import Any
 
-from s3kv_flows.serializer import Payload
+from s3kv_flows.serializer import FENCE, Payload, RunInfo
 from s3kv_flows.store import S3KV
-from s3kv_flows.store.errors import CorruptValueError, KeyNotFoundError
+from s3kv_flows.store.errors import (
+    ConflictError,
+    CorruptValueError,
+    KeyNotFoundError,
+    StaleWriterError,
+)
 from s3kv_flows.store.objects import NewObject
 from s3kv_flows.store.s3_types import ObjectInfo, Written
 
@@ -36,12 +41,14 @@ class Record:
         expires: When it expires, by the clock of the machine that wrote it.
         ttl: The same as a time from the moment of writing.
         seconds: How long the task took: what a hit saves.
+        fence: The fencing number of the lease it was written under.
     """
 
     prefect_version: str
     expires: datetime | None = None
     ttl: timedelta | None = None
     seconds: float | None = None
+    fence: int | None = None
 
     def to_metadata(self, name: str) -> dict[str, str]:
         """Return the user metadata of the object."""
@@ -51,6 +58,8 @@ class Record:
             metadata["s3kv-ttl"] = f"{self.ttl.total_seconds():.6f}"
         if self.seconds is not None:
             metadata["s3kv-seconds"] = f"{self.seconds:.3f}"
+        if self.fence is not None:
+            metadata[FENCE] = str(self.fence)
         return metadata
 
     @classmethod
@@ -114,8 +123,13 @@ class WrittenResult:
     written: Written
 
 
-def look_up(results: S3KV, key: str) -> FoundResult:
+def look_up(results: S3KV, key: str, *, seen: Callable[[ObjectInfo], object] = lambda _: None) -> FoundResult:
     """Fetch, verify and decode a result: one request, without the body where it has expired.
+
+    Args:
+        results: The results.
+        key: The cache key.
+        seen: Called with what is there, also where it cannot be used.
 
     Raises:
         KeyNotFoundError: There is none.
@@ -125,6 +139,7 @@ def look_up(results: S3KV, key: str) -> FoundResult:
     content_type = results.codec.content_type
     fetched = results.fetch(key, wanted=partial(_is_wanted, content_type=content_type))
     info = fetched.info
+    seen(info)
     record = Record.from_info(info)
     if info.content_type != content_type:
         raise CorruptValueError(f"{key!r} is {info.content_type!r}, which is no result of this codec")
@@ -139,10 +154,12 @@ def write_result(results: S3KV, key: str, payload: Payload, prefect_version: str
     Raises:
         KeyLockedError: The key is under retention.
         UnsupportedByServerError: A retention is asked for, and the bucket has no Object Lock.
+        StaleWriterError: The lease that it was computed under is another's by now, or another run has
+            written since.
     """
     name = results.namespace.name_of(key)
     grant = payload.grant.for_name(key)
-    record = Record(prefect_version, seconds=grant.seconds)
+    record = Record(prefect_version, seconds=grant.seconds, fence=_required_lease(grant.run))
     if grant.expires is not None:
         record = _expiring(record, grant.expires)
     new = NewObject(
@@ -152,8 +169,36 @@ def write_result(results: S3KV, key: str, payload: Payload, prefect_version: str
         tags=grant.tags,
         retention=grant.retention,
     )
-    written = results.objects.put(name, new, probably_new=grant.probably_new)
+    if grant.run is not None:
+        written = _put_in_flight(results, name, new, grant.run)
+    else:
+        written = results.objects.put(name, new, probably_new=grant.probably_new)
     return WrittenResult(results, key, record, payload.content_type, written)
+
+
+def _required_lease(run: RunInfo | None) -> int | None:
+    """Return the number of the lease of a run, which still holds it."""
+    if run is None or run.flight is None:
+        return None
+    run.flight.require(above=run.fence)
+    return run.flight.number
+
+
+def _put_in_flight(results: S3KV, name: str, new: NewObject, run: RunInfo) -> Written:
+    """Write the result of a run that holds a lease, over what it found and nothing else."""
+    mode = run.expected
+    puts = results.client.capabilities.conditional_puts(
+        results.bucket_name, results.namespace.prefix, briefly=True
+    )
+    if not (puts.create == "atomic" if mode == "create" else puts.carry_updates):
+        mode = "overwrite"
+    try:
+        written = results.objects.put(name, new, mode=mode, probably_new=mode == "create")
+    except ConflictError as exc:
+        raise StaleWriterError(f"another run has written the result meanwhile: {exc}") from exc
+    if run.flight is not None:
+        run.flight.settled = True
+    return written
 
 
 def amend(done: WrittenResult, expires: datetime | None) -> None:

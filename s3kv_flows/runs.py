@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, TypeVar
 
+from prefect.blocks.core import Block
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_logger, get_run_logger
@@ -12,7 +13,9 @@ from prefect.settings import PREFECT_TASKS_REFRESH_CACHE
 
 from s3kv_flows.store.tags import MAX_TAGS, normalize_tag_value
 
-__all__ = ["automatic_tags", "is_refreshing", "run_logger", "with_automatic_tags"]
+__all__ = ["automatic_tags", "is_refreshing", "loaded_store", "run_logger", "with_automatic_tags"]
+
+B = TypeVar("B", bound=Block)
 
 
 def run_logger() -> logging.Logger | logging.LoggerAdapter[Any]:
@@ -21,6 +24,13 @@ def run_logger() -> logging.Logger | logging.LoggerAdapter[Any]:
         return get_run_logger()
     except MissingContextError:
         return get_logger("s3kv_flows")
+
+
+def loaded_store(kind: type[B]) -> B | None:
+    """Return the block of this kind that the current run has loaded: credentials may rotate."""
+    run = TaskRunContext.get()
+    storage = run.result_store.result_storage if run is not None else None
+    return storage if isinstance(storage, kind) else None
 
 
 def is_refreshing(context: TaskRunContext) -> bool:

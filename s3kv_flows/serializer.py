@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import weakref
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -25,10 +26,25 @@ from s3kv_flows.runs import automatic_tags, run_logger, with_automatic_tags
 from s3kv_flows.store.codecs import codec_named
 from s3kv_flows.store.errors import CorruptValueError
 from s3kv_flows.store.frames import is_frame
+from s3kv_flows.store.lease_keeper import KeptLease
 from s3kv_flows.store.locks import Retention
 from s3kv_flows.store.pieces import Body
+from s3kv_flows.store.s3_types import ObjectInfo
 
-__all__ = ["DecodedValue", "FrameSerializer", "Grant", "Payload", "ResultOptions", "RunInfo"]
+__all__ = [
+    "FENCE",
+    "DecodedValue",
+    "FrameSerializer",
+    "Grant",
+    "Payload",
+    "ResultOptions",
+    "RunInfo",
+    "fence_of",
+]
+
+
+FENCE = "s3kv-fence"
+"""The metadata that holds the fencing number."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +73,10 @@ class RunInfo:
         refreshes: Whether the run computes and overwrites whatever the cache holds.
         task_run: Prefect's own account of the run, as long as it lives.
         found_delete_marker: Whether the server said that the result is not absent, but deleted.
+        flight: The lease under which the run computes.
+        expected: What the run found under its key, as the mode of a write: ``"create"`` for nothing, an
+            ETag, or ``"overwrite"`` where that is not known.
+        fence: The fencing number of what it found.
     """
 
     key: str
@@ -66,6 +86,14 @@ class RunInfo:
     refreshes: bool
     task_run: weakref.ref[TaskRun]
     found_delete_marker: bool = False
+    flight: KeptLease | None = None
+    expected: str = "overwrite"
+    fence: int = 0
+
+    def note(self, found: ObjectInfo | None) -> None:
+        """Remember what was found under the key, None for nothing."""
+        self.expected = found.etag if found else "create"
+        self.fence = fence_of(found.metadata) if found else 0
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A run does not leave its process: copies and pickles of the serializer are without it.
@@ -81,6 +109,7 @@ class Grant:
         expires: When the result expires, by this machine's clock.
         seconds: How long the task took.
         probably_new: Whether the run found no result under this name.
+        run: The run, where it computes under a lease.
     """
 
     key: str | None = None
@@ -89,12 +118,19 @@ class Grant:
     expires: datetime | None = None
     seconds: float | None = None
     probably_new: bool = True
+    run: RunInfo | None = None
 
     def for_name(self, name: str) -> Grant:
         """Return the grant for a name: for another one than its own, the flow's tag and nothing else."""
         if self.key is None or self.key == name:
             return self
         return Grant(tags={key: value for key, value in self.tags.items() if key == "flow"})
+
+
+def fence_of(metadata: Mapping[str, str]) -> int:
+    """Return the fencing number that a result was written under; 0 where it has none."""
+    number = metadata.get(FENCE, "")
+    return int(number) if number.isdecimal() else 0
 
 
 class Payload(bytes):
@@ -216,6 +252,7 @@ class FrameSerializer(Serializer):
             expires=getattr(state.data, "expiration", None),
             seconds=(state.timestamp - run.started).total_seconds(),
             probably_new=not run.refreshes and not run.found_delete_marker,
+            run=run if run.flight is not None else None,
         )
 
     def _flow_grant(self, obj: Any) -> Grant | None:

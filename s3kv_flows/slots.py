@@ -21,7 +21,7 @@ from prefect.context import TaskRunContext
 from s3kv_flows.results import WrittenResult
 from s3kv_flows.serializer import DecodedValue
 
-__all__ = ["leave_value", "leave_written", "peek_record", "take_value", "take_written"]
+__all__ = ["drop_value", "leave_value", "leave_written", "peek_record", "take_value", "take_written"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,11 @@ def leave_value(store: str, name: str, record: bytes, value: Any) -> None:
     holder.slot = _Slot(_place(run, store, name), record, DecodedValue(value))
     weakref.finalize(run, holder.clear)
     _read.set(holder)
+
+
+def drop_value() -> None:
+    """Empty the slot: what was found before a lease was taken may have been replaced since."""
+    _read.set(None)
 
 
 def peek_record(store: str, name: str) -> bytes | None:

@@ -65,6 +65,8 @@ _CEPH_REQUEST = re.compile(r"tx[0-9a-f]{17,}-")
 Carries = Literal["atomic", "sequential", "no"]
 """How far a condition holds: in a race, too; only where nobody else writes; or not at all."""
 
+_THOROUGHLY, _BRIEFLY = "conditional puts", "conditional puts, briefly"
+
 T = TypeVar("T")
 
 
@@ -217,24 +219,39 @@ class Capabilities:
         """Tell whether the bucket keeps versions, or did: one request, once."""
         return self._remembered("versioned", bucket, lambda: self._probes.is_versioned(bucket))
 
-    def conditional_puts(self, bucket: str, prefix: str) -> ConditionalPuts:
+    def conditional_puts(self, bucket: str, prefix: str, *, briefly: bool = False) -> ConditionalPuts:
         """Return what the bucket makes of conditional PUTs.
 
         Args:
             bucket: The bucket.
             prefix: Where objects of a probe may be written, and are deleted again.
+            briefly: Whether few races will do. They do where a bucket keeps no versions: no server is
+                known whose conditions hold there in sequence, and in races do not.
         """
         if not self.server:
             self.is_versioned(bucket)  # also tells which server this is
-        return self.declared.conditional_puts or self._remembered(
-            "conditional puts",
+        known = self.known_conditional_puts(bucket, briefly=briefly)
+        if known is not None:
+            return known
+        briefly = briefly and not self.is_versioned(bucket)
+        return self._remembered(
+            _BRIEFLY if briefly else _THOROUGHLY,
             bucket,
-            lambda: self._probes.conditional_puts(bucket, prefix) or ConditionalPuts("no", "no"),
+            lambda: (
+                self._probes.conditional_puts(bucket, prefix, briefly=briefly) or ConditionalPuts("no", "no")
+            ),
         )
 
-    def known_conditional_puts(self, bucket: str) -> ConditionalPuts | None:
+    def known_conditional_puts(self, bucket: str, *, briefly: bool = True) -> ConditionalPuts | None:
         """Return the same where it is known already, None where nobody has asked yet."""
-        return self.declared.conditional_puts or self._answers.get(("conditional puts", bucket))
+        known = self.declared.conditional_puts or self._answers.get((_THOROUGHLY, bucket))
+        return known or (self._answers.get((_BRIEFLY, bucket)) if briefly else None)
+
+    def locks_by_default(self, bucket: str) -> bool:
+        """Tell whether the bucket locks whatever is written to it: one request, once."""
+        return self._remembered(
+            "default retention", bucket, lambda: self._probes.has_default_retention(bucket)
+        )
 
     def conditional_deletes(self, bucket: str, prefix: str) -> ConditionalDeletes:
         """Return which deletions of the bucket heed an ETag."""

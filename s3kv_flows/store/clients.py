@@ -1,17 +1,19 @@
-"""The clients of this process: one per configuration, shared by all that use it."""
+"""What a process has once: the clients, one per configuration, and the keeper of its leases."""
 
 from __future__ import annotations
 
 import os
 import threading
 
+from s3kv_flows.store.lease_keeper import LeaseKeeper
 from s3kv_flows.store.s3 import S3Client
 from s3kv_flows.store.s3_types import S3Config
 
-__all__ = ["forget_clients", "shared_client"]
+__all__ = ["forget_clients", "shared_client", "shared_keeper"]
 
 _clients: dict[tuple[S3Config, tuple[str | None, ...]], S3Client] = {}
 _clients_lock = threading.Lock()
+_keeper = LeaseKeeper()
 
 _MOST = 64
 """Credentials that rotate make a client each time: of more than these, the least recently used goes."""
@@ -31,9 +33,9 @@ _CHAIN = (
 def shared_client(config: S3Config) -> S3Client:
     """Return the client of this configuration in this process.
 
-    This registry is the one mutable global of the package. A client is made once per configuration
-    and per state of the environment that boto3's chain reads, and never shared with a forked child,
-    whose copies of the sockets would mix up answers.
+    This registry, and the keeper, are the mutable globals of the package. A client is made once per
+    configuration and per state of the environment that boto3's chain reads, and never shared with a
+    forked child, whose copies of the sockets would mix up answers.
     """
     key = (config, tuple(os.environ.get(name) for name in _CHAIN))
     with _clients_lock:
@@ -44,6 +46,11 @@ def shared_client(config: S3Config) -> S3Client:
         return client
 
 
+def shared_keeper() -> LeaseKeeper:
+    """Return the keeper of the leases of this process; a forked child has one of its own, with none."""
+    return _keeper
+
+
 def forget_clients() -> None:
     """Forget all shared clients; who holds one may go on using it."""
     global _clients_lock  # after a fork, the old lock may be held by nobody alive
@@ -51,4 +58,10 @@ def forget_clients() -> None:
     _clients.clear()
 
 
-os.register_at_fork(after_in_child=forget_clients)
+def _begin_anew() -> None:
+    global _keeper
+    forget_clients()
+    _keeper = LeaseKeeper()
+
+
+os.register_at_fork(after_in_child=_begin_anew)

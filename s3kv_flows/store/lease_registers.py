@@ -4,25 +4,67 @@ Two ways, by what a server offers. With ``If-Match``, a claim is one object, whi
 replaces. With ``If-None-Match`` alone, claims are numbered objects: whoever has seen number 7 creates
 number 8, which S3 lets one of them do. The last claim of a key then stays, marked as released, until a
 sweep removes it: were it deleted, the numbers would begin again, and two would believe to be the next.
+
+A bucket that keeps versions would keep one per renewal. So whoever replaces a claim there deletes the
+version it replaced, and a claim is given back by deleting its version: nothing of a lease is left.
 """
 
 from __future__ import annotations
 
 import json
+import logging
+import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from s3kv_flows.store.errors import ConflictError, CorruptValueError, KeyNotFoundError, StoreUnavailableError
-from s3kv_flows.store.s3 import S3Client
+from s3kv_flows.store.errors import (
+    ConflictError,
+    CorruptValueError,
+    KeyNotFoundError,
+    S3KVError,
+    StoreUnavailableError,
+)
 from s3kv_flows.store.s3_types import NotModified, ObjectInfo
 
-__all__ = ["Claim", "LeaseRecord", "NumberedClaims", "Register", "ReplacedClaims"]
+if TYPE_CHECKING:
+    from s3kv_flows.store.s3 import S3Client
+
+__all__ = [
+    "LEAST_DEAD_SECONDS",
+    "USABLE_SECONDS",
+    "Claim",
+    "LeaseRecord",
+    "NumberedClaims",
+    "Register",
+    "ReplacedClaims",
+    "lease_clock",
+]
+
+logger = logging.getLogger(__name__)
 
 _TYPE = "application/json"
 _FORMAT = 1
 _DIGITS = 12
+
+USABLE_SECONDS = 10.0
+"""Who has read a claim writes the next one within this time, or reads again: a sweep that removes dead claims
+holds each for longer than that before it does."""
+
+LEAST_DEAD_SECONDS = 600.0
+"""A sweep leaves claims alone that ended less long ago; their own writer may still go on from them."""
+
+
+def lease_clock() -> float:
+    """Return seconds that go on while the process, or the machine, is stopped.
+
+    ``time.monotonic()`` stands still on Linux while a machine is suspended: a holder that wakes up would
+    believe that it still holds what others have taken over.
+    """
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
 
 
 @dataclass(frozen=True)
@@ -78,15 +120,19 @@ class Claim:
         record: What it says.
         etag: The ETag of its object.
         sequence: Its number among the claims of the key; 0 where one replaces the other.
+        version_id: Its version, where the bucket keeps versions.
         written: When it was written, by the server's clock.
         age: How old it was when it was read, by the server's clock, whose dates are whole seconds.
+        usable_until: Until when another may be written next to it, by :func:`lease_clock`.
     """
 
     record: LeaseRecord
     etag: str
     sequence: int = 0
+    version_id: str | None = None
     written: datetime | None = None
     age: timedelta = timedelta(0)
+    usable_until: float = field(default_factory=lambda: lease_clock() + USABLE_SECONDS)
 
 
 class Register(Protocol):
@@ -132,7 +178,7 @@ class ReplacedClaims:
         return found and _claim(*found)
 
     def write(self, name: str, record: LeaseRecord, *, after: Claim | None) -> Claim:
-        """Write a claim down: one request, and one more where its answer was lost."""
+        """Write a claim down: one request, one more with versions, and one where its answer was lost."""
         try:
             written = self.client.put_object(
                 self.bucket,
@@ -149,10 +195,17 @@ class ReplacedClaims:
             return mine
         except KeyNotFoundError as exc:  # there is nothing to replace any more
             raise ConflictError(f"{name!r} was given back meanwhile") from exc
-        return Claim(record, written.etag)
+        if after is not None and after.version_id is not None:
+            self._forget(name, after.version_id)
+        return Claim(
+            record, written.etag, version_id=_version(written.version_id), usable_until=_own_until(record)
+        )
 
     def remove(self, name: str, claim: Claim) -> None:
-        """Give a claim back: one request."""
+        """Give a claim back: one request. One that was replaced stays replaced."""
+        if claim.version_id is not None:
+            self.client.delete_object(self.bucket, name, version_id=claim.version_id)
+            return
         if not self.deletes:
             self.write(name, _released(claim.record), after=claim)
             return
@@ -160,6 +213,13 @@ class ReplacedClaims:
             self.client.delete_object(self.bucket, name, if_match=self._condition(claim))
         except KeyNotFoundError as exc:
             raise ConflictError(f"{name!r} is not there any more") from exc
+
+    def _forget(self, name: str, version_id: str) -> None:
+        """Delete the version beneath a new claim; where that fails, a sweep will."""
+        try:
+            self.client.delete_object(self.bucket, name, version_id=version_id)
+        except S3KVError as exc:
+            logger.info("an old version of the lease %r stays: %s", name, exc)
 
     def _condition(self, claim: Claim) -> str:
         return claim.etag if self.quoted else claim.etag.strip('"')
@@ -186,7 +246,11 @@ class NumberedClaims:
         return None
 
     def write(self, name: str, record: LeaseRecord, *, after: Claim | None) -> Claim:
-        """Write a claim down: three requests."""
+        """Write a claim down: three requests.
+
+        Who has read the last claim too long ago may have missed that all of them were swept, and that the
+        numbers began again: that is a conflict.
+        """
         number = after.sequence + 1 if after else 1
         where = _numbered(name, number)
         try:
@@ -200,13 +264,14 @@ class NumberedClaims:
                 raise
             etag = found[0].etag
         numbers = self._numbers(name)
-        if numbers and numbers[-1] > number:  # the claim that was seen was an old one
+        is_late = after is not None and lease_clock() > after.usable_until
+        if is_late or numbers[-1:] > [number]:
             self.client.delete_object(self.bucket, where)
-            raise ConflictError(f"{name!r} has a later claim")
+            raise ConflictError(f"the claim of {name!r} came too late, or next to one that is not the last")
         older = [(_numbered(name, old), None, None) for old in numbers if old < number]
         if older:
             self.client.delete_objects(self.bucket, older)
-        return Claim(record, etag, number)
+        return Claim(record, etag, number, usable_until=_own_until(record))
 
     def remove(self, name: str, claim: Claim) -> None:
         """Mark a claim as released: three requests."""
@@ -228,7 +293,23 @@ def _released(record: LeaseRecord) -> LeaseRecord:
 
 def _claim(info: ObjectInfo, body: bytes, *, sequence: int = 0) -> Claim:
     record = LeaseRecord.from_json(info.name, body)
-    return Claim(record, info.etag, sequence, info.last_modified, info.server_time - info.last_modified)
+    return Claim(
+        record,
+        info.etag,
+        sequence,
+        _version(info.version_id),
+        info.last_modified,
+        info.server_time - info.last_modified,
+    )
+
+
+def _version(version_id: str | None) -> str | None:
+    """Return the id of a version that stays when it is replaced; what is called "null" does not."""
+    return None if version_id == "null" else version_id
+
+
+def _own_until(record: LeaseRecord) -> float:
+    return lease_clock() + record.seconds + LEAST_DEAD_SECONDS / 2
 
 
 def _read(client: S3Client, bucket: str, name: str) -> tuple[ObjectInfo, bytes] | None:

@@ -8,9 +8,17 @@ Time is never that of two machines compared. A holder counts from the moment bef
 waiter takes the server's dates, or the time for which it has itself seen no renewal. So a waiter never
 finds a lease ended before its holder does, as long as clocks run at the same speed.
 
+::
+
+    holder   PUT--------renew at 1/3--------...        gives up |      (its own clock, from before each PUT)
+    server     |written                                            | ended
+    waiter                                                           | sees it ended (server's dates, or
+                                                                       as long unchanged before its eyes)
+
 The fencing number is for those who keep the last number they have seen and refuse a lower one (M.
-Kleppmann, "How to do distributed locking", 2016). It is one above that of the claim before, and where
-there is none, the server's time in milliseconds.
+Kleppmann, "How to do distributed locking", 2016). It is one above that of the claim before. Where there
+is none, it is the server's time in milliseconds, which two processes know to within a second: who needs it
+above a number that was seen says so (``above``).
 """
 
 from __future__ import annotations
@@ -19,9 +27,10 @@ import random
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from s3kv_flows.store.errors import (
     ConflictError,
@@ -36,8 +45,11 @@ from s3kv_flows.store.lease_registers import (
     NumberedClaims,
     Register,
     ReplacedClaims,
+    lease_clock,
 )
-from s3kv_flows.store.s3 import S3Client
+
+if TYPE_CHECKING:
+    from s3kv_flows.store.s3 import S3Client
 
 __all__ = ["HeldLease", "Leases", "register_of"]
 
@@ -56,7 +68,7 @@ class HeldLease:
     Attributes:
         name: The object name.
         claim: How it is written down.
-        ends: When it ends unless it is renewed, by ``time.monotonic()``.
+        ends: When it ends unless it is renewed, by :func:`~s3kv_flows.store.lease_registers.lease_clock`.
     """
 
     name: str
@@ -70,7 +82,7 @@ class HeldLease:
 
     def seconds_left(self) -> float:
         """Return how long it still holds; not more than 0 where it has ended."""
-        return self.ends - time.monotonic()
+        return self.ends - lease_clock()
 
 
 class Leases:
@@ -111,9 +123,38 @@ class Leases:
         Raises:
             LeaseTimeoutError: Somebody else held it all the time.
         """
-        started = time.monotonic()
-        watch = _Watch()
-        pauses = _Pauses(self.seconds)
+        for pause in (steps := _Steps(self.attempts(name, holder, timeout=timeout, above=above))):
+            self._pause(pause)
+        assert steps.result is not None, "nothing else could settle it"  # noqa: S101
+        return steps.result
+
+    def attempts(
+        self,
+        name: str,
+        holder: str,
+        *,
+        timeout: float | None = None,
+        above: int = 0,
+        settled: Callable[[], bool] = bool,
+    ) -> Generator[float, None, HeldLease | None]:
+        """Take a lease as :meth:`acquire` does, in steps: yield for how long to pause before the next.
+
+        Args:
+            name: The object name.
+            holder: What to be called.
+            timeout: Seconds to wait; 0 tries once, None waits for ever.
+            above: A number that the fencing number has to be above.
+            settled: Asked each time when the lease of another has ended: whether that was all that was
+                waited for.
+
+        Returns:
+            The lease, None where it is not needed any more.
+
+        Raises:
+            LeaseTimeoutError: Somebody else held it all the time.
+        """
+        give_up = None if timeout is None else lease_clock() + timeout
+        watch, pauses = _Watch(), _Pauses(self.seconds)
         seen: Claim | None = None
         while True:
             try:
@@ -121,30 +162,48 @@ class Leases:
             except ConflictError:
                 seen = self._register.look(name)
             while seen is not None and not watch.has_ended(seen):
-                left = None if timeout is None else timeout - (time.monotonic() - started)
+                left = None if give_up is None else give_up - lease_clock()
                 if left is not None and left <= 0:
                     raise LeaseTimeoutError(
                         f"{name!r} is held by {seen.record.holder} on {seen.record.host}, also after "
                         f"{timeout:g} s"
                     )
-                self._pause(pauses.next(left))
+                yield pauses.next(left)
                 seen = self._register.look(name)
+            if settled():
+                return None
 
-    def renew(self, lease: HeldLease) -> HeldLease:
+    def renew(self, lease: HeldLease, *, above: int = 0) -> HeldLease:
         """Let a lease hold for its whole time again: one request.
+
+        Args:
+            lease: The lease.
+            above: A number that the fencing number has to be above; else it stays.
 
         Raises:
             LeaseNotHeldError: It has ended.
             StaleWriterError: Somebody else has taken it over.
         """
         self._require_time(lease)
-        started = time.monotonic()
-        record = replace(lease.claim.record, token=_token())
+        return self._write_again(lease, lease.claim, above)
+
+    def reclaim(self, lease: HeldLease) -> HeldLease:
+        """Go on with a lease that has ended, where nobody has taken it over since: two requests.
+
+        Raises:
+            LeaseNotHeldError: It is not there any more.
+            StaleWriterError: Somebody else has taken it over.
+        """
+        return self._write_again(lease, self._require_ours(lease), 0)
+
+    def _write_again(self, lease: HeldLease, claim: Claim, above: int) -> HeldLease:
+        started = lease_clock()
+        record = replace(claim.record, token=_token(), number=max(claim.record.number, above + 1))
         try:
-            claim = self._register.write(lease.name, record, after=lease.claim)
+            written = self._register.write(lease.name, record, after=claim)
         except ConflictError as exc:
             raise self._lost(lease) from exc
-        return HeldLease(lease.name, claim, started + self.seconds)
+        return HeldLease(lease.name, written, started + self.seconds)
 
     def verify(self, lease: HeldLease) -> None:
         """Ask whether a lease is still held: one request.
@@ -154,9 +213,7 @@ class Leases:
             StaleWriterError: Somebody else has taken it over.
         """
         self._require_time(lease)
-        seen = self._register.look(lease.name)
-        if seen is None or seen.record.token != lease.claim.record.token:
-            raise self._lost(lease, seen)
+        self._require_ours(lease)
 
     def release(self, lease: HeldLease) -> None:
         """Give a lease back, for others to take at once: one request.
@@ -176,11 +233,17 @@ class Leases:
         return None if seen is None or _Watch().has_ended(seen) else seen.record
 
     def _claim(self, name: str, holder: str, *, after: Claim | None, above: int) -> HeldLease:
-        started = time.monotonic()
+        started = lease_clock()
         number = max(after.record.number + 1 if after else self._now_ms(), above + 1)
         record = LeaseRecord(holder, socket.gethostname(), self.seconds, number, _token())
         claim = self._register.write(name, record, after=after)
         return HeldLease(name, claim, started + self.seconds)
+
+    def _require_ours(self, lease: HeldLease) -> Claim:
+        seen = self._register.look(lease.name)
+        if seen is None or seen.record.token != lease.claim.record.token:
+            raise self._lost(lease, seen)
+        return seen
 
     def _require_time(self, lease: HeldLease) -> None:
         if lease.seconds_left() <= 0:
@@ -198,6 +261,9 @@ class Leases:
 def register_of(client: S3Client, bucket: str, prefix: str) -> Register:
     """Return the register that a bucket can carry.
 
+    What is not known of the server is tried out, once per client: about thirty requests, in a bucket with
+    versions two hundred.
+
     Args:
         client: The client.
         bucket: The bucket.
@@ -206,12 +272,12 @@ def register_of(client: S3Client, bucket: str, prefix: str) -> Register:
     Raises:
         UnsupportedByServerError: Claims would not be exclusive there, or would be locked.
     """
-    if client.has_default_retention(bucket):
+    if client.capabilities.locks_by_default(bucket):
         raise UnsupportedByServerError(
             f"bucket {bucket!r} locks whatever is written to it, and would lock leases: "
             "name another one as lease_bucket_name"
         )
-    puts = client.capabilities.conditional_puts(bucket, prefix)
+    puts = client.capabilities.conditional_puts(bucket, prefix, briefly=True)
     if puts.create != "atomic":
         raise UnsupportedByServerError(
             f"{client.config.server} lets several writers create one object in bucket {bucket!r}, so that a "
@@ -235,8 +301,19 @@ class _Watch:
         if seen.record.released or seen.age >= lasts + _RESOLUTION:
             return True
         if seen.record.token != self._token:
-            self._token, self._since = seen.record.token, time.monotonic()
-        return time.monotonic() - self._since >= seen.record.seconds
+            self._token, self._since = seen.record.token, lease_clock()
+        return lease_clock() - self._since >= seen.record.seconds
+
+
+class _Steps:
+    """The pauses of a generator, and what it returns."""
+
+    def __init__(self, steps: Generator[float, None, HeldLease | None]) -> None:
+        self._steps = steps
+        self.result: HeldLease | None = None
+
+    def __iter__(self) -> Generator[float, None, None]:
+        self.result = yield from self._steps
 
 
 class _Pauses:

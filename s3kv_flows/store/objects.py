@@ -135,10 +135,10 @@ class GuardedBucket:
             mode: ``"overwrite"``; ``"create"``, only where the key is absent; or the ETag that the object
                 must still have.
             probably_new: The caller just saw that the key is absent, and the body is unlike any other:
-                try one PUT with ``If-None-Match: *`` first, before anything is asked. Only on servers
-                that are known to heed the condition; and never for what is to be locked. What this
-                cannot see is a delete marker, put by others, over a locked version: the new object
-                would lie on top of both.
+                try one PUT with ``If-None-Match: *`` first, before anything is asked; with the mode
+                ``"create"``, nothing else. Only on servers that are known to heed the condition; and never
+                for what is to be locked. What this cannot see is a delete marker, put by others, over a
+                locked version: the new object would lie on top of both.
 
         Raises:
             KeyLockedError: A version of the key is under retention.
@@ -153,6 +153,8 @@ class GuardedBucket:
         elif self.client.capabilities.knows_no_object_lock(self.bucket):
             return self._put_unlocked(name, new, mode)
         elif probably_new and self._creates_atomically():
+            if mode == "create":
+                return self._put_on_condition(name, new, mode)[0]
             with suppress(ConflictError, UnsupportedByServerError):
                 return self._put(name, new, if_none_match=True)
         if not self.has_object_lock:
@@ -242,7 +244,10 @@ class GuardedBucket:
     # --- how -----------------------------------------------------------------------------------
 
     def _require_condition(self, mode: str) -> None:
-        puts = self.client.capabilities.conditional_puts(self.bucket, self.prefix)
+        capabilities = self.client.capabilities
+        puts = capabilities.known_conditional_puts(self.bucket) or capabilities.conditional_puts(
+            self.bucket, self.prefix
+        )
         if not (puts.create == "atomic" if mode == "create" else puts.carry_updates):
             what = "create a key only where it is absent" if mode == "create" else "compare and swap a key"
             raise UnsupportedByServerError(
@@ -255,6 +260,14 @@ class GuardedBucket:
         return known is not None and known.create == "atomic"
 
     def _put_unlocked(self, name: str, new: NewObject, mode: str) -> Written:
+        written, write_id = self._put_on_condition(name, new, mode)
+        if written.version_id is not None and self.has_object_lock:
+            # The bucket was given Object Lock since this process last asked.
+            self.guard.settle(name, [], Own(written, write_id), "overwrite")
+        return written
+
+    def _put_on_condition(self, name: str, new: NewObject, mode: str) -> tuple[Written, str | None]:
+        """Write an object on the condition of a mode; return also by what it is known again."""
         write_id = None if mode == "overwrite" else secrets.token_hex(8)
         try:
             written = self._put(
@@ -265,11 +278,8 @@ class GuardedBucket:
                 if_match=None if write_id is None or mode == "create" else mode,
             )
         except (ConflictError, KeyNotFoundError) as exc:
-            return self._own_or_conflict(name, mode, write_id, exc)
-        if written.version_id is not None and self.has_object_lock:
-            # The bucket was given Object Lock since this process last asked.
-            self.guard.settle(name, [], Own(written, write_id), "overwrite")
-        return written
+            return self._own_or_conflict(name, mode, write_id, exc), None
+        return written, write_id
 
     def _own_or_conflict(self, name: str, mode: str, write_id: str | None, lost: S3KVError) -> Written:
         """Return what was written after all, where the PUT was sent twice; else raise ConflictError."""

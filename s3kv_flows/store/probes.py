@@ -39,7 +39,7 @@ __all__ = ["Probes"]
 logger = logging.getLogger(__name__)
 
 _WRITERS = 8
-_ROUNDS = 10
+_ROUNDS, _FEW_ROUNDS = 10, 1
 """Races are run so often. No number of them proves atomicity: a gap between condition and write of less
 than a millisecond may go unnoticed. It takes a server that means to be atomic for what it is."""
 
@@ -61,15 +61,29 @@ class Probes:
         except AccessDeniedError:
             return True  # the careful way is right in any bucket
 
-    def conditional_puts(self, bucket: str, prefix: str) -> ConditionalPuts | None:
-        """Try conditional PUTs, in sequence and in races: 200 requests where they hold, once."""
+    def has_default_retention(self, bucket: str) -> bool:
+        """Tell whether the bucket locks whatever is written to it: one request.
+
+        Raises:
+            AccessDeniedError: One may not ask, of a bucket with versions; without, it cannot.
+        """
+        try:
+            return self._client.has_default_retention(bucket)
+        except AccessDeniedError:
+            if self._client.capabilities.is_versioned(bucket):
+                raise
+            return False
+
+    def conditional_puts(self, bucket: str, prefix: str, *, briefly: bool = False) -> ConditionalPuts | None:
+        """Try conditional PUTs, in sequence and in races: 200 requests where they hold, briefly 35."""
+        rounds = _FEW_ROUNDS if briefly else _ROUNDS
 
         def experiment(name: str) -> ConditionalPuts:
-            create = self._create(bucket, name)
+            create = self._create(bucket, name, rounds)
             quoted = self._replaces(bucket, name, quoted=True)
             replaces = quoted or self._replaces(bucket, name, quoted=False)
             return ConditionalPuts(
-                create, self._replace_races(bucket, name, quoted) if replaces else "no", quoted
+                create, self._replace_races(bucket, name, quoted, rounds) if replaces else "no", quoted
             )
 
         return self._try(bucket, prefix, experiment)
@@ -195,10 +209,10 @@ class Probes:
             return False
         return True
 
-    def _create(self, bucket: str, name: str) -> Carries:
+    def _create(self, bucket: str, name: str, rounds: int) -> Carries:
         if not self._wins(bucket, name, create=True) or self._wins(bucket, name, create=True):
             return "no"
-        for number in range(_ROUNDS):
+        for number in range(rounds):
             contested = f"{name}-{number}"
             with self._removed(bucket, contested):
                 if self._winners(lambda: self._wins(bucket, contested, create=True)) > 1:  # noqa: B023  # run here
@@ -209,8 +223,8 @@ class Probes:
         etag = _spelled(self._put(bucket, name), quoted=quoted)
         return self._wins(bucket, name, if_match=etag) and not self._wins(bucket, name, if_match=etag)
 
-    def _replace_races(self, bucket: str, name: str, quoted: bool) -> Carries:  # noqa: FBT001  # private
-        for _ in range(_ROUNDS):
+    def _replace_races(self, bucket: str, name: str, quoted: bool, rounds: int) -> Carries:  # noqa: FBT001  # private
+        for _ in range(rounds):
             etag = _spelled(self._put(bucket, name), quoted=quoted)
             if self._winners(lambda: self._wins(bucket, name, if_match=etag)) > 1:  # noqa: B023  # run here
                 return "sequential"

@@ -157,9 +157,9 @@ def test_many_threads_probe_once(store: S3KV, monkeypatch: pytest.MonkeyPatch) -
     asked: list[str] = []
     original = Probes.conditional_puts
 
-    def counting(self: Probes, bucket: str, prefix: str) -> ConditionalPuts | None:
+    def counting(self: Probes, bucket: str, prefix: str, **options: bool) -> ConditionalPuts | None:
         asked.append(bucket)
-        return original(self, bucket, prefix)
+        return original(self, bucket, prefix, **options)
 
     monkeypatch.setattr(Probes, "conditional_puts", counting)
     found = concurrently(lambda _: capabilities.conditional_puts(store.bucket_name, PREFIX), range(16))

@@ -1,0 +1,229 @@
+"""How a run comes to compute a key alone, or to the result of another: step by step.
+
+::
+
+    look             a valid result: a reader, which needs no lease
+    wait for a turn  in this process, while another of its runs tries or computes; then look again
+    take             the lease; where it is another's, ask now and then, and when it is free look again
+    look             once more: Prefect does, with its ``exists``; who refreshes asks for what is there
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Hashable, Iterator
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+
+from prefect.context import TaskRunContext
+from prefect.transactions import BaseTransaction, get_transaction
+
+from s3kv_flows.blocks import S3KVStore
+from s3kv_flows.faces import glance, run_info
+from s3kv_flows.refusals import refuse_what_cannot_be_saved
+from s3kv_flows.results import FoundResult
+from s3kv_flows.runs import is_refreshing, run_logger
+from s3kv_flows.serializer import RunInfo
+from s3kv_flows.stepping import Pause
+from s3kv_flows.store.clients import shared_keeper
+from s3kv_flows.store.errors import KeyNotFoundError, LeaseTimeoutError, S3KVError
+from s3kv_flows.store.lease_keeper import KeptLease
+from s3kv_flows.store.lease_registers import lease_clock
+from s3kv_flows.store.leases import HeldLease, Leases
+
+__all__ = ["Acquired", "Acquisition"]
+
+
+@dataclass(frozen=True)
+class Acquired:
+    """What came of it: the result of the run, or else the lease, which the keeper of this process holds."""
+
+    store: S3KVStore
+    found: FoundResult | None = None
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """One attempt of a holder to come to a key.
+
+    Attributes:
+        manager: The lock manager that asks.
+        load_store: Returns the store; in the thread of the first step.
+        place: By what the keeper knows the key.
+        key: The cache key.
+        holder: The holder.
+        wait_seconds: For how long to wait for others.
+        lease_seconds: For how long a lease holds without being renewed.
+        hold_seconds: For how long it is to hold in all; None for as long as the holder has it.
+    """
+
+    manager: object
+    load_store: Callable[[], S3KVStore]
+    place: Hashable
+    key: str
+    holder: str
+    wait_seconds: float
+    lease_seconds: float
+    hold_seconds: float | None
+
+    def steps(self) -> Generator[Pause, None, Acquired]:
+        """Come to the result or the lease; the errors are those of ``LeaseLockManager.acquire_lock``."""
+        refuse_what_cannot_be_saved(self.key)
+        keeper, store = shared_keeper(), self.load_store()
+        if _inherits(self.manager):
+            keeper.admit(self.place, self.holder)
+            return Acquired(store)
+        run, refreshes = self._own_run()
+        looks = run is not None and not refreshes
+        give_up = lease_clock() + self.wait_seconds
+        found = yield from self._await_turn(store, looks=looks, give_up=give_up)
+        if found is None:
+            found = yield from self._take(store, run, refreshes=refreshes, looks=looks, give_up=give_up)
+        if found is not None:
+            keeper.admit(self.place, self.holder)
+        return Acquired(store, found)
+
+    def _own_run(self) -> tuple[RunInfo | None, bool]:
+        """Return the run whose result this key is, and whether it refreshes; None for another key."""
+        info, context = run_info(), TaskRunContext.get()
+        if info is None or info.key != self.key or context is None:
+            return None, False
+        return info, is_refreshing(context)
+
+    def _await_turn(
+        self, store: S3KVStore, *, looks: bool, give_up: float
+    ) -> Generator[Pause, None, FoundResult | None]:
+        """Wait while another run of this process tries for the key; return the result where it is there."""
+        turns = shared_keeper().turns
+        waited: Future[None] | None = None
+        found: FoundResult | None = None
+        try:
+            while True:
+                found = glance(store, self.key) if looks else None
+                if found is not None:
+                    return found
+                self._require_no_relative()
+                waited = turns.take(self.place, self.holder)
+                if waited is None:
+                    return None
+                if (left := give_up - lease_clock()) > 0:
+                    yield Pause(left, waited)
+                if not waited.done():
+                    raise LeaseTimeoutError(
+                        f"another run of this process has been computing {self.key!r} for the "
+                        f"{self.wait_seconds:g} s that this one would wait"
+                    )
+        finally:
+            if waited is not None:
+                turns.leave(self.place, waited, settled=found is not None)
+
+    def _take(
+        self, store: S3KVStore, run: RunInfo | None, *, refreshes: bool, looks: bool, give_up: float
+    ) -> Generator[Pause, None, FoundResult | None]:
+        """Take the lease, and give it to the keeper; or return the result that another run has made."""
+        keeper, found = shared_keeper(), None
+        leases = store.leases(self.hold_seconds or self.lease_seconds)
+        lease: HeldLease | None = None
+
+        def settled() -> bool:
+            nonlocal found
+            found = glance(store, self.key) if looks else None
+            return found is not None
+
+        try:
+            attempts = leases.attempts(
+                store.lease_namespace.name_of(self.key),
+                self.holder,
+                timeout=max(0.0, give_up - lease_clock()),
+                settled=settled,
+            )
+            lease = yield from _pausing(attempts)
+            if lease is not None and refreshes:
+                refuse_what_cannot_be_saved(self.key)  # others may have locked it meanwhile
+                _note_what_is_there(store, self.key, run)
+        except BaseException:
+            if lease is not None:
+                _give_back(leases, lease)
+            keeper.turns.pass_on(self.place, self.holder, settled=False)
+            raise
+        if lease is None:
+            keeper.turns.pass_on(self.place, self.holder, settled=True)
+            return found
+        kept = KeptLease(leases, lease, _reporter(self.key), renews=self.hold_seconds is None)
+        keeper.keep(self.place, self.holder, kept)
+        if run is not None:
+            run.flight = kept
+        return None
+
+    def _require_no_relative(self) -> None:
+        """Refuse to wait for a run of the same transaction: it ends with that, and that not before us."""
+        for relative in _relatives(get_transaction()):
+            manager = relative.store.lock_manager if relative.store is not None else None
+            if relative.key == self.key and manager == self.manager:
+                if relative.is_committed() or relative.is_rolled_back():
+                    continue
+                raise LeaseTimeoutError(
+                    f"{self.key!r} is being computed in the same transaction, which holds its lease until "
+                    "it commits: this run would wait for itself"
+                )
+
+
+def _pausing(attempts: Iterator[float]) -> Generator[Pause, None, HeldLease | None]:
+    while True:
+        try:
+            seconds = next(attempts)
+        except StopIteration as stop:
+            lease: HeldLease | None = stop.value
+            return lease
+        yield Pause(seconds)
+
+
+def _inherits(manager: object) -> bool:
+    """Tell whether the current run has the manager only because Prefect lets tasks inherit it.
+
+    A task within another one has the manager of its transaction, and the isolation level, too. It was not
+    asked to compute alone.
+    """
+    context = TaskRunContext.get()
+    if context is None or context.result_store.lock_manager is not manager:
+        return False
+    policy = context.task.cache_policy
+    return not isinstance(getattr(policy, "lock_manager", None), type(manager))
+
+
+def _relatives(transaction: BaseTransaction | None) -> Iterator[BaseTransaction]:
+    """Yield the transactions that are open around the current one, and those that they will commit."""
+    while transaction is not None:
+        yield from _with_children(transaction)
+        transaction = transaction.get_parent()
+
+
+def _with_children(transaction: BaseTransaction) -> Iterator[BaseTransaction]:
+    yield transaction
+    for child in transaction.children:
+        yield from _with_children(child)
+
+
+def _note_what_is_there(store: S3KVStore, key: str, run: RunInfo | None) -> None:
+    """Tell the writer of a refreshing run, which does not look, what it will replace: one request."""
+    if run is None:
+        return
+    try:
+        run.note(store.results.objects.head(store.results.namespace.name_of(key)))
+    except KeyNotFoundError:
+        run.note(None)
+
+
+def _give_back(leases: Leases, lease: HeldLease) -> None:
+    with suppress(S3KVError):  # it ends by itself
+        leases.release(lease)
+
+
+def _reporter(key: str) -> Callable[[S3KVError], object]:
+    """Return what says on the page of the current run that its lease was lost."""
+    logger = run_logger()
+    return lambda reason: logger.warning(
+        "This run may not be the only one to compute %r any more, and will not replace a newer result: %s",
+        key,
+        reason,
+    )

@@ -1,0 +1,245 @@
+"""Keeps the leases of this process: one thread renews them, for as long as there are any.
+
+A lease is renewed when a third of its time is over. One that could not be renewed is given up a tenth of
+its time before it ends, so that nobody else can hold it while its holder still believes to; whoever waits
+for that is told. What was given up may still be there: :meth:`KeptLease.require` asks, and goes on where
+nobody has taken it over.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+from collections.abc import Callable, Hashable, Sequence
+
+from s3kv_flows.store.bulk import concurrently
+from s3kv_flows.store.errors import ConflictError, LeaseNotHeldError, S3KVError, StaleWriterError
+from s3kv_flows.store.lease_registers import lease_clock
+from s3kv_flows.store.leases import HeldLease, Leases
+from s3kv_flows.store.turns import Turns
+
+__all__ = ["KeptLease", "LeaseKeeper"]
+
+logger = logging.getLogger(__name__)
+
+_RENEWALS = 8  # at once
+_RENEW_AT = 1 / 3
+_TRY_AGAIN_AT = 1 / 12
+_GIVE_UP_AT = 1 / 10
+_LOOK_AGAIN_SECONDS = 1.0  # whether what was lost was taken again
+_EXIT_SECONDS = 5.0
+
+
+class KeptLease:
+    """A lease that is renewed until it is given back.
+
+    Args:
+        leases: Where it was taken.
+        lease: What was taken.
+        on_lost: Called by the renewing thread with the reason when the lease could not be kept.
+        renews: Whether to renew it at all.
+
+    Attributes:
+        name: The object name.
+        settled: Whether what others wait for is there; its holder says so.
+    """
+
+    def __init__(
+        self,
+        leases: Leases,
+        lease: HeldLease,
+        on_lost: Callable[[S3KVError], object] | None = None,
+        *,
+        renews: bool = True,
+    ) -> None:
+        self.name = lease.name
+        self.settled = False
+        self._renews = renews
+        self._leases, self._lease, self._on_lost = leases, lease, on_lost
+        self._due = lease_clock() + leases.seconds * _RENEW_AT
+        self._mutex = threading.Lock()
+        self._lost: S3KVError | None = None
+        self._released = False
+
+    @property
+    def number(self) -> int:
+        """The fencing number."""
+        return self._lease.number
+
+    @property
+    def lost(self) -> S3KVError | None:
+        """Why it is not renewed any more; None while it is, or after it was given back."""
+        return self._lost
+
+    @property
+    def due(self) -> float | None:
+        """When it is to be renewed, by the clock of leases; None where it is not."""
+        return self._due if self._renews and not self._lost and not self._released else None
+
+    def require(self, *, above: int = 0) -> None:
+        """Make sure that this process holds the lease: no request while it does.
+
+        Args:
+            above: A number that the fencing number has to be above: one request where it is not.
+
+        Raises:
+            StaleWriterError: Somebody else has taken it over, and maybe given it back.
+        """
+        with self._mutex:
+            try:
+                if self._lost is not None or self._lease.seconds_left() <= self._reserve:
+                    self._set(self._leases.reclaim(self._lease))
+                if self._lease.number <= above:
+                    self._set(self._leases.renew(self._lease, above=above))
+            except StaleWriterError:
+                raise
+            except ConflictError as exc:
+                raise StaleWriterError(f"{exc}: others may have worked since") from exc
+
+    def renew(self) -> None:
+        """Renew it where that is due; say so where it cannot be kept."""
+        with self._mutex:
+            if self.due is None or self.due > lease_clock():
+                return
+            try:
+                self._set(self._leases.renew(self._lease))
+            except ConflictError as exc:
+                self._give_up(exc)
+            except S3KVError as exc:
+                self._due = lease_clock() + self._leases.seconds * _TRY_AGAIN_AT
+                if self._lease.ends - self._due < self._reserve:
+                    self._give_up(LeaseNotHeldError(f"the lease {self.name!r} could not be renewed: {exc}"))
+
+    def release(self) -> None:
+        """Give it back: one request, none where it is lost. Errors are logged: it then ends by itself."""
+        with self._mutex:
+            if self._released:
+                return
+            self._released = True
+            if isinstance(self._lost, StaleWriterError):
+                return
+            try:
+                self._leases.release(self._lease)
+            except S3KVError as exc:
+                logger.info("the lease %r was not given back: %s", self.name, exc)
+
+    @property
+    def _reserve(self) -> float:
+        return self._leases.seconds * _GIVE_UP_AT
+
+    def _set(self, lease: HeldLease) -> None:
+        self._lease, self._lost = lease, None
+        self._due = lease_clock() + self._leases.seconds * _RENEW_AT
+
+    def _give_up(self, reason: S3KVError) -> None:
+        self._lost = reason
+        logger.warning("a lease was lost: %s", reason)
+        if self._on_lost is not None:
+            self._on_lost(reason)
+
+
+class LeaseKeeper:
+    """The leases that a process holds, and who of its holders may read without one.
+
+    Get the one of this process from :func:`~s3kv_flows.store.clients.shared_keeper`. Its thread begins
+    with the first lease and ends with the last. At the exit of the interpreter what is still held is given
+    back, for which it waits five seconds at most.
+    """
+
+    def __init__(self) -> None:
+        self.turns = Turns()
+        self._changed = threading.Condition()
+        self._entries: dict[Hashable, dict[str, KeptLease | None]] = {}
+        self._releases: list[KeptLease] = []
+        self._thread: threading.Thread | None = None
+        self._ends = False
+        self._process = os.getpid()
+
+    def keep(self, place: Hashable, holder: str, lease: KeptLease) -> None:
+        """Renew a lease until its holder is dismissed."""
+        with self._changed:
+            self._entries.setdefault(place, {})[holder] = lease
+            self._wake()
+
+    def admit(self, place: Hashable, holder: str) -> None:
+        """Remember a holder that needs no lease."""
+        with self._changed:
+            self._entries.setdefault(place, {})[holder] = None
+
+    def kept(self, place: Hashable, holder: str) -> KeptLease | None:
+        """Return the lease of a holder."""
+        with self._changed:
+            return self._entries.get(place, {}).get(holder)
+
+    def knows(self, place: Hashable, holder: str | None = None) -> bool:
+        """Tell whether this holder, or any, of this process holds a lease or was admitted."""
+        with self._changed:
+            holders = self._entries.get(place, {})
+            return bool(holders) if holder is None else holder in holders
+
+    def dismiss(self, place: Hashable, holder: str, *, wait: bool) -> None:
+        """Forget a holder, and give its lease back: now, or, without waiting for that, by the thread."""
+        with self._changed:
+            holders = self._entries.get(place, {})
+            lease = holders.pop(holder, None)
+            if not holders:
+                self._entries.pop(place, None)
+            if lease is None:
+                return
+            if not wait:
+                self._releases.append(lease)
+                self._wake()
+                return
+        lease.release()
+
+    def close(self, timeout: float = _EXIT_SECONDS) -> None:
+        """Give everything back, and end the thread; wait for it so many seconds at most."""
+        if os.getpid() != self._process:
+            return  # a forked child has a copy of this, and none of the leases
+        with self._changed:
+            self._ends = True
+            for holders in self._entries.values():
+                self._releases += [lease for lease in holders.values() if lease is not None]
+            self._entries.clear()
+            thread = self._thread
+            self._changed.notify_all()
+        if thread is not None:
+            thread.join(timeout)
+
+    def _wake(self) -> None:
+        if self._thread is None:
+            # A plain thread would keep the interpreter from ending; a daemon alone would end too early.
+            atexit.register(self.close)
+            self._ends = False
+            self._thread = threading.Thread(target=self._run, name="s3kv-leases", daemon=True)
+            self._thread.start()
+        self._changed.notify_all()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                releases, self._releases = self._releases, []
+                kept = [lease for holders in self._entries.values() for lease in holders.values() if lease]
+                dues = [(due, lease) for lease in kept if (due := lease.due) is not None]
+                now = lease_clock()
+                ready = [lease for due, lease in dues if due <= now]
+                if not releases and not kept:
+                    self._thread = None
+                    atexit.unregister(self.close)
+                    return
+                if not releases and not ready:
+                    next_due = min((due for due, _ in dues), default=now + _LOOK_AGAIN_SECONDS)
+                    self._changed.wait(next_due - now)
+                    continue
+            self._each(KeptLease.release, releases)
+            self._each(KeptLease.renew, ready)
+
+    def _each(self, act: Callable[[KeptLease], None], leases: Sequence[KeptLease]) -> None:
+        if len(leases) < 2 or self._ends:  # at exit, no thread can be started
+            for lease in leases:
+                act(lease)
+            return
+        for _ in concurrently(act, leases, workers=_RENEWALS):
+            pass
