@@ -122,7 +122,7 @@ class Acquisition:
     ) -> Generator[Pause, None, FoundResult | None]:
         """Take the lease, and give it to the keeper; or return the result that another run has made."""
         keeper, found = shared_keeper(), None
-        leases = store.leases(self.hold_seconds or self.lease_seconds)
+        leases: Leases | None = None
         lease: HeldLease | None = None
 
         def settled() -> bool:
@@ -131,6 +131,7 @@ class Acquisition:
             return found is not None
 
         try:
+            leases = store.leases(self.hold_seconds or self.lease_seconds)
             attempts = leases.attempts(
                 store.lease_namespace.name_of(self.key),
                 self.holder,
@@ -142,7 +143,7 @@ class Acquisition:
                 refuse_what_cannot_be_saved(self.key)  # others may have locked it meanwhile
                 _note_what_is_there(store, self.key, run)
         except BaseException:
-            if lease is not None:
+            if leases is not None and lease is not None:
                 _give_back(leases, lease)
             keeper.turns.pass_on(self.place, self.holder, settled=False)
             raise

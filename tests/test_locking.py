@@ -9,6 +9,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -68,3 +69,475 @@ def test_it_is_the_same_on_a_bucket_with_object_lock(locked_lake: Lake) -> None:
     prefix = locked_lake.block.lease_namespace.prefix
     left = list(locked_lake.results.client.list_versions(locked_lake.results.bucket_name, prefix))
     assert left == [], "no versions pile up"
+
+
+@pytest.mark.parametrize("aio", [False, True], ids=["sync", "async"])
+def test_a_refresh_takes_the_lease_and_looks_at_what_it_will_replace(lake: Lake, aio: bool) -> None:  # noqa: FBT001
+    ready(lake)
+
+    async def aproduce() -> int:
+        lake.ran.append(1)
+        return len(lake.ran)
+
+    def produce() -> int:
+        lake.ran.append(1)
+        return len(lake.ran)
+
+    made: Any = task(**caching(lake.name, single_flight=True))(aproduce if aio else produce)
+
+    def run(one: Any) -> Any:
+        return asyncio.run(one()) if aio else one()
+
+    assert run(made) == 1
+    refresh = lake.count(lambda: run(made.with_options(refresh_cache=True)))
+    until(lambda: lease_objects(lake) == [])
+    assert {method: refresh.requests[method] for method in ("HEAD", "PUT")} == {"HEAD": 1, "PUT": 2}
+    assert run(made) == 2
+    assert lake.the_object().metadata["s3kv-fence"].isdecimal()
+
+
+def test_an_expired_result_is_written_over_and_nothing_else(lake: Lake) -> None:
+    add_one = adding_task(lake, single_flight=True, cache_expiration=timedelta(microseconds=1))
+    add_one(1)
+    first = lake.the_object()
+    add_one(1)
+    second = lake.the_object()
+    assert lake.ran == [1, 1]
+    assert first.etag != second.etag
+    assert int(second.metadata["s3kv-fence"]) > int(first.metadata["s3kv-fence"])
+
+
+# --- one at a time ----------------------------------------------------------------------------------
+
+
+def test_threads_that_want_one_key_compute_it_once(lake: Lake) -> None:
+    go = threading.Event()
+
+    @task(**caching(lake.name, single_flight=True))
+    def produce() -> int:
+        lake.ran.append(1)
+        go.wait(timeout=30)
+        return 7
+
+    @flow
+    def run() -> list[int]:
+        futures = [produce.submit() for _ in range(6)]
+        until(lambda: lake.ran)
+        until(lambda: len(waiting_in_process()) == 5)
+        go.set()
+        return [future.result() for future in futures]
+
+    wire = lake.count(lambda: run())
+    assert lake.ran == [1]
+    # Each looks; the holder takes, looks again, writes and gives back; the others look again.
+    assert wire.requests["PUT"] <= 2 + 40  # of the first look at what the server can do
+    assert lease_objects(lake) == []
+
+
+def waiting_in_process() -> list[object]:
+    return [one for line in list(shared_keeper().turns._lines.values()) for one in line.waiting]
+
+
+def test_refreshing_runs_compute_one_by_one(lake: Lake) -> None:
+    inside: list[int] = []
+    most: list[int] = []
+
+    @task(refresh_cache=True, **caching(lake.name, single_flight=True))
+    def produce() -> int:
+        inside.append(1)
+        most.append(len(inside))
+        threading.Event().wait(0.02)
+        inside.pop()
+        return len(most)
+
+    @flow
+    def run() -> list[int]:
+        return [future.result() for future in [produce.submit() for _ in range(4)]]
+
+    assert sorted(run()) == [1, 2, 3, 4]
+    assert set(most) == {1}
+    assert lake.results.get(lake.results.namespace.key_of(lake.the_object().name) or "") == 4, "the last one"
+
+
+def test_a_failed_run_lets_the_next_one_compute(lake: Lake) -> None:
+    @task(**caching(lake.name, single_flight=True))
+    def produce() -> int:
+        lake.ran.append(1)
+        if len(lake.ran) == 1:
+            raise RuntimeError("not this time")
+        return 5
+
+    @flow
+    def run() -> list[Any]:
+        futures = [produce.submit() for _ in range(3)]
+        return [future.result(raise_on_failure=False) for future in futures]
+
+    results = run()
+    assert [result for result in results if result == 5] == [5, 5]
+    assert lake.ran == [1, 1]
+
+
+def test_each_attempt_of_a_retried_run_takes_the_lease_anew(lake: Lake) -> None:
+    numbers: list[Any] = []
+
+    @task(retries=2, **caching(lake.name, single_flight=True))
+    def produce() -> int:
+        (entry,) = shared_keeper()._entries.values()
+        numbers.extend(lease.number for lease in entry.values() if lease)
+        if len(numbers) < 3:
+            raise RuntimeError("again")
+        return 5
+
+    assert produce() == 5
+    assert len(numbers) == 3
+    assert sorted(set(numbers)) == numbers, "they only grow"
+
+
+def test_a_lazily_committed_run_holds_its_lease_until_then(lake: Lake) -> None:
+    add_one = adding_task(lake, single_flight=True)
+
+    def body() -> list[str]:
+        with transaction():
+            add_one(1)
+            held = lease_objects(lake)
+            assert lake.objects() == []
+        return held
+
+    assert len(in_flow(body)) == 1
+    assert lease_objects(lake) == []
+    assert lake.the_object().metadata["s3kv-fence"]
+
+
+def test_a_run_does_not_wait_for_one_of_the_same_transaction(lake: Lake) -> None:
+    add_one = adding_task(lake, single_flight=True)
+
+    def body() -> None:
+        with transaction():
+            add_one(1)
+            add_one(1)
+
+    with pytest.raises(LeaseTimeoutError, match="this run would wait for itself"):
+        in_flow(body)
+    assert lake.ran == [1]
+
+
+def test_who_waits_too_long_fails_before_it_computes(lake: Lake) -> None:
+    @task(**caching(lake.name, single_flight=True, lease_wait_seconds=0.3))
+    def produce() -> int:
+        lake.ran.append(1)
+        return 1
+
+    name = lease_name_of(lake, produce)
+    leases = lake.block.leases()
+    lease = leases.acquire(name, "another process")
+    state = produce(return_state=True)
+    assert state.is_failed()
+    assert "held by another process" in (state.message or "")
+    assert lake.ran == []
+    leases.release(lease)
+    assert produce() == 1
+
+
+def lease_name_of(lake: Lake, produce: Any) -> str:
+    """Return the object that the task's runs take for a lease."""
+    names: list[str] = []
+    produce.with_options(refresh_cache=True)()
+    names += [item.name for item in lake.objects()]
+    key = lake.results.namespace.key_of(names[0]) or ""
+    lake.results.delete(key)
+    lake.ran.clear()
+    return lake.block.lease_namespace.name_of(key)
+
+
+def test_the_result_of_another_process_is_taken_when_it_is_there(lake: Lake) -> None:
+    @task(**caching(lake.name, single_flight=True))
+    def produce() -> int:
+        lake.ran.append(1)
+        return 1
+
+    produce()
+    saved = lake.results.objects.get(lake.the_object().name)
+    name = lease_name_of(lake, produce)
+    leases = lake.block.leases()
+    lease = leases.acquire(name, "another process")
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(copy_context().run, produce)
+        until(lambda: any(name in path for path in lake.proxy.read().paths[-1:]))
+        lake.results.client.put_object(
+            lake.results.bucket_name,
+            saved.info.name,
+            bytes(saved.body or b""),
+            content_type=saved.info.content_type,
+            metadata=saved.info.metadata,
+        )
+        leases.release(lease)
+        assert running.result(timeout=30) == 1
+    assert lake.ran == []
+
+
+# --- what is lost -----------------------------------------------------------------------------------
+
+
+def test_a_late_writer_does_not_replace_a_newer_result(lake: Lake, logged: pytest.LogCaptureFixture) -> None:
+    @task(**caching(lake.name, single_flight=True))
+    def produce() -> str:
+        if not lake.ran:
+            lake.ran.append("first")
+            (entries,) = shared_keeper()._entries.values()
+            (kept,) = entries.values()
+            assert kept
+            # As after a long stop: the lease is over, and another run has come, written and gone.
+            key = lake.block.lease_namespace.key_of(kept.name) or ""
+            kept._leases.release(kept._lease)
+            lake.results.add(key, "newer")
+        return "late"
+
+    with lake.results.client.counters.measure() as counted:
+        state = produce(return_state=True)
+    assert state.is_completed()
+    assert state.result() == "late"
+    assert lake.results.get(lake.results.namespace.key_of(lake.the_object().name) or "") == "newer"
+    assert counted[0]["results.refused"] == 1
+    assert "another run has written the result meanwhile" in logged.text
+
+
+def test_a_holder_that_was_replaced_does_not_write(lake: Lake, logged: pytest.LogCaptureFixture) -> None:
+    heirs: list[Any] = []
+
+    @task(**caching(lake.name, single_flight=True, lease_seconds=1.0))
+    def produce() -> str:
+        (entries,) = shared_keeper()._entries.values()
+        (kept,) = entries.values()
+        assert kept
+        with kept._mutex:  # as if its process were stopped
+            heirs.append(lake.block.leases(60).acquire(kept.name, "heir", timeout=30))
+        return "late"
+
+    assert produce() == "late"
+    assert lake.objects() == []
+    assert "taken over by heir" in logged.text
+    assert "will not replace a newer result" in logged.text
+    lake.block.leases(60).release(heirs[0])
+
+
+# --- what it refuses --------------------------------------------------------------------------------
+
+
+def test_refreshing_a_locked_result_is_refused_before_computing(locked_lake: Lake) -> None:
+    add_one = adding_task(locked_lake, retention=WEEK, single_flight=True)
+    assert add_one(1) == 2
+    with pytest.raises(KeyLockedError):
+        add_one.with_options(refresh_cache=True)(1)
+    assert locked_lake.ran == [1]
+    assert lease_objects(locked_lake) == []
+
+
+def test_where_leases_would_be_locked_another_bucket_is_wanted(
+    locked_lake: Lake, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked = locked_lake.results.bucket_name
+    client = type(locked_lake.results.client)
+    monkeypatch.setattr(client, "has_default_retention", lambda _, bucket: bucket == locked)
+    add_one = adding_task(locked_lake, single_flight=True)
+    with pytest.raises(UnsupportedByServerError, match="lease_bucket_name"):
+        add_one(1)
+    assert locked_lake.ran == []
+    locked_lake.block.lease_bucket_name = lake.results.bucket_name
+    locked_lake.block.save(locked_lake.name, overwrite=True)
+    assert add_one(1) == 2
+    prefix = locked_lake.block.lease_namespace.prefix
+    assert list(locked_lake.results.client.list_versions(locked, prefix)) == []
+
+
+@pytest.mark.parametrize("options", [{"lease_seconds": 0}, {"lease_seconds": -1}, {"lease_wait_seconds": -1}])
+def test_times_that_make_no_sense_are_refused(options: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="seconds"):
+        caching("lake", single_flight=True, **options)  # type: ignore[arg-type]
+
+
+# --- tasks within, and other policies ----------------------------------------------------------------
+
+
+def test_a_task_within_does_not_compute_alone_because_the_outer_one_does(lake: Lake) -> None:
+    inner = adding_task(lake)
+
+    @task(persist_result=True, result_storage=f"s3kv-store/{lake.name}")
+    def plain(number: int) -> int:
+        return number
+
+    @task(**caching(lake.name, single_flight=True))
+    def outer(number: int) -> int:
+        held = lease_objects(lake)
+        value = int(inner(number)) + plain(number)
+        assert lease_objects(lake) == held
+        assert len(held) == 1
+        return value
+
+    assert outer(1) == 3
+    assert outer(1) == 3
+
+
+def test_it_is_a_plain_lock_for_other_policies_and_transactions(lake: Lake) -> None:
+    manager = LeaseLockManager(lake.name)
+    policy = INPUTS.configure(lock_manager=manager, isolation_level=IsolationLevel.SERIALIZABLE)
+
+    @task(cache_policy=policy, result_storage=f"s3kv-store/{lake.name}", persist_result=True)
+    def add_one(number: int) -> int:
+        lake.ran.append(len(lease_objects(lake)))
+        return number + 1
+
+    assert [add_one(1), add_one(1)] == [2, 2]
+    assert lake.ran == [1]
+    assert lease_objects(lake) == []
+
+
+def test_the_protocol_of_prefect(lake: Lake) -> None:
+    manager, other = LeaseLockManager(lake.block), LeaseLockManager(lake.name)
+    assert isinstance(manager, LockManager)
+    assert not manager.is_locked("key")
+    assert manager.acquire_lock("key", "me", acquire_timeout=0)
+    assert manager.is_locked("key")
+    assert other.is_locked("key")
+    assert manager.is_lock_holder("key", "me")
+    assert not manager.is_lock_holder("key", "you")
+    with pytest.raises(LeaseTimeoutError):
+        manager.acquire_lock("key", "you", acquire_timeout=0)
+    manager.release_lock("key", "you")
+    assert not manager.wait_for_lock("key", timeout=0.2)
+    assert not asyncio.run(manager.await_for_lock("key", timeout=0.2))
+    manager.release_lock("key", "me")
+    assert manager.wait_for_lock("key", timeout=10)
+    assert asyncio.run(manager.await_for_lock("key", timeout=10))
+
+
+def test_a_lease_with_a_time_to_hold_is_not_renewed(lake: Lake) -> None:
+    manager = LeaseLockManager(lake.name)
+    manager.acquire_lock("key", "me", hold_timeout=0.5)
+    leases = lake.block.leases()
+    heir = leases.acquire(lake.block.lease_namespace.name_of("key"), "you", timeout=30)
+    manager.release_lock("key", "me")
+    leases.verify(heir)
+    leases.release(heir)
+
+
+COPIES: list[Callable[[Any], Any]] = [
+    copy.copy,
+    copy.deepcopy,
+    lambda one: pickle.loads(pickle.dumps(one)),
+    lambda one: cloudpickle.loads(cloudpickle.dumps(one)),
+]
+
+
+@pytest.mark.parametrize("make_copy", COPIES)
+def test_copies_and_pickles_are_the_same_lock(lake: Lake, make_copy: Callable[[Any], Any]) -> None:
+    manager = LeaseLockManager(lake.name, 20.0)
+    copied = make_copy(manager)
+    assert copied == manager
+    manager.acquire_lock("key", "me")
+    assert copied.is_lock_holder("key", "me")
+    copied.release_lock("key", "me")
+    assert not manager.is_locked("key")
+
+
+# --- in an event loop -------------------------------------------------------------------------------
+
+
+class Timed:
+    """Runs a coroutine, and keeps for how long each of its steps has the event loop."""
+
+    def __init__(self, coroutine: Any, steps: list[float]) -> None:
+        self._coroutine, self._steps = coroutine, steps
+
+    def __await__(self) -> Any:
+        value: Any = None
+        error: BaseException | None = None
+        while True:
+            started = datetime.now(timezone.utc)
+            try:
+                yielded = self._coroutine.throw(error) if error else self._coroutine.send(value)
+            except StopIteration as stop:
+                return stop.value
+            finally:
+                self._steps.append((datetime.now(timezone.utc) - started).total_seconds())
+            error = None
+            try:
+                value = yield yielded
+            except BaseException as exc:  # noqa: BLE001  # handed on
+                error = exc
+
+
+def test_a_hundred_mapped_tasks_compute_once_and_never_block_the_event_loop(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[float] = []
+    for name in ("release_lock", "is_locked", "is_lock_holder"):
+        original = getattr(LeaseLockManager, name)
+
+        def timed(self: Any, *args: Any, original: Any = original) -> Any:
+            started = datetime.now(timezone.utc)
+            try:
+                return original(self, *args)
+            finally:
+                steps.append((datetime.now(timezone.utc) - started).total_seconds())
+
+        monkeypatch.setattr(LeaseLockManager, name, timed)
+    acquire = LeaseLockManager.aacquire_lock
+
+    async def timed_acquire(self: Any, *args: Any) -> bool:
+        return bool(await Timed(acquire(self, *args), steps))
+
+    monkeypatch.setattr(LeaseLockManager, "aacquire_lock", timed_acquire)
+
+    @task(**caching(lake.name, single_flight=True))
+    async def produce(_: int) -> int:
+        lake.ran.append(1)
+        await asyncio.sleep(0.3)
+        return 7
+
+    @flow
+    async def run() -> Any:
+        return produce.map([1] * 100).result()
+
+    assert asyncio.run(run()) == [7] * 100
+    assert lake.ran == [1]
+    assert len(steps) > 300
+    assert max(steps) < 0.05
+    until(lambda: lease_objects(lake) == [])
+
+
+def test_a_cancelled_wait_leaves_nothing_behind(lake: Lake) -> None:
+    manager = LeaseLockManager(lake.name)
+    manager.acquire_lock("key", "me")
+
+    async def cancel_while_waiting() -> None:
+        waiting = asyncio.ensure_future(manager.aacquire_lock("key", "you"))
+        while not waiting_in_process():
+            await asyncio.sleep(0.01)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    asyncio.run(cancel_while_waiting())
+    assert waiting_in_process() == []
+    manager.release_lock("key", "me")
+
+    async def cancel_while_taking() -> None:
+        taking = asyncio.ensure_future(manager.aacquire_lock("key", "you"))
+        await asyncio.sleep(0)
+        taking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await taking
+
+    asyncio.run(cancel_while_taking())
+    until(lambda: not manager.is_locked("key"))
+
+
+def test_the_same_key_of_two_stores_is_two(lake: Lake, s3_url: str) -> None:
+    other = S3KVStore(bucket_name=f"bucket-{uuid.uuid4().hex[:16]}", endpoint_url=s3_url)
+    other.values.create_bucket()
+    one, two = LeaseLockManager(lake.name), LeaseLockManager(other)
+    assert one.acquire_lock("key", "me", 0)
+    assert two.acquire_lock("key", "me", 0)
+    one.release_lock("key", "me")
+    assert two.is_locked("key")
+    two.release_lock("key", "me")

@@ -192,6 +192,7 @@ class LeaseKeeper:
                 self._releases.append(lease)
                 self._wake()
                 return
+            self._changed.notify_all()  # the thread may have nothing left to do
         lease.release()
 
     def close(self, timeout: float = _EXIT_SECONDS) -> None:

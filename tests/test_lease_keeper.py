@@ -1,0 +1,172 @@
+"""The keeper: leases are renewed while they are held, and given up before they end."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from s3kv_flows.store import S3KV
+from s3kv_flows.store.clients import shared_keeper
+from s3kv_flows.store.errors import (
+    LeaseNotHeldError,
+    S3KVError,
+    StaleWriterError,
+    StoreUnavailableError,
+)
+from s3kv_flows.store.lease_keeper import KeptLease, LeaseKeeper
+from s3kv_flows.store.leases import Leases, register_of
+from s3kv_flows.store.s3 import S3Client
+from tests.waiting import until
+
+NAME = "s3kv-leases/key"
+
+
+def make_leases(store: S3KV, seconds: float) -> Leases:
+    register = register_of(store.client, store.bucket_name, "s3kv-leases/")
+    return Leases(register, lambda: int(store.client.capabilities.now().timestamp() * 1000), seconds=seconds)
+
+
+@pytest.fixture
+def keeper() -> Iterator[LeaseKeeper]:
+    keeper = LeaseKeeper()
+    yield keeper
+    keeper.close()
+    assert keeper._thread is None
+
+
+def keep(
+    keeper: LeaseKeeper, leases: Leases, reasons: list[S3KVError] | None = None, *, renews: bool = True
+) -> KeptLease:
+    on_lost = reasons.append if reasons is not None else None
+    kept = KeptLease(leases, leases.acquire(NAME, "holder", timeout=0), on_lost, renews=renews)
+    keeper.keep("place", "holder", kept)
+    return kept
+
+
+def fail_puts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise StoreUnavailableError("no answer")
+
+    monkeypatch.setattr(S3Client, "put_object", fails)
+
+
+def test_a_lease_outlives_its_time_while_it_is_kept(store: S3KV, keeper: LeaseKeeper) -> None:
+    leases = make_leases(store, 0.6)
+    kept = keep(keeper, leases)
+    tokens: set[str] = set()
+
+    def renewed_often() -> bool:
+        record = leases.holder_of(NAME)
+        assert record, "it never ends"
+        tokens.add(record.token)
+        return len(tokens) > 6
+
+    until(renewed_often)
+    kept.require()
+    assert kept.lost is None
+    record = leases.holder_of(NAME)
+    assert record
+    assert record.number == kept.number
+    keeper.dismiss("place", "holder", wait=True)
+    assert leases.holder_of(NAME) is None
+    until(lambda: keeper._thread is None)
+
+
+def test_one_that_cannot_be_renewed_is_given_up_before_it_ends(
+    store: S3KV, keeper: LeaseKeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leases = make_leases(store, 1.5)
+    reasons: list[S3KVError] = []
+    kept = keep(keeper, leases, reasons)
+    with monkeypatch.context() as patch:
+        fail_puts(patch)
+        until(lambda: kept.lost)
+    assert kept._lease.seconds_left() > 0, "before it ends"
+    assert "could not be renewed: no answer" in str(reasons[0])
+    kept.require()
+    assert kept.lost is None, "nobody had taken it over, so it goes on"
+    token = kept._lease.claim.record.token
+    until(lambda: kept._lease.claim.record.token != token)
+
+
+def test_one_that_another_has_taken_over_is_lost(store: S3KV, keeper: LeaseKeeper) -> None:
+    leases, others = make_leases(store, 1.0), make_leases(store, 60)
+    kept = keep(keeper, leases, renews=False)
+    heir = others.acquire(NAME, "heir", timeout=30)
+    with pytest.raises(StaleWriterError, match="taken over by heir"):
+        kept.require()
+    keeper.dismiss("place", "holder", wait=True)
+    others.verify(heir)
+    others.release(heir)
+    with pytest.raises(StaleWriterError, match="not held by anybody: others may have worked since"):
+        kept.require()
+
+
+def test_the_holder_hears_that_it_was_replaced(store: S3KV, keeper: LeaseKeeper) -> None:
+    leases = make_leases(store, 1.0)
+    reasons: list[S3KVError] = []
+    kept = keep(keeper, leases, reasons)
+    with kept._mutex:  # as if its process were stopped
+        make_leases(store, 60).acquire(NAME, "heir", timeout=30)
+    assert isinstance(until(lambda: kept.lost), (StaleWriterError, LeaseNotHeldError))
+    assert len(until(lambda: reasons)) == 1
+
+
+def test_its_number_is_raised_above_one_that_was_seen(store: S3KV, keeper: LeaseKeeper) -> None:
+    kept = keep(keeper, make_leases(store, 30))
+    number = kept.number
+    with store.client.counters.measure() as counted:
+        kept.require(above=number - 1)
+    assert counted[0].requests == 0
+    kept.require(above=number + 1000)
+    assert kept.number == number + 1001
+
+
+def test_who_does_not_wait_has_it_given_back_all_the_same(store: S3KV, keeper: LeaseKeeper) -> None:
+    leases = make_leases(store, 30)
+    keep(keeper, leases)
+    assert keeper.knows("place", "holder")
+    keeper.dismiss("place", "holder", wait=False)
+    assert not keeper.knows("place")
+    until(lambda: leases.holder_of(NAME) is None)
+
+
+SCRIPT = """
+import os, sys
+from tests.test_lease_keeper import NAME, make_leases
+from s3kv_flows.store import S3KV
+from s3kv_flows.store.clients import shared_keeper
+from s3kv_flows.store.lease_keeper import KeptLease
+
+store = S3KV(sys.argv[1], sys.argv[2])
+leases = make_leases(store, 60)
+shared_keeper().keep("place", "holder", KeptLease(leases, leases.acquire(NAME, "holder")))
+if sys.argv[3] == "fork" and os.fork() == 0:
+    assert not shared_keeper().knows("place"), "the lease is the parent's"
+    sys.exit()
+if sys.argv[3] == "fork":
+    os.wait()
+    assert leases.holder_of(NAME), "the child has not given it back"
+"""
+
+
+@pytest.mark.parametrize("how", ["plain", "fork"])
+def test_a_process_that_ends_gives_back_what_it_holds(store: S3KV, s3_url: str, how: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, s3_url, store.bucket_name, how],
+        env=os.environ.copy(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert make_leases(store, 60).holder_of(NAME) is None
+
+
+def test_there_is_one_keeper_in_a_process() -> None:
+    assert shared_keeper() is shared_keeper()
