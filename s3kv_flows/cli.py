@@ -6,9 +6,15 @@ import os
 import re
 import signal
 import sys
-from typing import Annotated, Any
+from json import dumps
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
+
+from s3kv_flows.doctor import FeatureName
+
+if TYPE_CHECKING:
+    from s3kv_flows.blocks import S3KVStore
 
 __all__ = ["app", "main"]
 
@@ -71,6 +77,55 @@ def init(
 
 
 @app.command
+def doctor(
+    store: str | None = None,
+    *,
+    require: Annotated[tuple[FeatureName, ...], Parameter(negative="")] = (),
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Find out what a server can do, and what that means for the features of this package.
+
+    It tries everything out in objects of its own, and deletes them again: within seconds, some 400
+    requests. In a bucket that locks whatever is written it writes nothing. Exit status 1 if a feature
+    cannot work that the store is configured for, or that is required.
+
+    Parameters
+    ----------
+    store
+        The name of a saved store; by default the one that S3_BUCKET and S3_ENDPOINT_URL name.
+    require
+        Features that have to work, beside the cache; single-flight is, where the store has a bucket for
+        leases.
+    json
+        Print JSON.
+    """
+    from s3kv_flows.blocks import S3KVStore
+    from s3kv_flows.doctor import diagnose
+    from s3kv_flows.store.examination import examine
+
+    block = S3KVStore.from_env() if store is None else _saved(store)
+    results = block.results
+    found = examine(
+        results.client,
+        block.bucket_name,
+        results.namespace.prefix,
+        lease_bucket=block.lease_bucket_name,
+        lease_prefix=block.lease_namespace.prefix,
+    )
+    configured: tuple[FeatureName, ...] = ("single-flight",) if block.lease_bucket_name else ()
+    diagnosis = diagnose(found, (*configured, *require))
+    if json:
+        print(dumps(diagnosis.as_json(), indent=2))  # noqa: T201
+    else:
+        from rich.console import Console
+
+        from s3kv_flows.doctor_page import show
+
+        show(diagnosis, Console())
+    return 1 if diagnosis.failed else 0
+
+
+@app.command
 def demo() -> int:
     """Run a pipeline on real data, lock its report, clean up the rest, and show what it cost.
 
@@ -100,6 +155,15 @@ def main() -> None:
         sys.exit(f"s3kv: {exc}")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _saved(name: str) -> S3KVStore:
+    """Return the saved store; end the command where there is none, or it cannot be asked for."""
+    from s3kv_flows.blocks import S3KVStore
+
+    if not _is_saved(name):
+        raise ValueError(f"no store is saved as {name!r}: s3kv init {name} --bucket ... saves one")
+    return S3KVStore.of(name)
 
 
 def _is_saved(name: str) -> bool:

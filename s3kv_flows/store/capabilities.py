@@ -21,6 +21,7 @@ lock headers on copies               yes     dropped dropped                    
 tags replaced by a copy              yes     yes     ignored                     ignored
 copies under a customer key          yes     yes     refused                     not known
 locks copied with the object         no      no      yes                         not known
+lifecycle rules carried out          yes     no      yes                         yes
 ==================================== ======= ======= =========================== ======================
 
 AWS and moto are declared; moto's own server leaves a gap between condition and write, which the
@@ -130,6 +131,7 @@ class Declared:
 
     Attributes:
         shows_locks: Whether HEAD shows locks to every caller; AWS and Ceph ask for permissions.
+        executes_lifecycle: Whether it carries lifecycle rules out, which no probe can wait for.
         takes_empty_tag_set: Whether tags go by putting an empty set. moto fails at that; deleting them
             fails on versioned buckets of Ceph 16, and does nothing on those of Ceph 20.
     """
@@ -139,6 +141,7 @@ class Declared:
     multipart_uploads: MultipartUploads | None = None
     copies: Copies | None = None
     shows_locks: bool = False
+    executes_lifecycle: bool | None = None
     takes_empty_tag_set: bool = True
 
 
@@ -148,6 +151,7 @@ DECLARED: Mapping[str, Declared] = {
         ConditionalDeletes(single=True, batch=True),
         MultipartUploads(tags=True, locks=True, create=True, replace=True),
         Copies(replace_tags=True, locks=True),
+        executes_lifecycle=True,
     ),
     "moto": Declared(
         ConditionalPuts("atomic", "atomic"),
@@ -155,9 +159,10 @@ DECLARED: Mapping[str, Declared] = {
         MultipartUploads(tags=True, locks=False, create=True),
         Copies(replace_tags=True, locks=False),
         shows_locks=True,
+        executes_lifecycle=False,
         takes_empty_tag_set=False,
     ),
-    "ceph": Declared(),
+    "ceph": Declared(executes_lifecycle=True),
     "": Declared(),
 }
 """What is declared of the servers that can be told; ``""`` is any other."""
@@ -313,6 +318,11 @@ class Capabilities:
     def now(self) -> datetime:
         """Return the server's time, as far as its answers tell."""
         return datetime.now(timezone.utc) + self._clock_offset
+
+    @property
+    def clock_skew(self) -> timedelta:
+        """How far this machine's clock is ahead of the server's, whose dates are whole seconds."""
+        return -self._clock_offset
 
     def object_lock(self, bucket: str) -> KnownObjectLock | None:
         """Return what is known of a bucket, None where nothing is."""

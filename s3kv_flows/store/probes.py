@@ -38,7 +38,6 @@ __all__ = ["Probes"]
 
 logger = logging.getLogger(__name__)
 
-_WRITERS = 8
 _ROUNDS, _FEW_ROUNDS = 10, 1
 """Races are run so often. No number of them proves atomicity: a gap between condition and write of less
 than a millisecond may go unnoticed. It takes a server that means to be atomic for what it is."""
@@ -49,10 +48,17 @@ T = TypeVar("T")
 
 
 class Probes:
-    """The experiments of one client."""
+    """The experiments of one client.
 
-    def __init__(self, client: S3Client) -> None:
+    Args:
+        client: The client.
+        writers: How many take part in a race.
+        rounds: How many races there are.
+    """
+
+    def __init__(self, client: S3Client, *, writers: int = 8, rounds: int = _ROUNDS) -> None:
         self._client = client
+        self._writers, self._rounds = writers, rounds
 
     def is_versioned(self, bucket: str) -> bool:
         """Tell whether the bucket keeps versions: one request. Who may not ask is told that it does."""
@@ -76,7 +82,7 @@ class Probes:
 
     def conditional_puts(self, bucket: str, prefix: str, *, briefly: bool = False) -> ConditionalPuts | None:
         """Try conditional PUTs, in sequence and in races: 200 requests where they hold, briefly 35."""
-        rounds = _FEW_ROUNDS if briefly else _ROUNDS
+        rounds = _FEW_ROUNDS if briefly else self._rounds
 
         def experiment(name: str) -> ConditionalPuts:
             create = self._create(bucket, name, rounds)
@@ -120,6 +126,17 @@ class Probes:
                 raise
             held = self._client.head_object(bucket, name).legal_hold
             return MultipartUploads(tags=self._client.get_tags(bucket, name) == {"probe": "1"}, locks=held)
+
+        return self._try(bucket, prefix, experiment)
+
+    def tags(self, bucket: str, prefix: str) -> bool | None:
+        """Write an object with a tag, and give it another: 6 requests."""
+
+        def experiment(name: str) -> bool:
+            self._client.put_object(bucket, name, b"probe", content_type=_TYPE, tagging="probe=1")
+            kept = self._client.get_tags(bucket, name) == {"probe": "1"}
+            self._client.put_tags(bucket, name, {"probe": "2"})
+            return kept and self._client.get_tags(bucket, name) == {"probe": "2"}
 
         return self._try(bucket, prefix, experiment)
 
@@ -232,14 +249,14 @@ class Probes:
 
     def _winners(self, write: Callable[[], bool]) -> int:
         """Return how many writers win that begin at the same moment."""
-        start = threading.Barrier(_WRITERS)
+        start = threading.Barrier(self._writers)
 
         def run(_: int) -> bool:
             start.wait()
             return write()
 
-        with ThreadPoolExecutor(_WRITERS, thread_name_prefix="s3kv-probe") as pool:
-            return sum(pool.map(run, range(_WRITERS)))
+        with ThreadPoolExecutor(self._writers, thread_name_prefix="s3kv-probe") as pool:
+            return sum(pool.map(run, range(self._writers)))
 
     def _stays(self, bucket: str, name: str, delete: Callable[[], object]) -> bool:
         """Tell whether an object survives a deletion whose condition does not hold."""

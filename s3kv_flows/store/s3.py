@@ -465,6 +465,16 @@ class S3Client:
             return False
         return bool(response.get("ObjectLockConfiguration", {}).get("Rule"))
 
+    def takes_lifecycle_rules(self, bucket: str) -> bool:
+        """Tell whether the bucket can have lifecycle rules; not whether the server carries them out."""
+        try:
+            self._boto.call("get_bucket_lifecycle_configuration", {"Bucket": bucket})
+        except KeyNotFoundError:
+            return True  # it has none
+        except UnsupportedByServerError:
+            return False
+        return True
+
     def get_bucket_policy(self, bucket: str) -> str | None:
         """Return the policy of the bucket as JSON, None where it has none."""
         try:

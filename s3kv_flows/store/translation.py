@@ -30,6 +30,7 @@ NO_LOCK = {
 ERROR_TYPES: Mapping[str, type[S3KVError]] = {
     "NoSuchKey": KeyNotFoundError,
     "NoSuchVersion": KeyNotFoundError,
+    "NoSuchLifecycleConfiguration": KeyNotFoundError,
     "404": KeyNotFoundError,  # HEAD has no body, so no code; see S3Client._missing
     "MethodNotAllowed": KeyNotFoundError,  # GET of a delete marker by its version id
     "405": KeyNotFoundError,

@@ -1,0 +1,100 @@
+"""What ``s3kv doctor`` prints."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from s3kv_flows.doctor import Diagnosis
+from s3kv_flows.store.examination import BucketFacts, Examination
+
+__all__ = ["show"]
+
+_STYLES = {"works": "green", "with limits": "yellow", "cannot work": "red"}
+
+
+def show(diagnosis: Diagnosis, console: Console) -> None:
+    """Print a diagnosis: what was found out, and what it means."""
+    found = diagnosis.examination
+    kind = f" ({found.kind})" if found.kind else ""
+    console.print(
+        Text(f"{found.server}{kind}: examined in {found.seconds:.1f} s; "),
+        _skew(found),
+        sep="",
+        soft_wrap=True,
+    )
+    console.print(_facts(found))
+    console.print(_features(diagnosis))
+    for feature in diagnosis.failed:
+        console.print(Text(f"{feature.name} is needed, and cannot work: {feature.advice}.", "red"))
+
+
+def _skew(found: Examination) -> Text:
+    skew = found.clock_skew_seconds
+    if abs(skew) < 2:  # seconds, which is what dates of HTTP resolve
+        return Text("the clocks agree.")
+    return Text(f"this machine's clock is {abs(skew):.0f} s {'ahead' if skew > 0 else 'behind'}.", "yellow")
+
+
+def _facts(found: Examination) -> Table:
+    buckets = [found.bucket]
+    if found.lease_bucket is not found.bucket and found.lease_bucket != found.bucket:
+        buckets.append(found.lease_bucket)
+    table = Table("", *(facts.bucket for facts in buckets), box=None, padding=(0, 3, 0, 0))
+    for name, *cells in zip(*([name for name, _ in _rows(buckets[0])],), *map(_cells, buckets), strict=True):
+        table.add_row(name, *cells)
+    return table
+
+
+def _cells(facts: BucketFacts) -> list[str]:
+    return [cell for _, cell in _rows(facts)]
+
+
+def _rows(facts: BucketFacts) -> list[tuple[str, str]]:
+    puts, deletes, uploads = facts.puts, facts.deletes, facts.uploads
+    spelling = "" if puts is None or puts.quoted or puts.replace == "no" else ", ETag without quotes"
+    return [
+        ("versions", _yes(facts.versioned)),
+        ("Object Lock", _yes(facts.object_lock)),
+        ("locks whatever is written", _yes(facts.default_retention)),
+        ("PUT If-None-Match", "not tried" if puts is None else _CARRIES[puts.create]),
+        ("PUT If-Match", "not tried" if puts is None else _CARRIES[puts.replace] + spelling),
+        ("DELETE If-Match", "not tried" if deletes is None else _heeded(heeds=deletes.single)),
+        ("ETags in a batch of deletions", "not tried" if deletes is None else _heeded(heeds=deletes.batch)),
+        ("tags", _yes(facts.tags)),
+        ("tags on uploads in parts", "not tried" if uploads is None else _kept(keeps=uploads.tags)),
+        (
+            "locks on uploads in parts",
+            "not tried" if uploads is None or not facts.object_lock else _kept(keeps=uploads.locks),
+        ),
+        ("lifecycle rules", facts.lifecycle or "not known"),
+    ]
+
+
+_CARRIES = {
+    "atomic": "holds, also in a race of 32",
+    "sequential": "holds in sequence, not in a race",
+    "no": "does not hold",
+}
+
+
+def _yes(fact: bool | None) -> str:  # noqa: FBT001  # it is all there is
+    return "not known" if fact is None else "yes" if fact else "no"
+
+
+def _heeded(*, heeds: bool) -> str:
+    return "heeded" if heeds else "ignored"
+
+
+def _kept(*, keeps: bool) -> str:
+    return "kept" if keeps else "dropped"
+
+
+def _features(diagnosis: Diagnosis) -> Table:
+    table = Table("feature", "", "because", "what to do", box=None, padding=(1, 3, 0, 0))
+    for feature in diagnosis.features:
+        table.add_row(
+            feature.name, Text(feature.verdict, _STYLES[feature.verdict]), feature.why, feature.advice
+        )
+    return table
