@@ -12,7 +12,13 @@ from prefect.utilities.annotations import quote
 
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.maintenance import CleanupPlan, CleanupRule, Decision
-from s3kv_flows.tasks.maintenance import age_local_cache, give_up_uploads, plan_cleanup, sweep
+from s3kv_flows.tasks.maintenance import (
+    age_local_cache,
+    give_up_uploads,
+    plan_cleanup,
+    sweep,
+    sweep_leases,
+)
 
 __all__ = ["MaintenanceReport", "maintain_store"]
 
@@ -34,6 +40,7 @@ class MaintenanceReport:
         failed: What the server did not delete, with its word.
         unfinished_uploads: The objects whose multipart uploads were begun before the grace period and never
             completed; their parts are freed, or would be.
+        dead_leases: Leases that ended before the grace period; they are gone, or would be.
         aged_local_copies: Local copies that were forgotten.
     """
 
@@ -46,6 +53,7 @@ class MaintenanceReport:
     changed: list[str]
     failed: dict[str, str]
     unfinished_uploads: list[str]
+    dead_leases: list[str]
     aged_local_copies: int
 
 
@@ -58,7 +66,7 @@ def maintain_store(
     protect_tag: str | None = "keep",
     local_cache_max_days: float = 7,
 ) -> MaintenanceReport:
-    """Remove what the rules name, and what killed writers left; age the local cache of this machine.
+    """Remove what the rules name, and what killed runs left; age the local cache of this machine.
 
     Locked objects, those with the protect tag and those within the grace period stay, whatever the
     rules say. The plan is kept as a table artifact, also of a dry run.
@@ -84,8 +92,11 @@ def maintain_store(
     protected = {decision.entry.name: decision.reason for decision in plan.protected}
     planned = {decision.entry.name: decision.reason for decision in plan.remove}
     unfinished = give_up_uploads(store, grace, dry_run)
+    leases = sweep_leases(store, grace, dry_run)
     if dry_run:
-        return MaintenanceReport(True, planned, plan.bytes_to_free, [], 0, protected, [], {}, unfinished, 0)
+        return MaintenanceReport(
+            True, planned, plan.bytes_to_free, [], 0, protected, [], {}, unfinished, leases, 0
+        )
     # Quoted: Prefect need not look for futures in every entry of a long plan.
     swept = sweep(store, cast("CleanupPlan", quote(plan)), rules, protect_tag)
     aged = age_local_cache(store, local_cache_max_days)
@@ -100,6 +111,7 @@ def maintain_store(
         changed=swept.changed,
         failed=swept.failed,
         unfinished_uploads=unfinished,
+        dead_leases=leases,
         aged_local_copies=aged,
     )
 

@@ -5,7 +5,13 @@ if __name__ != "s3kv_flows.tasks":
     # another name, every task would exist twice.
     raise ImportError(f"import this package as s3kv_flows.tasks, not as {__name__}")
 
-from s3kv_flows.tasks.maintenance import age_local_cache, give_up_uploads, plan_cleanup, sweep
+from s3kv_flows.tasks.maintenance import (
+    age_local_cache,
+    give_up_uploads,
+    plan_cleanup,
+    sweep,
+    sweep_leases,
+)
 from s3kv_flows.tasks.tagging import delete_by_tag
 from s3kv_flows.tasks.values import finalize_value, get_value, put_value
 
@@ -18,4 +24,5 @@ __all__ = [
     "plan_cleanup",
     "put_value",
     "sweep",
+    "sweep_leases",
 ]

@@ -12,7 +12,7 @@ from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.maintenance import CleanupPlan, CleanupRule, SweepReport, survey
 from s3kv_flows.store.errors import AccessDeniedError, UnsupportedByServerError
 
-__all__ = ["age_local_cache", "give_up_uploads", "plan_cleanup", "sweep"]
+__all__ = ["age_local_cache", "give_up_uploads", "plan_cleanup", "sweep", "sweep_leases"]
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
@@ -78,6 +78,31 @@ def give_up_uploads(
         get_run_logger().warning("Unfinished uploads were not looked for: %s", exc)
         return []
     return [upload.name for upload in uploads] if dry_run else maintenance.give_up(values, uploads)
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def sweep_leases(
+    store: str | S3KVStore,
+    grace: timedelta = timedelta(hours=1),
+    dry_run: bool = False,  # noqa: FBT001, FBT002  # a parameter of a task
+) -> list[str]:
+    """Remove the leases of runs that died, or whose server keeps what was given back; return their names.
+
+    Args:
+        store: The name of a saved store, or a saved store.
+        grace: For how long they have to have ended; ten minutes at least.
+        dry_run: Return the names, and remove nothing.
+    """
+    block = S3KVStore.of(store)
+    client, prefix = block.results.client, block.lease_namespace.prefix
+    bucket = block.lease_bucket_name or block.bucket_name
+    if not any(True for _ in client.list_objects(bucket, prefix)):
+        return []
+    try:
+        return block.leases().sweep(prefix, block.values.server_time(), grace, dry_run=dry_run)
+    except UnsupportedByServerError as exc:
+        get_run_logger().warning("Leases were not swept: %s", exc)
+        return []
 
 
 @task(cache_policy=NO_CACHE)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -135,3 +136,42 @@ def test_an_interrupted_demo_leaves_nothing_running(signum: signal.Signals, tmp_
         demo.kill()
     assert not Path(f"/proc/{server}").exists()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_doctor_examines_a_saved_store(s3_url: str, api: dict[str, str]) -> None:
+    name = new_name()
+    store = S3KVStore(
+        bucket_name=f"bucket-{uuid.uuid4().hex[:16]}",
+        endpoint_url=s3_url,
+        lease_bucket_name=f"leases-{uuid.uuid4().hex[:16]}",
+    )
+    store.values.create_bucket()
+    store.values.client.create_bucket(store.lease_bucket_name or "", object_lock=False)
+    store.save(name)
+    done = command("doctor", name, COLUMNS="200", **api)
+    assert done.returncode == 0, done.stderr
+    for expected in (store.lease_bucket_name, "single-flight", "holds, also in a race of 32", "clocks agree"):
+        assert str(expected) in done.stdout
+    required = command("doctor", name, "--require", "finalizing", "--json", **api)
+    assert required.returncode == 1
+    found = json.loads(required.stdout)
+    assert found["ok"] is False
+    assert found["bucket"]["puts"] == {"create": "atomic", "replace": "atomic", "quoted": True}
+    assert [one["name"] for one in found["features"] if one["needed"]] == [
+        "cache",
+        "single-flight",
+        "finalizing",
+    ]
+
+
+def test_doctor_says_what_stops_it(s3_url: str, api: dict[str, str]) -> None:
+    unknown = command("doctor", "no-such-store", **api)
+    assert unknown.returncode == 1
+    assert "no store is saved as 'no-such-store'" in unknown.stderr
+    missing = command("doctor", S3_BUCKET="not-there", S3_ENDPOINT_URL=s3_url)
+    assert missing.returncode == 1
+    assert "bucket 'not-there' does not exist" in missing.stderr
+    unreachable = command("doctor", S3_BUCKET="not-there", S3_ENDPOINT_URL="http://127.0.0.1:1")
+    assert unreachable.returncode == 1
+    assert unreachable.stderr.startswith("s3kv: ")
+    assert "Traceback" not in unreachable.stderr

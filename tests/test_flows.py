@@ -11,6 +11,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 from s3kv_flows import CleanupRule, Retention, S3KVStore, caching
 from s3kv_flows.flows import maintain_store
+from s3kv_flows.store import S3KV
 from s3kv_flows.store.errors import KeyLockedError, UnsupportedByServerError
 from s3kv_flows.tasks import age_local_cache, delete_by_tag, finalize_value, get_value, put_value
 
@@ -154,3 +155,16 @@ def test_finalizing_without_object_lock_fails(s3_url: str) -> None:
     with pytest.raises(UnsupportedByServerError):
         finalize_value(store, "report", 1, Retention(days=1))
     assert not store.values.exists("report")
+
+
+def test_a_cleanup_removes_the_leases_of_the_dead(lake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = S3KVStore.of(lake)
+    leases = store.leases(1.0)
+    name = store.lease_namespace.name_of("key")
+    leases.acquire(name, "dead")
+    assert maintain_store(lake, RULES, grace=ZERO).dead_leases == [], "it might be alive"
+    later = store.values.server_time() + timedelta(hours=2)
+    monkeypatch.setattr(S3KV, "server_time", lambda _: later)
+    assert maintain_store(lake, RULES, dry_run=True, grace=ZERO).dead_leases == [name]
+    assert maintain_store(lake, RULES, grace=ZERO).dead_leases == [name]
+    assert list(store.values.client.list_objects(store.bucket_name, store.lease_namespace.prefix)) == []

@@ -36,8 +36,8 @@ def run(code: str, tmp_path: Path, name: str) -> dict[str, Any]:
 
 
 def test_its_python_runs(lake: S3KVStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert len(BLOCKS) == 3
-    pipeline, store, cleanup = BLOCKS
+    assert len(BLOCKS) == 4
+    pipeline, single_flight, store, cleanup = BLOCKS
     run(pipeline, tmp_path, "pipeline")
     counters = lake.results.client.counters
     with counters.measure() as second:
@@ -48,6 +48,10 @@ def test_its_python_runs(lake: S3KVStore, tmp_path: Path, capsys: pytest.Capture
         key for key in lake.results.iter_keys() if lake.results.objects.head(f"s3kv-results/{key}").lock_mode
     ]
     assert len(locked) == 1
+    with counters.measure() as flights:
+        run(single_flight, tmp_path, "flights")
+    assert capsys.readouterr().out == "4\n"
+    assert flights[0]["requests.DeleteObject"] == 2, "two leases for four runs"
     run(store, tmp_path, "store")
     run(cleanup, tmp_path, "cleanup")
     assert "{} {}" in capsys.readouterr().out

@@ -14,9 +14,11 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from s3kv_flows.store.errors import (
@@ -138,6 +140,10 @@ class Claim:
 class Register(Protocol):
     """The claims of a bucket. Methods raise the errors of the client."""
 
+    @property
+    def retired_seconds(self) -> float:
+        """Return for how long a claim has to be retired before it may be erased."""
+
     def look(self, name: str) -> Claim | None:
         """Return the last claim of a key, None where there is none."""
 
@@ -150,6 +156,23 @@ class Register(Protocol):
 
     def remove(self, name: str, claim: Claim) -> None:
         """Give a claim back.
+
+        Raises:
+            ConflictError: It is not the last one any more.
+        """
+
+    def keys(self, prefix: str) -> Iterator[tuple[str, datetime]]:
+        """Yield the names that have claims, and when each was last written: one request per 1,000."""
+
+    def retire(self, name: str, claim: Claim, record: LeaseRecord) -> Claim:
+        """Make sure that nobody builds on a dead claim any more: by the record of who erases it.
+
+        Raises:
+            ConflictError: It is not the last one any more.
+        """
+
+    def erase(self, name: str, claim: Claim) -> None:
+        """Remove a retired claim, and all that lies beneath.
 
         Raises:
             ConflictError: It is not the last one any more.
@@ -214,6 +237,30 @@ class ReplacedClaims:
         except KeyNotFoundError as exc:
             raise ConflictError(f"{name!r} is not there any more") from exc
 
+    retired_seconds = 0.0
+
+    def keys(self, prefix: str) -> Iterator[tuple[str, datetime]]:
+        """Yield the names that have claims: one request per 1,000."""
+        for listed in self.client.list_objects(self.bucket, prefix):
+            yield listed.name, listed.last_modified
+
+    def retire(self, name: str, claim: Claim, record: LeaseRecord) -> Claim:
+        """Take the lease where a deletion heeds no condition: one request; else nothing has to be done."""
+        if claim.version_id is not None or self.deletes:
+            return claim
+        return self.write(name, record, after=claim)
+
+    def erase(self, name: str, claim: Claim) -> None:
+        """Delete the object: one request; with versions, each by its id, the current one last."""
+        if claim.version_id is None:
+            condition = self._condition(claim) if self.deletes else None
+            self.client.delete_object(self.bucket, name, if_match=condition)
+            return
+        versions = self.client.list_versions_of(self.bucket, name)
+        for version in reversed(versions):
+            if not version.is_latest or version.version_id == claim.version_id:
+                self.client.delete_object(self.bucket, name, version_id=version.version_id)
+
     def _forget(self, name: str, version_id: str) -> None:
         """Delete the version beneath a new claim; where that fails, a sweep will."""
         try:
@@ -276,6 +323,30 @@ class NumberedClaims:
     def remove(self, name: str, claim: Claim) -> None:
         """Mark a claim as released: three requests."""
         self.write(name, _released(claim.record), after=claim)
+
+    retired_seconds = USABLE_SECONDS
+
+    def keys(self, prefix: str) -> Iterator[tuple[str, datetime]]:
+        """Yield the names that have claims: one request per 1,000."""
+        numbered = (
+            (*item.name.rpartition("/")[::2], item.last_modified)
+            for item in self.client.list_objects(self.bucket, prefix)
+        )
+        claims = (
+            (name, written)
+            for name, number, written in numbered
+            if len(number) == _DIGITS and number.isdecimal()
+        )
+        for name, of_name in groupby(claims, key=itemgetter(0)):
+            yield name, max(written for _, written in of_name)
+
+    def retire(self, name: str, claim: Claim, record: LeaseRecord) -> Claim:
+        """Take the lease: three requests. Who has read an older claim finds the next number taken."""
+        return self.write(name, record, after=claim)
+
+    def erase(self, name: str, claim: Claim) -> None:
+        """Delete the claim: one request. Those beneath went when it was written."""
+        self.client.delete_object(self.bucket, _numbered(name, claim.sequence))
 
     def _numbers(self, name: str) -> list[int]:
         prefix = f"{name}/"

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -223,3 +224,73 @@ def test_where_everything_is_locked_there_are_no_leases(store: S3KV, monkeypatch
 def test_a_lease_that_never_holds_is_refused(register: Register) -> None:
     with pytest.raises(ValueError, match="more than 0 seconds"):
         Leases(register, lambda: 0, seconds=0)
+
+
+# --- what is left of them -----------------------------------------------------------------------------
+
+HOUR = timedelta(hours=1)
+
+
+def everything(store: S3KV) -> list[str]:
+    return [version.name for version in store.client.list_versions(store.bucket_name, "s3kv-leases/")]
+
+
+def test_a_sweep_removes_the_leases_of_the_dead_and_no_others(register: Register, store: S3KV) -> None:
+    pauses: list[float] = []
+    leases = Leases(register, lambda: now_ms(store), seconds=SHORT, pause=pauses.append)
+    for name in ("s3kv-leases/dead", "s3kv-leases/released", "s3kv-leases/path/of/many"):
+        leases.acquire(name, "dead")
+    lease = leases.acquire("s3kv-leases/again", "alive", timeout=0)
+    leases.release(lease)
+    now = store.server_time()
+    prefix = "s3kv-leases/"
+    assert leases.sweep(prefix, now + timedelta(minutes=9), timedelta(0)) == [], "ten minutes at least"
+    Leases(register, lambda: now_ms(store), seconds=7200).acquire("s3kv-leases/long", "alive")
+    found = leases.sweep(prefix, now + HOUR, timedelta(minutes=30), dry_run=True)
+    assert {"s3kv-leases/dead", "s3kv-leases/path/of/many"} <= set(found)
+    assert leases.holder_of("s3kv-leases/long")
+    assert leases.sweep(prefix, now + HOUR, timedelta(minutes=30)) == found
+    assert [seconds > 10 for seconds in pauses] == [True] * isinstance(register, NumberedClaims)
+    assert {name for name in everything(store) if not name.startswith("s3kv-leases/long")} == set()
+    record = leases.holder_of("s3kv-leases/long")
+    assert record
+    assert record.holder == "alive"
+
+
+def test_what_was_taken_over_since_is_not_swept(
+    register: Register, store: S3KV, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leases = Leases(register, lambda: now_ms(store), seconds=SHORT, pause=lambda _: None)
+    leases.acquire(NAME, "dead")
+    dead = leases._dead
+
+    def taken_over(name: str, since: datetime) -> object:
+        found = dead(name, since)
+        Leases(register, lambda: now_ms(store), seconds=60).acquire(name, "heir", timeout=30)
+        return found
+
+    monkeypatch.setattr(leases, "_dead", taken_over)
+    leases.sweep("s3kv-leases/", store.server_time() + HOUR, timedelta(0))
+    record = leases.holder_of(NAME)
+    assert record
+    assert record.holder == "heir"
+
+
+def test_on_a_bucket_with_versions_none_of_them_is_left(make_store: Callable[..., S3KV]) -> None:
+    store = make_store(object_lock=True)
+    if store.client.capabilities.conditional_puts(store.bucket_name, "s3kv/").create != "atomic":
+        pytest.skip("claims exclude nobody there")
+    leases = Leases(
+        register_of(store.client, store.bucket_name, "s3kv/"), lambda: now_ms(store), seconds=SHORT
+    )
+    lease = leases.acquire(NAME, "first")
+    for _ in range(3):
+        lease = leases.renew(lease)
+    assert len(everything(store)) == 1
+    heir = leases.acquire(NAME, "heir", timeout=30)
+    assert len(everything(store)) == 1
+    leases.release(heir)
+    assert everything(store) == []
+    leases.acquire(NAME, "dead")
+    assert leases.sweep("s3kv-leases/", store.server_time() + HOUR, timedelta(0)) == [NAME]
+    assert everything(store) == []
