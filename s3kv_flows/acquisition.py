@@ -28,7 +28,7 @@ from s3kv_flows.stepping import Pause
 from s3kv_flows.store.clients import shared_keeper
 from s3kv_flows.store.errors import KeyNotFoundError, LeaseTimeoutError, S3KVError
 from s3kv_flows.store.lease_keeper import KeptLease
-from s3kv_flows.store.lease_registers import lease_clock
+from s3kv_flows.store.lease_records import lease_clock
 from s3kv_flows.store.leases import HeldLease, Leases
 
 __all__ = ["Acquired", "Acquisition"]

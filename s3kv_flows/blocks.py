@@ -21,7 +21,9 @@ from s3kv_flows.store import S3KV, Encryption
 from s3kv_flows.store.errors import KeyLockedError, S3KVError, StaleWriterError
 from s3kv_flows.store.keys import Namespace, validate_bucket_name
 from s3kv_flows.store.kv import endpoint_from_environment
-from s3kv_flows.store.leases import Leases, register_of
+from s3kv_flows.store.lease_records import Register
+from s3kv_flows.store.lease_registers import register_of
+from s3kv_flows.store.leases import Leases
 from s3kv_flows.store.local_cache import LocalCache
 from s3kv_flows.store.objects import NewObject
 from s3kv_flows.store.s3_types import S3Config
@@ -197,9 +199,16 @@ class S3KVStore(WritableFileSystem):
             UnsupportedByServerError: Nothing excludes two holders there, or the bucket locks what is
                 written. Tried out once per process where it is not known.
         """
-        client, bucket = self.results.client, self.lease_bucket_name or self.bucket_name
-        register = register_of(client, bucket, self.lease_namespace.prefix)
-        return Leases(register, lambda: int(client.capabilities.now().timestamp() * 1000), seconds=seconds)
+        capabilities = self.results.client.capabilities
+        return Leases(
+            self.lease_register, lambda: int(capabilities.now().timestamp() * 1000), seconds=seconds
+        )
+
+    @property
+    def lease_register(self) -> Register:
+        """Where leases are written down; the errors are those of :meth:`leases`."""
+        bucket = self.lease_bucket_name or self.bucket_name
+        return register_of(self.results.client, bucket, self.lease_namespace.prefix)
 
     @property
     def lease_namespace(self) -> Namespace:

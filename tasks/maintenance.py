@@ -11,6 +11,7 @@ from s3kv_flows import maintenance
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.maintenance import CleanupPlan, CleanupRule, SweepReport, survey
 from s3kv_flows.store.errors import AccessDeniedError, UnsupportedByServerError
+from s3kv_flows.store.lease_sweep import LeaseSweep
 
 __all__ = ["age_local_cache", "give_up_uploads", "plan_cleanup", "sweep", "sweep_leases"]
 
@@ -99,7 +100,8 @@ def sweep_leases(
     if not any(True for _ in client.list_objects(bucket, prefix)):
         return []
     try:
-        return block.leases().sweep(prefix, block.values.server_time(), grace, dry_run=dry_run)
+        sweeping = LeaseSweep(block.lease_register)
+        return sweeping.run(prefix, block.values.server_time(), grace, dry_run=dry_run)
     except UnsupportedByServerError as exc:
         get_run_logger().warning("Leases were not swept: %s", exc)
         return []

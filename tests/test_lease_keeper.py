@@ -18,7 +18,8 @@ from s3kv_flows.store.errors import (
     StoreUnavailableError,
 )
 from s3kv_flows.store.lease_keeper import KeptLease, LeaseKeeper
-from s3kv_flows.store.leases import Leases, register_of
+from s3kv_flows.store.lease_registers import register_of
+from s3kv_flows.store.leases import Leases
 from s3kv_flows.store.s3 import S3Client
 from tests.waiting import until
 
@@ -79,14 +80,17 @@ def test_a_lease_outlives_its_time_while_it_is_kept(store: S3KV, keeper: LeaseKe
 def test_one_that_cannot_be_renewed_is_given_up_before_it_ends(
     store: S3KV, keeper: LeaseKeeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    leases = make_leases(store, 1.5)
-    reasons: list[S3KVError] = []
-    kept = keep(keeper, leases, reasons)
+    leases = make_leases(store, 3.0)
+    left: list[float] = []
+    kept = KeptLease(
+        leases, leases.acquire(NAME, "holder"), lambda _: left.append(kept._lease.seconds_left())
+    )
+    keeper.keep("place", "holder", kept)
     with monkeypatch.context() as patch:
         fail_puts(patch)
-        until(lambda: kept.lost)
-    assert kept._lease.seconds_left() > 0, "before it ends"
-    assert "could not be renewed: no answer" in str(reasons[0])
+        until(lambda: left)
+    assert left[0] > 0, "before it ends"
+    assert "could not be renewed: no answer" in str(kept.lost)
     kept.require()
     assert kept.lost is None, "nobody had taken it over, so it goes on"
     token = kept._lease.claim.record.token

@@ -16,7 +16,7 @@ from collections.abc import Callable, Hashable, Sequence
 
 from s3kv_flows.store.bulk import concurrently
 from s3kv_flows.store.errors import ConflictError, LeaseNotHeldError, S3KVError, StaleWriterError
-from s3kv_flows.store.lease_registers import lease_clock
+from s3kv_flows.store.lease_records import lease_clock
 from s3kv_flows.store.leases import HeldLease, Leases
 from s3kv_flows.store.turns import Turns
 

@@ -28,34 +28,18 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Generator
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from datetime import timedelta
 
-from s3kv_flows.store.bulk import batched, concurrently
 from s3kv_flows.store.errors import (
     ConflictError,
-    KeyNotFoundError,
     LeaseNotHeldError,
     LeaseTimeoutError,
     StaleWriterError,
-    UnsupportedByServerError,
 )
-from s3kv_flows.store.lease_registers import (
-    LEAST_DEAD_SECONDS,
-    Claim,
-    LeaseRecord,
-    NumberedClaims,
-    Register,
-    ReplacedClaims,
-    lease_clock,
-)
+from s3kv_flows.store.lease_records import Claim, LeaseRecord, Register, lease_clock
 
-if TYPE_CHECKING:
-    from s3kv_flows.store.s3 import S3Client
-
-__all__ = ["HeldLease", "Leases", "register_of"]
+__all__ = ["HeldLease", "Leases"]
 
 _RESOLUTION = timedelta(seconds=1)
 """Dates of HTTP are cut off to whole seconds: a lease that seems a second over may just have ended."""
@@ -65,10 +49,6 @@ _PAUSES_PER_LEASE = 8
 """A waiter asks at most so often within a lease's time, once its pauses have grown."""
 
 
-_SWEEP_SECONDS = 60.0
-_SWEPT_AT_ONCE = 200
-
-
 @dataclass(frozen=True)
 class HeldLease:
     """A lease that this process holds.
@@ -76,7 +56,7 @@ class HeldLease:
     Attributes:
         name: The object name.
         claim: How it is written down.
-        ends: When it ends unless it is renewed, by :func:`~s3kv_flows.store.lease_registers.lease_clock`.
+        ends: When it ends unless it is renewed, by :func:`~s3kv_flows.store.lease_records.lease_clock`.
     """
 
     name: str
@@ -97,7 +77,7 @@ class Leases:
     """The leases of a bucket.
 
     Args:
-        register: Where they are written down; see :func:`register_of`.
+        register: Where they are written down; see :func:`~s3kv_flows.store.lease_registers.register_of`.
         now_ms: Returns the server's time, in milliseconds.
         seconds: For how long a lease holds.
         pause: Waits for so many seconds; tests give their own.
@@ -205,13 +185,21 @@ class Leases:
         return self._write_again(lease, self._require_ours(lease), 0)
 
     def _write_again(self, lease: HeldLease, claim: Claim, above: int) -> HeldLease:
-        started = lease_clock()
-        record = replace(claim.record, token=_token(), number=max(claim.record.number, above + 1))
         try:
-            written = self._register.write(lease.name, record, after=claim)
+            return self._write_after(lease.name, claim, above)
+        except ConflictError:
+            # The answer to an earlier renewal may never have come.
+            seen = self._require_ours(lease)
+        try:
+            return self._write_after(lease.name, seen, above)
         except ConflictError as exc:
             raise self._lost(lease) from exc
-        return HeldLease(lease.name, written, started + self.seconds)
+
+    def _write_after(self, name: str, claim: Claim, above: int) -> HeldLease:
+        started = lease_clock()
+        record = claim.record
+        record = replace(record, token=_next_token(record.token), number=max(record.number, above + 1))
+        return HeldLease(name, self._register.write(name, record, after=claim), started + self.seconds)
 
     def verify(self, lease: HeldLease) -> None:
         """Ask whether a lease is still held: one request.
@@ -232,6 +220,12 @@ class Leases:
         """
         try:
             self._register.remove(lease.name, lease.claim)
+        except ConflictError:
+            seen = self._require_ours(lease)
+        else:
+            return
+        try:
+            self._register.remove(lease.name, seen)
         except ConflictError as exc:
             raise self._lost(lease) from exc
 
@@ -239,66 +233,6 @@ class Leases:
         """Return who holds a lease, by the server's clock; None where nobody does: one request."""
         seen = self._register.look(name)
         return None if seen is None or _Watch().has_ended(seen) else seen.record
-
-    def sweep(self, prefix: str, now: datetime, grace: timedelta, *, dry_run: bool = False) -> list[str]:
-        """Remove the leases that ended a while ago: of holders that died, or that had to leave them.
-
-        One LIST per 1,000, and for each that is old enough two to four requests.
-
-        Args:
-            prefix: What their names begin with.
-            now: The server's time.
-            grace: For how long they have to have ended; ten minutes at least.
-            dry_run: Remove nothing.
-
-        Returns:
-            The names of those that are gone, or would be.
-        """
-        grace = max(grace, timedelta(seconds=LEAST_DEAD_SECONDS))
-        old = (name for name, written in self._register.keys(prefix) if now - written >= grace)
-        if dry_run:
-            found = concurrently(lambda name: (name, self._dead(name, now - grace)), old)
-            return [name for name, claim in found if claim is not None]
-        swept: list[str] = []
-        for names in batched(old, _SWEPT_AT_ONCE):
-            retired = list(concurrently(lambda name: self._retired(name, now - grace), names))
-            if any(retired) and self._register.retired_seconds:
-                self._pause(self._register.retired_seconds + 1)
-            erased = concurrently(self._erased, [one for one in retired if one is not None])
-            swept += [name for name in erased if name is not None]
-        return swept
-
-    def _dead(self, name: str, since: datetime) -> Claim | None:
-        claim = self._register.look(name)
-        if claim is None or claim.written is None:
-            return None
-        lasted = timedelta(0) if claim.record.released else timedelta(seconds=claim.record.seconds)
-        return claim if claim.written + lasted <= since else None
-
-    def _retired(self, name: str, since: datetime) -> HeldLease | None:
-        started = lease_clock()
-        claim = self._dead(name, since)
-        if claim is None:
-            return None
-        record = replace(
-            claim.record,
-            holder="a sweep",
-            host=socket.gethostname(),
-            seconds=_SWEEP_SECONDS,
-            token=_token(),
-            released=False,
-        )
-        with suppress(ConflictError):
-            return HeldLease(name, self._register.retire(name, claim, record), started + _SWEEP_SECONDS)
-        return None
-
-    def _erased(self, lease: HeldLease) -> str | None:
-        if lease.seconds_left() <= 0:
-            return None  # the next sweep will
-        with suppress(ConflictError, KeyNotFoundError):
-            self._register.erase(lease.name, lease.claim)
-            return lease.name
-        return None
 
     def _claim(self, name: str, holder: str, *, after: Claim | None, above: int) -> HeldLease:
         started = lease_clock()
@@ -309,7 +243,7 @@ class Leases:
 
     def _require_ours(self, lease: HeldLease) -> Claim:
         seen = self._register.look(lease.name)
-        if seen is None or seen.record.token != lease.claim.record.token:
+        if seen is None or seen.record.released or not _is_same(seen.record, lease.claim.record):
             raise self._lost(lease, seen)
         return seen
 
@@ -324,37 +258,6 @@ class Leases:
         return StaleWriterError(
             f"the lease {lease.name!r} was taken over by {seen.record.holder} on {seen.record.host}"
         )
-
-
-def register_of(client: S3Client, bucket: str, prefix: str) -> Register:
-    """Return the register that a bucket can carry.
-
-    What is not known of the server is tried out, once per client: about thirty requests, in a bucket with
-    versions two hundred.
-
-    Args:
-        client: The client.
-        bucket: The bucket.
-        prefix: Where leases, and objects of a probe, may be written.
-
-    Raises:
-        UnsupportedByServerError: Claims would not be exclusive there, or would be locked.
-    """
-    if client.capabilities.locks_by_default(bucket):
-        raise UnsupportedByServerError(
-            f"bucket {bucket!r} locks whatever is written to it, and would lock leases: "
-            "name another one as lease_bucket_name"
-        )
-    puts = client.capabilities.conditional_puts(bucket, prefix, briefly=True)
-    if puts.create != "atomic":
-        raise UnsupportedByServerError(
-            f"{client.config.server} lets several writers create one object in bucket {bucket!r}, so that a "
-            "lease would not exclude anybody: name a bucket without versions as lease_bucket_name"
-        )
-    if puts.replace != "atomic":
-        return NumberedClaims(client, bucket)
-    deletes = client.capabilities.conditional_deletes(bucket, prefix)
-    return ReplacedClaims(client, bucket, puts.quoted, deletes.single)
 
 
 class _Watch:
@@ -398,4 +301,14 @@ class _Pauses:
 
 
 def _token() -> str:
-    return secrets.token_hex(8)
+    return f"{secrets.token_hex(8)}-{secrets.token_hex(4)}"
+
+
+def _next_token(token: str) -> str:
+    """Return the token of the next claim of the same holding of a lease."""
+    return f"{token.partition('-')[0]}-{secrets.token_hex(4)}"
+
+
+def _is_same(one: LeaseRecord, other: LeaseRecord) -> bool:
+    """Tell whether two claims are of the same holding of a lease: none was taken in between."""
+    return one.token.partition("-")[0] == other.token.partition("-")[0]

@@ -19,8 +19,11 @@ from s3kv_flows.store.errors import (
     StaleWriterError,
     UnsupportedByServerError,
 )
-from s3kv_flows.store.lease_registers import NumberedClaims, Register
-from s3kv_flows.store.leases import HeldLease, Leases, register_of
+from s3kv_flows.store.lease_records import Register
+from s3kv_flows.store.lease_registers import register_of
+from s3kv_flows.store.lease_sweep import LeaseSweep
+from s3kv_flows.store.leases import HeldLease, Leases
+from s3kv_flows.store.numbered_claims import NumberedClaims
 from s3kv_flows.store.s3 import S3Client
 from tests.servers import Server
 
@@ -107,11 +110,21 @@ def test_a_renewed_lease_goes_on_and_keeps_its_number(leases: Leases) -> None:
     assert renewed.ends > lease.ends
     assert renewed.number == lease.number
     leases.verify(renewed)
-    with pytest.raises(StaleWriterError):
-        leases.verify(lease)
-    with pytest.raises(StaleWriterError, match="taken over by first"):
-        leases.renew(lease)
-    leases.release(renewed)
+    leases.verify(lease)
+
+
+def test_a_renewal_whose_answer_never_came_is_gone_on_from(leases: Leases) -> None:
+    lease = leases.acquire(NAME, "first")
+    leases.renew(lease)  # as if the holder had not heard of it
+    renewed = leases.renew(lease)
+    assert renewed.number == lease.number
+    leases.release(lease)
+    assert leases.holder_of(NAME) is None
+    other = leases.acquire(NAME, "first", above=lease.number)
+    for act in (leases.renew, leases.release):
+        with pytest.raises(StaleWriterError, match="taken over by first"):
+            act(renewed)
+    leases.verify(other)
 
 
 def test_a_dead_holder_is_followed_by_a_higher_number(make_leases: Callable[..., Leases]) -> None:
@@ -237,19 +250,20 @@ def everything(store: S3KV) -> list[str]:
 
 def test_a_sweep_removes_the_leases_of_the_dead_and_no_others(register: Register, store: S3KV) -> None:
     pauses: list[float] = []
-    leases = Leases(register, lambda: now_ms(store), seconds=SHORT, pause=pauses.append)
+    leases = Leases(register, lambda: now_ms(store), seconds=SHORT)
+    sweep = LeaseSweep(register, pause=pauses.append).run
     for name in ("s3kv-leases/dead", "s3kv-leases/released", "s3kv-leases/path/of/many"):
         leases.acquire(name, "dead")
     lease = leases.acquire("s3kv-leases/again", "alive", timeout=0)
     leases.release(lease)
     now = store.server_time()
     prefix = "s3kv-leases/"
-    assert leases.sweep(prefix, now + timedelta(minutes=9), timedelta(0)) == [], "ten minutes at least"
+    assert sweep(prefix, now + timedelta(minutes=9), timedelta(0)) == [], "ten minutes at least"
     Leases(register, lambda: now_ms(store), seconds=7200).acquire("s3kv-leases/long", "alive")
-    found = leases.sweep(prefix, now + HOUR, timedelta(minutes=30), dry_run=True)
+    found = sweep(prefix, now + HOUR, timedelta(minutes=30), dry_run=True)
     assert {"s3kv-leases/dead", "s3kv-leases/path/of/many"} <= set(found)
     assert leases.holder_of("s3kv-leases/long")
-    assert leases.sweep(prefix, now + HOUR, timedelta(minutes=30)) == found
+    assert sweep(prefix, now + HOUR, timedelta(minutes=30)) == found
     assert [seconds > 10 for seconds in pauses] == [True] * isinstance(register, NumberedClaims)
     assert {name for name in everything(store) if not name.startswith("s3kv-leases/long")} == set()
     record = leases.holder_of("s3kv-leases/long")
@@ -260,17 +274,18 @@ def test_a_sweep_removes_the_leases_of_the_dead_and_no_others(register: Register
 def test_what_was_taken_over_since_is_not_swept(
     register: Register, store: S3KV, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    leases = Leases(register, lambda: now_ms(store), seconds=SHORT, pause=lambda _: None)
+    leases = Leases(register, lambda: now_ms(store), seconds=SHORT)
     leases.acquire(NAME, "dead")
-    dead = leases._dead
+    sweeping = LeaseSweep(register, pause=lambda _: None)
+    dead = sweeping._dead
 
     def taken_over(name: str, since: datetime) -> object:
         found = dead(name, since)
         Leases(register, lambda: now_ms(store), seconds=60).acquire(name, "heir", timeout=30)
         return found
 
-    monkeypatch.setattr(leases, "_dead", taken_over)
-    leases.sweep("s3kv-leases/", store.server_time() + HOUR, timedelta(0))
+    monkeypatch.setattr(sweeping, "_dead", taken_over)
+    sweeping.run("s3kv-leases/", store.server_time() + HOUR, timedelta(0))
     record = leases.holder_of(NAME)
     assert record
     assert record.holder == "heir"
@@ -292,5 +307,6 @@ def test_on_a_bucket_with_versions_none_of_them_is_left(make_store: Callable[...
     leases.release(heir)
     assert everything(store) == []
     leases.acquire(NAME, "dead")
-    assert leases.sweep("s3kv-leases/", store.server_time() + HOUR, timedelta(0)) == [NAME]
+    sweep = LeaseSweep(leases._register).run
+    assert sweep("s3kv-leases/", store.server_time() + HOUR, timedelta(0)) == [NAME]
     assert everything(store) == []

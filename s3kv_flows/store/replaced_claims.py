@@ -1,0 +1,123 @@
+"""Claims that replace one another: one object per key, for servers that know ``If-Match``.
+
+A bucket that keeps versions would keep one per renewal. So whoever replaces a claim there deletes the
+version it replaced, and a claim is given back by deleting its version: nothing of a lease is left.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from s3kv_flows.store.errors import ConflictError, KeyNotFoundError, S3KVError
+from s3kv_flows.store.lease_records import (
+    CLAIM_TYPE,
+    Claim,
+    LeaseRecord,
+    kept_version,
+    own_until,
+    read_claim,
+    released,
+)
+
+if TYPE_CHECKING:
+    from s3kv_flows.store.s3 import S3Client
+
+__all__ = ["ReplacedClaims"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ReplacedClaims:
+    """Claims that replace one another: one object per key.
+
+    Attributes:
+        client: The client.
+        bucket: The bucket.
+        quoted: Whether the server takes ETags as it writes them, in quotes.
+        deletes: Whether a deletion heeds the ETag. Where it does not, a released claim is written.
+    """
+
+    client: S3Client
+    bucket: str
+    quoted: bool
+    deletes: bool
+
+    def look(self, name: str) -> Claim | None:
+        """Return the last claim of a key: one request."""
+        return read_claim(self.client, self.bucket, name)
+
+    def write(self, name: str, record: LeaseRecord, *, after: Claim | None) -> Claim:
+        """Write a claim down: one request, one more with versions, and one where its answer was lost."""
+        try:
+            written = self.client.put_object(
+                self.bucket,
+                name,
+                record.to_json(),
+                content_type=CLAIM_TYPE,
+                if_none_match=after is None,
+                if_match=self._condition(after) if after else None,
+            )
+        except ConflictError as exc:
+            mine = self.look(name) if exc.was_lost else None
+            if mine is None or mine.record != record:
+                raise
+            return mine
+        except KeyNotFoundError as exc:  # there is nothing to replace any more
+            raise ConflictError(f"{name!r} was given back meanwhile") from exc
+        if after is not None and after.version_id is not None:
+            self._forget(name, after.version_id)
+        return Claim(
+            record, written.etag, version_id=kept_version(written.version_id), usable_until=own_until(record)
+        )
+
+    def remove(self, name: str, claim: Claim) -> None:
+        """Give a claim back: one request. One that was replaced stays replaced."""
+        if claim.version_id is not None:
+            self.client.delete_object(self.bucket, name, version_id=claim.version_id)
+            return
+        if not self.deletes:
+            self.write(name, released(claim.record), after=claim)
+            return
+        try:
+            self.client.delete_object(self.bucket, name, if_match=self._condition(claim))
+        except KeyNotFoundError as exc:
+            raise ConflictError(f"{name!r} is not there any more") from exc
+
+    retired_seconds = 0.0
+
+    def keys(self, prefix: str) -> Iterator[tuple[str, datetime]]:
+        """Yield the names that have claims: one request per 1,000."""
+        for listed in self.client.list_objects(self.bucket, prefix):
+            yield listed.name, listed.last_modified
+
+    def retire(self, name: str, claim: Claim, record: LeaseRecord) -> Claim:
+        """Take the lease where a deletion heeds no condition: one request; else nothing has to be done."""
+        if claim.version_id is not None or self.deletes:
+            return claim
+        return self.write(name, record, after=claim)
+
+    def erase(self, name: str, claim: Claim) -> None:
+        """Delete the object: one request; with versions, each by its id, the current one last."""
+        if claim.version_id is None:
+            condition = self._condition(claim) if self.deletes else None
+            self.client.delete_object(self.bucket, name, if_match=condition)
+            return
+        versions = self.client.list_versions_of(self.bucket, name)
+        for version in reversed(versions):
+            if not version.is_latest or version.version_id == claim.version_id:
+                self.client.delete_object(self.bucket, name, version_id=version.version_id)
+
+    def _forget(self, name: str, version_id: str) -> None:
+        """Delete the version beneath a new claim; where that fails, a sweep will."""
+        try:
+            self.client.delete_object(self.bucket, name, version_id=version_id)
+        except S3KVError as exc:
+            logger.info("an old version of the lease %r stays: %s", name, exc)
+
+    def _condition(self, claim: Claim) -> str:
+        return claim.etag if self.quoted else claim.etag.strip('"')
