@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Generator, Hashable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
@@ -33,6 +34,9 @@ from s3kv_flows.store.leases import HeldLease, Leases
 
 __all__ = ["Acquired", "Acquisition"]
 
+_RELATIVES_SECONDS = 1.0
+"""How often who waits looks whether it waits for itself; that takes no request."""
+
 
 @dataclass(frozen=True)
 class Acquired:
@@ -54,6 +58,7 @@ class Acquisition:
         holder: The holder.
         wait_seconds: For how long to wait for others.
         lease_seconds: For how long a lease holds without being renewed.
+        give_back: Gives back what the holder has.
         hold_seconds: For how long it is to hold in all; None for as long as the holder has it.
     """
 
@@ -62,6 +67,7 @@ class Acquisition:
     place: Hashable
     key: str
     holder: str
+    give_back: Callable[[], object]
     wait_seconds: float
     lease_seconds: float
     hold_seconds: float | None
@@ -69,9 +75,9 @@ class Acquisition:
     def steps(self) -> Generator[Pause, None, Acquired]:
         """Come to the result or the lease; the errors are those of ``LeaseLockManager.acquire_lock``."""
         refuse_what_cannot_be_saved(self.key)
-        keeper, store = shared_keeper(), self.load_store()
+        store = self.load_store()
         if _inherits(self.manager):
-            keeper.admit(self.place, self.holder)
+            self._admit()
             return Acquired(store)
         run, refreshes = self._own_run()
         looks = run is not None and not refreshes
@@ -79,9 +85,25 @@ class Acquisition:
         found = yield from self._await_turn(store, looks=looks, give_up=give_up)
         if found is None:
             found = yield from self._take(store, run, refreshes=refreshes, looks=looks, give_up=give_up)
+        if run is not None:
+            run.give_back, run.settle = self.give_back, self._settle
         if found is not None:
-            keeper.admit(self.place, self.holder)
+            self._admit()
         return Acquired(store, found)
+
+    def _admit(self) -> None:
+        """Let the holder read without a lease, while its run lives: Prefect may forget to release."""
+        keeper, context = shared_keeper(), TaskRunContext.get()
+        keeper.admit(self.place, self.holder)
+        if context is not None:
+            weakref.finalize(context, keeper.dismiss, self.place, self.holder, wait=False).atexit = False
+
+    def _settle(self) -> None:
+        """Give the lease back that was taken for a result that is there after all, and read it."""
+        keeper = shared_keeper()
+        keeper.turns.pass_on(self.place, self.holder, settled=True)
+        keeper.dismiss(self.place, self.holder, wait=True)
+        self._admit()
 
     def _own_run(self) -> tuple[RunInfo | None, bool]:
         """Return the run whose result this key is, and whether it refreshes; None for another key."""
@@ -106,8 +128,9 @@ class Acquisition:
                 waited = turns.take(self.place, self.holder)
                 if waited is None:
                     return None
-                if (left := give_up - lease_clock()) > 0:
-                    yield Pause(left, waited)
+                while not waited.done() and (left := give_up - lease_clock()) > 0:
+                    yield Pause(min(left, _RELATIVES_SECONDS), waited)
+                    self._require_no_relative()  # who has ended meanwhile may be waiting to be committed
                 if not waited.done():
                     raise LeaseTimeoutError(
                         f"another run of this process has been computing {self.key!r} for the "
@@ -211,8 +234,9 @@ def _note_what_is_there(store: S3KVStore, key: str, run: RunInfo | None) -> None
         return
     try:
         run.note(store.results.objects.head(store.results.namespace.name_of(key)))
-    except KeyNotFoundError:
+    except KeyNotFoundError as exc:
         run.note(None)
+        run.found_delete_marker = exc.is_deleted
 
 
 def _give_back(leases: Leases, lease: HeldLease) -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any, ClassVar
 
@@ -49,21 +51,23 @@ class RecordFace(WritableFileSystem):
             KeyNotFoundError: There is no result, or its time is over.
             CorruptValueError: It cannot be verified or decoded.
         """
-        store = loaded_store(S3KVStore) or S3KVStore.of(self.store)
-        record = self._recorded(store, path)
-        if record is None:
-            record = leave_found(store, path, _find(store, path))
-        return record
+        with _beginning(path):
+            store = loaded_store(S3KVStore) or S3KVStore.of(self.store)
+            record = self._recorded(store, path)
+            if record is None:
+                record = leave_found(store, path, _find(store, path))
+            return record
 
     async def aread_path(self, path: str) -> bytes:
         """Do as :meth:`read_path`, in a worker thread."""
-        store = loaded_store(S3KVStore)
-        if store is None:
-            store = await asyncio.to_thread(S3KVStore.of, self.store)
-        record = self._recorded(store, path)
-        if record is None:
-            record = leave_found(store, path, await asyncio.to_thread(_find, store, path))
-        return record
+        with _beginning(path):
+            store = loaded_store(S3KVStore)
+            if store is None:
+                store = await asyncio.to_thread(S3KVStore.of, self.store)
+            record = self._recorded(store, path)
+            if record is None:
+                record = leave_found(store, path, await asyncio.to_thread(_find, store, path))
+            return record
 
     def write_path(self, path: str, content: bytes, *, _sync: bool | None = None) -> None:  # type: ignore[override]  # see read_path
         """Compare Prefect's record with what the result face wrote: equal, no request.
@@ -117,6 +121,8 @@ def glance(store: S3KVStore, path: str) -> FoundResult | None:
 def _find(store: S3KVStore, path: str) -> FoundResult:
     """Look a result up, count the outcome, and say aloud what Prefect takes for a plain absence."""
     results, run = store.results, run_info()
+    if run is not None and run.key != path:
+        run = None  # the key of a transaction within this run
     counters = results.client.counters
     seen: list[ObjectInfo] = []
     try:
@@ -132,10 +138,23 @@ def _find(store: S3KVStore, path: str) -> FoundResult:
         elif outcome == "unreachable":
             run_logger().error("Cannot tell whether %r is cached, so it is computed: %s", path, exc)
         raise
-    if run is not None and run.flight is not None:
-        run.flight.settled = True
+    if run is not None and run.flight is not None and run.settle is not None:
+        run.flight = None
+        run.settle()
     _count_hit(counters, found)
     return found
+
+
+@contextmanager
+def _beginning(path: str) -> Iterator[None]:
+    """Give the lease back where a run is interrupted while it begins: Prefect then does not."""
+    try:
+        yield
+    except BaseException as exc:
+        run = run_info()
+        if not isinstance(exc, Exception) and run is not None and run.key == path and run.give_back:
+            run.give_back()
+        raise
 
 
 def run_info() -> RunInfo | None:

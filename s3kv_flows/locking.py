@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Generator, Hashable
 from dataclasses import dataclass, field
+from functools import partial
 
 from s3kv_flows import slots
 from s3kv_flows.acquisition import Acquired, Acquisition
@@ -94,11 +95,8 @@ class LeaseLockManager:
     ) -> bool:
         """Do as :meth:`acquire_lock`, with requests in worker threads and pauses in the event loop."""
         acquisition = self._acquisition(key, holder, acquire_timeout, hold_timeout)
-        try:
-            self._leave(key, await adrive(acquisition.steps()))
-        except asyncio.CancelledError:
-            self.release_lock(key, holder)  # the step that was under way may have taken it
-            raise
+        give_back = partial(self.release_lock, key, holder)
+        self._leave(key, await adrive(acquisition.steps(), give_back))
         return True
 
     def release_lock(self, key: str, holder: str) -> None:
@@ -132,7 +130,7 @@ class LeaseLockManager:
 
     async def await_for_lock(self, key: str, timeout: float | None = None) -> bool:
         """Do as :meth:`wait_for_lock`, with requests in worker threads and pauses in the event loop."""
-        return await adrive(self._until_free(key, timeout))
+        return await adrive(self._until_free(key, timeout), lambda: None)
 
     # --- how -----------------------------------------------------------------------------------
 
@@ -145,6 +143,7 @@ class LeaseLockManager:
             place=self._place(key),
             key=key,
             holder=holder,
+            give_back=partial(self.release_lock, key, holder),
             wait_seconds=self.wait_seconds if acquire_timeout is None else acquire_timeout,
             lease_seconds=self.lease_seconds,
             hold_seconds=hold_timeout,

@@ -159,6 +159,8 @@ def write_result(results: S3KV, key: str, payload: Payload, prefect_version: str
     """
     name = results.namespace.name_of(key)
     grant = payload.grant.for_name(key)
+    if grant.barred == key:
+        raise ValueError(f"this is not the result of the run with the key {key!r}, which has not ended")
     record = Record(prefect_version, seconds=grant.seconds, fence=_required_lease(grant.run))
     if grant.expires is not None:
         record = _expiring(record, grant.expires)
@@ -171,6 +173,8 @@ def write_result(results: S3KV, key: str, payload: Payload, prefect_version: str
     )
     if grant.run is not None:
         written = _put_in_flight(results, name, new, grant.run)
+        if grant.run.flight is not None:
+            grant.run.flight.settled = True
     else:
         written = results.objects.put(name, new, probably_new=grant.probably_new)
     return WrittenResult(results, key, record, payload.content_type, written)
@@ -187,18 +191,28 @@ def _required_lease(run: RunInfo | None) -> int | None:
 def _put_in_flight(results: S3KV, name: str, new: NewObject, run: RunInfo) -> Written:
     """Write the result of a run that holds a lease, over what it found and nothing else."""
     mode = run.expected
+    conditions = {"probably_new": mode == "create" and not run.found_delete_marker}
     puts = results.client.capabilities.conditional_puts(
         results.bucket_name, results.namespace.prefix, briefly=True
     )
     if not (puts.create == "atomic" if mode == "create" else puts.carry_updates):
         mode = "overwrite"
     try:
-        written = results.objects.put(name, new, mode=mode, probably_new=mode == "create")
+        return results.objects.put(name, new, mode=mode, **conditions)
     except ConflictError as exc:
+        if mode != "create" and _is_absent(results, name):
+            # A cleanup has removed what had expired.
+            run.note(None)
+            return _put_in_flight(results, name, new, run)
         raise StaleWriterError(f"another run has written the result meanwhile: {exc}") from exc
-    if run.flight is not None:
-        run.flight.settled = True
-    return written
+
+
+def _is_absent(results: S3KV, name: str) -> bool:
+    try:
+        results.objects.head(name)
+    except KeyNotFoundError:
+        return True
+    return False
 
 
 def amend(done: WrittenResult, expires: datetime | None) -> None:

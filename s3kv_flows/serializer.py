@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -77,6 +77,8 @@ class RunInfo:
         expected: What the run found under its key, as the mode of a write: ``"create"`` for nothing, an
             ETag, or ``"overwrite"`` where that is not known.
         fence: The fencing number of what it found.
+        give_back: Gives back what the run holds; there where it has come to something.
+        settle: Gives back the lease, and lets the run read.
     """
 
     key: str
@@ -89,6 +91,8 @@ class RunInfo:
     flight: KeptLease | None = None
     expected: str = "overwrite"
     fence: int = 0
+    give_back: Callable[[], object] | None = None
+    settle: Callable[[], object] | None = None
 
     def note(self, found: ObjectInfo | None) -> None:
         """Remember what was found under the key, None for nothing."""
@@ -110,6 +114,7 @@ class Grant:
         seconds: How long the task took.
         probably_new: Whether the run found no result under this name.
         run: The run, where it computes under a lease.
+        barred: A name that it must not be written under: of a run whose result this is not.
     """
 
     key: str | None = None
@@ -119,6 +124,7 @@ class Grant:
     seconds: float | None = None
     probably_new: bool = True
     run: RunInfo | None = None
+    barred: str | None = None
 
     def for_name(self, name: str) -> Grant:
         """Return the grant for a name: for another one than its own, the flow's tag and nothing else."""
@@ -226,7 +232,11 @@ class FrameSerializer(Serializer):
         grant = self._task_grant(obj) if self._options.scope == "task" else self._flow_grant(obj)
         frame = codec.encode(obj)
         if grant is None:
-            return Payload(frame, codec.content_type, Grant(tags=automatic_tags()), inherited=True)
+            # Prefect saves None under the run's own key where it tries again a run that returned a
+            # failed state.
+            barred = self._run.key if self._run is not None else None
+            grant = Grant(tags=automatic_tags(), barred=barred)
+            return Payload(frame, codec.content_type, grant, inherited=True)
         return Payload(frame, codec.content_type, grant, inherited=False)
 
     def _task_grant(self, obj: Any) -> Grant | None:

@@ -8,8 +8,9 @@ a thousand who wait need no thread each.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -45,22 +46,59 @@ def drive(steps: Generator[Pause, None, T]) -> T:
         steps.close()
 
 
-async def adrive(steps: Generator[Pause, None, T]) -> T:
-    """Do as :func:`drive`, each step in a worker thread. Cancelled, it lets the step under way end."""
-    while True:
-        working = asyncio.ensure_future(asyncio.to_thread(_advance, steps))
-        try:
-            step = await asyncio.shield(working)
-            if isinstance(step, _Done):
-                return step.result
+async def adrive(steps: Generator[Pause, None, T], abandoned: Callable[[], object]) -> T:
+    """Do as :func:`drive`, each step in a worker thread, and the pauses in the event loop.
+
+    Args:
+        steps: The steps.
+        abandoned: Called when this is cancelled, after the step that was under way, which cannot be stopped:
+            what it took is to be given back. Nobody waits for it: who was cancelled once may be again.
+    """
+    work = _Abandonable(steps, abandoned)
+    try:
+        while not isinstance(step := await asyncio.to_thread(work.advance), _Done):
             if step.until is not None:
                 await asyncio.wait([asyncio.wrap_future(step.until)], timeout=step.seconds)
             else:
                 await asyncio.sleep(step.seconds or 0)
-        except asyncio.CancelledError:
-            await asyncio.wait([working])
-            await asyncio.to_thread(steps.close)
-            raise
+    except asyncio.CancelledError:
+        work.abandon()
+        raise
+    return step.result
+
+
+class _Abandonable(Generic[T]):
+    """Steps that are taken in threads, and given up from the event loop."""
+
+    def __init__(self, steps: Generator[Pause, None, T], abandoned: Callable[[], object]) -> None:
+        self._steps, self._abandoned = steps, abandoned
+        self._lock = threading.Lock()
+        self._is_running = self._is_abandoned = False
+
+    def advance(self) -> Pause | _Done[T]:
+        with self._lock:
+            if self._is_abandoned:
+                return Pause(0)
+            self._is_running = True
+        try:
+            return _advance(self._steps)
+        finally:
+            with self._lock:
+                self._is_running = False
+                is_abandoned = self._is_abandoned
+            if is_abandoned:
+                self._clean_up()
+
+    def abandon(self) -> None:
+        with self._lock:
+            self._is_abandoned = True
+            is_running = self._is_running
+        if not is_running:
+            self._clean_up()
+
+    def _clean_up(self) -> None:
+        self._steps.close()
+        self._abandoned()
 
 
 @dataclass(frozen=True)

@@ -6,22 +6,26 @@ import asyncio
 import copy
 import pickle
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from typing import Any
 
+import anyio
 import cloudpickle
 import pytest
 from prefect import flow, task
 from prefect.cache_policies import INPUTS
 from prefect.locking.protocol import LockManager
+from prefect.results import get_result_store
 from prefect.transactions import IsolationLevel, transaction
 
 from s3kv_flows import LeaseLockManager, S3KVStore, caching
 from s3kv_flows.store.clients import shared_keeper
+from s3kv_flows.store.counters import Counters
 from s3kv_flows.store.errors import KeyLockedError, LeaseTimeoutError, UnsupportedByServerError
 from tests.lake import WEEK, Lake, adding_task, in_flow
 from tests.waiting import until
@@ -443,7 +447,10 @@ def test_copies_and_pickles_are_the_same_lock(lake: Lake, make_copy: Callable[[A
 
 
 class Timed:
-    """Runs a coroutine, and keeps for how long each of its steps has the event loop."""
+    """Runs a coroutine, and keeps how much each of its steps takes of the event loop's thread.
+
+    Of its processor time, which no other work on the machine adds to; requests are looked for apart.
+    """
 
     def __init__(self, coroutine: Any, steps: list[float]) -> None:
         self._coroutine, self._steps = coroutine, steps
@@ -452,13 +459,13 @@ class Timed:
         value: Any = None
         error: BaseException | None = None
         while True:
-            started = datetime.now(timezone.utc)
+            started = time.thread_time()
             try:
                 yielded = self._coroutine.throw(error) if error else self._coroutine.send(value)
             except StopIteration as stop:
                 return stop.value
             finally:
-                self._steps.append((datetime.now(timezone.utc) - started).total_seconds())
+                self._steps.append(time.thread_time() - started)
             error = None
             try:
                 value = yield yielded
@@ -474,11 +481,11 @@ def test_a_hundred_mapped_tasks_compute_once_and_never_block_the_event_loop(
         original = getattr(LeaseLockManager, name)
 
         def timed(self: Any, *args: Any, original: Any = original) -> Any:
-            started = datetime.now(timezone.utc)
+            started = time.thread_time()
             try:
                 return original(self, *args)
             finally:
-                steps.append((datetime.now(timezone.utc) - started).total_seconds())
+                steps.append(time.thread_time() - started)
 
         monkeypatch.setattr(LeaseLockManager, name, timed)
     acquire = LeaseLockManager.aacquire_lock
@@ -487,21 +494,35 @@ def test_a_hundred_mapped_tasks_compute_once_and_never_block_the_event_loop(
         return bool(await Timed(acquire(self, *args), steps))
 
     monkeypatch.setattr(LeaseLockManager, "aacquire_lock", timed_acquire)
+    asking: set[int] = set()
+    add = Counters.add
+
+    def noting(self: Counters, name: str, amount: float = 1) -> None:
+        if name.startswith("requests."):
+            asking.add(threading.get_ident())
+        add(self, name, amount)
+
+    monkeypatch.setattr(Counters, "add", noting)
+    loops: set[int] = set()
 
     @task(**caching(lake.name, single_flight=True))
     async def produce(_: int) -> int:
         lake.ran.append(1)
+        loops.add(threading.get_ident())
         await asyncio.sleep(0.3)
         return 7
 
     @flow
     async def run() -> Any:
+        loops.add(threading.get_ident())
         return produce.map([1] * 100).result()
 
     assert asyncio.run(run()) == [7] * 100
     assert lake.ran == [1]
     assert len(steps) > 300
     assert max(steps) < 0.05
+    assert asking
+    assert not asking & loops, "no request is made in the event loop"
     until(lambda: lease_objects(lake) == [])
 
 
@@ -541,3 +562,87 @@ def test_the_same_key_of_two_stores_is_two(lake: Lake, s3_url: str) -> None:
     one.release_lock("key", "me")
     assert two.is_locked("key")
     two.release_lock("key", "me")
+
+
+# --- what ends otherwise ------------------------------------------------------------------------------
+
+
+def test_runs_that_time_out_while_they_begin_leave_nothing_behind(lake: Lake) -> None:
+    """Prefect cancels them again and again, so that nothing can be awaited any more."""
+    manager = LeaseLockManager(lake.block)
+    manager.acquire_lock("key", "me")
+
+    async def wait_for_the_turn() -> None:
+        with anyio.move_on_after(0.2):
+            await manager.aacquire_lock("key", "you")
+
+    asyncio.run(wait_for_the_turn())
+    assert waiting_in_process() == []
+    manager.release_lock("key", "me")
+
+    async def take() -> None:
+        with anyio.move_on_after(0):
+            await asyncio.sleep(0)
+            await manager.aacquire_lock("key", "you")
+
+    for _ in range(5):
+        asyncio.run(take())
+    until(lambda: not manager.is_locked("key"))
+
+
+def test_an_interrupt_while_a_run_looks_again_gives_its_lease_back(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_one = adding_task(lake, single_flight=True)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("s3kv_flows.faces._find", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            add_one(1)
+    assert lease_objects(lake) == []
+    assert add_one(1) == 2
+
+
+def test_runs_of_one_transaction_that_overlap_do_not_wait_for_each_other(lake: Lake) -> None:
+    @task(**caching(lake.name, single_flight=True))
+    def produce(number: int) -> int:
+        until(lambda: waiting_in_process())
+        return number
+
+    @flow
+    def run() -> list[Any]:
+        with transaction():
+            futures = [produce.submit(1) for _ in range(2)]
+            return [future.result(raise_on_failure=False) for future in futures]
+
+    results = run()
+    assert 1 in results
+    assert [str(one) for one in results if one != 1 and "wait for itself" in str(one)]
+
+
+def test_another_key_within_a_run_is_not_taken_for_its_own(lake: Lake) -> None:
+    @task(**caching(lake.name, single_flight=True))
+    def produce() -> str:
+        lake.results.add("other", 1)
+        with transaction(key="other", isolation_level=IsolationLevel.SERIALIZABLE, store=get_result_store()):
+            pass
+        return "own"
+
+    assert produce() == "own"
+    values = [lake.results.get(key) for key in lake.results.iter_keys() if key != "other"]
+    assert values == ["own"]
+
+
+def test_what_had_expired_may_be_swept_while_it_is_computed_anew(lake: Lake) -> None:
+    @task(**caching(lake.name, single_flight=True, cache_expiration=timedelta(microseconds=1)))
+    def produce() -> int:
+        lake.ran.append(1)
+        if len(lake.ran) == 2:
+            lake.results.delete(lake.results.namespace.key_of(lake.the_object().name) or "")
+        return len(lake.ran)
+
+    assert [produce(), produce()] == [1, 2]
+    assert lake.results.get(lake.results.namespace.key_of(lake.the_object().name) or "") == 2

@@ -12,9 +12,9 @@ import atexit
 import logging
 import os
 import threading
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
 
-from s3kv_flows.store.bulk import concurrently
 from s3kv_flows.store.errors import ConflictError, LeaseNotHeldError, S3KVError, StaleWriterError
 from s3kv_flows.store.lease_records import lease_clock
 from s3kv_flows.store.leases import HeldLease, Leases
@@ -30,6 +30,9 @@ _TRY_AGAIN_AT = 1 / 12
 _GIVE_UP_AT = 1 / 10
 _LOOK_AGAIN_SECONDS = 1.0  # whether what was lost was taken again
 _EXIT_SECONDS = 5.0
+
+_FAILURES = (S3KVError, RuntimeError, OSError)
+"""What a request may end with; botocore raises a RuntimeError where credentials cannot be refreshed."""
 
 
 class KeptLease:
@@ -58,7 +61,7 @@ class KeptLease:
         self.settled = False
         self._renews = renews
         self._leases, self._lease, self._on_lost = leases, lease, on_lost
-        self._due = lease_clock() + leases.seconds * _RENEW_AT
+        self._due = self._due_of(lease)
         self._mutex = threading.Lock()
         self._lost: S3KVError | None = None
         self._released = False
@@ -107,7 +110,7 @@ class KeptLease:
                 self._set(self._leases.renew(self._lease))
             except ConflictError as exc:
                 self._give_up(exc)
-            except S3KVError as exc:
+            except _FAILURES as exc:
                 self._due = lease_clock() + self._leases.seconds * _TRY_AGAIN_AT
                 if self._lease.ends - self._due < self._reserve:
                     self._give_up(LeaseNotHeldError(f"the lease {self.name!r} could not be renewed: {exc}"))
@@ -122,7 +125,7 @@ class KeptLease:
                 return
             try:
                 self._leases.release(self._lease)
-            except S3KVError as exc:
+            except _FAILURES as exc:
                 logger.info("the lease %r was not given back: %s", self.name, exc)
 
     @property
@@ -131,7 +134,10 @@ class KeptLease:
 
     def _set(self, lease: HeldLease) -> None:
         self._lease, self._lost = lease, None
-        self._due = lease_clock() + self._leases.seconds * _RENEW_AT
+        self._due = self._due_of(lease)
+
+    def _due_of(self, lease: HeldLease) -> float:
+        return lease.ends - self._leases.seconds * (1 - _RENEW_AT)
 
     def _give_up(self, reason: S3KVError) -> None:
         self._lost = reason
@@ -154,6 +160,7 @@ class LeaseKeeper:
         self._entries: dict[Hashable, dict[str, KeptLease | None]] = {}
         self._releases: list[KeptLease] = []
         self._thread: threading.Thread | None = None
+        self._at_work: set[KeptLease] = set()
         self._ends = False
         self._process = os.getpid()
 
@@ -210,7 +217,7 @@ class LeaseKeeper:
             thread.join(timeout)
 
     def _wake(self) -> None:
-        if self._thread is None:
+        if self._thread is None or not self._thread.is_alive():
             # A plain thread would keep the interpreter from ending; a daemon alone would end too early.
             atexit.register(self.close)
             self._ends = False
@@ -219,28 +226,51 @@ class LeaseKeeper:
         self._changed.notify_all()
 
     def _run(self) -> None:
-        while True:
-            with self._changed:
-                releases, self._releases = self._releases, []
-                kept = [lease for holders in self._entries.values() for lease in holders.values() if lease]
-                dues = [(due, lease) for lease in kept if (due := lease.due) is not None]
-                now = lease_clock()
-                ready = [lease for due, lease in dues if due <= now]
-                if not releases and not kept:
-                    self._thread = None
-                    atexit.unregister(self.close)
-                    return
-                if not releases and not ready:
-                    next_due = min((due for due, _ in dues), default=now + _LOOK_AGAIN_SECONDS)
-                    self._changed.wait(next_due - now)
-                    continue
-            self._each(KeptLease.release, releases)
-            self._each(KeptLease.renew, ready)
+        while not self._has_ended():
+            with ThreadPoolExecutor(_RENEWALS, thread_name_prefix="s3kv-lease") as pool:
+                while self._step(pool):
+                    pass
 
-    def _each(self, act: Callable[[KeptLease], None], leases: Sequence[KeptLease]) -> None:
-        if len(leases) < 2 or self._ends:  # at exit, no thread can be started
-            for lease in leases:
-                act(lease)
-            return
-        for _ in concurrently(act, leases, workers=_RENEWALS):
-            pass
+    def _has_ended(self) -> bool:
+        """End the thread where nothing came while its pool ended."""
+        with self._changed:
+            if self._releases or any(one for holders in self._entries.values() for one in holders.values()):
+                return False
+            self._thread = None
+            atexit.unregister(self.close)
+            return True
+
+    def _step(self, pool: ThreadPoolExecutor) -> bool:
+        """Begin what is due, or wait for it; return False when nothing is left to do."""
+        with self._changed:
+            work: list[tuple[Callable[[KeptLease], None], KeptLease]] = []
+            work += [(KeptLease.release, lease) for lease in self._releases]
+            self._releases.clear()
+            kept = [lease for holders in self._entries.values() for lease in holders.values() if lease]
+            # One that hangs does not keep the others from being renewed.
+            dues = [(due, one) for one in kept if one not in self._at_work and (due := one.due) is not None]
+            now = lease_clock()
+            work += [(KeptLease.renew, lease) for due, lease in dues if due <= now]
+            if not work and not kept:
+                return False
+            if not work:
+                next_due = min((due for due, _ in dues), default=now + _LOOK_AGAIN_SECONDS)
+                self._changed.wait(next_due - now)
+            self._at_work.update(lease for _, lease in work)
+        for act, lease in work:
+            self._begin(pool, act, lease)
+        return True
+
+    def _begin(self, pool: ThreadPoolExecutor, act: Callable[[KeptLease], None], lease: KeptLease) -> None:
+        try:
+            pool.submit(self._do, act, lease)
+        except RuntimeError:  # at the exit of the interpreter, no thread can be started
+            self._do(act, lease)
+
+    def _do(self, act: Callable[[KeptLease], None], lease: KeptLease) -> None:
+        try:
+            act(lease)
+        finally:
+            with self._changed:
+                self._at_work.discard(lease)
+                self._changed.notify_all()

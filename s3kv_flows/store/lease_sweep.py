@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import socket
 import time
@@ -11,11 +12,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from s3kv_flows.store.bulk import batched, concurrently
-from s3kv_flows.store.errors import ConflictError, KeyNotFoundError
+from s3kv_flows.store.errors import ConflictError, CorruptValueError, KeyNotFoundError
 from s3kv_flows.store.lease_records import LEAST_DEAD_SECONDS, Claim, Register, lease_clock
 from s3kv_flows.store.leases import HeldLease
 
 __all__ = ["LeaseSweep"]
+
+logger = logging.getLogger(__name__)
 
 _SWEEP_SECONDS = 60.0
 _SWEPT_AT_ONCE = 200
@@ -61,7 +64,11 @@ class LeaseSweep:
         return swept
 
     def _dead(self, name: str, since: datetime) -> Claim | None:
-        claim = self._register.look(name)
+        try:
+            claim = self._register.look(name)
+        except CorruptValueError as exc:
+            logger.warning("left alone: %s", exc)
+            return None
         if claim is None or claim.written is None:
             return None
         lasted = timedelta(0) if claim.record.released else timedelta(seconds=claim.record.seconds)

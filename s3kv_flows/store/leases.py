@@ -146,7 +146,9 @@ class Leases:
         seen: Claim | None = None
         while True:
             try:
-                return self._claim(name, holder, after=seen, above=above)
+                lease = self._claim(name, holder, after=seen, above=above)
+                # The answer may have come too late.
+                return lease if lease.seconds_left() > 0 else self.reclaim(lease)
             except ConflictError:
                 seen = self._register.look(name)
             while seen is not None and not watch.has_ended(seen):
