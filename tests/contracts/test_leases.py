@@ -142,7 +142,7 @@ def test_one_of_many_takes_a_dead_lease_over(make_leases: Callable[..., Leases])
 
     def take(number: int) -> HeldLease | None:
         try:
-            return late.acquire(NAME, f"heir {number}", timeout=10)
+            return late.acquire(NAME, f"heir {number}", timeout=5)
         except LeaseTimeoutError:
             return None
 

@@ -230,6 +230,7 @@ def test_a_killed_holder_is_replaced_within_one_and_a_half_lease_times(
     assert len(crew.block.results.list_keys()) == 1
 
 
+@pytest.mark.slow
 def test_a_stopped_holder_does_not_replace_what_its_heir_wrote(make_crew: MakeCrew, tmp_path: Path) -> None:
     crew = make_crew()
     crew.body(until=tmp_path / "done")
