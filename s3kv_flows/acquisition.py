@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Generator, Hashable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
@@ -93,10 +92,7 @@ class Acquisition:
 
     def _admit(self) -> None:
         """Let the holder read without a lease, while its run lives: Prefect may forget to release."""
-        keeper, context = shared_keeper(), TaskRunContext.get()
-        keeper.admit(self.place, self.holder)
-        if context is not None:
-            weakref.finalize(context, keeper.dismiss, self.place, self.holder, wait=False).atexit = False
+        shared_keeper().admit(self.place, self.holder, while_alive=TaskRunContext.get())
 
     def _settle(self) -> None:
         """Give the lease back that was taken for a result that is there after all, and read it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -174,3 +175,19 @@ def test_a_process_that_ends_gives_back_what_it_holds(store: S3KV, s3_url: str, 
 
 def test_there_is_one_keeper_in_a_process() -> None:
     assert shared_keeper() is shared_keeper()
+
+
+def test_who_needs_no_lease_is_forgotten_with_its_run() -> None:
+    class Run:
+        pass
+
+    keeper, run = LeaseKeeper(), Run()
+    keeper.admit("place", "holder", while_alive=run)
+    keeper.admit("place", "other")
+    assert keeper.knows("place", "holder")
+    del run
+    gc.collect()
+    assert not keeper.knows("place", "holder")
+    assert keeper.knows("place", "other")
+    keeper.dismiss("place", "other", wait=True)
+    assert keeper._entries == {}

@@ -12,6 +12,8 @@ import atexit
 import logging
 import os
 import threading
+import weakref
+from collections import deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -161,7 +163,7 @@ class LeaseKeeper:
         self._releases: list[KeptLease] = []
         self._thread: threading.Thread | None = None
         self._at_work: set[KeptLease] = set()
-        self._ends = False
+        self._gone: deque[tuple[Hashable, str]] = deque()
         self._process = os.getpid()
 
     def keep(self, place: Hashable, holder: str, lease: KeptLease) -> None:
@@ -170,9 +172,13 @@ class LeaseKeeper:
             self._entries.setdefault(place, {})[holder] = lease
             self._wake()
 
-    def admit(self, place: Hashable, holder: str) -> None:
-        """Remember a holder that needs no lease."""
+    def admit(self, place: Hashable, holder: str, *, while_alive: object = None) -> None:
+        """Remember a holder that needs no lease, while it is not dismissed and an object lives."""
+        if while_alive is not None:
+            # Called wherever garbage is collected, also within this class: so it does nothing but append.
+            weakref.finalize(while_alive, self._gone.append, (place, holder)).atexit = False
         with self._changed:
+            self._drop_the_gone()
             self._entries.setdefault(place, {})[holder] = None
 
     def kept(self, place: Hashable, holder: str) -> KeptLease | None:
@@ -183,6 +189,7 @@ class LeaseKeeper:
     def knows(self, place: Hashable, holder: str | None = None) -> bool:
         """Tell whether this holder, or any, of this process holds a lease or was admitted."""
         with self._changed:
+            self._drop_the_gone()
             holders = self._entries.get(place, {})
             return bool(holders) if holder is None else holder in holders
 
@@ -207,7 +214,6 @@ class LeaseKeeper:
         if os.getpid() != self._process:
             return  # a forked child has a copy of this, and none of the leases
         with self._changed:
-            self._ends = True
             for holders in self._entries.values():
                 self._releases += [lease for lease in holders.values() if lease is not None]
             self._entries.clear()
@@ -216,11 +222,19 @@ class LeaseKeeper:
         if thread is not None:
             thread.join(timeout)
 
+    def _drop_the_gone(self) -> None:
+        while self._gone:
+            place, holder = self._gone.popleft()
+            holders = self._entries.get(place, {})
+            if holder in holders and holders[holder] is None:
+                del holders[holder]
+                if not holders:
+                    del self._entries[place]
+
     def _wake(self) -> None:
         if self._thread is None or not self._thread.is_alive():
             # A plain thread would keep the interpreter from ending; a daemon alone would end too early.
             atexit.register(self.close)
-            self._ends = False
             self._thread = threading.Thread(target=self._run, name="s3kv-leases", daemon=True)
             self._thread.start()
         self._changed.notify_all()
