@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import pickle
+import re
 import threading
 import time
 import uuid
@@ -264,9 +265,11 @@ def test_the_result_of_another_process_is_taken_when_it_is_there(lake: Lake) -> 
     name = lease_name_of(lake, produce)
     leases = lake.block.leases()
     lease = leases.acquire(name, "another process")
-    with ThreadPoolExecutor(1) as pool:
+    since = len(lake.proxy.read().paths)
+    with lake.results.client.counters.measure() as counted, ThreadPoolExecutor(1) as pool:
         running = pool.submit(copy_context().run, produce)
-        until(lambda: any(name in path for path in lake.proxy.read().paths[-1:]))
+        looked = re.compile(rf"GET .*{re.escape(name)}")
+        until(lambda: any(looked.match(path) for path in lake.proxy.read().paths[since:]))
         lake.results.client.put_object(
             lake.results.bucket_name,
             saved.info.name,
@@ -277,6 +280,7 @@ def test_the_result_of_another_process_is_taken_when_it_is_there(lake: Lake) -> 
         leases.release(lease)
         assert running.result(timeout=30) == 1
     assert lake.ran == []
+    assert counted[0]["requests.PutObject"] == 2, "the other's result, and one claim that was in vain"
 
 
 # --- what is lost -----------------------------------------------------------------------------------
