@@ -188,6 +188,8 @@ def test_leases_of_other_keys_are_others(leases: Leases) -> None:
     one = leases.acquire(NAME, "one", timeout=0)
     two = leases.acquire(f"{NAME}/000000000007", "two", timeout=0)
     three = leases.acquire(f"{NAME}2", "three", timeout=0)
+    records = [leases.holder_of(lease.name) for lease in (one, two, three)]
+    assert [record and record.holder for record in records] == ["one", "two", "three"]
     for lease in (one, two, three):
         leases.release(leases.renew(lease))
 
