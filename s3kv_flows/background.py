@@ -1,0 +1,113 @@
+"""Work that goes on in the background, one piece at a time: what comes meanwhile replaces what waits."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextvars import copy_context
+from functools import partial
+from typing import Generic, TypeVar
+
+__all__ = ["Newest"]
+
+T = TypeVar("T")
+
+_LOOK_SECONDS = 0.2
+"""How often it is looked whether to wait on."""
+
+
+class Newest(Generic[T]):
+    """Does the newest of what it is given, in a thread that ends when nothing is left to do.
+
+    Args:
+        work: Does one. Its error is told to who waits for that piece; where nobody does, at the next
+            :meth:`offer` or :meth:`wait`.
+        name: The name of the thread.
+    """
+
+    def __init__(self, work: Callable[[T], object], name: str) -> None:
+        self._work, self._name = work, name
+        self._changed = threading.Condition()
+        self._waiting: list[T] = []
+        self._told: list[Future[None]] = []
+        self._running = False
+        self._error: BaseException | None = None
+
+    def offer(self, item: T) -> Future[None]:
+        """Do this next, instead of what waits, which is done when this is.
+
+        Raises:
+            BaseException: What was given before could not be done, and nobody knows yet.
+        """
+        told: Future[None] = Future()
+        with self._changed:
+            self._raise()
+            self._waiting = [item]
+            self._told.append(told)
+            if not self._running:
+                run = partial(copy_context().run, self._run)  # it logs as a part of the run
+                threading.Thread(target=run, name=self._name, daemon=True).start()
+                self._running = True  # it waits for this block to end
+        return told
+
+    def wait_for(self, told: Future[None], give_up: Callable[[], bool] = lambda: False) -> bool:
+        """Wait until a piece is done, or to be given up; tell whether it is done.
+
+        Raises:
+            BaseException: It could not be done.
+        """
+        self._wait(lambda: told.done() or give_up())
+        if not told.done():
+            return False
+        error = told.exception()
+        if error is not None:
+            with self._changed:
+                if self._error is error:
+                    self._error = None
+            raise error
+        return True
+
+    def wait(self, give_up: Callable[[], bool] = lambda: False) -> bool:
+        """Wait until nothing is left to do, or it is to be given up; tell whether nothing is left.
+
+        Args:
+            give_up: Looked at after each piece, and a few times a second.
+
+        Raises:
+            BaseException: What was given could not be done, and nobody knows yet.
+        """
+        self._wait(lambda: not self._running or give_up())
+        with self._changed:
+            self._raise()
+            return not self._running
+
+    def _wait(self, ended: Callable[[], bool]) -> None:
+        with self._changed:
+            while not ended():
+                self._changed.wait(_LOOK_SECONDS)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                if not self._waiting:
+                    self._running = False
+                    self._changed.notify_all()
+                    return
+                item, told = self._waiting.pop(), self._told
+                self._told = []
+            error: BaseException | None = None
+            try:
+                self._work(item)
+            except BaseException as exc:  # noqa: BLE001  # whoever waits raises it
+                error = exc
+            with self._changed:
+                self._error = error or self._error
+                for one in told:
+                    one.set_exception(error) if error is not None else one.set_result(None)
+                self._changed.notify_all()
+
+    def _raise(self) -> None:
+        error, self._error = self._error, None
+        if error is not None:
+            raise error

@@ -1,0 +1,105 @@
+"""What the page of a run shows of its checkpoints: a bar of progress, and a table of the states."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from time import monotonic
+from typing import Any
+from uuid import UUID
+
+from httpx import HTTPError
+from prefect.artifacts import create_progress_artifact, create_table_artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactUpdate
+from prefect.context import FlowRunContext, TaskRunContext
+from prefect.exceptions import PrefectException
+
+from s3kv_flows.runs import run_logger
+from s3kv_flows.store.snapshots import Snapshot
+
+__all__ = ["CheckpointArtifacts"]
+
+_SECONDS = 2.0
+"""Between two updates: who looks at the page does not look more often."""
+
+
+class CheckpointArtifacts:
+    """The artifacts ``s3kv-checkpoint-progress`` and ``s3kv-checkpoints`` of a run, kept up to date.
+
+    Each is made once, and changed in place. Outside of runs, and where Prefect's API cannot be reached,
+    there are none: a loop does not end for want of a picture.
+
+    Args:
+        name: The name of the states.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._ids: dict[str, UUID] = {}
+        self._shown_at = -_SECONDS
+        self._is_shown = TaskRunContext.get() is not None or FlowRunContext.get() is not None
+
+    def show(
+        self,
+        there: list[Snapshot],
+        positions: Mapping[int, int],
+        *,
+        position: int,
+        total: int | None,
+        told: str = "",
+    ) -> None:
+        """Show states, unless it has just been done.
+
+        Args:
+            there: The states, the oldest first.
+            positions: How many items were done in states, by their numbers, as far as known.
+            position: How many items are done.
+            total: How many there are, where that is known.
+            told: What the description says at the end; with it, it is shown in any case.
+        """
+        if not self._is_shown or (not told and monotonic() - self._shown_at < _SECONDS):
+            return
+        self._shown_at = monotonic()
+        done = f"{position:,} items done" if total is None else f"{position:,} of {total:,} items done"
+        description = f"`{self._name}`: {done}, {len(there)} states{told}"
+        try:
+            self._table([_row(one, positions) for one in reversed(there)], description)
+            if total:
+                self._progress(100.0 * position / total, description)
+        except (HTTPError, PrefectException, RuntimeError) as exc:  # of Prefect's clients
+            self._is_shown = False
+            run_logger().warning("The checkpoints of this run are not shown any more: %s", exc)
+
+    def _table(self, rows: list[dict[str, Any]], description: str) -> None:
+        self._put(
+            "s3kv-checkpoints",
+            json.dumps(rows),
+            description,
+            lambda key: create_table_artifact(key=key, table=rows, description=description, _sync=True),  # type: ignore[call-arg]  # Prefect's switch of its async_dispatch
+        )
+
+    def _progress(self, percent: float, description: str) -> None:
+        self._put(
+            "s3kv-checkpoint-progress",
+            percent,
+            description,
+            lambda key: create_progress_artifact(percent, key=key, description=description, _sync=True),  # type: ignore[call-arg]  # as above
+        )
+
+    def _put(self, key: str, data: str | float, description: str, create: Callable[[str], Any]) -> None:
+        if key in self._ids:
+            update = ArtifactUpdate(data=data, description=description)
+            with get_client(sync_client=True) as client:
+                client.update_artifact(self._ids[key], update)
+        else:
+            self._ids[key] = create(key)
+
+
+def _row(one: Snapshot, positions: Mapping[int, int]) -> dict[str, Any]:
+    return {
+        "saved": one.saved_at.isoformat(timespec="seconds"),
+        "items done": positions.get(one.number, ""),
+        "bytes": one.size,
+        "key": one.key,
+    }

@@ -1,0 +1,86 @@
+"""``s3kv checkpoints``: the states of runs, by hand."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from s3kv_flows.confirmation import is_confirmed
+from s3kv_flows.saved_stores import saved_store
+
+__all__ = ["app"]
+
+Store = Annotated[str, Parameter(help="The name of a saved store.")]
+Name = Annotated[str, Parameter(help="The name of a checkpoint, as `ls` shows it.")]
+
+app = App(name="checkpoints", help="List the states of runs that are not done, and remove them.")
+
+
+@app.command
+def ls(store: Store) -> int:
+    """List the names that have states, with how many, the newest one and their bytes."""
+    from rich.console import Console
+    from rich.filesize import decimal
+    from rich.table import Table
+
+    from s3kv_flows.store.snapshots import all_snapshots
+
+    found = all_snapshots(saved_store(store).checkpoints)
+    table = Table(
+        "name", "states", "newest", "bytes", "saved", title=f"checkpoints of {store}", title_justify="left"
+    )
+    for name, states in found.items():
+        newest, size = states[-1], sum(state.size for state in states)
+        saved = f"{newest.saved_at:%Y-%m-%d %H:%M:%S}"
+        table.add_row(name, str(len(states)), str(newest.number), decimal(size), saved)
+    console = Console()
+    if found:
+        console.print(table)
+    console.print(f"{len(found):,} names, {sum(map(len, found.values())):,} states.")
+    return 0
+
+
+@app.command
+def show(store: Store, name: Name) -> int:
+    """Show the states of a name, the oldest first, with how many items were done."""
+    from rich.console import Console
+    from rich.filesize import decimal
+    from rich.table import Table
+
+    from s3kv_flows.checkpoints import POSITION
+    from s3kv_flows.store.errors import KeyNotFoundError
+    from s3kv_flows.store.snapshots import Snapshots
+
+    kv = saved_store(store).checkpoints
+    states = Snapshots(kv, name).listed()
+    if not states:
+        raise KeyNotFoundError(f"there are no states of {name!r}")
+    table = Table("number", "items done", "bytes", "saved", title=name, title_justify="left")
+    for state in states:
+        metadata = kv.objects.head(kv.namespace.name_of(state.key)).metadata
+        saved = f"{state.saved_at:%Y-%m-%d %H:%M:%S}"
+        table.add_row(str(state.number), metadata.get(POSITION, ""), decimal(state.size), saved)
+    Console().print(table)
+    return 0
+
+
+@app.command
+def clear(store: Store, name: Name, *, yes: Annotated[bool, Parameter(negative="")] = False) -> int:
+    """Remove the states of a name. What is locked stays. A run that is under way cannot save any more.
+
+    Parameters
+    ----------
+    yes
+        Do not ask; without it, nothing is removed where there is nobody to ask.
+    """
+    from s3kv_flows.store.snapshots import Snapshots
+
+    states = Snapshots(saved_store(store).checkpoints, name)
+    count = len(states.listed())
+    if not yes and not is_confirmed(f"Remove {count} states of {name!r}? [y/N] "):
+        print("Nothing was removed.")  # noqa: T201
+        return 1
+    removed = states.clear()
+    print(f"Removed {len(removed)} of {count} states of {name!r}.")  # noqa: T201
+    return 0

@@ -1,0 +1,103 @@
+"""Who saves the states of a name, one after another, and knows when it has been replaced."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Mapping
+
+from s3kv_flows.store.errors import StaleWriterError
+from s3kv_flows.store.pieces import Body
+from s3kv_flows.store.snapshots import Snapshot, Snapshots
+
+__all__ = ["SnapshotWriter"]
+
+_WRITER = "s3kv-writer"
+
+
+class SnapshotWriter:
+    """Saves states under numbers that follow each other. May be used by several threads.
+
+    After an error it is not known whether the state has arrived: the next save finds out. Who was replaced
+    stays so, until it looks again.
+
+    Args:
+        states: The states of the name.
+    """
+
+    def __init__(self, states: Snapshots) -> None:
+        self.states = states
+        self._mark = secrets.token_hex(8)
+        self._lock = threading.Lock()
+        self.look()
+
+    def look(self) -> list[Snapshot]:
+        """Return the states that are there, the oldest first, to go on above them: one LIST."""
+        with self._lock:
+            there = self.states.listed()
+            self._next, self._begins = self.states.following(there), not there
+            self._after = there[-1].number if there else None
+            self._is_unsure = False
+            self._replaced: StaleWriterError | None = None
+        return there
+
+    def save(
+        self,
+        body: Body,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        in_background: bool = False,
+    ) -> tuple[int, list[Snapshot]]:
+        """Save a state; see :meth:`Snapshots.create`.
+
+        Returns:
+            Its number, and the states that are there now, the oldest first.
+
+        Raises:
+            StaleWriterError: Somebody else has gone on, now or at a former save.
+        """
+        with self._lock:
+            try:
+                return self._save(body, {**(metadata or {}), _WRITER: self._mark}, tags or {}, in_background)
+            except StaleWriterError as exc:
+                self._replaced = exc
+                raise
+
+    def _save(
+        self,
+        body: Body,
+        metadata: Mapping[str, str],
+        tags: Mapping[str, str],
+        in_background: bool,  # noqa: FBT001
+    ) -> tuple[int, list[Snapshot]]:
+        if self._replaced is not None:
+            raise self._replaced
+        if self._is_unsure:
+            self._find_out()
+        self._is_unsure, number = True, self._next
+        there = self.states.create(
+            number,
+            body,
+            metadata=metadata,
+            tags=tags,
+            begins=self._begins,
+            after=self._after,
+            in_background=in_background,
+        )
+        self._confirm()
+        return number, there
+
+    def _find_out(self) -> None:
+        """Find out whether what was sent last has arrived: one HEAD, and one LIST where it has."""
+        writer = self.states.writer_of(self._next, _WRITER)
+        if writer == self._mark:
+            self.states.require_foremost(self._next, self._after)
+            self._confirm()
+        elif writer is not None:
+            raise self.states.stale(self._next)
+
+    def _confirm(self) -> None:
+        self._is_unsure = self._begins = False
+        self._after = self._next
+        self._next += 1

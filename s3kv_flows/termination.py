@@ -1,0 +1,116 @@
+"""SIGTERM, put off until a safe moment: a loop ends its step, saves, and then ends as it would have.
+
+Prefect's worker sends SIGTERM to a run that is to stop, and Prefect raises an error in its main thread,
+wherever that is: in the middle of a step, when a state is neither old nor new.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from typing_extensions import Self
+
+__all__ = ["PutOff"]
+
+_Handler = Callable[[int, FrameType | None], Any] | int | None
+
+
+class PutOff:
+    """Notes a SIGTERM instead of heeding it, within a ``with`` block and for a limited time.
+
+    Blocks may lie within each other, or overlap: they share one handler, and who is the first to come to a
+    safe moment heeds the signal for all. Outside of the main thread it does nothing: Python lets only that
+    handle signals.
+
+    Args:
+        seconds: After this time, SIGTERM is heeded whatever goes on. Of several blocks, the first decides.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._handling: _Handling | None = None
+        self._is_inside = False
+
+    @property
+    def requested(self) -> bool:
+        """Whether a SIGTERM waits to be heeded."""
+        return self._handling is not None and self._handling.requested
+
+    def is_over(self) -> bool:
+        """Tell whether there was a SIGTERM, and the time that it may wait is over."""
+        return self._handling is not None and self._handling.is_over()
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._handling = _Handling.joined(self._seconds)
+            self._is_inside = True
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._handling is not None and self._is_inside:
+            self._is_inside = False
+            self._handling.leave()
+
+    def heed(self) -> None:
+        """End now as the process would have ended, where that was asked for."""
+        if self._handling is not None:
+            self._handling.heed()
+
+
+class _Handling:
+    """The handler that blocks share, until the last of them ends."""
+
+    def __init__(self, seconds: float, former: _Handler) -> None:
+        self._seconds, self._former = seconds, former
+        self._blocks = 0
+        self._give_up_at: float | None = None
+        self._timer: threading.Timer | None = None
+        self.requested = False
+
+    @classmethod
+    def joined(cls, seconds: float) -> _Handling:
+        """Return the handler that is there, or install one."""
+        former = signal.getsignal(signal.SIGTERM)
+        found = getattr(former, "__self__", None)
+        if not isinstance(found, cls):
+            found = cls(seconds, former)
+            signal.signal(signal.SIGTERM, found.note)
+        found._blocks += 1
+        return found
+
+    def leave(self) -> None:
+        self._blocks -= 1
+        if self._blocks == 0:
+            self._restore()
+
+    def is_over(self) -> bool:
+        return self._give_up_at is not None and time.monotonic() >= self._give_up_at
+
+    def note(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002  # the signature of a handler
+        if self.requested:  # a second time: of somebody who cannot wait, or of the timer
+            self.heed()
+            return
+        self.requested = True
+        self._give_up_at = time.monotonic() + self._seconds
+        self._timer = threading.Timer(self._seconds, os.kill, (os.getpid(), signal.SIGTERM))
+        self._timer.daemon = True
+        self._timer.start()
+
+    def heed(self) -> None:
+        if self.requested:
+            self._restore()
+            self.requested = False
+            signal.raise_signal(signal.SIGTERM)
+
+    def _restore(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        is_main = threading.current_thread() is threading.main_thread()
+        if is_main and getattr(signal.getsignal(signal.SIGTERM), "__self__", None) is self:
+            signal.signal(signal.SIGTERM, self._former or signal.SIG_DFL)

@@ -1,0 +1,190 @@
+"""SIGTERM waits for a safe moment, and SIGKILL for nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from s3kv_flows import S3KVStore
+from s3kv_flows.checkpoints import Checkpoint
+from s3kv_flows.store.snapshots import Snapshots
+from tests.checkpointing import numbers
+from tests.waiting import until
+
+
+def test_blocks_that_overlap_leave_the_handler_of_signals_as_it_was(block: S3KVStore) -> None:
+    former = signal.getsignal(signal.SIGTERM)
+
+    async def run() -> None:
+        first, second = Checkpoint(block, "a"), Checkpoint(block, "b")
+        await first.__aenter__()
+        await second.__aenter__()
+        await first.__aexit__(None, None, None)
+        assert signal.getsignal(signal.SIGTERM) is not former
+        await second.__aexit__(None, None, None)
+
+    asyncio.run(run())
+    assert signal.getsignal(signal.SIGTERM) is former
+
+
+class TerminatedError(Exception):
+    """What Prefect's handler raises, in a test."""
+
+
+@pytest.fixture
+def terminated() -> Iterator[None]:
+    def handler(*_: object) -> None:
+        raise TerminatedError
+
+    former = signal.signal(signal.SIGTERM, handler)
+    yield
+    signal.signal(signal.SIGTERM, former)
+
+
+@pytest.mark.usefixtures("terminated")
+def test_a_signal_after_the_loop_ends_the_run_and_leaves_its_states(block: S3KVStore) -> None:
+    def run() -> None:
+        with Checkpoint(block, "train") as checkpoint:
+            checkpoint.save(1)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(TerminatedError):
+        run()
+    assert len(numbers(block)) == 1
+
+
+@pytest.mark.usefixtures("terminated")
+def test_in_blocks_within_each_other_the_first_safe_moment_ends_both(block: S3KVStore) -> None:
+    done: list[int] = []
+
+    def run() -> None:
+        with Checkpoint(block, "outer"), Checkpoint(block, "inner") as checkpoint:
+            for item in checkpoint.iterate(range(50), lambda: done, every=40):
+                done.append(item)
+                if item == 10:
+                    os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(TerminatedError):
+        run()
+    assert done == list(range(11))
+    with Checkpoint(block, "inner") as checkpoint:
+        assert checkpoint.load() == done
+
+
+@pytest.mark.usefixtures("terminated")
+def test_a_signal_waits_no_longer_than_it_may_for_an_upload(
+    block: S3KVStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_go = threading.Event()
+    original = Snapshots.create
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        assert may_go.wait(30)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(Snapshots, "create", slow)
+
+    def run() -> None:
+        with Checkpoint(block, "train", termination_seconds=0.1) as checkpoint:
+            checkpoint.save(1, wait=False)
+            os.kill(os.getpid(), signal.SIGTERM)
+            checkpoint.save(2, wait=False)
+
+    with pytest.raises(TerminatedError):
+        run()
+    assert not may_go.is_set()
+    may_go.set()
+
+
+WORKER = """
+import sys, time
+from s3kv_flows import S3KVStore
+from s3kv_flows.checkpoints import Checkpoint
+
+url, bucket, items, journal = sys.argv[1:]
+block = S3KVStore(bucket_name=bucket, endpoint_url=url)
+with Checkpoint(block, "train", keep_on_success=True, termination_seconds=20) as checkpoint:
+    seen = checkpoint.load(default=[])
+    for item in checkpoint.iterate(range(int(items)), lambda: seen, every=5):
+        with open(journal, "a") as file:
+            file.write(f"{item}\\n")
+        time.sleep(0.02)
+        seen.append(item)
+    print("DONE", sum(seen), len(seen), flush=True)
+"""
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    (tmp_path / "journal").touch()
+    return tmp_path / "journal"
+
+
+def begin(block: S3KVStore, journal: Path, items: int) -> subprocess.Popen[str]:
+    command = [
+        sys.executable,
+        "-c",
+        WORKER,
+        str(block.endpoint_url),
+        block.bucket_name,
+        str(items),
+        str(journal),
+    ]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PREFECT_API_URL": ""}
+    )
+
+
+def done(journal: Path) -> list[int]:
+    return [int(line) for line in journal.read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("signum", "repeats"), [(signal.SIGKILL, 5), pytest.param(signal.SIGTERM, 0, marks=pytest.mark.slow)]
+)
+def test_a_process_that_was_killed_goes_on(
+    block: S3KVStore,
+    journal: Path,
+    started: list[subprocess.Popen[str]],
+    signum: signal.Signals,
+    repeats: int,
+) -> None:
+    first = begin(block, journal, 60)
+    started.append(first)
+    until(lambda: len(done(journal)) >= 23, seconds=60)
+    first.send_signal(signum)
+    assert first.wait(timeout=30) == -signum
+    before = len(done(journal))
+    second = begin(block, journal, 60)
+    started.append(second)
+    out, _ = second.communicate(timeout=60)
+    assert out.strip() == f"DONE {sum(range(60))} 60"
+    assert 60 <= len(done(journal)) <= 60 + repeats
+    assert before < 60
+
+
+def test_sigterm_is_heeded_in_the_end_also_by_who_never_comes_to_the_end_of_a_step(block: S3KVStore) -> None:
+    script = """
+import sys, threading
+from s3kv_flows import S3KVStore
+from s3kv_flows.checkpoints import Checkpoint
+block = S3KVStore(bucket_name=sys.argv[2], endpoint_url=sys.argv[1])
+with Checkpoint(block, "train", termination_seconds=0.2) as checkpoint:
+    print("READY", flush=True)
+    threading.Event().wait(60)
+"""
+    command = [sys.executable, "-c", script, str(block.endpoint_url), block.bucket_name]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "READY\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == -signal.SIGTERM
