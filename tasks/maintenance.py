@@ -10,6 +10,7 @@ from prefect.cache_policies import NO_CACHE
 from s3kv_flows import maintenance
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.maintenance import CleanupPlan, CleanupRule, SweepReport, survey
+from s3kv_flows.maintenance.survey import leases_of
 from s3kv_flows.store.errors import AccessDeniedError, UnsupportedByServerError
 from s3kv_flows.store.lease_sweep import LeaseSweep
 
@@ -31,28 +32,26 @@ def plan_cleanup(
         grace: What is younger is not touched.
         protect_tag: What carries this tag, with any value, is not touched.
     """
-    values = S3KVStore.of(store).values
-    now = values.server_time()
-    entries = survey(values, rules, now, grace, protect_tag=protect_tag)
+    block = S3KVStore.of(store)
+    values, now = block.values, block.values.server_time()
+    leases = leases_of(values, block.lease_bucket_name)
+    entries = survey(values, rules, now, grace, protect_tag=protect_tag, leases=leases)
     return maintenance.plan(entries, rules, now, grace, protect_tag=protect_tag)
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def sweep(
-    store: str | S3KVStore,
-    plan: CleanupPlan,
-    rules: list[CleanupRule],
-    protect_tag: str | None = "keep",
-) -> SweepReport:
+def sweep(store: str | S3KVStore, plan: CleanupPlan, per_second: float | None = None) -> SweepReport:
     """Remove what a plan names, if it is still what the plan saw.
 
     Args:
         store: The name of a saved store, or a saved store.
         plan: What to remove; wrap it in ``prefect.utilities.annotations.quote``, it may be long.
-        rules: The rules of the plan.
-        protect_tag: The protect tag of the plan.
+        per_second: Objects looked at or deleted in a second; None for no limit.
     """
-    report = maintenance.sweep(S3KVStore.of(store).values, plan, rules, protect_tag=protect_tag)
+    block = S3KVStore.of(store)
+    report = maintenance.sweep(
+        block.values, plan, per_second=per_second, lease_bucket=block.lease_bucket_name
+    )
     logger = get_run_logger()
     for name, reason in report.failed.items():
         logger.error("%s was not removed: %s", name, reason)
@@ -78,7 +77,13 @@ def give_up_uploads(
     except (AccessDeniedError, UnsupportedByServerError) as exc:
         get_run_logger().warning("Unfinished uploads were not looked for: %s", exc)
         return []
-    return [upload.name for upload in uploads] if dry_run else maintenance.give_up(values, uploads)
+    if dry_run:
+        return [upload.name for upload in uploads]
+    try:
+        return maintenance.give_up(values, uploads)
+    except AccessDeniedError as exc:
+        get_run_logger().warning("Unfinished uploads were not freed: %s", exc)
+        return []
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
@@ -95,13 +100,12 @@ def sweep_leases(
         dry_run: Return the names, and remove nothing.
     """
     block = S3KVStore.of(store)
-    client, prefix = block.results.client, block.lease_namespace.prefix
-    bucket = block.lease_bucket_name or block.bucket_name
-    if not any(True for _ in client.list_objects(bucket, prefix)):
-        return []
+    now, prefix = block.values.server_time(), block.lease_namespace.prefix
+    sight = leases_of(block.values, block.lease_bucket_name)
+    if dry_run or not sight:
+        return sight.ended(now, grace)
     try:
-        sweeping = LeaseSweep(block.lease_register)
-        return sweeping.run(prefix, block.values.server_time(), grace, dry_run=dry_run)
+        return LeaseSweep(block.lease_register).run(prefix, now, grace)
     except UnsupportedByServerError as exc:
         get_run_logger().warning("Leases were not swept: %s", exc)
         return []

@@ -6,82 +6,114 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from s3kv_flows.maintenance.conditions import UNKNOWN, Terms
+from s3kv_flows.maintenance.entries import Entry, Version
+from s3kv_flows.maintenance.old_versions import prune
 from s3kv_flows.maintenance.rules import CleanupRule
-from s3kv_flows.store.locks import Protection
+from s3kv_flows.maintenance.selection import Selection, select
 
-__all__ = ["CleanupPlan", "Decision", "Entry", "Version", "may_be_removed", "plan"]
+__all__ = ["GIB_MONTH_DOLLARS", "CleanupPlan", "Decision", "plan"]
 
+GIB_MONTH_DOLLARS = 0.023
+"""What a GiB costs a month: S3 Standard in us-east-1, up to 50 TB, in November 2026."""
 
-@dataclass(frozen=True)
-class Version:
-    """One version of a key. On a bucket without versions, the object itself."""
-
-    version_id: str | None
-    etag: str
-    size: int
-    last_modified: datetime
-    is_delete_marker: bool = False
-    protection: Protection | None = None
+_SETTLED_BY_LISTING = "stays, whatever its tags and locks may be"
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A key with all its versions, which are removed together or not at all.
-
-    Attributes:
-        name: The object name.
-        current: What the key reads as.
-        older: The versions beneath, which would come back if only the current one were deleted.
-        tags: Of the current version; None where nobody asked.
-    """
-
-    name: str
-    current: Version
-    older: tuple[Version, ...] = ()
-    tags: Mapping[str, str] | None = field(default_factory=dict)
-
-    @property
-    def size(self) -> int:
-        """Bytes of all versions: what removal frees."""
-        return sum(version.size for version in (self.current, *self.older))
-
-    @property
-    def protection(self) -> Protection | None:
-        """What protects the key: a lock on any of its versions."""
-        return next((v.protection for v in (self.current, *self.older) if v.protection), None)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Decision:
-    """What is to happen to an entry, and why.
+    """What is to happen to a key, and why.
 
     Attributes:
-        rule: The name of the rule that removes it; None for what stays.
-        protected: Whether it stays although a rule would have removed it.
+        rule: The name of the rule that removes; None for what stays, and for a lone delete marker.
+        protected: Whether it stays although a rule matches.
+        versions: What goes of a key that stays; None for its whole chain.
+        by_tags: Whether tags decided: a sweep reads them again.
     """
 
     entry: Entry
     reason: str
     rule: str | None = None
     protected: bool = False
+    versions: tuple[Version, ...] | None = None
+    by_tags: bool = False
+
+    @property
+    def going(self) -> tuple[Version, ...]:
+        """The versions that go, where this is a removal."""
+        return self.entry.chain if self.versions is None else self.versions
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that removal frees."""
+        return sum(version.size for version in self.going)
 
 
 @dataclass(frozen=True)
 class CleanupPlan:
-    """What a sweep will do, and what it will leave alone."""
+    """What a sweep will do, and what it will leave alone.
+
+    Attributes:
+        remove: Keys that go, with all their versions.
+        prune: Keys that stay, or are deleted already, and lose old versions or a delete marker.
+        keep: Keys that stay, also those that lose old versions.
+        rules: The rules.
+        terms: The moment, the grace period and the protect tag.
+        selections: What each rule about objects selects by itself, by its name.
+    """
 
     remove: Sequence[Decision] = field(default_factory=list)
+    prune: Sequence[Decision] = field(default_factory=list)
     keep: Sequence[Decision] = field(default_factory=list)
+    rules: Sequence[CleanupRule] = ()
+    terms: Terms | None = None
+    selections: Mapping[str, Selection] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def removals(self) -> list[Decision]:
+        """All that a sweep deletes something of, by object name."""
+        return sorted([*self.remove, *self.prune], key=lambda decision: decision.entry.name)
 
     @property
     def bytes_to_free(self) -> int:
-        """Bytes of all versions of all that goes."""
-        return sum(decision.entry.size for decision in self.remove)
+        """Bytes of all versions that go."""
+        return sum(decision.bytes for decision in (*self.remove, *self.prune))
+
+    @property
+    def versions_to_delete(self) -> int:
+        """How many versions go, with delete markers."""
+        return sum(len(decision.going) for decision in (*self.remove, *self.prune))
+
+    @property
+    def bytes_to_keep(self) -> int:
+        """Bytes of all versions of all that is there, less what goes."""
+        return sum(decision.entry.size for decision in self.keep) - sum(one.bytes for one in self.prune)
 
     @property
     def protected(self) -> list[Decision]:
-        """What a rule would have removed, were it not protected."""
+        """What a rule matches, and does not remove because it is protected."""
         return [decision for decision in self.keep if decision.protected]
+
+    def dollars_per_month(self, gib_month: float = GIB_MONTH_DOLLARS) -> float:
+        """Return what the bytes that go cost a month; deletions themselves are free.
+
+        Args:
+            gib_month: The price of a GiB for a month.
+        """
+        return self.bytes_to_free / 2**30 * gib_month
+
+    def explain(self, name: str) -> str:
+        """Return, in lines, why a key is still there, or why it would go.
+
+        Args:
+            name: The object name.
+
+        Raises:
+            KeyError: The plan did not see it.
+        """
+        from s3kv_flows.maintenance.explanation import explain  # it knows plans
+
+        return explain(self, name)
 
 
 def plan(
@@ -92,69 +124,54 @@ def plan(
     *,
     protect_tag: str | None = "keep",
 ) -> CleanupPlan:
-    """Decide, for each entry, whether it goes, and why.
+    """Decide, for each key, whether it goes, and why. What cannot be told stays.
 
     Args:
-        entries: The keys, with tags and locks where :func:`may_be_removed` says that they matter.
-        rules: One that removes is enough.
+        entries: The keys, with tags and locks where :func:`~s3kv_flows.maintenance.questions.questions`
+            says that they matter.
+        rules: One that removes is enough; each is reckoned by itself.
         now: The server's time.
         grace: What is younger is not touched.
         protect_tag: What carries this tag, with any value, is not touched; None for no such tag.
     """
+    terms, there = Terms(now, grace, protect_tag), list(entries)
+    about_objects = [rule for rule in rules if not rule.of_versions]
+    about_versions = [rule for rule in rules if rule.of_versions]
+    chosen = [(rule, select(there, rule, terms)) for rule in about_objects]
     remove: list[Decision] = []
+    pruned: list[Decision] = []
     keep: list[Decision] = []
-    for entry in entries:
-        decision = _decide(entry, rules, now, grace, protect_tag)
-        (keep if decision.rule is None else remove).append(decision)
-    return CleanupPlan(remove, keep)
+    for entry in there:
+        decision = _removal(entry, chosen, terms)
+        if decision is not None:
+            remove.append(decision)
+            continue
+        keep.append(_kept(entry, chosen))
+        if pruning := prune(entry, about_versions, terms):
+            by_tags = protect_tag is not None or any(rule.asks_for_tags for rule in about_versions)
+            pruned.append(
+                Decision(entry, pruning.reason, pruning.rule, versions=pruning.versions, by_tags=by_tags)
+            )
+    by_name = {rule.name: selection for rule, selection in chosen}
+    return CleanupPlan(remove, pruned, keep, tuple(rules), terms, by_name)
 
 
-def may_be_removed(entry: Entry, rules: Sequence[CleanupRule], now: datetime, grace: timedelta) -> bool:
-    """Tell, by what a listing shows, whether a rule might remove the entry."""
-    return (
-        not entry.current.is_delete_marker
-        and now - entry.current.last_modified >= grace
-        and any(_matches_listing(entry, rule, now) for rule in rules)
-    )
+def _removal(entry: Entry, chosen: list[tuple[CleanupRule, Selection]], terms: Terms) -> Decision | None:
+    for rule, selection in chosen:
+        reason = selection.removed.get(entry.name)
+        if reason is not None:
+            by_tags = terms.protect_tag is not None or rule.asks_for_tags
+            return Decision(entry, reason, rule.name, by_tags=by_tags)
+    return None
 
 
-def _decide(
-    entry: Entry, rules: Sequence[CleanupRule], now: datetime, grace: timedelta, protect_tag: str | None
-) -> Decision:
+def _kept(entry: Entry, chosen: list[tuple[CleanupRule, Selection]]) -> Decision:
     if entry.current.is_delete_marker:
         return Decision(entry, "deleted already: a delete marker is on top")
-    rule = next((rule for rule in rules if _matches(entry, rule, now)), None)
-    if rule is None:
-        return Decision(entry, "no rule matches")
-    age = now - entry.current.last_modified
-    if age < grace:
-        return Decision(entry, f"younger than the grace period of {grace}", protected=True)
-    if entry.protection:
-        return Decision(entry, str(entry.protection), protected=True)
-    if entry.tags is None and (protect_tag is not None or rule.asks_for_tags):
-        return Decision(entry, "its tags are not known", protected=True)
-    if protect_tag is not None and protect_tag in (entry.tags or {}):
-        return Decision(entry, f"carries the tag {protect_tag!r}", protected=True)
-    return Decision(entry, _reason(rule, age), rule=rule.name)
-
-
-def _matches(entry: Entry, rule: CleanupRule, now: datetime) -> bool:
-    tags = entry.tags or {}
-    return (
-        _matches_listing(entry, rule, now)
-        and all(tags.get(key) == value for key, value in rule.tags.items())
-        and not any(tags.get(key) == value for key, value in rule.unless_tags.items())
-    )
-
-
-def _matches_listing(entry: Entry, rule: CleanupRule, now: datetime) -> bool:
-    return (
-        entry.name.startswith(rule.prefix)
-        and rule.older_than is not None
-        and now - entry.current.last_modified >= rule.older_than
-    )
-
-
-def _reason(rule: CleanupRule, age: timedelta) -> str:
-    tagged = "".join(f", {key}={value}" for key, value in rule.tags.items())
-    return f"rule {rule.name!r}: {timedelta(seconds=int(age.total_seconds()))} old{tagged}"
+    found = [selection.protected[entry.name] for _, selection in chosen if entry.name in selection.protected]
+    if protection := next((text for text in found if text != UNKNOWN), None):
+        return Decision(entry, protection, protected=True)
+    for rule, selection in chosen:
+        if exempt := selection.exempt.get(entry.name):
+            return Decision(entry, f"rule {rule.name!r}: {exempt}")
+    return Decision(entry, _SETTLED_BY_LISTING if found else "no rule matches")

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import timedelta
+from typing import Annotated
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 from typing_extensions import Self
 
+from s3kv_flows.maintenance.units import Duration, Size
 from s3kv_flows.store.tags import validate_tags
 
 __all__ = ["CleanupRule"]
+
+_REASONS = ("older_than", "expired", "keep_last", "max_bytes", "noncurrent_after")
+"""What makes a rule remove anything; the other fields only narrow it."""
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class CleanupRule:
     """Removes objects to which all of its conditions apply.
 
-    Several rules are alternatives: one that removes an object is enough. What is locked, carries the
-    protect tag or is younger than the grace period is never removed, by no rule.
+    The conditions ``prefix``, ``tags``, ``unless_tags``, ``larger_than``, ``older_than`` and ``expired`` make
+    the matching set, which goes, but for what ``keep_last`` exempts, and only as far as ``max_bytes`` asks
+    for. With ``noncurrent_after`` a rule is about old versions instead, and its conditions are those of each
+    version.
+
+    Several rules are alternatives: one that removes an object is enough. Each is reckoned by itself. Never
+    removed, by no rule, is what is under retention or legal hold, also of an older version, what a live
+    lease is for, what carries the protect tag (a key, by its current version), and what is younger than the
+    grace period: it is not counted by ``keep_last``, and is counted in the total of ``max_bytes``.
 
     Raises:
-        ValueError: The rule has no ``older_than``: it would remove everything it matches.
+        ValueError: The rule is empty: it would remove everything it matches; or it has fields that do not
+            go together.
     """
 
     name: str = Field(description="What plans and reports call the rule.", min_length=1)
@@ -30,8 +44,25 @@ class CleanupRule:
     )
     tags: dict[str, str] = Field(default_factory=dict, description="Tags that all must match.")
     unless_tags: dict[str, str] = Field(default_factory=dict, description="Tags of which none may match.")
-    older_than: timedelta | None = Field(
-        default=None, description="At least so long since the object was written."
+    older_than: Duration | None = Field(
+        default=None, description="At least so long since the object was written: P30D, or 30d."
+    )
+    expired: bool = Field(
+        default=False,
+        description="Past the time to live that is recorded with a result; or that its tag ttl_days names.",
+    )
+    keep_last: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="So many of the newest stay, of each group."
+    )
+    group_by: str | None = Field(
+        default=None, description="A tag: keep_last counts per value of it; what has none is a group, too."
+    )
+    max_bytes: Size | None = Field(
+        default=None, description="The oldest go until all that match take no more bytes than this: 10 GB."
+    )
+    larger_than: Size | None = Field(default=None, description="The object has more bytes than this.")
+    noncurrent_after: Duration | None = Field(
+        default=None, description="Old versions go, so long after they were replaced or deleted."
     )
 
     @field_validator("tags", "unless_tags")
@@ -39,23 +70,65 @@ class CleanupRule:
     def _validate_tags(cls, tags: dict[str, str]) -> dict[str, str]:
         return validate_tags(tags)
 
-    @field_validator("older_than")
+    @field_validator("group_by")
     @classmethod
-    def _validate_age(cls, age: timedelta | None) -> timedelta | None:
-        if age is not None and age < timedelta(0):
-            raise ValueError("older_than must not be negative")
-        return age
+    def _validate_group(cls, key: str | None) -> str | None:
+        if key is not None:
+            validate_tags({key: ""})
+        return key
 
     @model_validator(mode="after")
     def _refuse_empty(self) -> Self:
-        if self.older_than is None:
+        if not any(_is_given(getattr(self, name)) for name in _REASONS):
             raise ValueError(
-                f"rule {self.name!r} is empty: without older_than it would remove everything it matches, "
-                "also what was written a moment ago"
+                f"rule {self.name!r} is empty: without {', '.join(_REASONS[:-1])} or {_REASONS[-1]} it would "
+                "remove everything it matches, also what was written a moment ago"
+            )
+        if self.group_by is not None and self.keep_last is None:
+            raise ValueError(f"rule {self.name!r}: group_by says of what keep_last counts, and needs it")
+        others = [name for name in ("expired", "keep_last", "max_bytes") if _is_given(getattr(self, name))]
+        if self.noncurrent_after is not None and others:
+            raise ValueError(
+                f"rule {self.name!r}: noncurrent_after is about old versions, {' and '.join(others)} about "
+                "objects: make two rules"
             )
         return self
 
     @property
+    def of_versions(self) -> bool:
+        """Whether the rule is about old versions."""
+        return self.noncurrent_after is not None
+
+    @property
+    def counts(self) -> bool:
+        """Whether what it removes depends on what else matches."""
+        return self.keep_last is not None or self.max_bytes is not None
+
+    @property
+    def matches_by_tags(self) -> bool:
+        """Whether its matching set cannot be told without tags."""
+        return bool(self.tags or self.unless_tags or self.expired)
+
+    @property
     def asks_for_tags(self) -> bool:
         """Whether the rule cannot decide without the tags of an object."""
-        return bool(self.tags or self.unless_tags)
+        return self.matches_by_tags or self.group_by is not None
+
+    def __str__(self) -> str:
+        """Return the rule as one line: what was given."""
+        given = [
+            f"{field.name}={_shown(value)}"
+            for field in fields(self)
+            if field.name != "name"
+            and _is_given(value := getattr(self, field.name))
+            and value not in ("", {})
+        ]
+        return f"{self.name} ({', '.join(given)})"
+
+
+def _is_given(value: object) -> bool:
+    return value is not None and value is not False
+
+
+def _shown(value: object) -> str:
+    return str(value) if isinstance(value, timedelta) else repr(value)

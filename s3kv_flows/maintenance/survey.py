@@ -1,22 +1,23 @@
-"""What there is: the entries of a store, with tags and locks where a plan depends on them."""
+"""What there is: the keys of a store, with tags and locks where a plan depends on them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from itertools import groupby
+from itertools import chain
 
-from s3kv_flows.maintenance.plan import Entry, Version, may_be_removed
+from s3kv_flows.maintenance.conditions import Terms
+from s3kv_flows.maintenance.entries import Entry
+from s3kv_flows.maintenance.listing import list_part, part_of, parts
+from s3kv_flows.maintenance.looking import Looker
+from s3kv_flows.maintenance.questions import Question, questions
 from s3kv_flows.maintenance.rules import CleanupRule
 from s3kv_flows.store.bulk import concurrently
-from s3kv_flows.store.chains import visible_protection
-from s3kv_flows.store.errors import KeyNotFoundError
 from s3kv_flows.store.kv import S3KV
-from s3kv_flows.store.s3 import S3Client
-from s3kv_flows.store.s3_types import ListedVersion
+from s3kv_flows.store.lease_sight import LeaseSight
+from s3kv_flows.store.tags import SEARCHERS
 
-__all__ = ["read_tags", "survey"]
+__all__ = ["leases_of", "settle", "survey"]
 
 
 def survey(
@@ -26,92 +27,70 @@ def survey(
     grace: timedelta,
     *,
     protect_tag: str | None = "keep",
+    leases: LeaseSight | None = None,
+    concurrency: int = SEARCHERS,
+    only: str | None = None,
 ) -> list[Entry]:
-    """Return the values and results of a store, as a plan wants them.
+    """Return the values, results and checkpoints of a store, as a plan wants them.
 
-    Requests: one LIST per 1,000 objects or versions, and for each entry that the listing would let a
-    rule remove: one for its tags, where a rule or the protect tag asks for them; with Object Lock, one
-    per version for its lock.
+    Requests: one about versioning, one LIST per 1,000 objects or versions, and one per 1,000 leases. For
+    each key that the listing would let a rule remove, one for its tags, where a rule or the protect tag asks
+    for them. For what those leave as a candidate: with Object Lock, one per version for its lock, or two for
+    who may not read values; with ``expired``, one where the age is between two classes (see
+    :mod:`s3kv_flows.store.ttl_classes`); one where there is a lease of it.
 
     Args:
-        store: The values of the store; its results lie beside them.
+        store: The values of the store; its results and checkpoints lie beside them.
         rules: What is to be decided.
         now: The moment of the plan, by the server's clock.
         grace: What is younger is not looked at further.
         protect_tag: The tag that :func:`~s3kv_flows.maintenance.plan.plan` will look for.
+        leases: The leases of the store; by default, those in its own bucket.
+        concurrency: Requests at once.
+        only: An object name: nothing else is listed, unless a rule counts what else there is.
     """
-    client, bucket = store.client, store.bucket_name
-    looker = _Looker(
-        client=client,
-        bucket=bucket,
-        locks=client.has_object_lock(bucket),
-        tags=protect_tag is not None or any(rule.asks_for_tags for rule in rules),
-    )
-    versioned = client.is_versioned(bucket)
+    leases = leases or leases_of(store)
+    looker = Looker(store, leases)
 
-    def completed(entry: Entry) -> Entry | None:
-        return looker.look(entry) if may_be_removed(entry, rules, now, grace) else entry
+    def ask(asked: list[Question]) -> Iterable[Entry | None]:
+        return concurrently(looker.answer, asked, workers=concurrency)
 
-    namespaces = (store.namespace, store.namespace.sibling("results"))
-    listed = (
-        entry
-        for space in namespaces
-        for entry in _listed(client, bucket, space.prefix, versioned)
-        if space.key_of(entry.name) is not None  # below the prefix may lie what is not ours
-    )
-    return [entry for entry in concurrently(completed, listed) if entry is not None]
+    versioned = store.client.is_versioned(store.bucket_name)
+    of_all = only is None or any(rule.counts for rule in rules)
+    wanted = parts(store.namespace) if only is None or of_all else part_of(store.namespace, only)
+    listed = chain.from_iterable(list_part(store, part, leases, versioned=versioned) for part in wanted)
+    return settle(listed, rules, Terms(now, grace, protect_tag), ask)
 
 
-def read_tags(client: S3Client, bucket: str, entry: Entry) -> dict[str, str]:
-    """Return the tags of the current version of an entry: one request."""
-    return client.get_tags(bucket, entry.name, version_id=entry.current.version_id)
+def leases_of(store: S3KV, bucket: str | None = None) -> LeaseSight:
+    """Return the leases of a store: in its own bucket, or in another one. One LIST per 1,000."""
+    prefix = store.namespace.sibling("leases").prefix
+    return LeaseSight(store.client, bucket or store.bucket_name, prefix)
 
 
-def _listed(client: S3Client, bucket: str, prefix: str, versioned: bool) -> Iterator[Entry]:  # noqa: FBT001  # private
-    if not versioned:
-        for listed in client.list_objects(bucket, prefix):
-            version = Version(None, listed.etag, listed.size, listed.last_modified)
-            yield Entry(listed.name, version, tags=None)
-        return
-    by_name = groupby(client.list_versions(bucket, prefix), key=lambda version: version.name)
-    for name, versions in by_name:
-        current, *older = sorted(versions, key=_newest_first, reverse=True)
-        yield Entry(name, _version(current), tuple(map(_version, older)), tags=None)
+def settle(
+    listed: Iterable[Entry],
+    rules: Sequence[CleanupRule],
+    terms: Terms,
+    ask: Callable[[list[Question]], Iterable[Entry | None]],
+) -> list[Entry]:
+    """Return the entries with all that a plan has to know of them.
 
-
-def _newest_first(listed: ListedVersion) -> tuple[bool, float]:
-    return listed.is_latest, listed.last_modified.timestamp()
-
-
-def _version(listed: ListedVersion) -> Version:
-    return Version(listed.version_id, listed.etag, listed.size, listed.last_modified, listed.is_delete_marker)
-
-
-@dataclass(frozen=True)
-class _Looker:
-    """Asks for what a listing does not show."""
-
-    client: S3Client
-    bucket: str
-    locks: bool
-    tags: bool
-
-    def look(self, entry: Entry) -> Entry | None:
-        """Return the entry with its tags and locks; None where it has been deleted meanwhile."""
-        try:
-            if self.locks:
-                entry = replace(
-                    entry,
-                    current=self._with_lock(entry.name, entry.current, is_current=True),
-                    older=tuple(self._with_lock(entry.name, v, is_current=False) for v in entry.older),
-                )
-            return replace(entry, tags=read_tags(self.client, self.bucket, entry)) if self.tags else entry
-        except KeyNotFoundError:
-            return None
-
-    def _with_lock(self, name: str, version: Version, *, is_current: bool) -> Version:
-        if version.is_delete_marker:
-            return version
-        info = self.client.head_object(self.bucket, name, version_id=version.version_id)
-        protection = visible_protection(self.client, self.bucket, info, is_current=is_current)
-        return replace(version, protection=protection)
+    Args:
+        listed: The entries, as a listing shows them.
+        rules: What is to be decided.
+        terms: The moment, the grace period and the protect tag.
+        ask: Answers questions, in order: with the entry as it is known then, or None where it is gone.
+    """
+    known = {entry.name: entry for entry in listed}
+    while asked := questions(list(known.values()), rules, terms):
+        learned = False
+        for question, answer in zip(asked, ask(asked), strict=True):
+            learned = learned or answer != question.entry
+            if answer is None:
+                del known[question.entry.name]
+            else:
+                known[answer.name] = answer
+        if not learned:  # what cannot be told stays
+            break
+    return list(known.values())

@@ -3,168 +3,189 @@
 On a versioned bucket the unit of removal is a key's whole chain. Deleting only its top would bring an
 older value back, so the order is::
 
-    HEAD of the key      changed, locked or re-tagged since the plan: it stays as it is
+    tags, again          where tags decided: what was tagged otherwise since the plan stays
+    a listing            what was changed, refreshed or deleted since the plan stays as it is
     older versions       in batches, by version id; what is locked is refused by S3 itself
-    the current version  only where nothing older remains, and by its version id: a newer one stays
+    the current version  only where nothing older remains, and by its version id: a newer one stays;
+                         on a bucket without versions, by its ETag where the server heeds that
 
 The order within one batch of deletions is not to be relied on, so these are two batches. Stopped at
-any point, the key reads as its current value, or as absent.
+any point, the key reads as its current value, or as absent, and the next plan finds the rest.
+
+Without versions, S3 deletes what a name stands for when the request arrives, and only an ETag keeps what was
+written a moment before. Servers that heed it in single deletions alone are asked one by one. Some heed it
+nowhere (Ceph 16), AWS takes it only from who may read the object, and where versioning was suspended, the
+version called "null" is whatever was written last: there the listing, of a hundred keys and right before they
+go, is all there is, and what is written within those milliseconds is lost. Nothing is tried twice there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
-from s3kv_flows.maintenance.plan import CleanupPlan, Decision, Entry
-from s3kv_flows.maintenance.rules import CleanupRule
-from s3kv_flows.maintenance.survey import read_tags
-from s3kv_flows.store.bulk import batched, concurrently
+from s3kv_flows.maintenance.checking import Checker
+from s3kv_flows.maintenance.deleting import Deleter
+from s3kv_flows.maintenance.pace import Pace
+from s3kv_flows.maintenance.plan import CleanupPlan, Decision
+from s3kv_flows.maintenance.report import SweepReport
+from s3kv_flows.store.bulk import batched
 from s3kv_flows.store.deletions import BATCH
-from s3kv_flows.store.errors import KeyNotFoundError
 from s3kv_flows.store.kv import S3KV
-from s3kv_flows.store.locks import Protection, protection_of
-from s3kv_flows.store.s3_types import DeleteFailure
+from s3kv_flows.store.tags import SEARCHERS
 
-__all__ = ["SweepReport", "sweep"]
+__all__ = ["sweep", "sweep_decisions"]
 
-_CHANGED = "changed since the plan"
-
-
-@dataclass
-class SweepReport:
-    """What a sweep did. Names are object names.
-
-    Attributes:
-        removed: What is gone.
-        freed_bytes: Bytes of all versions that are gone.
-        changed: What stays because it is not what the plan saw.
-        protected: What stays because it is locked, or tagged to be kept, since; with the reason.
-        failed: What the server did not delete for another reason, with that.
-    """
-
-    removed: list[str] = field(default_factory=list)
-    freed_bytes: int = 0
-    changed: list[str] = field(default_factory=list)
-    protected: dict[str, str] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
+_AT_ONCE = 4
+"""Batches that are being deleted while the next one is looked at."""
+_UNCERTAIN = 100
+"""Keys of a batch where only the listing before it tells what has changed."""
+_NULL = "null"
+"""The id of the version that the next PUT replaces, where versioning was suspended."""
 
 
 def sweep(
     store: S3KV,
     plan: CleanupPlan,
-    rules: Sequence[CleanupRule],
     *,
-    protect_tag: str | None = "keep",
-    progress: Callable[[int], None] | None = None,
+    per_second: float | None = None,
+    concurrency: int = SEARCHERS,
+    lease_bucket: str | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> SweepReport:
-    """Remove what a plan names.
+    """Remove what a plan names. What a failing server did not do is in the report.
 
-    Requests: per entry one HEAD, and one for its tags where tags decided; and one or two per 1,000.
+    Requests: one about versioning; one for the tags of each key, or of each old version, that tags decided;
+    with Object Lock, one for each version of a chain of several; one LIST per 1,000 objects or versions of
+    what is looked at again, and, where results go, of leases; one batch per 1,000 versions that are not
+    current, and one per 1,000 keys. Without versions, one per key where the server heeds ETags in single
+    deletions alone, and one LIST and one batch per 100 where it does so nowhere. What S3 refuses with Object
+    Lock is asked about once more.
 
     Args:
         store: The values of the store that was planned for.
         plan: What to remove.
-        rules: The rules of the plan: their tags are read again.
-        protect_tag: The protect tag of the plan.
-        progress: Called with the number of entries that were dealt with, after each batch.
+        per_second: Objects looked at or deleted in a second; None for no limit.
+        concurrency: Requests at once.
+        lease_bucket: Where leases are; None for the bucket of the store.
+        progress: Called with the number of keys that were dealt with, after each batch.
     """
-    sweeper = _Sweeper(store, {rule.name: rule for rule in rules}, protect_tag)
-    for batch in batched(plan.remove, BATCH):
-        sweeper.sweep(batch)
-        if progress:
-            progress(len(batch))
-    return sweeper.report
+    protect_tag = plan.terms.protect_tag if plan.terms else "keep"
+    return sweep_decisions(
+        store,
+        plan.removals,
+        protect_tag,
+        pace=Pace(per_second),
+        concurrency=concurrency,
+        lease_bucket=lease_bucket,
+        progress=progress,
+    )
 
 
-class _Sweeper:
-    def __init__(self, store: S3KV, rules: dict[str, CleanupRule], protect_tag: str | None) -> None:
-        self.report = SweepReport()
-        self._client, self._bucket = store.client, store.bucket_name
-        self._rules, self._protect_tag = rules, protect_tag
-        self._locks = self._client.has_object_lock(self._bucket)
+def sweep_decisions(
+    store: S3KV,
+    decisions: Sequence[Decision],
+    protect_tag: str | None,
+    *,
+    pace: Pace,
+    concurrency: int = SEARCHERS,
+    lease_bucket: str | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> SweepReport:
+    """Remove what a part of a plan names; see :func:`sweep`.
 
-    def sweep(self, batch: list[Decision]) -> None:
-        same = []
-        for decision, obstacle in zip(batch, concurrently(self._obstacle, batch), strict=True):
-            if obstacle is None:
-                same.append(decision.entry)
-            elif obstacle is _CHANGED:
-                self.report.changed.append(decision.entry.name)
-            else:
-                self.report.protected[decision.entry.name] = obstacle
-        bare = self._remove_older(same)
-        # An ETag is a condition where there are no versions; a version id is one by itself.
-        failures = self._delete(
-            (e.name, e.current.version_id, None if e.current.version_id else e.current.etag) for e in bare
-        )
-        for entry in bare:
-            if entry.name not in failures:
-                self.report.removed.append(entry.name)
-                self.report.freed_bytes += entry.current.size
-
-    def _obstacle(self, decision: Decision) -> str | None:
-        """Return why an entry has to stay now: ``_CHANGED``, or what protects it; None if nothing does."""
-        entry, seen = decision.entry, decision.entry.current
-        try:
-            info = self._client.head_object(self._bucket, entry.name)
-            if (info.etag, _second(info.last_modified)) != (seen.etag, _second(seen.last_modified)):
-                return _CHANGED
-            # An object from before versioning is listed as "null"; Ceph's HEAD then shows no id.
-            if seen.version_id is not None and (info.version_id or "null") != seen.version_id:
-                return _CHANGED
-            if protection := protection_of(info):
-                return str(protection)
-            return self._obstacle_in_tags(decision)
-        except KeyNotFoundError:
-            return _CHANGED
-
-    def _obstacle_in_tags(self, decision: Decision) -> str | None:
-        rule = self._rules[decision.rule or ""]
-        if self._protect_tag is None and not rule.asks_for_tags:
-            return None
-        tags = read_tags(self._client, self._bucket, decision.entry)
-        if self._protect_tag is not None and self._protect_tag in tags:
-            return f"carries the tag {self._protect_tag!r}"
-        return None if tags == dict(decision.entry.tags or {}) else _CHANGED
-
-    def _remove_older(self, entries: list[Entry]) -> list[Entry]:
-        """Delete the versions beneath the current ones; return the entries that have none left."""
-        failures: set[str] = set()
-        older = [(entry, version) for entry in entries for version in entry.older]
-        for chunk in batched(older, BATCH):
-            failed = self._delete((entry.name, version.version_id, None) for entry, version in chunk)
-            failures |= failed
-            self.report.freed_bytes += sum(v.size for e, v in chunk if e.name not in failed)
-        return [entry for entry in entries if entry.name not in failures]
-
-    def _delete(self, objects: Iterable[tuple[str, str | None, str | None]]) -> set[str]:
-        listed = list(objects)
-        failures = self._client.delete_objects(self._bucket, listed) if listed else []
-        for failure in failures:
-            self._report_failure(failure)
-        return {failure.name for failure in failures}
-
-    def _report_failure(self, failure: DeleteFailure) -> None:
-        if failure.code in ("PreconditionFailed", "ConditionalRequestConflict"):
-            self.report.changed.append(failure.name)
-        elif failure.code == "AccessDenied" and (lock := self._lock_of(failure)):
-            self.report.protected[failure.name] = str(lock)
-        else:
-            self.report.failed[failure.name] = f"{failure.code}: {failure.message}"
-
-    def _lock_of(self, failure: DeleteFailure) -> Protection | None:
-        """Tell a version that is locked from one that these credentials may not delete."""
-        if not self._locks:
-            return None
-        try:
-            info = self._client.head_object(self._bucket, failure.name, version_id=failure.version_id)
-        except KeyNotFoundError:
-            return None
-        return protection_of(info, is_current=False)
+    Args:
+        store: The values of the store.
+        decisions: The part, by object name.
+        protect_tag: The protect tag of the plan.
+        pace: How fast to go.
+        concurrency: Requests at once.
+        lease_bucket: Where leases are; None for the bucket of the store.
+        progress: Called with the number of keys that were dealt with, after each batch.
+    """
+    if not decisions:
+        return SweepReport()
+    checker = Checker(store, protect_tag, pace, concurrency=concurrency, lease_bucket=lease_bucket)
+    return _Sweep(store, checker, pace, progress or (lambda _: None)).run(decisions)
 
 
-def _second(moment: datetime) -> datetime:
-    """Return the second: what headers show of a moment that a listing shows in full."""
-    return moment.replace(microsecond=0)
+class _Sweep:
+    def __init__(self, store: S3KV, checker: Checker, pace: Pace, progress: Callable[[int], object]) -> None:
+        self._store, self._client, self._bucket = store, store.client, store.bucket_name
+        self._checker, self._pace, self._progress = checker, pace, progress
+        self._report = SweepReport()
+
+    def run(self, decisions: Sequence[Decision]) -> SweepReport:
+        certain, uncertain, one_by_one = self._sorted(decisions)
+        denied = self._run_certain(certain, one_by_one=one_by_one)
+        self._run_uncertain(uncertain)
+        self._run_uncertain(denied)
+        return self._report
+
+    def _sorted(self, decisions: Sequence[Decision]) -> tuple[list[Decision], list[Decision], bool]:
+        """Return what a version id or an ETag names for certain, and what nothing does."""
+        versioning = self._client.versioning(self._bucket)
+        if versioning is not None:  # Object Lock may have been enabled since that was last asked
+            self._client.has_object_lock(self._bucket, surely=True)
+        if versioning == "Enabled":
+            return self._of_versions(decisions), [], False
+        if versioning == "Suspended":
+            mine = self._of_versions(decisions)
+            uncertain = [one for one in mine if any(v.version_id == _NULL for v in one.going)]
+            # What is null now may be the current version when the deletion arrives, over an old value.
+            pruned = {one.entry.name for one in uncertain if one.versions is not None}
+            reason = "its null version may be replaced at any time, for versioning is suspended"
+            self._report.protected |= dict.fromkeys(sorted(pruned), reason)
+            self._progress(len(pruned))
+            names = {one.entry.name for one in uncertain}
+            certain = [one for one in mine if one.entry.name not in names]
+            return certain, [one for one in uncertain if one.versions is None], False
+        mine = self._changed(decisions, lambda one: one.entry.current.version_id is None)
+        if not mine:
+            return [], [], False
+        heeded = self._client.capabilities.conditional_deletes(self._bucket, self._store.namespace.prefix)
+        if heeded.batch or heeded.single:
+            return mine, [], not heeded.batch
+        return [], mine, False
+
+    def _of_versions(self, decisions: Sequence[Decision]) -> list[Decision]:
+        return self._changed(decisions, lambda one: one.entry.current.version_id is not None)
+
+    def _changed(
+        self, decisions: Sequence[Decision], is_of_this_bucket: Callable[[Decision], bool]
+    ) -> list[Decision]:
+        """Return what was planned for a bucket with the same kind of versions; the rest has changed."""
+        others = [one.entry.name for one in decisions if not is_of_this_bucket(one)]
+        self._report.changed += others
+        self._progress(len(others))
+        return [one for one in decisions if is_of_this_bucket(one)]
+
+    def _run_certain(self, decisions: Sequence[Decision], *, one_by_one: bool) -> list[Decision]:
+        """Delete while the next batch is looked at; return what may not be deleted with an ETag."""
+        deleter = Deleter(self._client, self._bucket, self._pace, certain=True, one_by_one=one_by_one)
+        under_way: deque[tuple[int, SweepReport, Future[list[Decision]]]] = deque()
+        denied: list[Decision] = []
+
+        def settle(most: int) -> None:
+            while len(under_way) > most:
+                count, report, deleting = under_way.popleft()
+                again = deleting.result()
+                denied.extend(again)
+                self._report.add(report)
+                self._progress(count - len(again))
+
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="s3kv-sweep") as pool:
+            for batch in batched(decisions, BATCH):
+                same, report = self._checker.still_the_same(batch, self._report), SweepReport()
+                under_way.append((len(batch), report, pool.submit(deleter.delete, same, report)))
+                settle(_AT_ONCE - 1)
+            settle(0)
+        return denied
+
+    def _run_uncertain(self, decisions: Sequence[Decision]) -> None:
+        """Look at a few, delete them at once, and go on."""
+        deleter = Deleter(self._client, self._bucket, self._pace, certain=False)
+        for batch in batched(decisions, _UNCERTAIN):
+            deleter.delete(self._checker.still_the_same(batch, self._report), self._report)
+            self._progress(len(batch))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from s3kv_flows.maintenance.listing import namespaces
 from s3kv_flows.store.bulk import concurrently
 from s3kv_flows.store.errors import KeyNotFoundError
 from s3kv_flows.store.kv import S3KV
@@ -16,12 +17,12 @@ __all__ = ["find_unfinished", "give_up"]
 
 
 def find_unfinished(store: S3KV, now: datetime, grace: timedelta) -> list[UnfinishedUpload]:
-    """Return the uploads below the values and results of a store that were begun before the grace period.
+    """Return the uploads to a store that were begun before the grace period.
 
-    Two requests, and more for more than 1,000 uploads.
+    Three requests, and more for more than 1,000 uploads.
 
     Args:
-        store: The values of the store; its results lie beside them.
+        store: The values of the store; its results and checkpoints lie beside them.
         now: The moment, by the server's clock.
         grace: How long an upload may take.
 
@@ -30,9 +31,9 @@ def find_unfinished(store: S3KV, now: datetime, grace: timedelta) -> list[Unfini
     """
     return [
         upload
-        for space in (store.namespace, store.namespace.sibling("results"))
+        for space in namespaces(store.namespace)
         for upload in store.client.list_multipart_uploads(store.bucket_name, space.prefix)
-        if now - upload.begun >= grace
+        if now - upload.begun >= grace and space.key_of(upload.name) is not None
     ]
 
 

@@ -1,0 +1,151 @@
+"""``s3kv lifecycle``: cleanup rules that S3 carries out by itself, in the bucket of a store."""
+
+from __future__ import annotations
+
+import json as json_of
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+
+from s3kv_flows.cleanup_options import CleanupOptions
+from s3kv_flows.saved_stores import saved_store
+
+if TYPE_CHECKING:
+    from s3kv_flows.blocks import S3KVStore
+    from s3kv_flows.maintenance.lifecycle import CompiledLifecycle, LifecycleDiff
+    from s3kv_flows.store.s3 import S3Client
+
+__all__ = ["app"]
+
+Flag = Annotated[bool, Parameter(negative="")]
+Store = Annotated[str, Parameter(help="The name of a saved store.")]
+
+app = App(name="lifecycle", help="Let S3 carry out what it can of cleanup rules: as lifecycle rules.")
+
+
+@app.command
+def diff(
+    store: Store,
+    *,
+    options: CleanupOptions,
+    json: Flag = False,
+) -> int:
+    """Show what `apply` would change, and which rules are for the sweep alone, with the reason.
+
+    Lines begin with + for a new rule, - for one that goes, ~ for one that changes, and = for one that stays.
+
+    Parameters
+    ----------
+    json
+        Print JSON.
+    """
+    from s3kv_flows.maintenance.lifecycle import diff as compare
+
+    block = saved_store(store)
+    client = block.values.client
+    compiled = _compiled(block, options)
+    found = compare(client.get_lifecycle(block.bucket_name), compiled, block.prefix)
+    if json:
+        _print_json(_as_data(found, compiled))
+    else:
+        _print_lines(found, compiled, block, client)
+    return 0
+
+
+@app.command
+def apply(
+    store: Store,
+    *,
+    options: CleanupOptions,
+) -> int:
+    """Give the bucket the lifecycle rules that `diff` shows; those of others stay as they are.
+
+    They are put disabled, read back, and enabled when the server kept them as they were meant.
+    """
+    from s3kv_flows.maintenance.lifecycle import apply as put
+
+    block = saved_store(store)
+    client = block.values.client
+    compiled = _compiled(block, options)
+    _print_lines(put(client, block.bucket_name, compiled, block.prefix), compiled, block, client)
+    return 0
+
+
+@app.command
+def show(store: Store, *, json: Flag = False) -> int:
+    """Print the lifecycle rules of the bucket: those of the store, and those of others.
+
+    Parameters
+    ----------
+    json
+        Print JSON.
+    """
+    from s3kv_flows.maintenance.lifecycle_diff import describe
+    from s3kv_flows.maintenance.lifecycle_ids import is_own, short_id
+
+    block = saved_store(store)
+    there = block.values.client.get_lifecycle(block.bucket_name).rules
+    own = [rule for rule in there if is_own(rule.get("ID", ""), block.prefix)]
+    foreign = [rule for rule in there if rule not in own]
+    if json:
+        _print_json({"own": own, "foreign": foreign})
+        return 0
+    print(f"bucket {block.bucket_name}: {len(own)} rules of this store, {len(foreign)} of others")  # noqa: T201
+    for whose, some in (("own", own), ("foreign", foreign)):
+        for rule in some:
+            name = short_id(rule.get("ID", ""), block.prefix) or "(without an ID)"
+            print(f"  {whose:<7}  {name}: {describe(rule)}")  # noqa: T201
+    return 0
+
+
+def _compiled(block: S3KVStore, options: CleanupOptions) -> CompiledLifecycle:
+    from s3kv_flows.maintenance.lifecycle import compile_rules
+    from s3kv_flows.maintenance.rule_files import read_rules
+
+    client, bucket = block.values.client, block.bucket_name
+    return compile_rules(
+        read_rules(options.rules),
+        prefix=block.prefix,
+        versioned=client.is_versioned(bucket),
+        object_lock=client.has_object_lock(bucket, surely=True),
+        protect_tag=options.spared,
+        grace=options.grace,
+    )
+
+
+def _as_data(found: LifecycleDiff, compiled: CompiledLifecycle) -> dict[str, Any]:
+    return {
+        "add": found.add,
+        "remove": found.remove,
+        "change": [{"from": before, "to": after} for before, after in found.change],
+        "unchanged": found.unchanged,
+        "foreign": found.foreign,
+        "inexpressible": dict(compiled.inexpressible),
+        "notes": compiled.notes,
+    }
+
+
+def _print_lines(
+    found: LifecycleDiff, compiled: CompiledLifecycle, block: S3KVStore, client: S3Client
+) -> None:
+    from s3kv_flows.maintenance.lifecycle_diff import describe
+    from s3kv_flows.maintenance.lifecycle_ids import short_id
+
+    def line(sign: str, rule: dict[str, Any], was: str = "") -> str:
+        return f"{sign} {short_id(rule['ID'], block.prefix)}: {was}{describe(rule)}"
+
+    lines = [line("+", rule) for rule in found.add]
+    lines += [line("-", rule) for rule in found.remove]
+    lines += [line("~", after, f"{describe(before)} -> ") for before, after in found.change]
+    lines += [line("=", rule) for rule in found.unchanged]
+    if found.foreign:
+        lines.append(f"of others, and left alone: {', '.join(one or '(no ID)' for one in found.foreign)}")
+    lines += [f"for the sweep alone: {name}: {why}" for name, why in compiled.inexpressible.items()]
+    lines += [f"note: {note}" for note in compiled.notes]
+    if client.capabilities.declared.executes_lifecycle is False:
+        lines.append("note: this server takes lifecycle rules, and does not carry them out")
+    print("\n".join(lines))  # noqa: T201
+
+
+def _print_json(data: dict[str, Any]) -> None:
+    print(json_of.dumps(data, indent=2, default=str))  # noqa: T201  # dates of rules of others

@@ -1,0 +1,130 @@
+"""The second look at what a plan names, right before it goes: is it still what the plan saw?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from s3kv_flows.maintenance.entries import Entry, Version
+from s3kv_flows.maintenance.looking import read_tags
+from s3kv_flows.maintenance.pace import Pace
+from s3kv_flows.maintenance.plan import Decision
+from s3kv_flows.maintenance.relisting import unchanged
+from s3kv_flows.maintenance.report import SweepReport
+from s3kv_flows.maintenance.survey import leases_of
+from s3kv_flows.store.bulk import concurrently
+from s3kv_flows.store.errors import KeyNotFoundError, StoreUnavailableError
+from s3kv_flows.store.kv import S3KV
+from s3kv_flows.store.lease_sight import LeaseSight
+from s3kv_flows.store.lock_sight import LockSight
+
+__all__ = ["Checker"]
+
+_CHANGED = "changed since the plan"
+
+
+class Checker:
+    """Looks again at what a plan names.
+
+    Args:
+        store: The values of the store.
+        protect_tag: The protect tag of the plan.
+        pace: How fast to go.
+        concurrency: Requests at once.
+        lease_bucket: Where leases are; None for the bucket of the store.
+    """
+
+    def __init__(
+        self,
+        store: S3KV,
+        protect_tag: str | None,
+        pace: Pace,
+        *,
+        concurrency: int,
+        lease_bucket: str | None = None,
+    ) -> None:
+        self._store, self._lease_bucket = store, lease_bucket
+        self._client, self._bucket = store.client, store.bucket_name
+        self._protect_tag, self._pace, self._concurrency = protect_tag, pace, concurrency
+        self._results = store.namespace.sibling("results")
+        self._sight = LockSight(self._client, self._bucket)
+
+    def still_the_same(self, batch: Sequence[Decision], report: SweepReport) -> list[Decision]:
+        """Return what is still what the plan saw, and report the rest.
+
+        Tags come first, and the listing last: what changes after it is for the conditions of the deletion.
+        """
+        self._pace.take(sum(len(decision.going) for decision in batch))
+        try:
+            leases = self._leases(batch)
+            obstacles = list(
+                concurrently(lambda one: self._obstacle(one, leases), batch, workers=self._concurrency)
+            )
+            free = [one for one, obstacle in zip(batch, obstacles, strict=True) if obstacle is None]
+            entries = [decision.entry for decision in free]
+            listed = unchanged(self._client, self._bucket, self._store.namespace, entries)
+        except StoreUnavailableError as exc:
+            report.failed |= {decision.entry.name: str(exc) for decision in batch}
+            return []
+        for decision, obstacle in zip(batch, obstacles, strict=True):
+            if obstacle == _CHANGED:
+                report.changed.append(decision.entry.name)
+            elif obstacle is not None:
+                report.protected[decision.entry.name] = obstacle
+        pairs = list(zip(free, listed, strict=True))
+        report.changed += [decision.entry.name for decision, is_same in pairs if not is_same]
+        return [decision for decision, is_same in pairs if is_same]
+
+    def _leases(self, batch: Sequence[Decision]) -> LeaseSight | None:
+        """Return the leases of the store, where results are about to go: one LIST per 1,000."""
+        if any(one.versions is None and self._results.key_of(one.entry.name) for one in batch):
+            return leases_of(self._store, self._lease_bucket)
+        return None
+
+    def _obstacle(self, decision: Decision, leases: LeaseSight | None) -> str | None:
+        """Return why a key has to stay now: ``_CHANGED``, or what protects it; None for nothing."""
+        try:
+            found = self._obstacle_in_tags(decision) if decision.by_tags else None
+            if found is None and decision.versions is None:
+                found = self._obstacle_in_locks(decision.entry) or self._held(decision.entry, leases)
+        except KeyNotFoundError:
+            return _CHANGED
+        return found
+
+    def _obstacle_in_tags(self, decision: Decision) -> str | None:
+        entry = decision.entry
+        about = [entry.current] if decision.versions is None else decision.versions
+        for version in about:
+            if version.is_delete_marker:
+                continue
+            tags = self._tags_of(entry, version)
+            if tags is None:
+                return _CHANGED
+            if self._protect_tag is not None and self._protect_tag in tags:
+                return f"carries the tag {self._protect_tag!r}"
+            if version.tags is not None and tags != dict(version.tags):
+                return _CHANGED
+        return None
+
+    def _tags_of(self, entry: Entry, version: Version) -> dict[str, str] | None:
+        """Return the tags of a version, None where it is gone; a changed key shows in the listing after."""
+        if version is entry.current:
+            return self._client.search_tags(self._bucket, entry.name)
+        return read_tags(self._client, self._bucket, entry.name, version)
+
+    def _obstacle_in_locks(self, entry: Entry) -> str | None:
+        """Return what locks a version of a chain by now: S3 would refuse that one, and take the others."""
+        if not entry.older or not self._client.has_object_lock(self._bucket):
+            return None
+        for version in entry.chain:
+            if version.is_delete_marker:
+                continue
+            is_current = version is entry.current
+            if lock := self._sight.protection(entry.name, version.version_id, is_current=is_current):
+                return str(lock)
+        return None
+
+    def _held(self, entry: Entry, leases: LeaseSight | None) -> str | None:
+        key = self._results.key_of(entry.name)
+        if leases is not None and key is not None and leases.is_held(key):
+            return "a run holds its lease, and is computing it anew"
+        return None

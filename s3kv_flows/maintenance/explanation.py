@@ -1,0 +1,66 @@
+"""Why a key is still there, or why it would go: rule by rule."""
+
+from __future__ import annotations
+
+from s3kv_flows.maintenance.conditions import UNKNOWN, whole_seconds
+from s3kv_flows.maintenance.plan import CleanupPlan, Decision
+
+__all__ = ["explain"]
+
+
+def explain(plan: CleanupPlan, name: str) -> str:
+    """Return, in lines, what a plan does with a key, and what each rule says of it.
+
+    Raises:
+        KeyError: The plan did not see it.
+        ValueError: The plan was not made by :func:`~s3kv_flows.maintenance.plan.plan`.
+    """
+    removal = next((one for one in plan.remove if one.entry.name == name), None)
+    kept = next((one for one in plan.keep if one.entry.name == name), None)
+    pruned = next((one for one in plan.prune if one.entry.name == name), None)
+    decision = removal or kept
+    if decision is None:
+        raise KeyError(f"the plan did not see {name!r}")
+    if plan.terms is None:
+        raise ValueError("only a plan that plan() made can explain itself")
+    lines = [f"{name}: {'would go' if removal else 'stays'}: {decision.reason}", *_facts(plan, decision)]
+    lines += [f"  rule {rule.name!r} {_said(plan, decision, rule.name)}" for rule in plan.rules]
+    if pruned is not None:
+        lines.append(f"  {len(pruned.going)} of its versions would go: {pruned.reason}")
+    return "\n".join(lines)
+
+
+def _facts(plan: CleanupPlan, decision: Decision) -> list[str]:
+    terms, entry = plan.terms, decision.entry
+    if terms is None:
+        return []
+    age = whole_seconds(terms.now - entry.current.last_modified)
+    tags = entry.current.tags
+    told = (
+        "not asked for" if tags is None else ", ".join(f"{k}={v}" for k, v in sorted(tags.items())) or "none"
+    )
+    versions = f", {len(entry.older)} older versions" if entry.older else ""
+    lines = [
+        f"  written {entry.current.last_modified:%Y-%m-%d %H:%M:%S} UTC, {age} ago",
+        f"  bytes: {entry.size:,}{versions}",
+        f"  tags: {told}",
+    ]
+    protection = terms.protection(entry)
+    if protection is not None and protection != UNKNOWN and not entry.current.is_delete_marker:
+        lines.append(f"  protected: {protection}")
+    return lines
+
+
+def _said(plan: CleanupPlan, decision: Decision, rule_name: str) -> str:
+    terms, entry = plan.terms, decision.entry
+    rule = next(rule for rule in plan.rules if rule.name == rule_name)
+    if terms is None or rule.of_versions:
+        return "is about old versions"
+    if entry.current.is_delete_marker:
+        return "does not match: it is deleted"
+    if obstacles := terms.obstacles(entry, rule):
+        return f"does not match: {' and '.join(obstacles)}"
+    selection = plan.selections[rule_name]
+    if entry.name in selection.removed:
+        return "removes it"
+    return f"matches it, and leaves it: {selection.exempt.get(entry.name) or decision.reason}"

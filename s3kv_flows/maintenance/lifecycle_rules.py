@@ -1,0 +1,227 @@
+"""Cleanup rules as lifecycle rules, which S3 carries out by itself, as far as it can express them.
+
+What a compiled rule expires is what the cleanup rule would remove, or less, and not sooner. What S3 cannot
+express is left to the sweep, with the reason. Days are all that S3 counts: everything is rounded up to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from s3kv_flows.maintenance.lifecycle_ids import rule_id
+from s3kv_flows.maintenance.listing import namespaces
+from s3kv_flows.maintenance.rules import CleanupRule
+from s3kv_flows.store.keys import Namespace
+from s3kv_flows.store.tags import MAX_TAGS
+from s3kv_flows.store.ttl_classes import TTL_CLASSES, TTL_TAG, ttl_of_tags
+
+__all__ = ["MAX_RULES", "CompiledLifecycle", "compile_rules"]
+
+MAX_RULES = 1000
+"""So many lifecycle rules S3 takes per bucket."""
+
+_DAY = timedelta(days=1)
+_KINDS = ("values", "results", "checkpoints")
+_WITHOUT_TTL = "checkpoints"
+"""Objects there carry no time to live."""
+
+
+@dataclass(frozen=True)
+class CompiledLifecycle:
+    """What S3 is to do.
+
+    Attributes:
+        rules: Lifecycle rules, as boto3 takes them.
+        inexpressible: Why S3 cannot carry a rule out, by its name: it is for the sweep alone.
+        notes: In what the lifecycle rules differ from a sweep.
+    """
+
+    rules: tuple[dict[str, Any], ...] = ()
+    inexpressible: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def compile_rules(
+    rules: Sequence[CleanupRule],
+    *,
+    prefix: str = "s3kv/",
+    versioned: bool,
+    object_lock: bool,
+    protect_tag: str | None = "keep",
+    grace: timedelta = timedelta(hours=1),
+    housekeeping: bool = True,
+) -> CompiledLifecycle:
+    """Return what S3 can do of what cleanup rules say.
+
+    Args:
+        rules: The cleanup rules.
+        prefix: What the names of values begin with; results and checkpoints lie beside them.
+        versioned: Whether the bucket keeps versions, or did.
+        object_lock: Whether it has Object Lock: nothing current is expired there, since a delete marker would
+            hide a finalized output.
+        protect_tag: The tag that spares an object from all rules, which S3 cannot heed: None says that no
+            object carries such a tag, and while it is given, no rule is expressible.
+        grace: What is younger is not touched.
+        housekeeping: Whether to do what a sweep always does: give unfinished uploads up, and remove delete
+            markers that hide nothing.
+
+    Raises:
+        ValueError: Two rules have one name, or it would take more than 1,000 lifecycle rules.
+    """
+    if len({rule.name for rule in rules}) < len(rules):
+        raise ValueError("two rules have the same name")
+    compiler = _Compiler(Namespace(prefix), versioned or object_lock, object_lock, protect_tag, grace)
+    made: list[dict[str, Any]] = []
+    inexpressible: dict[str, str] = {}
+    for rule in rules:
+        if reasons := list(compiler.obstacles(rule)):
+            inexpressible[rule.name] = "; ".join(reasons)
+        else:
+            made += compiler.compile(rule)
+    expressed = [rule for rule in rules if rule.name not in inexpressible]
+    if housekeeping:
+        made += compiler.housekeeping()
+    if len(made) > MAX_RULES:
+        raise ValueError(f"these rules take {len(made):,} lifecycle rules, and S3 {MAX_RULES:,} per bucket")
+    return CompiledLifecycle(tuple(made), inexpressible, tuple(compiler.notes(expressed)))
+
+
+@dataclass(frozen=True)
+class _Compiler:
+    values: Namespace
+    versioned: bool
+    object_lock: bool
+    protect_tag: str | None
+    grace: timedelta
+
+    def obstacles(self, rule: CleanupRule) -> Iterator[str]:
+        """Yield why S3 cannot carry a rule out; nothing where it can."""
+        if self.protect_tag is not None:
+            yield (
+                f"S3 cannot spare what carries the tag {self.protect_tag!r}: where nothing does, say that "
+                "there is no protect tag"
+            )
+        if rule.unless_tags:
+            yield "S3 cannot leave out what carries a tag (unless_tags)"
+        if rule.keep_last is not None:
+            yield "S3 does not count objects (keep_last)"
+        if rule.group_by is not None:
+            yield "S3 does not group objects by a tag (group_by)"
+        if rule.max_bytes is not None:
+            yield "S3 knows no budget of bytes (max_bytes)"
+        if rule.of_versions:
+            yield from self._obstacles_of_versions(rule)
+        elif self.object_lock:
+            yield "in a bucket with Object Lock, S3 would hide finalized outputs behind delete markers"
+        yield from self._obstacles_of_matching(rule)
+
+    def _obstacles_of_versions(self, rule: CleanupRule) -> Iterator[str]:
+        if rule.older_than is not None:
+            yield "S3 counts from when a version was replaced, not from when it was written (older_than)"
+        if not self.versioned:
+            yield "the bucket keeps no versions, so that there are no old ones (noncurrent_after)"
+
+    def _obstacles_of_matching(self, rule: CleanupRule) -> Iterator[str]:
+        if not list(self._places(rule)):
+            what = "that carries a time to live" if rule.expired else "of the store"
+            yield f"no object {what} has a name that begins with {rule.prefix!r}"
+        if not rule.expired:
+            return
+        if TTL_TAG in rule.tags and ttl_of_tags(rule.tags) is None:
+            yield f"{rule.tags[TTL_TAG]!r} is none of the classes of days ({TTL_TAG})"
+        if len({*rule.tags, TTL_TAG}) > MAX_TAGS:
+            yield f"with {TTL_TAG}, it asks for more tags than the {MAX_TAGS} an object can have"
+
+    # --- rules ---------------------------------------------------------------------------------
+
+    def compile(self, rule: CleanupRule) -> Iterator[dict[str, Any]]:
+        """Yield the lifecycle rules of a rule: one for each namespace, and for each class of lifetimes."""
+        for kind, prefix in self._places(rule):
+            if rule.noncurrent_after is not None:
+                days = self._days(rule.noncurrent_after)
+                action = {"NoncurrentVersionExpiration": {"NoncurrentDays": days}}
+                yield self._rule(rule.name, kind, _filter(prefix, rule.tags, rule.larger_than), action)
+                continue
+            older_than = rule.older_than or timedelta(0)
+            if not rule.expired:
+                action = {"Expiration": {"Days": self._days(older_than)}}
+                yield self._rule(rule.name, kind, _filter(prefix, rule.tags, rule.larger_than), action)
+                continue
+            for ttl in _classes(rule):
+                tags = {**rule.tags, TTL_TAG: ttl}
+                ends = ttl_of_tags(tags) or timedelta(0)
+                action = {"Expiration": {"Days": self._days(ends, older_than)}}
+                where = _filter(prefix, tags, rule.larger_than)
+                yield self._rule(rule.name, f"{kind} {TTL_TAG}={ttl}", where, action)
+
+    def housekeeping(self) -> Iterator[dict[str, Any]]:
+        """Yield what a sweep always does. S3 takes no tags with it, and no sizes."""
+        for kind, space in zip(_KINDS, namespaces(self.values), strict=True):
+            where = {"Prefix": space.prefix}
+            abort = {"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": self._days()}}
+            yield self._rule("", f"unfinished uploads of {kind}", where, abort)
+            if self.versioned:
+                lone_markers = {"Expiration": {"ExpiredObjectDeleteMarker": True}}
+                yield self._rule("", f"lone delete markers of {kind}", where, lone_markers)
+
+    def _rule(
+        self, name: str, part: str, where: dict[str, Any], action: dict[str, dict[str, Any]]
+    ) -> dict[str, Any]:
+        identity = rule_id(self.values.prefix, name, part)
+        return {"ID": identity, "Status": "Enabled", "Filter": where, **action}
+
+    def _places(self, rule: CleanupRule) -> Iterator[tuple[str, str]]:
+        """Yield kind and prefix of what a rule can touch."""
+        for kind, space in zip(_KINDS, namespaces(self.values), strict=True):
+            shorter, longer = sorted((rule.prefix, space.prefix), key=len)
+            if longer.startswith(shorter) and not (rule.expired and kind == _WITHOUT_TTL):
+                yield kind, longer
+
+    def _days(self, *spans: timedelta) -> int:
+        return max(1, *(-(-span // _DAY) for span in (self.grace, *spans)))
+
+    # --- in words ------------------------------------------------------------------------------
+
+    def notes(self, rules: Sequence[CleanupRule]) -> Iterator[str]:
+        """Yield in what the lifecycle rules of these rules differ from a sweep."""
+        for rule in rules:
+            for name in ("older_than", "noncurrent_after"):
+                span = getattr(rule, name)
+                if span is not None and (days := self._days(span)) * _DAY != span:
+                    yield f"rule {rule.name!r}: {name} of {span} counts as {days} day{'s' * (days != 1)}"
+        if rules:
+            yield "S3 acts at the midnight (UTC) after that, or later"
+        if any(kind == "values" for rule in rules for kind, _ in self._places(rule)):
+            yield (
+                f"S3 cannot tell values by the ending {self.values.suffix!r}: whatever lies below "
+                f"{self.values.prefix!r} is meant"
+            )
+        if any(rule.expired for rule in rules):
+            yield "a result expires with its class of days, and not at its exact time to live"
+        expiring = [rule for rule in rules if not rule.of_versions]
+        if expiring:
+            yield "S3 does not know leases: a result goes also while a run computes it anew"
+        if expiring and self.versioned:
+            yield (
+                "the bucket keeps versions: what expires is hidden behind a delete marker, and its bytes are "
+                "freed by a rule with noncurrent_after, or by the sweep"
+            )
+
+
+def _classes(rule: CleanupRule) -> list[str]:
+    """Return the values of the tag that an expired object may carry."""
+    return [rule.tags[TTL_TAG]] if TTL_TAG in rule.tags else [str(days) for days in TTL_CLASSES]
+
+
+def _filter(prefix: str, tags: Mapping[str, str], larger_than: int | None) -> dict[str, Any]:
+    if not tags and larger_than is None:
+        return {"Prefix": prefix}
+    conditions: dict[str, Any] = {"Prefix": prefix}
+    if tags:
+        conditions["Tags"] = [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
+    if larger_than is not None:
+        conditions["ObjectSizeGreaterThan"] = larger_than
+    return {"And": conditions}

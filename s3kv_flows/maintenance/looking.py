@@ -1,0 +1,101 @@
+"""Answers to the questions of a plan: what a listing does not show, asked of the server.
+
+Tags first: where they settle it, nothing else is asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from s3kv_flows.maintenance.entries import Entry, Version
+from s3kv_flows.maintenance.questions import Question
+from s3kv_flows.store.chains import visible_protection
+from s3kv_flows.store.errors import KeyNotFoundError
+from s3kv_flows.store.kv import S3KV
+from s3kv_flows.store.lease_sight import LeaseSight
+from s3kv_flows.store.lock_sight import LockSight
+from s3kv_flows.store.s3 import S3Client
+from s3kv_flows.store.ttl_classes import TTL_TAG, recorded_ttl
+
+__all__ = ["Looker", "read_tags"]
+
+
+class Looker:
+    """Looks closer at keys of a store.
+
+    Args:
+        store: The values of the store.
+        leases: Its leases, where they matter.
+    """
+
+    def __init__(self, store: S3KV, leases: LeaseSight | None = None) -> None:
+        self._client, self._bucket = store.client, store.bucket_name
+        self._results = store.namespace.sibling("results")
+        self._leases = leases
+        self._sight = LockSight(store.client, store.bucket_name)
+
+    def answer(self, question: Question) -> Entry | None:
+        """Return the key with what can be known of it now; None where it has been deleted meanwhile.
+
+        One request for tags. After that one for a lock, for each version of a key that might go (two for
+        who may not read values); one for the exact time to live, where the class does not tell, which is
+        the same for the current version; and one for a lease, where there is one.
+        """
+        try:
+            entry = question.entry
+            if question.whole:
+                entry = self._whole(entry, question)
+            return self._with_old_versions(entry, question) if question.versions else entry
+        except KeyNotFoundError:
+            return None
+
+    def _whole(self, entry: Entry, question: Question) -> Entry:
+        if question.tags and entry.current.tags is None:
+            tags = self._client.search_tags(self._bucket, entry.name)
+            if tags is None:
+                raise KeyNotFoundError(f"{entry.name!r} is gone")
+            if TTL_TAG not in tags:  # then there is nothing to ask about it
+                entry = replace(entry, ttl_known=True)
+            return replace(entry, current=replace(entry.current, tags=tags))
+        if entry.leased is None:
+            key = self._results.key_of(entry.name)
+            entry = replace(entry, leased=self._leases is not None and self._leases.is_held(key or ""))
+        if question.ttl or not entry.current.locks_known:
+            entry = self._headed(entry, wants_ttl=question.ttl)
+        older = tuple(self._with_lock(entry.name, version) for version in entry.older)
+        return replace(entry, older=older)
+
+    def _headed(self, entry: Entry, *, wants_ttl: bool) -> Entry:
+        """Return the key with the exact time to live and the lock of its current version."""
+        current = entry.current
+        info = self._sight.head(entry.name, current.version_id)
+        if wants_ttl:
+            ttl = recorded_ttl(info.metadata) if info else None
+            entry = replace(entry, ttl=ttl, ttl_known=True)
+        if current.locks_known:
+            return entry
+        if info is None:
+            return replace(entry, current=self._with_lock(entry.name, current, is_current=True))
+        lock = visible_protection(self._client, self._bucket, info, is_current=True)
+        return replace(entry, current=replace(current, protection=lock, locks_known=True))
+
+    def _with_old_versions(self, entry: Entry, question: Question) -> Entry:
+        def looked(version: Version) -> Version:
+            if version.version_id not in question.versions or version.is_delete_marker:
+                return version
+            if question.tags and version.tags is None:
+                return replace(version, tags=read_tags(self._client, self._bucket, entry.name, version))
+            return self._with_lock(entry.name, version)
+
+        return replace(entry, older=tuple(map(looked, entry.older)))
+
+    def _with_lock(self, name: str, version: Version, *, is_current: bool = False) -> Version:
+        if version.locks_known:
+            return version
+        lock = self._sight.protection(name, version.version_id, is_current=is_current)
+        return replace(version, protection=lock, locks_known=True)
+
+
+def read_tags(client: S3Client, bucket: str, name: str, version: Version) -> dict[str, str]:
+    """Return the tags of one version: one request."""
+    return client.get_tags(bucket, name, version_id=version.version_id)

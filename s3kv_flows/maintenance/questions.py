@@ -1,0 +1,69 @@
+"""What has to be asked before a plan can decide: as little as will do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from s3kv_flows.maintenance.conditions import Terms, is_expired
+from s3kv_flows.maintenance.entries import Entry
+from s3kv_flows.maintenance.old_versions import unsettled_versions
+from s3kv_flows.maintenance.rules import CleanupRule
+from s3kv_flows.maintenance.selection import unsettled
+
+__all__ = ["Question", "questions"]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What to find out about a key.
+
+    Attributes:
+        entry: The key, as it is known.
+        whole: Whether the key itself might go; otherwise it is about old versions alone.
+        tags: Whether tags may matter.
+        ttl: Whether the exact time to live does.
+        versions: The ids of the old versions that might go by themselves.
+    """
+
+    entry: Entry
+    whole: bool
+    tags: bool
+    ttl: bool = False
+    versions: frozenset[str | None] = frozenset()
+
+
+def questions(entries: Sequence[Entry], rules: Sequence[CleanupRule], terms: Terms) -> list[Question]:
+    """Return what :func:`~s3kv_flows.maintenance.plan.plan` has to know, and does not, yet.
+
+    Answers may raise further questions: ask until there are none. A key that one rule removes for sure is
+    asked about no more.
+    """
+    about_objects = [rule for rule in rules if not rule.of_versions]
+    about_versions = [rule for rule in rules if rule.of_versions]
+    tags = terms.protect_tag is not None or any(rule.asks_for_tags for rule in rules)
+    expires = any(rule.expired for rule in about_objects)
+    open_ones: dict[str, Entry] = {}
+    for rule in about_objects:
+        for entry in unsettled(entries, rule, terms):
+            open_ones.setdefault(entry.name, entry)
+    found = []
+    for entry in entries:
+        whole = entry.name in open_ones
+        ids: frozenset[str | None] = frozenset()
+        if about_versions and entry.older and not whole:  # of what goes whole, nothing else matters
+            ids = frozenset(one.version_id for one in unsettled_versions(entry, about_versions, terms))
+        if not whole and not ids:
+            continue
+        if _goes_surely(entry, about_objects, terms):
+            continue
+        ttl = whole and expires and entry.current.tags is not None and is_expired(entry, terms.now) is None
+        found.append(Question(entry, whole, tags, ttl, ids))
+    return found
+
+
+def _goes_surely(entry: Entry, rules: Sequence[CleanupRule], terms: Terms) -> bool:
+    """Tell whether a rule that counts nothing removes the key, by what is known."""
+    return terms.protection(entry) is None and any(
+        not rule.counts and terms.matches(entry, rule) for rule in rules
+    )

@@ -1,0 +1,117 @@
+"""A cleanup in shares: ``task.map`` over the keyspace, wherever the task runner runs them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
+
+from prefect import unmapped
+from prefect.futures import PrefectFuture
+
+from s3kv_flows.blocks import S3KVStore
+from s3kv_flows.maintenance import CleanupPlan, CleanupRule, Decision, Entry, SweepReport, Terms
+from s3kv_flows.maintenance.listing import parts
+from s3kv_flows.maintenance.plan import plan
+from s3kv_flows.maintenance.questions import Question
+from s3kv_flows.maintenance.shares import Share, shares
+from s3kv_flows.maintenance.survey import settle
+from s3kv_flows.tasks.cleanup_shares import list_share, look_closer, sweep_share
+
+__all__ = ["plan_in_shares", "sweep_in_shares"]
+
+_QUESTIONS = 500
+_DECISIONS = 1000
+"""What is worth a task of its own."""
+
+_STEPS = 4
+"""Shares of a sweep for each that is swept at once: so often, about, its progress is told."""
+
+
+def plan_in_shares(
+    store: str | S3KVStore,
+    rules: Sequence[CleanupRule],
+    terms: Terms,
+    *,
+    shards: int,
+    concurrency: int,
+    per_second: float | None,
+) -> CleanupPlan:
+    """Return the plan of a cleanup, listed and asked in shares; to be called within a flow.
+
+    Args:
+        store: The name of a saved store, or a saved store.
+        rules: One that removes is enough.
+        terms: The moment, the grace period and the protect tag.
+        shards: In how many parts to list, and to ask.
+        concurrency: Requests at once of each.
+        per_second: Objects asked about in a second, by all of them; None for no limit.
+    """
+    values = S3KVStore.of(store).values
+    versioned = values.client.is_versioned(values.bucket_name)
+    listing = list_share.map(unmapped(store), parts(values.namespace, shards), versioned=unmapped(versioned))
+
+    def ask(asked: list[Question]) -> Iterable[Entry | None]:
+        given = list(shares(asked, shards, _QUESTIONS))
+        answers = look_closer.map(
+            unmapped(store),
+            given,
+            concurrency=unmapped(concurrency),
+            per_second=unmapped(per_second and per_second / len(given)),
+        )
+        return chain.from_iterable(future.result().items for future in answers)
+
+    listed = chain.from_iterable(future.result().items for future in listing)
+    entries = settle(listed, rules, terms, ask)
+    return plan(entries, rules, terms.now, terms.grace, protect_tag=terms.protect_tag)
+
+
+def sweep_in_shares(
+    store: str | S3KVStore,
+    made: CleanupPlan,
+    *,
+    shards: int,
+    concurrency: int,
+    per_second: float | None,
+    progress: Callable[[float], object],
+) -> SweepReport:
+    """Remove what a plan names, in shares; to be called within a flow. A share that fails is in the report.
+
+    Args:
+        store: The name of a saved store, or a saved store.
+        made: The plan.
+        shards: How many shares may be swept at once.
+        concurrency: Requests for tags at once of each.
+        per_second: Objects looked at or deleted in a second, by all of them; None for no limit.
+        progress: Called with the percentage that is done.
+    """
+    protect_tag = made.terms.protect_tag if made.terms else "keep"
+    given = list(shares(made.removals, shards * _STEPS, _DECISIONS))
+    each = per_second and per_second / min(shards, max(len(given), 1))
+    report, done = SweepReport(), 0
+    under_way: deque[tuple[Share[Decision], PrefectFuture[SweepReport]]] = deque()
+
+    def settle(most: int) -> None:
+        nonlocal done
+        while len(under_way) > most:
+            share, future = under_way.popleft()
+            report.add(_result(share, future))
+            done += 1
+            progress(100 * done / len(given))
+
+    for share in given:
+        settle(shards - 1)
+        under_way.append((share, sweep_share.submit(store, share, protect_tag, each, concurrency)))
+    settle(0)
+    report.removed.sort()
+    return report
+
+
+def _result(share: Share[Decision], future: PrefectFuture[SweepReport]) -> SweepReport:
+    """Return the report of a share; where its task failed, one that says so of all that it was given."""
+    future.wait()
+    state = future.state
+    if state.is_completed():
+        return future.result()
+    reason = f"its share of the sweep ended as {state.name}: {state.message}"
+    return SweepReport(failed={decision.entry.name: reason for decision in share.items})

@@ -1,0 +1,65 @@
+"""Classes of lifetimes, as a tag: what lets S3's own lifecycle rules expire results.
+
+Lifecycle rules filter by the value of a tag and cannot reckon with it, so that there has to be one rule
+for each value. A time to live is therefore rounded up to a class; the exact one is in the metadata.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from datetime import timedelta
+
+__all__ = [
+    "TTL_CLASSES",
+    "TTL_METADATA",
+    "TTL_TAG",
+    "least_ttl",
+    "recorded_ttl",
+    "ttl_class",
+    "ttl_of_tags",
+    "ttl_tags",
+]
+
+TTL_TAG = "ttl_days"
+"""The tag: days after its writing at which an object has surely expired."""
+
+TTL_METADATA = "s3kv-ttl"
+"""The user metadata with the exact time to live of a result, in seconds."""
+
+TTL_CLASSES = (1, 2, 3, 5, 7, 10, 14, 21, 30, 45, 60, 90, 120, 180, 270, 365, 730, 1825, 3650)
+"""The classes, in days: S3 takes 1,000 lifecycle rules per bucket, and whole days alone."""
+
+_BY_TEXT = {str(days): days for days in TTL_CLASSES}
+
+
+def ttl_class(ttl: timedelta) -> int | None:
+    """Return the class of a time to live: the least that is no shorter; None for over ten years."""
+    at = bisect_left(TTL_CLASSES, ttl.total_seconds() / 86400)
+    return TTL_CLASSES[at] if at < len(TTL_CLASSES) else None
+
+
+def ttl_tags(ttl: timedelta | None) -> dict[str, str]:
+    """Return the tag of a time to live; none for what lives for ever, or over ten years."""
+    days = None if ttl is None else ttl_class(ttl)
+    return {} if days is None else {TTL_TAG: str(days)}
+
+
+def ttl_of_tags(tags: Mapping[str, str]) -> timedelta | None:
+    """Return the time to live that the tags of an object tell; None where they name no class."""
+    days = _BY_TEXT.get(tags.get(TTL_TAG, ""))
+    return None if days is None else timedelta(days=days)
+
+
+def recorded_ttl(metadata: Mapping[str, str]) -> timedelta | None:
+    """Return the exact time to live in the metadata of an object, None where there is none."""
+    try:
+        return timedelta(seconds=float(metadata[TTL_METADATA]))
+    except (KeyError, ValueError, OverflowError):
+        return None
+
+
+def least_ttl(ttl: timedelta) -> timedelta:
+    """Return the class below: what was rounded up to ``ttl`` is longer than that."""
+    at = bisect_left(TTL_CLASSES, ttl.total_seconds() / 86400)
+    return timedelta(days=TTL_CLASSES[at - 1]) if at else timedelta(0)

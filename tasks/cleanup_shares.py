@@ -1,0 +1,93 @@
+"""Shares of a cleanup as tasks, for ``task.map``: each lists, asks or deletes a part."""
+
+from __future__ import annotations
+
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+
+from s3kv_flows.blocks import S3KVStore
+from s3kv_flows.maintenance import Decision, Entry, SweepReport
+from s3kv_flows.maintenance.listing import Part, list_part
+from s3kv_flows.maintenance.looking import Looker
+from s3kv_flows.maintenance.pace import Pace
+from s3kv_flows.maintenance.questions import Question
+from s3kv_flows.maintenance.shares import Share
+from s3kv_flows.maintenance.survey import leases_of
+from s3kv_flows.maintenance.sweep import sweep_decisions
+from s3kv_flows.store.bulk import WORKERS, concurrently
+
+__all__ = ["list_share", "look_closer", "sweep_share"]
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def list_share(store: str | S3KVStore, part: Part, *, versioned: bool) -> Share[Entry]:
+    """List a part of the keys of a store: one LIST per 1,000 objects or versions; of results, also of leases.
+
+    Args:
+        store: The name of a saved store, or a saved store.
+        part: The part.
+        versioned: Whether its bucket keeps versions, or did.
+    """
+    block = S3KVStore.of(store)
+    of_results = part.namespace.prefix == block.results.namespace.prefix
+    leases = leases_of(block.values, block.lease_bucket_name) if of_results else None
+    return Share(list(list_part(block.values, part, leases, versioned=versioned)))
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def look_closer(
+    store: str | S3KVStore,
+    asked: Share[Question],
+    concurrency: int = WORKERS,
+    per_second: float | None = None,
+) -> Share[Entry | None]:
+    """Answer questions of a plan: with the key as it is known then, or None where it is gone.
+
+    Args:
+        store: The name of a saved store, or a saved store.
+        asked: The questions.
+        concurrency: Requests at once.
+        per_second: Objects asked about in a second; None for no limit.
+    """
+    block = S3KVStore.of(store)
+    about_leases = any(question.entry.leased is None for question in asked.items)
+    leases = leases_of(block.values, block.lease_bucket_name) if about_leases else None
+    looker, pace = Looker(block.values, leases), Pace(per_second)
+
+    def answer(question: Question) -> Entry | None:
+        pace.take(1)
+        return looker.answer(question)
+
+    return Share(list(concurrently(answer, asked.items, workers=concurrency)))
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def sweep_share(
+    store: str | S3KVStore,
+    decisions: Share[Decision],
+    protect_tag: str | None = "keep",
+    per_second: float | None = None,
+    concurrency: int = WORKERS,
+) -> SweepReport:
+    """Remove what a share of a plan names, if it is still what the plan saw.
+
+    Args:
+        store: The name of a saved store, or a saved store.
+        decisions: The share, by object name.
+        protect_tag: The protect tag of the plan.
+        per_second: Objects looked at or deleted in a second; None for no limit.
+        concurrency: Requests for tags at once.
+    """
+    block = S3KVStore.of(store)
+    report = sweep_decisions(
+        block.values,
+        decisions.items,
+        protect_tag,
+        pace=Pace(per_second),
+        concurrency=concurrency,
+        lease_bucket=block.lease_bucket_name,
+    )
+    logger = get_run_logger()
+    for name, reason in report.failed.items():
+        logger.error("%s was not removed: %s", name, reason)
+    return report

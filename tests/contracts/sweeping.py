@@ -1,0 +1,52 @@
+"""Plans and sweeps of a store, as the tests of them make them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from s3kv_flows import CleanupRule
+from s3kv_flows.maintenance import CleanupPlan, SweepReport, plan, survey, sweep
+from s3kv_flows.store import S3KV
+from s3kv_flows.store.lease_registers import register_of
+from s3kv_flows.store.leases import Leases
+
+NOW = timedelta(0)
+RAW = {"stage": "raw"}
+RULES = [CleanupRule("raw", tags=RAW, older_than=NOW)]
+ALL = [CleanupRule("all", older_than=NOW)]
+
+
+def planned(store: S3KV, rules: list[CleanupRule] = RULES, **options: Any) -> CleanupPlan:
+    now = store.server_time() + timedelta(seconds=1)
+    return plan(survey(store, rules, now, NOW, **options), rules, now, NOW, **options)
+
+
+def swept(store: S3KV, rules: list[CleanupRule] = RULES, **options: Any) -> SweepReport:
+    return sweep(store, planned(store, rules, **options))
+
+
+def names(store: S3KV) -> list[str]:
+    """Return the names of all that is there, also beneath delete markers."""
+    return sorted({version.name for version in store.client.list_versions(store.bucket_name, "")})
+
+
+def results_of(store: S3KV) -> S3KV:
+    """Return the results beside the values of a store."""
+    return S3KV(
+        store.config.endpoint_url,
+        store.bucket_name,
+        enable_local_cache=False,
+        prefix="s3kv-results/",
+        suffix="",
+        codec="cloudpickle",
+    )
+
+
+def leases_of(store: S3KV) -> Leases:
+    """Return the leases beside the values of a store."""
+    return Leases(
+        register_of(store.client, store.bucket_name, "s3kv-leases/"),
+        lambda: int(store.client.capabilities.now().timestamp() * 1000),
+        seconds=30,
+    )
