@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
 SHOW := 2>&1 | sed -u -n -e 's/^Collecting \([^ ]*\).*/    \1/p' -e '/^ERROR/p' -e 's/^Installing collected.*/    installing them/p'
 
-.PHONY: help demo test conformance bench lint types format clean
+.PHONY: help demo test conformance oracle bench lint types format clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -19,16 +19,22 @@ demo: $(VENV)/demo-installed ## Run the demo pipeline on servers of its own
 	@$(BIN)/s3kv demo
 
 test: $(VENV)/dev-installed ## Run the tests
-	@$(BIN)/pytest -n 2 --dist loadgroup
+	@$(BIN)/pytest -n 2 --dist worksteal
 
 conformance: $(VENV)/dev-installed .ceph/complete ## Run the contracts of the store against real servers
 	@$(BIN)/pytest -n 2 tests/contracts --server ceph -m "slow or not slow" -rs
-	@$(BIN)/pytest -n 2 tests/contracts -m slow -rs
+	@$(BIN)/pytest -n 2 --dist worksteal -m slow -rs
 	@test -z "$${S3KV_TEST_ENDPOINT:-}" || $(BIN)/pytest tests/contracts --server endpoint -rs
+
+oracle: $(VENV)/dev-installed .ceph/complete ## Hold plans over 20,000 objects against a brute force: some 40 minutes
+	@S3KV_TEST_OBJECTS=20000 $(BIN)/pytest tests/contracts/test_cleanup_oracle.py --server ceph -m slow
+	@S3KV_TEST_OBJECTS=20000 $(BIN)/pytest tests/contracts/test_cleanup_oracle.py -m slow
 
 bench: $(VENV)/bench-installed .ceph/complete ## Compare with what else people use: about half an hour
 	@$(BIN)/python -m tests.benchmarks.results
 	@$(BIN)/python -m tests.benchmarks.tag_search
+	@$(BIN)/python -m tests.benchmarks.cleanup
+	@$(BIN)/python -m tests.benchmarks.checkpoints
 
 .ceph/complete: | $(VENV)/dev-installed
 	@echo "==> unpacking Ceph's Debian packages into .ceph: 66 MB, once"

@@ -1,8 +1,8 @@
-"""Serve the scheduled cleanup from this process: no work pool, no worker.
+"""Serve the scheduled flows from this process: no work pool, no worker.
 
     python deployments/serve.py [STORE]
 
-It runs until it is stopped, and does at 03:00 UTC what deployments/prefect.yaml says.
+It runs until it is stopped, and does what deployments/prefect.yaml says, when that says it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.flows import serve
 from prefect.types.entrypoint import EntrypointType
 
-from s3kv_flows.flows import maintain_store
+from s3kv_flows import flows
 
 _FILE = Path(__file__).with_name("prefect.yaml")
 
@@ -29,7 +29,8 @@ def deployments(store: str | None = None) -> list[RunnerDeployment]:
 
 
 def _deployment(entry: dict[str, Any], store: str | None) -> RunnerDeployment:
-    deployment = maintain_store.to_deployment(
+    flow = getattr(flows, entry["entrypoint"].rpartition(".")[2])
+    deployment = flow.to_deployment(
         name=entry["name"],
         entrypoint_type=EntrypointType.MODULE_PATH,
         description=entry["description"],

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from s3kv_flows.blocks import S3KVStore
     from s3kv_flows.caching import caching, finalizing
+    from s3kv_flows.checkpoints import Checkpoint
     from s3kv_flows.locking import LeaseLockManager
     from s3kv_flows.maintenance.rules import CleanupRule
     from s3kv_flows.store.kv import S3KV
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "S3KV": "s3kv_flows.store.kv",
+    "Checkpoint": "s3kv_flows.checkpoints",
     "CleanupRule": "s3kv_flows.maintenance.rules",
     "Retention": "s3kv_flows.store.locks",
     "S3KVStore": "s3kv_flows.blocks",
@@ -29,7 +31,16 @@ _MODULES = {
     "LeaseLockManager": "s3kv_flows.locking",
 }
 
-__all__ = ["S3KV", "CleanupRule", "LeaseLockManager", "Retention", "S3KVStore", "caching", "finalizing"]
+__all__ = [
+    "S3KV",
+    "Checkpoint",
+    "CleanupRule",
+    "LeaseLockManager",
+    "Retention",
+    "S3KVStore",
+    "caching",
+    "finalizing",
+]
 
 
 def __getattr__(name: str) -> Any:

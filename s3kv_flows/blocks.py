@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, ClassVar, Literal, cast
 
@@ -25,6 +26,7 @@ from s3kv_flows.store.lease_records import Register
 from s3kv_flows.store.lease_registers import register_of
 from s3kv_flows.store.leases import Leases
 from s3kv_flows.store.local_cache import LocalCache
+from s3kv_flows.store.lock_audit import LockAudit, audit
 from s3kv_flows.store.objects import NewObject
 from s3kv_flows.store.s3_types import S3Config
 
@@ -189,6 +191,34 @@ class S3KVStore(WritableFileSystem):
             enable_local_cache=self.enable_local_cache,
         )
 
+    @property
+    def checkpoints(self) -> S3KV:
+        """The checkpoints of the bucket: frames in ``<prefix>-checkpoints/<name>/<number>``."""
+        space = Namespace(self.prefix).sibling("checkpoints")
+        return self._store(space, "cloudpickle", enable_local_cache=False)
+
+    def locate(self, key: str) -> tuple[S3KV, str]:
+        """Return where an object is, and its key there.
+
+        Args:
+            key: The name of an object, as ``audit_locks`` shows it, or the key of a value.
+        """
+        for kv in (self.results, self.values, self.checkpoints):
+            if (found := kv.namespace.key_of(key)) is not None:
+                return kv, found
+        return self.values, key
+
+    def audit(
+        self, *, within: timedelta = timedelta(days=30), final_tags: Mapping[str, str] | None = None
+    ) -> LockAudit:
+        """Look at every version of the store; see :func:`s3kv_flows.store.lock_audit.audit`."""
+        values = Namespace(self.prefix)
+        siblings = [values.sibling(kind).prefix for kind in ("results", "checkpoints")]
+        client = self.values.client
+        return audit(
+            client, self.bucket_name, [values.prefix, *siblings], within=within, final_tags=final_tags
+        )
+
     def leases(self, seconds: float = 30.0) -> Leases:
         """Return the leases of the store: ``<prefix>-leases/<cache key>``, in the bucket for leases.
 
@@ -259,14 +289,15 @@ class S3KVStore(WritableFileSystem):
 
     def _write(self, path: str, content: Any) -> WrittenResult | None:
         results = self.results
-        finalizes = isinstance(content, Payload) and content.grant.for_name(path).retention is not None
+        grant = content.grant.for_name(path) if isinstance(content, Payload) else None
+        must_be_heard = grant is not None and (grant.locks or grant.inputs is not None)
         try:
             if isinstance(content, Payload):
                 return write_result(results, path, content, prefect.__version__)
             new = NewObject(body=bytes(content), content_type=_PLAIN)
             results.objects.put(results.namespace.name_of(path), new)
         except (S3KVError, ValueError) as exc:
-            if finalizes or isinstance(exc, (KeyLockedError, StaleWriterError)):
+            if must_be_heard or isinstance(exc, (KeyLockedError, StaleWriterError)):
                 self._report(results, path, exc)
             raise
         return None

@@ -12,10 +12,12 @@ from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.faces import RecordFace
 from s3kv_flows.locking import LeaseLockManager
 from s3kv_flows.policies import ResultPolicy
-from s3kv_flows.refusals import RetentionGuard
+from s3kv_flows.refusals import EarlyRefusals
+from s3kv_flows.result_names import validate_key
 from s3kv_flows.serializer import FrameSerializer, ResultOptions
 from s3kv_flows.store.locks import Retention
-from s3kv_flows.store.tags import validate_tags
+from s3kv_flows.store.tags import MAX_TAGS, validate_tags
+from s3kv_flows.store.ttl_classes import TTL_TAG
 
 __all__ = ["caching", "finalizing"]
 
@@ -29,6 +31,8 @@ def caching(
     cache_expiration: timedelta | None = None,
     object_tags: Mapping[str, str] | None = None,
     retention: Retention | None = None,
+    legal_hold: bool = False,
+    key: str | None = None,
     single_flight: bool = False,
     lease_seconds: float = 30.0,
     lease_wait_seconds: float = 3600.0,
@@ -36,17 +40,27 @@ def caching(
     """Return the options of a task that caches its results: ``@task(**caching("lake"))``.
 
     A result is one object, ``s3kv-results/<cache key>``. A hit costs one request, a miss two. With
-    a retention, a miss looks for locked versions, too: two requests more, one on AWS. A result that
-    cannot be read back is computed anew, with the reason in the log.
+    a retention or hold, a miss looks for locked versions, too: three requests more, two on AWS. A result
+    that cannot be read back is computed anew, with the reason in the log.
 
     Args:
         store: The name of a saved :class:`S3KVStore`, or a saved one.
         cache_policy: What the cache key is made of; by default, inputs and source of the task. Inputs
             count by their content, so that a value out of the cache makes the key of a computed one.
-        cache_expiration: For how long a result is valid; by default, for ever.
+        cache_expiration: For how long a result is valid; by default, for ever. The object is tagged
+            ``ttl_days`` with its class (see :mod:`s3kv_flows.store.ttl_classes`), by which cleanup rules and
+            S3's own lifecycle rules remove it.
         object_tags: Tags of the object; ``flow`` and ``task`` are added as far as ten allow.
         retention: Finalize the result: from the PUT that writes it on, nothing alters or deletes it
-            before this ends. A run that would refresh it fails with KeyLockedError, before computing.
+            before this ends. A run that would refresh it fails with KeyLockedError, before computing; one
+            whose result somebody else has hidden, with HiddenOutputError.
+        legal_hold: Forbid to delete the result until the hold is released. A refresh may change it, and
+            carries the hold on.
+        key: A name for the result, instead of what the cache policy makes: a format string of
+            ``parameters``, ``flow_run``, ``task_run`` and ``deployment``, such as
+            ``"reports/{parameters[year]}/delays"``. What the policy makes goes into the record: a run with
+            other inputs, or another source, fails with ConflictError before it computes, unless it
+            refreshes or what is there has expired.
         single_flight: Compute each key once at a time, across machines: other runs wait, and take the
             result. A miss then costs five requests, and a hit still one. A run that cannot wait any longer,
             or whose server excludes nobody, fails before it computes; see :class:`LeaseLockManager`.
@@ -54,24 +68,31 @@ def caching(
         lease_wait_seconds: For how long a run waits for another one.
 
     Raises:
-        ValueError: An expiration together with a retention; tags that S3 would refuse
-            (InvalidTagError); a store that is not saved; or a cache policy that makes no keys, or
-            brings a key storage or lock manager of its own.
+        ValueError: An expiration together with a retention or hold, or with ten tags; a tag ``ttl_days``, or
+            tags that S3 would refuse (InvalidTagError); a key that is no such format string; a store that is
+            not saved; or a cache policy that makes no keys, or brings a key storage or lock manager of its
+            own.
     """
-    if retention is not None and cache_expiration is not None:
-        raise ValueError("a result under retention cannot expire: give retention or cache_expiration")
+    if (retention is not None or legal_hold) and cache_expiration is not None:
+        raise ValueError(
+            "a result under retention or legal hold cannot expire: give a lock or cache_expiration"
+        )
     if cache_policy is None or cache_policy == NO_CACHE:
         raise ValueError("caching() needs a cache policy that makes keys, such as INPUTS + TASK_SOURCE")
     if cache_policy.key_storage is not None or cache_policy.lock_manager is not None:
         raise ValueError("caching() brings the key storage and the lock manager: give a policy without them")
+    tags = _validated(object_tags)
+    if cache_expiration is not None and len(tags) == MAX_TAGS:
+        raise ValueError(f"an expiration takes one of {MAX_TAGS} tags: give {MAX_TAGS - 1} at most")
     storage = _storage_of(store)
-    policy = ResultPolicy(policy=cache_policy).configure(key_storage=RecordFace(store=storage))
+    name = None if key is None else validate_key(key)
+    policy = ResultPolicy(policy=cache_policy, name=name).configure(key_storage=RecordFace(store=storage))
     if single_flight:
         manager = LeaseLockManager(storage, lease_seconds, wait_seconds=lease_wait_seconds)
         policy = policy.configure(lock_manager=manager, isolation_level="SERIALIZABLE")
-    elif retention is not None:
-        policy = policy.configure(lock_manager=RetentionGuard(), isolation_level="SERIALIZABLE")
-    options = ResultOptions("task", validate_tags(object_tags or {}), retention)
+    elif retention is not None or legal_hold or name is not None:
+        policy = policy.configure(lock_manager=EarlyRefusals(), isolation_level="SERIALIZABLE")
+    options = ResultOptions("task", tags, retention, legal_hold, is_named=name is not None)
     return {
         "result_storage": storage,
         "result_serializer": FrameSerializer(options=options),
@@ -84,7 +105,11 @@ def caching(
 
 
 def finalizing(
-    store: str | S3KVStore, retention: Retention, *, object_tags: Mapping[str, str] | None = None
+    store: str | S3KVStore,
+    retention: Retention,
+    *,
+    object_tags: Mapping[str, str] | None = None,
+    legal_hold: bool = False,
 ) -> dict[str, Any]:
     """Return the options of a flow whose result is locked in the PUT that writes it.
 
@@ -95,17 +120,27 @@ def finalizing(
         store: The name of a saved :class:`S3KVStore`, or a saved one, with Object Lock.
         retention: Until when nothing alters or deletes the result.
         object_tags: Tags of the object; ``flow`` is added.
+        legal_hold: Forbid to delete the result until the hold is released, too.
 
     Raises:
-        ValueError: Tags that S3 would refuse (InvalidTagError), or a store that is not saved.
+        ValueError: Tags that S3 would refuse (InvalidTagError) or a tag ``ttl_days``, or a store that is not
+            saved.
     """
-    options = ResultOptions("flow", validate_tags(object_tags or {}), retention)
+    options = ResultOptions("flow", _validated(object_tags), retention, legal_hold)
     return {
         "result_storage": _storage_of(store),
         "result_serializer": FrameSerializer(options=options),
         "persist_result": True,
         "cache_result_in_memory": False,
     }
+
+
+def _validated(object_tags: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the tags of a user."""
+    tags = validate_tags(object_tags or {})
+    if TTL_TAG in tags:
+        raise ValueError(f"the tag {TTL_TAG!r} is made of cache_expiration: cleanups go by it")
+    return tags
 
 
 def _storage_of(store: str | S3KVStore) -> str:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sys
 from json import dumps
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
+from s3kv_flows import checkpoint_commands, lifecycle_commands, maintenance_commands, output_commands
 from s3kv_flows.doctor import FeatureName
-
-if TYPE_CHECKING:
-    from s3kv_flows.blocks import S3KVStore
+from s3kv_flows.saved_stores import is_saved, saved_store
 
 __all__ = ["app", "main"]
 
 app = App(name="s3kv", help="S3 as the result cache and output vault of Prefect pipelines.")
+for _command in (*output_commands.COMMANDS, *maintenance_commands.COMMANDS):
+    app.command(_command)
+app.command(lifecycle_commands.app)
+app.command(checkpoint_commands.app)
 
 
 @app.command
@@ -67,7 +69,7 @@ def init(
         **(_credentials() if save_credentials else {}),
     )
     # First what may be refused without leaving anything behind: the name, and Prefect's API.
-    if _is_saved(name) and not overwrite:
+    if is_saved(name) and not overwrite:
         raise ValueError(f"a store is saved as {name!r} already: take another name, or --overwrite")
     created = store.values.create_bucket(object_lock=object_lock)
     print(f"{'Created' if created else 'Found'} bucket {bucket!r} at {store.values.config.server}.")  # noqa: T201
@@ -103,7 +105,7 @@ def doctor(
     from s3kv_flows.doctor import diagnose
     from s3kv_flows.store.examination import examine
 
-    block = S3KVStore.from_env() if store is None else _saved(store)
+    block = S3KVStore.from_env() if store is None else saved_store(store)
     results = block.results
     found = examine(
         results.client,
@@ -142,48 +144,33 @@ def demo() -> int:
     return run_demo(console)
 
 
+_QUIET = {
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_ROOT_LEVEL": "ERROR",  # its worker of events warns of each that is still on its way
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+}
+"""Prefect's settings while a command runs, unless the environment has others."""
+
+
 def main() -> None:
     """Run the command; exit with its status. Errors of this package are one line."""
     for name in ("SIGTERM", "SIGHUP"):  # so that what a command started is stopped, too
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _terminate)
+    # Before Prefect is imported: what a command has to say it prints itself, without tracebacks.
+    for setting, value in _QUIET.items():
+        os.environ.setdefault(setting, value)
     from s3kv_flows.store.errors import S3KVError
 
     try:
         sys.exit(app(result_action="return_value"))
     except (S3KVError, ValueError) as exc:
         sys.exit(f"s3kv: {exc}")
+    except BrokenPipeError:  # whoever read the output has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def _saved(name: str) -> S3KVStore:
-    """Return the saved store; end the command where there is none, or it cannot be asked for."""
-    from s3kv_flows.blocks import S3KVStore
-
-    if not _is_saved(name):
-        raise ValueError(f"no store is saved as {name!r}: s3kv init {name} --bucket ... saves one")
-    return S3KVStore.of(name)
-
-
-def _is_saved(name: str) -> bool:
-    """Tell whether Prefect knows a store of this name; end the command where it cannot be asked."""
-    import httpx
-    from prefect.client.orchestration import get_client
-    from prefect.exceptions import ObjectNotFound
-
-    from s3kv_flows.blocks import SLUG
-
-    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
-        raise ValueError(f"{name!r} is no name of a block: lower-case letters, digits and hyphens")
-    try:
-        with get_client(sync_client=True) as client:
-            client.read_block_document_by_name(name, block_type_slug=SLUG)
-    except ObjectNotFound:
-        return False
-    except (httpx.HTTPError, RuntimeError) as exc:
-        sys.exit(f"s3kv: cannot ask Prefect's API for the store: {exc}")
-    return True
 
 
 def _terminate(signum: int, frame: object) -> None:  # noqa: ARG001  # the signature of a handler

@@ -30,14 +30,15 @@ from rich.panel import Panel
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from s3kv_flows import CleanupRule, S3KVStore
+from s3kv_flows import CleanupRule, Retention, S3KVStore
 from s3kv_flows.embedded import embedded_prefect, embedded_s3
-from s3kv_flows.store.errors import KeyLockedError
+from s3kv_flows.store.errors import ConflictError, HiddenOutputError, KeyLockedError
 from s3kv_flows.store.kv import S3KV, endpoint_from_environment
 
 if TYPE_CHECKING:
     from s3kv_flows.demo import StepFigures
     from s3kv_flows.flows import MaintenanceReport
+    from s3kv_flows.store.receipts import Receipt
 
 __all__ = ["run_demo"]
 
@@ -128,7 +129,8 @@ def _enter_store(demo: Demo, servers: ExitStack) -> S3KVStore:
         store = given.model_copy(update={"prefix": f"s3kv-demo-{secrets.token_hex(4)}/"})
         where = f"bucket {store.bucket_name!r} at {endpoint_from_environment() or 'AWS'}"
         demo.console.print(
-            f"S3:      {where}, below {store.prefix!r}. [yellow]The report stays there, locked for a year.[/]"
+            f"S3:      {where}, below {store.prefix!r}. "
+            "[yellow]The report stays there twice, locked for a year.[/]"
         )
     else:
         store = S3KVStore(
@@ -169,6 +171,7 @@ def _show(demo: Demo, store: S3KVStore, months: list[int]) -> None:
         _versions(store.results, name) == before, "the report has no new version and no delete marker"
     )
     demo.expect(store.results.get(_key(store.results, name)) == report, "and still reads as it was written")
+    _publish(demo, store, report)
     demo.console.print(_steps_table(cold, cached))
     demo.console.print(_objects_table(store, name, swept))
 
@@ -226,6 +229,38 @@ def _clean_up(demo: Demo) -> MaintenanceReport:
     )
     demo.expect(len(swept.protected) == 1, "leaves the report, although a rule names it")
     return swept
+
+
+def _publish(demo: Demo, store: S3KVStore, report: dict[str, Any]) -> None:
+    from s3kv_flows.demo import STORE
+    from s3kv_flows.tasks.outputs import finalize_value, repair_output, verify_receipt
+
+    def finalize(value: dict[str, Any]) -> Receipt:
+        # There is one writer, so that it does not matter whether the server excludes others.
+        return finalize_value(STORE, "reports/2013", value, Retention(days=365), accept_races=True)
+
+    with demo.working("publishing the report under a name"):
+        receipt, again = finalize(report), finalize(report)
+    demo.console.print(f"\n[bold]Published as {receipt.object_name}[/], SHA-256 {receipt.sha256[:16]}…")
+    demo.expect(again.outcome == "unchanged", "publishing the same again changes nothing")
+    try:
+        finalize({"flights": 0})
+        demo.expect(False, "another content is a conflict")
+    except ConflictError:
+        demo.expect(True, "another content is a conflict")
+    # What S3 lets everybody do: this client knows nothing of locks.
+    store.values.client.delete_object(store.bucket_name, receipt.object_name)
+    try:
+        store.values.get("reports/2013")
+        demo.expect(False, "when somebody hides it behind a delete marker, reads say so")
+    except HiddenOutputError:
+        demo.expect(True, "when somebody hides it behind a delete marker, reads say so")
+    demo.expect(not verify_receipt(STORE, receipt).holds, "and so does its receipt")
+    repair_output(STORE, "reports/2013", "the demo hid it")
+    demo.expect(
+        store.values.get("reports/2013") == report and verify_receipt(STORE, receipt).holds,
+        "a repair brings it back, and its receipt holds",
+    )
 
 
 # --- the tables ------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ def embedded_s3() -> Iterator[str]:
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     sockets: dict[int, Any] = {}
     server = waitress.create_server(
-        _one_write_at_a_time(DomainDispatcherApplication(create_backend_app)),
+        _one_request_at_a_time(DomainDispatcherApplication(create_backend_app)),
         map=sockets,
         host="127.0.0.1",
         port=0,
@@ -52,30 +52,36 @@ def embedded_s3() -> Iterator[str]:
         max_request_body_size=6 << 30,
     )
 
-    def close_all() -> None:
-        for open_socket in list(sockets.values()):
-            open_socket.close()
+    open_sockets: list[Any] = []
+
+    def end_loop() -> None:
+        open_sockets.extend(sockets.values())
+        sockets.clear()
 
     thread = threading.Thread(target=server.run, name="embedded-s3", daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.effective_port}"
     finally:
-        # In the thread of its loop, which ends when no socket is left.
-        server.trigger.pull_trigger(close_all)
+        server.trigger.pull_trigger(end_loop)
         thread.join(timeout=10)
         server.task_dispatcher.shutdown()
+        # Only now: threads that have just answered wake the loop, by one of these.
+        for open_socket in open_sockets:
+            open_socket.close()
         get_backend("s3").reset()
 
 
-def _one_write_at_a_time(app: Callable[..., Any]) -> Callable[..., Any]:
-    """Make conditional writes atomic: moto checks the condition, and writes a while later."""
-    writing = threading.Lock()
+def _one_request_at_a_time(app: Callable[..., Any]) -> Callable[..., Any]:
+    """Make requests atomic, as S3's are.
+
+    moto checks the condition of a write, and writes a while later; and it fails to list a bucket
+    that another thread changes meanwhile.
+    """
+    serving = threading.Lock()
 
     def serve(environ: dict[str, Any], start_response: Any) -> Any:
-        if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
-            return app(environ, start_response)
-        with writing:
+        with serving:
             return app(environ, start_response)
 
     return serve

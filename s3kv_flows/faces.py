@@ -21,19 +21,23 @@ from pydantic import Field
 
 from s3kv_flows import slots
 from s3kv_flows.blocks import S3KVStore
+from s3kv_flows.ownership import require_own, require_replaceable, require_unhidden
 from s3kv_flows.results import ExpiredResultError, FoundResult, WrittenResult, amend, look_up
 from s3kv_flows.runs import loaded_store, run_logger
 from s3kv_flows.serializer import FrameSerializer, RunInfo
+from s3kv_flows.store import S3KV
 from s3kv_flows.store.counters import Counters
 from s3kv_flows.store.errors import (
     ConflictError,
     CorruptValueError,
+    HiddenOutputError,
+    KeyLockedError,
     KeyNotFoundError,
     S3KVError,
 )
 from s3kv_flows.store.s3_types import ObjectInfo
 
-__all__ = ["RecordFace", "glance", "leave_found", "run_info"]
+__all__ = ["RecordFace", "glance", "leave_found", "look_ahead", "run_info"]
 
 
 class RecordFace(WritableFileSystem):
@@ -108,13 +112,43 @@ def glance(store: S3KVStore, path: str) -> FoundResult | None:
     """Return a valid result, and count the hit; None where there is none, which is not counted.
 
     Raises:
+        ConflictError: It is not the current run's own.
+        HiddenOutputError: It is there, and locked, and somebody else has hidden it.
         StoreUnavailableError: It cannot be told.
     """
+    run = run_info()
+    if run is not None and run.key != path:
+        run = None
+    seen: list[ObjectInfo] = []
     try:
-        found = look_up(store.results, path)
-    except (KeyNotFoundError, CorruptValueError):
+        found = look_up(store.results, path, seen=seen.append)
+    except (KeyNotFoundError, CorruptValueError) as exc:
+        if run is not None:
+            _require_free(store.results, run, exc, seen)
         return None
+    if run is not None:
+        require_own(store.results, run, found)
     _count_hit(store.results.client.counters, found)
+    return found
+
+
+def look_ahead(store: S3KVStore, run: RunInfo) -> FoundResult | None:
+    """Look the result of a run up before Prefect does, which takes every error for an absence.
+
+    What is not there, or cannot be used, is left for Prefect's own look, so that nobody asks twice.
+
+    Raises:
+        ConflictError: It is not the run's own.
+        HiddenOutputError: It is there, and locked, and somebody else has hidden it.
+        KeyLockedError: It cannot be used, and not be replaced.
+    """
+    try:
+        found = _find(store, run.key)
+    except (ConflictError, HiddenOutputError, KeyLockedError):
+        raise
+    except S3KVError as exc:
+        run.missed = exc
+        return None
     return found
 
 
@@ -123,6 +157,9 @@ def _find(store: S3KVStore, path: str) -> FoundResult:
     results, run = store.results, run_info()
     if run is not None and run.key != path:
         run = None  # the key of a transaction within this run
+    if run is not None and run.missed is not None:
+        missed, run.missed = run.missed, None
+        raise missed
     counters = results.client.counters
     seen: list[ObjectInfo] = []
     try:
@@ -137,12 +174,26 @@ def _find(store: S3KVStore, path: str) -> FoundResult:
             run_logger().warning("The cached result %r cannot be used and is computed anew: %s", path, exc)
         elif outcome == "unreachable":
             run_logger().error("Cannot tell whether %r is cached, so it is computed: %s", path, exc)
+        if run is not None:
+            _require_free(results, run, exc, seen)
         raise
+    if run is not None:
+        require_own(results, run, found)
     if run is not None and run.flight is not None and run.settle is not None:
         run.flight = None
         run.settle()
     _count_hit(counters, found)
     return found
+
+
+def _require_free(results: S3KV, run: RunInfo, exc: S3KVError, seen: list[ObjectInfo]) -> None:
+    """Refuse to compute what is there after all, or could not be written."""
+    if isinstance(exc, ExpiredResultError):
+        return
+    if isinstance(exc, KeyNotFoundError):
+        require_unhidden(results, run, exc)
+    elif isinstance(exc, CorruptValueError) and seen:
+        require_replaceable(results, run, seen[0])
 
 
 @contextmanager

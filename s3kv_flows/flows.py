@@ -1,26 +1,31 @@
-"""Flows to schedule: the cleanup of a store."""
+"""Flows to schedule: the cleanup of a store, the ageing of local caches, and the audit of locks."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import cast
+from pathlib import Path
 
 from prefect import flow, get_run_logger
-from prefect.artifacts import create_table_artifact
-from prefect.utilities.annotations import quote
-
-from s3kv_flows.blocks import S3KVStore
-from s3kv_flows.maintenance import CleanupPlan, CleanupRule, Decision
-from s3kv_flows.tasks.maintenance import (
-    age_local_cache,
-    give_up_uploads,
-    plan_cleanup,
-    sweep,
-    sweep_leases,
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
 )
+from prefect.events import emit_event
 
-__all__ = ["MaintenanceReport", "maintain_store"]
+from s3kv_flows import cleanup_page
+from s3kv_flows.blocks import S3KVStore
+from s3kv_flows.maintenance import CleanupPlan, CleanupRule, SweepReport, Terms
+from s3kv_flows.sharding import plan_in_shares, sweep_in_shares
+from s3kv_flows.store.lock_audit import AuditRow, LockAudit
+from s3kv_flows.tasks.locks import look_at_locks
+from s3kv_flows.tasks.maintenance import age_local_cache, give_up_uploads, sweep_leases
+
+__all__ = ["MaintenanceReport", "age_caches", "audit_locks", "maintain_store"]
 
 _ROWS = 1000  # of the table artifact: more than a person reads
 
@@ -31,11 +36,15 @@ class MaintenanceReport:
 
     Attributes:
         dry_run: Whether nothing was removed.
-        planned: What the plan names, each with the reason.
-        planned_bytes: Bytes of all its versions.
+        planned: What the plan removes, each with the reason.
+        planned_pruning: What stays and loses old versions or a delete marker, each with the reason.
+        planned_bytes: Bytes of all versions that the plan names.
+        planned_dollars: What they cost a month.
         removed: What is gone.
+        pruned: What has lost old versions, or a delete marker.
         freed_bytes: Bytes of all versions that are gone.
-        protected: What a rule would have removed, and what kept it.
+        deleted_versions: How many versions are gone, with delete markers.
+        protected: What a rule matches, and what kept it.
         changed: What stays because it was not any more what the plan saw.
         failed: What the server did not delete, with its word.
         unfinished_uploads: The objects whose multipart uploads were begun before the grace period and never
@@ -46,9 +55,13 @@ class MaintenanceReport:
 
     dry_run: bool
     planned: dict[str, str]
+    planned_pruning: dict[str, str]
     planned_bytes: int
+    planned_dollars: float
     removed: list[str]
+    pruned: list[str]
     freed_bytes: int
+    deleted_versions: int
     protected: dict[str, str]
     changed: list[str]
     failed: dict[str, str]
@@ -65,11 +78,20 @@ def maintain_store(
     grace: timedelta = timedelta(hours=1),
     protect_tag: str | None = "keep",
     local_cache_max_days: float = 7,
+    shards: int = 4,
+    concurrency: int = 8,
+    per_second: float | None = 2000,
 ) -> MaintenanceReport:
     """Remove what the rules name, and what killed runs left; age the local cache of this machine.
 
-    Locked objects, those with the protect tag and those within the grace period stay, whatever the
-    rules say. The plan is kept as a table artifact, also of a dry run.
+    Locked objects, those that a run is computing anew under a lease, those with the protect tag and those
+    within the grace period stay, whatever the rules say. The plan is kept as the table artifact
+    ``s3kv-cleanup-plan``, also of a dry run, and what it comes to as the Markdown artifact
+    ``s3kv-cleanup-report``; while it sweeps, ``s3kv-cleanup-progress`` tells how far it is. What could not be
+    deleted is logged as errors, and emitted as the event ``s3kv.cleanup.failed``.
+
+    The work is done in shares by ``task.map``: in threads of this process, or, with
+    ``maintain_store.with_options(task_runner=DaskTaskRunner(...))`` (the extra ``dask``), on many machines.
 
     Args:
         store: The name of a saved store, or a saved store.
@@ -78,61 +100,177 @@ def maintain_store(
         grace: What is younger is not touched.
         protect_tag: What carries this tag, with any value, is not touched.
         local_cache_max_days: Days after which an unused local copy is forgotten; not in a dry run.
+        shards: How many shares of the work are done at once.
+        concurrency: How many requests each of them makes at once. A process keeps 32 connections.
+        per_second: How many objects may be looked at or deleted in a second, to leave room for pipelines
+            (S3 takes 3,500 deletions and 5,500 reads a second below a prefix); None for no limit.
+
+    Raises:
+        ValueError: Two rules have the same name, or a number is not positive.
     """
+    if len({rule.name for rule in rules}) < len(rules):
+        raise ValueError("two rules have the same name: a report could not tell them apart")
+    if min(shards, concurrency, 1 if per_second is None else per_second) <= 0:
+        raise ValueError("shards, concurrency and per_second are more than 0")
     logger = get_run_logger()
-    plan = plan_cleanup(store, rules, grace, protect_tag)
-    _show(plan, dry_run=dry_run)
-    logger.info(
-        "%d objects (%s bytes) to remove, %d protected, %d to keep",
-        len(plan.remove),
-        f"{plan.bytes_to_free:,}",
-        len(plan.protected),
-        len(plan.keep) - len(plan.protected),
-    )
-    protected = {decision.entry.name: decision.reason for decision in plan.protected}
-    planned = {decision.entry.name: decision.reason for decision in plan.remove}
-    unfinished = give_up_uploads(store, grace, dry_run)
+    values = S3KVStore.of(store).values
     leases = sweep_leases(store, grace, dry_run)
-    if dry_run:
-        return MaintenanceReport(
-            True, planned, plan.bytes_to_free, [], 0, protected, [], {}, unfinished, leases, 0
+    terms = Terms(values.server_time(), grace, protect_tag)
+    plan = plan_in_shares(store, rules, terms, shards=shards, concurrency=concurrency, per_second=per_second)
+    _show_plan(plan, dry_run=dry_run)
+    logger.info("%s", cleanup_page.told(plan))
+    swept = None
+    if not dry_run:
+        swept = sweep_in_shares(
+            store,
+            plan,
+            shards=shards,
+            concurrency=concurrency,
+            per_second=per_second,
+            progress=_progress(plan),
         )
-    # Quoted: Prefect need not look for futures in every entry of a long plan.
-    swept = sweep(store, cast("CleanupPlan", quote(plan)), rules, protect_tag)
-    aged = age_local_cache(store, local_cache_max_days)
-    logger.info("Removed %d objects, freed %s bytes", len(swept.removed), f"{swept.freed_bytes:,}")
+        logger.info("Removed %d objects, freed %s bytes", len(swept.removed), f"{swept.freed_bytes:,}")
+    create_markdown_artifact(
+        key="s3kv-cleanup-report",
+        markdown=cleanup_page.page(values.bucket_name, plan, swept),
+        description=cleanup_page.told(plan),
+    )
+    if swept is not None and swept.failed:
+        logger.error("%d objects could not be deleted", len(swept.failed))
+        _emit_failures(values.bucket_name, swept)
+    uploads = give_up_uploads(store, grace, dry_run)
+    aged = 0 if dry_run else age_local_cache(store, local_cache_max_days)
+    return _report(plan, swept, uploads, leases, aged)
+
+
+@flow(name="age-caches", log_prints=False)
+def age_caches(store: str | S3KVStore, max_days: float = 7) -> int:
+    """Forget local copies that were not used for this many days; return how many.
+
+    It ages the cache of the machine, and of the user, that it runs on: schedule it where tasks run.
+
+    Args:
+        store: The name of a saved store, or a saved store.
+        max_days: Days since a copy was last used.
+    """
+    return age_local_cache(store, max_days)
+
+
+@flow(name="audit-locks", log_prints=False)
+def audit_locks(
+    store: str | S3KVStore,
+    within_days: float = 30,
+    final_tags: dict[str, str] | None = None,
+    export: str | None = None,
+) -> LockAudit:
+    """Report what is locked and until when, what ends soon, and what should be locked and is not.
+
+    Problems are what somebody has hidden under a delete marker or a newer version, what was finalized and
+    whose lock was lifted, and what carries the tags of final outputs and is not locked. They are logged as
+    errors, and emitted as the event ``s3kv.audit.problems``. The table artifact is ``s3kv-lock-audit``.
+
+    Args:
+        store: The name of a saved store, or a saved store, with Object Lock.
+        within_days: Retentions that end so soon are reported as expiring.
+        final_tags: What carries all these tags should be locked.
+        export: A file to write the whole report to, on the machine that runs: ``.csv`` or ``.json``.
+
+    Raises:
+        ValueError: The file is neither.
+    """
+    if export is not None:
+        _require_format(export)
+    found = look_at_locks(store, within_days, final_tags)
+    logger = get_run_logger()
+    for row in found.problems:
+        logger.error("%s: %s, version %s", row.state, row.object, row.version_id)
+    counts = Counter(row.state for row in found.rows)
+    told = ", ".join(f"{count} {state}" for state, count in counts.items()) or "nothing is locked"
+    logger.info("%d versions: %s", found.versions, told)
+    create_table_artifact(
+        key="s3kv-lock-audit",
+        table=[_audited(row) for row in found.rows[:_ROWS]],
+        description=f"Locks of bucket {found.bucket} at {found.audited_at:%Y-%m-%d %H:%M} UTC: {told}"
+        + (f"; the first {_ROWS} of {len(found.rows)}" if len(found.rows) > _ROWS else ""),
+    )
+    if found.problems:
+        emit_event(
+            event="s3kv.audit.problems",
+            resource={"prefect.resource.id": f"s3kv.{found.bucket}", "prefect.resource.name": found.bucket},
+            payload={"problems": [row.as_dict() for row in found.problems[:_ROWS]]},
+        )
+    if export is not None:
+        Path(export).write_text(found.as_csv() if export.endswith(".csv") else found.as_json())
+    return found
+
+
+def _require_format(export: str) -> None:
+    """Raise ValueError for a file that is neither CSV nor JSON by its name."""
+    if not export.endswith((".csv", ".json")):
+        raise ValueError(f"a report is written to a .csv or .json file, not to {export!r}")
+
+
+def _audited(row: AuditRow) -> dict[str, str | float | bool | None]:
+    until = row.retain_until.isoformat(timespec="seconds") if row.retain_until else None
+    return {
+        "state": row.state,
+        "object": row.object,
+        "retain until": until,
+        "days left": row.days_left,
+        "mode": row.mode,
+        "legal hold": row.legal_hold,
+        "version": row.version_id,
+        "bytes": row.size,
+        "written": row.written_at.isoformat(timespec="seconds"),
+        "under": row.by,
+    }
+
+
+def _show_plan(plan: CleanupPlan, *, dry_run: bool) -> None:
+    shown = cleanup_page.rows(plan)
+    there = len(plan.remove) + len(plan.prune) + len(plan.protected)
+    create_table_artifact(
+        key="s3kv-cleanup-plan",
+        table=shown,
+        description=("Dry run: " if dry_run else "")
+        + cleanup_page.told(plan)
+        + (f"; the first {len(shown):,} of {there:,}" if there > len(shown) else ""),
+    )
+
+
+def _emit_failures(bucket: str, swept: SweepReport) -> None:
+    emit_event(
+        event="s3kv.cleanup.failed",
+        resource={"prefect.resource.id": f"s3kv.{bucket}", "prefect.resource.name": bucket},
+        payload={"failed": dict(list(swept.failed.items())[:_ROWS])},
+    )
+
+
+def _progress(plan: CleanupPlan) -> Callable[[float], object]:
+    """Return what tells the progress of a sweep, as an artifact of the run."""
+    told = f"Sweeping {len(plan.remove) + len(plan.prune):,} objects"
+    artifact = create_progress_artifact(progress=0.0, key="s3kv-cleanup-progress", description=told)
+    return lambda percent: update_progress_artifact(artifact, progress=percent)  # type: ignore[arg-type]
+
+
+def _report(
+    plan: CleanupPlan, swept: SweepReport | None, uploads: list[str], leases: list[str], aged: int
+) -> MaintenanceReport:
+    done = swept or SweepReport()
     return MaintenanceReport(
-        dry_run=False,
-        planned=planned,
+        dry_run=swept is None,
+        planned={decision.entry.name: decision.reason for decision in plan.remove},
+        planned_pruning={decision.entry.name: decision.reason for decision in plan.prune},
         planned_bytes=plan.bytes_to_free,
-        removed=swept.removed,
-        freed_bytes=swept.freed_bytes,
-        protected=protected | swept.protected,
-        changed=swept.changed,
-        failed=swept.failed,
-        unfinished_uploads=unfinished,
+        planned_dollars=plan.dollars_per_month(),
+        removed=done.removed,
+        pruned=done.pruned,
+        freed_bytes=done.freed_bytes,
+        deleted_versions=done.deleted_versions,
+        protected={decision.entry.name: decision.reason for decision in plan.protected} | done.protected,
+        changed=done.changed,
+        failed=done.failed,
+        unfinished_uploads=uploads,
         dead_leases=leases,
         aged_local_copies=aged,
     )
-
-
-def _show(plan: CleanupPlan, *, dry_run: bool) -> None:
-    decisions = [*plan.remove, *plan.protected]
-    create_table_artifact(
-        key="s3kv-cleanup-plan",
-        table=[_row(decision) for decision in decisions[:_ROWS]],
-        description=(
-            f"{'Dry run: ' if dry_run else ''}{len(plan.remove)} objects to remove, "
-            f"{plan.bytes_to_free:,} bytes; {len(plan.protected)} protected"
-            + (f"; the first {_ROWS} of {len(decisions)}" if len(decisions) > _ROWS else "")
-        ),
-    )
-
-
-def _row(decision: Decision) -> dict[str, str | int]:
-    return {
-        "object": decision.entry.name,
-        "bytes": decision.entry.size,
-        "decision": "remove" if decision.rule else "keep",
-        "reason": decision.reason,
-    }

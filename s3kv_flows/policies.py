@@ -20,19 +20,27 @@ from weakref import ref
 import cloudpickle
 from prefect.cache_policies import CachePolicy, CompoundCachePolicy, Inputs
 from prefect.context import TaskRunContext
+from prefect.exceptions import HashError
 from prefect.serializers import JSONSerializer
 from prefect.utilities.hashing import hash_objects
 
 from s3kv_flows.blocks import S3KVStore
+from s3kv_flows.result_names import formatted_key
 from s3kv_flows.runs import automatic_tags, is_refreshing
 from s3kv_flows.serializer import FrameSerializer, RunInfo
 
 __all__ = ["ResultPolicy", "StableInputs", "content_digest"]
 
 
+_OF_NOTHING = "no inputs"
+"""The digest of a task that the policy makes no key of: a name is made nevertheless."""
+
+_UNNAMED = "key-that-cannot-be-made"
+
+
 @dataclass
 class ResultPolicy(CachePolicy):
-    """Another policy's keys, with stable inputs; and each run's serializer knows whose result it writes.
+    """Another policy's keys, or a name; and each run's serializer knows whose result it writes.
 
     Prefect computes the key once per run, in the context of the run, whether it then hits, misses or
     refreshes. That makes it the one place to tell the serializer of this run about the run: a lazily
@@ -40,6 +48,7 @@ class ResultPolicy(CachePolicy):
     """
 
     policy: CachePolicy = field(default_factory=Inputs)
+    name: str | None = None
 
     def compute_key(
         self,
@@ -48,15 +57,28 @@ class ResultPolicy(CachePolicy):
         flow_parameters: dict[str, Any],
         **kwargs: Any,
     ) -> str | None:
-        """Return the key of the policy, None where it makes none.
+        """Return the key of the policy, or the name; None where there is neither.
+
+        A name that cannot be made is no error here, where Prefect would log it and compute: the run is
+        refused when it asks for its lock.
 
         Raises:
             ValueError: The task's storage or serializer is not what ``caching()`` gave it, or S3 would
                 not take the key as a name (InvalidKeyError). Prefect logs it, and saves no result.
         """
-        key = _stable(self.policy).compute_key(task_ctx, inputs, flow_parameters, **kwargs)
-        if key is not None:
-            _bind(task_ctx, key)
+        stable = _stable(self.policy)
+        if self.name is None:
+            key = stable.compute_key(task_ctx, inputs, flow_parameters, **kwargs)
+            if key is not None:
+                _bind(task_ctx, key)
+            return key
+        try:
+            digest = stable.compute_key(task_ctx, inputs, flow_parameters, **kwargs) or _OF_NOTHING
+            key = formatted_key(self.name, inputs)
+            _bind(task_ctx, key, inputs=digest)
+        except (ValueError, TypeError, LookupError, AttributeError, HashError) as exc:
+            key = _UNNAMED
+            _bind(task_ctx, key, refusal=ValueError(f"the key {self.name!r} cannot be made: {exc!r}"))
         return key
 
     def __add__(self, other: CachePolicy) -> CachePolicy:
@@ -164,13 +186,15 @@ def _stable(policy: CachePolicy) -> CachePolicy:
     return policy
 
 
-def _bind(run: TaskRunContext, key: str) -> None:
+def _bind(
+    run: TaskRunContext, key: str, *, inputs: str | None = None, refusal: Exception | None = None
+) -> None:
     store = run.result_store
     if not isinstance(store.result_storage, S3KVStore) or not isinstance(store.serializer, FrameSerializer):
         raise ValueError(  # noqa: TRY004  # the combination is wrong, not a type
             f"task {run.task.name!r} has another result_storage or result_serializer than caching() gave it"
         )
-    store.result_storage.results.namespace.name_of(key)
+    store.result_storage.results.namespace.name_of(key)  # or raise
     store.serializer = store.serializer.for_run(
         RunInfo(
             key=key,
@@ -179,5 +203,8 @@ def _bind(run: TaskRunContext, key: str) -> None:
             cache_expiration=run.task.cache_expiration,
             refreshes=is_refreshing(run),
             task_run=ref(run.task_run),
+            inputs=inputs,
+            finalizes=store.serializer.options.locks,
+            refusal=refusal,
         )
     )

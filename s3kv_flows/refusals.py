@@ -7,18 +7,22 @@ import asyncio
 from prefect.context import TaskRunContext
 
 from s3kv_flows.blocks import S3KVStore
-from s3kv_flows.runs import is_refreshing
+from s3kv_flows.faces import leave_found, look_ahead, run_info
+from s3kv_flows.results import FoundResult
+from s3kv_flows.runs import is_refreshing, loaded_store
 from s3kv_flows.serializer import FrameSerializer
 
-__all__ = ["RetentionGuard", "refuse_what_cannot_be_saved"]
+__all__ = ["EarlyRefusals", "refuse_what_cannot_be_saved"]
 
 
-class RetentionGuard:
+class EarlyRefusals:
     """Refuses a run that could not save what it computes. Excludes nobody.
 
-    Prefect logs an exception of a commit and lets the task complete, with a value that was not saved.
-    An exception here fails the task, before it computes. So a task that finalizes its result takes
-    Prefect's lock from this manager: a hit or a miss costs no request more, a refresh two.
+    Prefect logs an exception of a commit and lets the task complete, with a value that was not saved, and
+    takes one of a look for an absence. An exception here fails the task, before it computes. So a task
+    that finalizes or names its result takes Prefect's lock from this manager, which looks in the place of
+    Prefect: a hit or a miss costs no request more (where a server does not tell delete markers, a
+    finalized miss one), a refresh two.
     """
 
     def acquire_lock(
@@ -32,10 +36,12 @@ class RetentionGuard:
 
         Raises:
             KeyLockedError: The run would refresh a result that is under retention.
+            ConflictError: The key is a name, and holds the result of other inputs.
+            HiddenOutputError: The finalized result is there, and somebody else has hidden it.
             UnsupportedByServerError: The bucket has no Object Lock.
-            ValueError: The task was given an expiration beside the retention.
+            ValueError: The task was given an expiration beside the lock; or its key cannot be made.
         """
-        refuse_what_cannot_be_saved(key)
+        self._leave(key, self._refuse_or_look(key))
         return True
 
     async def aacquire_lock(
@@ -46,8 +52,24 @@ class RetentionGuard:
         hold_timeout: float | None = None,  # noqa: ARG002
     ) -> bool:
         """Do as :meth:`acquire_lock`, in a worker thread."""
-        await asyncio.to_thread(refuse_what_cannot_be_saved, key)
+        self._leave(key, await asyncio.to_thread(self._refuse_or_look, key))
         return True
+
+    @staticmethod
+    def _refuse_or_look(key: str) -> FoundResult | None:
+        refuse_what_cannot_be_saved(key)
+        context, run, store = TaskRunContext.get(), run_info(), loaded_store(S3KVStore)
+        # Prefect lets tasks within this one inherit the manager: their results are not to be looked at.
+        if context is None or run is None or run.key != key or store is None or is_refreshing(context):
+            return None
+        return look_ahead(store, run)
+
+    @staticmethod
+    def _leave(key: str, found: FoundResult | None) -> None:
+        """Leave what was found to the next calls of this run, in its own context."""
+        store = loaded_store(S3KVStore)
+        if found is not None and store is not None:
+            leave_found(store, key, found)
 
     def release_lock(self, key: str, holder: str) -> None:
         """Do nothing: nothing is held."""
@@ -75,7 +97,7 @@ def refuse_what_cannot_be_saved(key: str) -> None:
     Raises:
         KeyLockedError: It would refresh a result that is under retention.
         UnsupportedByServerError: It is to lock its result, and the bucket has no Object Lock.
-        ValueError: The task was given an expiration beside the retention.
+        ValueError: The task was given an expiration beside the lock; or its key cannot be made.
     """
     run = TaskRunContext.get()
     if run is None:
@@ -85,9 +107,11 @@ def refuse_what_cannot_be_saved(key: str) -> None:
         return
     info = serializer.run
     # Prefect lets tasks within this one inherit the manager: their results are not to be locked.
-    if info is not None and info.key == key and serializer.options.retention is not None:
+    if info is not None and info.key == key and info.refusal is not None:
+        raise info.refusal
+    if info is not None and info.key == key and info.finalizes:
         if info.cache_expiration is not None:
-            raise ValueError("a result under retention cannot expire: the task has a cache_expiration, too")
+            raise ValueError("a result that is locked cannot expire: the task has a cache_expiration, too")
         store.results.objects.require_object_lock()
     if is_refreshing(run):
         results = store.results

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import Any
 
-from s3kv_flows.serializer import FENCE, Payload, RunInfo
+from s3kv_flows.runs import with_automatic_tags
+from s3kv_flows.serializer import FENCE, Grant, Payload, RunInfo
 from s3kv_flows.store import S3KV
 from s3kv_flows.store.errors import (
     ConflictError,
@@ -17,8 +17,10 @@ from s3kv_flows.store.errors import (
     KeyNotFoundError,
     StaleWriterError,
 )
+from s3kv_flows.store.final_marks import is_own, name_mark
 from s3kv_flows.store.objects import NewObject
 from s3kv_flows.store.s3_types import ObjectInfo, Written
+from s3kv_flows.store.ttl_classes import TTL_METADATA, TTL_TAG, ttl_tags
 
 __all__ = ["ExpiredResultError", "FoundResult", "Record", "WrittenResult", "amend", "look_up", "write_result"]
 
@@ -41,6 +43,7 @@ class Record:
         expires: When it expires, by the clock of the machine that wrote it.
         ttl: The same as a time from the moment of writing.
         seconds: How long the task took: what a hit saves.
+        inputs: What it was made of, where its name does not say it.
         fence: The fencing number of the lease it was written under.
     """
 
@@ -48,16 +51,19 @@ class Record:
     expires: datetime | None = None
     ttl: timedelta | None = None
     seconds: float | None = None
+    inputs: str | None = None
     fence: int | None = None
 
     def to_metadata(self, name: str) -> dict[str, str]:
         """Return the user metadata of the object."""
-        metadata = {"s3kv-prefect": self.prefect_version, "s3kv-name": _fingerprint(name)}
+        metadata = {"s3kv-prefect": self.prefect_version, **name_mark(name)}
         if self.expires is not None and self.ttl is not None:
             metadata["s3kv-expires"] = self.expires.astimezone(timezone.utc).isoformat()
-            metadata["s3kv-ttl"] = f"{self.ttl.total_seconds():.6f}"
+            metadata[TTL_METADATA] = f"{self.ttl.total_seconds():.6f}"
         if self.seconds is not None:
             metadata["s3kv-seconds"] = f"{self.seconds:.3f}"
+        if self.inputs is not None:
+            metadata["s3kv-inputs"] = self.inputs
         if self.fence is not None:
             metadata[FENCE] = str(self.fence)
         return metadata
@@ -70,14 +76,15 @@ class Record:
             CorruptValueError: It has none, or that of another object (a copy under another name).
         """
         metadata = info.metadata
-        if metadata.get("s3kv-name") != _fingerprint(info.name):
+        if not is_own(info):
             raise CorruptValueError(f"{info.name!r} is not a result that was written under this name")
         try:
             return cls(
                 prefect_version=metadata["s3kv-prefect"],
                 expires=_optional(metadata, "s3kv-expires", datetime.fromisoformat),
-                ttl=_optional(metadata, "s3kv-ttl", lambda text: timedelta(seconds=float(text))),
+                ttl=_optional(metadata, TTL_METADATA, lambda text: timedelta(seconds=float(text))),
                 seconds=_optional(metadata, "s3kv-seconds", float),
+                inputs=metadata.get("s3kv-inputs"),
             )
         except (KeyError, ValueError) as exc:
             raise CorruptValueError(f"the record of {info.name!r} cannot be read: {exc!r}") from exc
@@ -99,12 +106,21 @@ class Record:
 
 @dataclass(frozen=True)
 class FoundResult:
-    """A valid result that was fetched and decoded."""
+    """A valid result that was fetched and decoded.
+
+    Attributes:
+        record: Its record.
+        remaining: How long it is still valid; None for ever.
+        value: Its value.
+        size: In bytes, as it is stored.
+        was_locked: Whether it is or was under a lock.
+    """
 
     record: Record
     remaining: timedelta | None
     value: Any
     size: int
+    was_locked: bool
 
     @property
     def expiration(self) -> datetime | None:
@@ -121,6 +137,7 @@ class WrittenResult:
     record: Record
     content_type: str
     written: Written
+    tags: Mapping[str, str]
 
 
 def look_up(results: S3KV, key: str, *, seen: Callable[[ObjectInfo], object] = lambda _: None) -> FoundResult:
@@ -145,7 +162,9 @@ def look_up(results: S3KV, key: str, *, seen: Callable[[ObjectInfo], object] = l
         raise CorruptValueError(f"{key!r} is {info.content_type!r}, which is no result of this codec")
     if fetched.body is None:
         raise ExpiredResultError(f"the result {key!r} has expired")
-    return FoundResult(record, record.remaining(info), results.codec.decode(fetched.body), info.size)
+    value = results.codec.decode(fetched.body)
+    was_locked = info.lock_mode is not None or info.legal_hold
+    return FoundResult(record, record.remaining(info), value, info.size, was_locked)
 
 
 def write_result(results: S3KV, key: str, payload: Payload, prefect_version: str) -> WrittenResult:
@@ -156,12 +175,14 @@ def write_result(results: S3KV, key: str, payload: Payload, prefect_version: str
         UnsupportedByServerError: A retention is asked for, and the bucket has no Object Lock.
         StaleWriterError: The lease that it was computed under is another's by now, or another run has
             written since.
+        ConflictError: Another run has written the result of other inputs under the same name.
     """
     name = results.namespace.name_of(key)
     grant = payload.grant.for_name(key)
     if grant.barred == key:
         raise ValueError(f"this is not the result of the run with the key {key!r}, which has not ended")
-    record = Record(prefect_version, seconds=grant.seconds, fence=_required_lease(grant.run))
+    fence = _required_lease(grant.run)
+    record = Record(prefect_version, seconds=grant.seconds, inputs=grant.inputs, fence=fence)
     if grant.expires is not None:
         record = _expiring(record, grant.expires)
     new = NewObject(
@@ -170,14 +191,17 @@ def write_result(results: S3KV, key: str, payload: Payload, prefect_version: str
         metadata=record.to_metadata(name),
         tags=grant.tags,
         retention=grant.retention,
+        legal_hold=grant.legal_hold,
     )
     if grant.run is not None:
         written = _put_in_flight(results, name, new, grant.run)
         if grant.run.flight is not None:
             grant.run.flight.settled = True
+    elif grant.inputs is not None and grant.was_absent:
+        written = _put_named(results, name, new, grant)
     else:
         written = results.objects.put(name, new, probably_new=grant.probably_new)
-    return WrittenResult(results, key, record, payload.content_type, written)
+    return WrittenResult(results, key, record, payload.content_type, written, grant.tags)
 
 
 def _required_lease(run: RunInfo | None) -> int | None:
@@ -207,6 +231,23 @@ def _put_in_flight(results: S3KV, name: str, new: NewObject, run: RunInfo) -> Wr
         raise StaleWriterError(f"another run has written the result meanwhile: {exc}") from exc
 
 
+def _put_named(results: S3KV, name: str, new: NewObject, grant: Grant) -> Written:
+    """Write a result under a name that had none, and, where S3 can tell, not over one of other inputs."""
+    puts = results.client.capabilities.known_conditional_puts(results.bucket_name)
+    if puts is None or puts.create != "atomic":
+        return results.objects.put(name, new, probably_new=grant.probably_new)
+    try:
+        return results.objects.put(name, new, mode="create", probably_new=grant.probably_new)
+    except ConflictError as taken:
+        if not _is_absent(results, name):
+            record = Record.from_info(results.objects.head(name))
+            if record.inputs != grant.inputs:
+                raise ConflictError(
+                    f"{name!r} was written by a run with other inputs while this one was computing"
+                ) from taken
+        return results.objects.put(name, new)
+
+
 def _is_absent(results: S3KV, name: str) -> bool:
     try:
         results.objects.head(name)
@@ -216,12 +257,20 @@ def _is_absent(results: S3KV, name: str) -> bool:
 
 
 def amend(done: WrittenResult, expires: datetime | None) -> None:
-    """Give a result that was just written another expiration: one copy onto itself."""
+    """Give a result that was just written another expiration: one copy onto itself.
+
+    One request more where its class of lifetimes is another one, too: not every server heeds new tags on a
+    copy.
+    """
     name = done.results.namespace.name_of(done.key)
     record = replace(done.record, expires=None, ttl=None)
     if expires is not None:
         record = _expiring(record, expires)
-    done.results.objects.amend(name, done.written, record.to_metadata(name), done.content_type)
+    written = done.results.objects.amend(name, done.written, record.to_metadata(name), done.content_type)
+    tags, kept = ttl_tags(record.ttl), {key: tag for key, tag in done.tags.items() if key != TTL_TAG}
+    if tags.get(TTL_TAG) != done.tags.get(TTL_TAG):
+        client, bucket = done.results.client, done.results.bucket_name
+        client.put_tags(bucket, name, with_automatic_tags(kept, tags), version_id=written.version_id)
 
 
 def _expiring(record: Record, expires: datetime) -> Record:
@@ -237,10 +286,6 @@ def _is_wanted(info: ObjectInfo, *, content_type: str) -> bool:
     except CorruptValueError:
         return False
     return remaining is None or remaining > timedelta(0)
-
-
-def _fingerprint(name: str) -> str:
-    return hashlib.blake2b(name.encode(), digest_size=12).hexdigest()
 
 
 def _optional(metadata: Mapping[str, str], name: str, parse: Any) -> Any:

@@ -10,10 +10,20 @@ from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_logger, get_run_logger
 from prefect.settings import PREFECT_TASKS_REFRESH_CACHE
+from prefect.utilities.hashing import hash_objects
 
 from s3kv_flows.store.tags import MAX_TAGS, normalize_tag_value
 
-__all__ = ["automatic_tags", "is_refreshing", "loaded_store", "run_logger", "with_automatic_tags"]
+__all__ = [
+    "automatic_tags",
+    "is_refreshing",
+    "loaded_store",
+    "run_identity",
+    "run_logger",
+    "run_parameters",
+    "task_name",
+    "with_automatic_tags",
+]
 
 B = TypeVar("B", bound=Block)
 
@@ -58,3 +68,33 @@ def with_automatic_tags(object_tags: dict[str, str], automatic: dict[str, str]) 
         if len(tags) < MAX_TAGS:
             tags.setdefault(key, value)
     return tags
+
+
+def task_name() -> str | None:
+    """Return the name of the task that is run; None outside of tasks."""
+    task = TaskRunContext.get()
+    return task.task.name if task is not None else None
+
+
+def run_parameters() -> dict[str, Any]:
+    """Return the parameters of the task that is run, or else of the flow."""
+    task, flow = TaskRunContext.get(), FlowRunContext.get()
+    if task is not None:
+        return dict(task.parameters)
+    return dict(flow.parameters or {}) if flow is not None else {}
+
+
+def run_identity() -> str:
+    """Return what stays the same in all attempts of a run: its flow run and, in a task, which one, of what.
+
+    By what Prefect tells calls of one task from each other, its ``dynamic_key``, is made anew in each attempt
+    of a flow; what they are called with is not. Where that has no hash, the task alone counts.
+    """
+    task, flow = TaskRunContext.get(), FlowRunContext.get()
+    flow_run = flow.flow_run if flow is not None else None
+    if task is None:
+        return str(flow_run.id) if flow_run is not None else ""
+    run = task.task_run
+    owner = run.flow_run_id or (flow_run.id if flow_run is not None else None)
+    called_with = hash_objects(task.parameters) or ""
+    return f"{owner}/{run.task_key}/{called_with}" if owner is not None else str(run.id)

@@ -12,7 +12,7 @@ import binascii
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any, Literal
 
 from prefect.client.schemas.objects import State, TaskRun
@@ -24,12 +24,13 @@ from typing_extensions import Self
 
 from s3kv_flows.runs import automatic_tags, run_logger, with_automatic_tags
 from s3kv_flows.store.codecs import codec_named
-from s3kv_flows.store.errors import CorruptValueError
+from s3kv_flows.store.errors import CorruptValueError, S3KVError
 from s3kv_flows.store.frames import is_frame
 from s3kv_flows.store.lease_keeper import KeptLease
 from s3kv_flows.store.locks import Retention
 from s3kv_flows.store.pieces import Body
 from s3kv_flows.store.s3_types import ObjectInfo
+from s3kv_flows.store.ttl_classes import ttl_tags
 
 __all__ = [
     "FENCE",
@@ -54,11 +55,19 @@ class ResultOptions:
     Attributes:
         scope: Whose results the options are meant for. Prefect lets the tasks within a flow, and the
             flows and tasks within a task, inherit a serializer: they must not inherit a lock.
+        is_named: Whether the key is a name.
     """
 
     scope: Literal["task", "flow"] = "task"
     object_tags: dict[str, str] = field(default_factory=dict)
     retention: Retention | None = None
+    legal_hold: bool = False
+    is_named: bool = False
+
+    @property
+    def locks(self) -> bool:
+        """Whether results are to be locked."""
+        return self.retention is not None or self.legal_hold
 
 
 @dataclass
@@ -72,6 +81,10 @@ class RunInfo:
         cache_expiration: The task's, with what ``with_options`` made of it.
         refreshes: Whether the run computes and overwrites whatever the cache holds.
         task_run: Prefect's own account of the run, as long as it lives.
+        inputs: What the result is made of, where the key is a name and does not say it.
+        finalizes: Whether the result is to be locked.
+        refusal: Why there can be no key, which fails the run before it computes.
+        missed: What the look before the run has found out, for Prefect's own look; it holds once.
         found_delete_marker: Whether the server said that the result is not absent, but deleted.
         flight: The lease under which the run computes.
         expected: What the run found under its key, as the mode of a write: ``"create"`` for nothing, an
@@ -87,6 +100,10 @@ class RunInfo:
     cache_expiration: timedelta | None
     refreshes: bool
     task_run: weakref.ref[TaskRun]
+    inputs: str | None = None
+    finalizes: bool = False
+    refusal: Exception | None = None
+    missed: S3KVError | None = None
     found_delete_marker: bool = False
     flight: KeptLease | None = None
     expected: str = "overwrite"
@@ -112,7 +129,10 @@ class Grant:
         key: The name the grant is for; None for any.
         expires: When the result expires, by this machine's clock.
         seconds: How long the task took.
+        legal_hold: Whether it is to be held.
         probably_new: Whether the run found no result under this name.
+        inputs: What the result is made of, where its key is a name.
+        was_absent: Whether the run saw that there is nothing under the name.
         run: The run, where it computes under a lease.
         barred: A name that it must not be written under: of a run whose result this is not.
     """
@@ -122,9 +142,17 @@ class Grant:
     retention: Retention | None = None
     expires: datetime | None = None
     seconds: float | None = None
+    legal_hold: bool = False
     probably_new: bool = True
+    inputs: str | None = None
+    was_absent: bool = False
     run: RunInfo | None = None
     barred: str | None = None
+
+    @property
+    def locks(self) -> bool:
+        """Whether the object is to be locked."""
+        return self.retention is not None or self.legal_hold
 
     def for_name(self, name: str) -> Grant:
         """Return the grant for a name: for another one than its own, the flow's tag and nothing else."""
@@ -244,24 +272,27 @@ class FrameSerializer(Serializer):
         run, options = self._run, self._options
         task_run = run.task_run() if run is not None else None
         if run is None or task_run is None or task_run.state is None:
-            if options.retention is not None and not isinstance(obj, BaseException):
-                raise ValueError(
-                    "a result with a retention needs the cache policy that caching() gave its task"
-                )
+            if (options.locks or options.is_named) and not isinstance(obj, BaseException):
+                raise ValueError(_NEEDS_POLICY)
             return None
         state = task_run.state
         if not state.is_final() or getattr(state.data, "result", None) is not obj:
             return None  # an exception, or the result of a task that inherited this serializer
         if not state.is_completed():
             raise ValueError(f"the run ended as {state.name}: that is no result to cache")
+        # The record that Prefect is about to hand to the record face is this state's.
+        expires = getattr(state.data, "expiration", None)
+        ttl = None if expires is None else expires - datetime.now(timezone.utc)
         return Grant(
             key=run.key,
-            tags=with_automatic_tags(options.object_tags, run.tags),
+            tags=with_automatic_tags(options.object_tags, ttl_tags(ttl) | run.tags),
             retention=options.retention,
-            # The record that Prefect is about to hand to the record face is this state's.
-            expires=getattr(state.data, "expiration", None),
+            legal_hold=options.legal_hold,
+            expires=expires,
             seconds=(state.timestamp - run.started).total_seconds(),
             probably_new=not run.refreshes and not run.found_delete_marker,
+            inputs=run.inputs,
+            was_absent=not run.refreshes and run.expected == "create",
             run=run if run.flight is not None else None,
         )
 
@@ -276,7 +307,13 @@ class FrameSerializer(Serializer):
         return Grant(
             tags=with_automatic_tags(self._options.object_tags, automatic_tags()),
             retention=self._options.retention,
+            legal_hold=self._options.legal_hold,
         )
+
+
+_NEEDS_POLICY = (
+    "a result with a retention, a hold or a key needs the cache policy that caching() gave its task"
+)
 
 
 def _is_failure(obj: Any) -> bool:

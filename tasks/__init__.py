@@ -5,6 +5,14 @@ if __name__ != "s3kv_flows.tasks":
     # another name, every task would exist twice.
     raise ImportError(f"import this package as s3kv_flows.tasks, not as {__name__}")
 
+from s3kv_flows.tasks.checkpoints import clear_checkpoint, list_checkpoints, promote_checkpoint
+from s3kv_flows.tasks.locks import (
+    extend_retention,
+    look_at_locks,
+    place_hold,
+    release_hold,
+    release_retention,
+)
 from s3kv_flows.tasks.maintenance import (
     age_local_cache,
     give_up_uploads,
@@ -12,17 +20,33 @@ from s3kv_flows.tasks.maintenance import (
     sweep,
     sweep_leases,
 )
-from s3kv_flows.tasks.tagging import delete_by_tag
-from s3kv_flows.tasks.values import finalize_value, get_value, put_value
+from s3kv_flows.tasks.outputs import finalize_value, repair_output, verify_receipt
+from s3kv_flows.tasks.tagging import delete_by_tag, find_by_tag, tag_value
+from s3kv_flows.tasks.values import copy_value, delete_value, get_value, merge_values, put_value
 
 __all__ = [
     "age_local_cache",
+    "clear_checkpoint",
+    "copy_value",
     "delete_by_tag",
+    "delete_value",
+    "extend_retention",
     "finalize_value",
+    "find_by_tag",
     "get_value",
     "give_up_uploads",
+    "list_checkpoints",
+    "look_at_locks",
+    "merge_values",
+    "place_hold",
     "plan_cleanup",
+    "promote_checkpoint",
     "put_value",
+    "release_hold",
+    "release_retention",
+    "repair_output",
     "sweep",
     "sweep_leases",
+    "tag_value",
+    "verify_receipt",
 ]

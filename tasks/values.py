@@ -1,4 +1,4 @@
-"""Tasks that put, get and finalize values."""
+"""Tasks that put, get, copy, merge and delete values."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from s3kv_flows.blocks import S3KVStore
-from s3kv_flows.store.locks import Retention
 
-__all__ = ["finalize_value", "get_value", "put_value"]
+__all__ = ["copy_value", "delete_value", "get_value", "merge_values", "put_value"]
 
 
 @task(cache_policy=NO_CACHE)
@@ -38,32 +37,58 @@ def get_value(store: str | S3KVStore, key: str, default: Any = None) -> Any:
         store: The name of a saved store, or a saved store.
         key: The key.
         default: Returned where the key does not exist.
+
+    Raises:
+        HiddenOutputError: The key has a locked version, which somebody else has hidden.
     """
     return S3KVStore.of(store).values.get(key, default)
 
 
 @task(cache_policy=NO_CACHE)
-def finalize_value(
-    store: str | S3KVStore,
-    key: str,
-    value: Any,
-    retention: Retention,
-    tags: dict[str, str] | None = None,
-) -> None:
-    """Publish a JSON value that nothing alters or deletes before its retention ends.
-
-    The lock is in the request that writes the value: it is never unlocked. What cannot be published
-    fails this task, which is what a result that Prefect persists after its task does not do.
+def delete_value(store: str | S3KVStore, key: str) -> None:
+    """Delete a key; a missing one is no error.
 
     Args:
-        store: The name of a saved store, or a saved store, with Object Lock.
+        store: The name of a saved store, or a saved store.
         key: The key.
-        value: What JSON can hold.
-        retention: Until when.
-        tags: The tags of the object.
 
     Raises:
-        KeyLockedError: The key is under retention already.
-        UnsupportedByServerError: The bucket has no Object Lock.
+        KeyLockedError: The key is under retention or a legal hold.
     """
-    S3KVStore.of(store).values.add(key, value, tags=tags, retention=retention)
+    S3KVStore.of(store).values.delete(key)
+
+
+@task(cache_policy=NO_CACHE)
+def copy_value(
+    store: str | S3KVStore, source_key: str, destination_key: str, tags: dict[str, str] | None = None
+) -> None:
+    """Copy a value onto another key, on the server.
+
+    Args:
+        store: The name of a saved store, or a saved store.
+        source_key: What to copy.
+        destination_key: Where to.
+        tags: The tags of the copy; None for those of the source.
+
+    Raises:
+        KeyNotFoundError: There is no source.
+        KeyLockedError: The destination is under retention.
+    """
+    S3KVStore.of(store).values.copy_key(source_key, destination_key, tags=tags)
+
+
+@task(cache_policy=NO_CACHE)
+def merge_values(store: str | S3KVStore, source_keys: list[str], destination_key: str) -> None:
+    """Merge dicts into the dict of the destination, in order; missing ones count as empty.
+
+    Args:
+        store: The name of a saved store, or a saved store.
+        source_keys: What to merge.
+        destination_key: Where to.
+
+    Raises:
+        EncodingError: One of the values is no dict.
+        KeyLockedError: The destination is under retention.
+        UnsupportedByServerError: The server's conditional PUTs do not carry this.
+    """
+    S3KVStore.of(store).values.merge_keys(source_keys, destination_key)

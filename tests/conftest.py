@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "S3_ENDPOINT_URL", "AWS_ENDPOIN
     os.environ.pop(name, None)
 
 if TYPE_CHECKING:
+    from s3kv_flows import S3KVStore
     from tests.lake import Lake
 
 import pytest  # noqa: E402
@@ -48,14 +50,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--server", choices=sorted(SERVERS), default="moto", help="the S3 server that the tests run against"
     )
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep what needs the Prefect server in one worker of ``pytest -n 2 --dist loadgroup``."""
-    for item in items:
-        if "prefect_api" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("prefect"))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -109,6 +103,26 @@ def make_store(server: Server, s3_url: str, tmp_path: Path) -> Iterator[Callable
 @pytest.fixture
 def store(make_store: Callable[..., S3KV]) -> S3KV:
     return make_store()
+
+
+@pytest.fixture
+def block(s3_url: str) -> S3KVStore:
+    """Return a store that is not saved, over a new bucket."""
+    from s3kv_flows import S3KVStore
+
+    made = S3KVStore(bucket_name=f"bucket-{uuid.uuid4().hex[:16]}", endpoint_url=s3_url)
+    made.values.create_bucket()
+    return made
+
+
+@pytest.fixture
+def started() -> Iterator[list[subprocess.Popen[str]]]:
+    """Collect processes; what is still there at the end is killed."""
+    processes: list[subprocess.Popen[str]] = []
+    yield processes
+    for process in processes:
+        process.kill()
+        process.communicate()
 
 
 @pytest.fixture

@@ -20,7 +20,21 @@ PACKAGE = ROOT / "s3kv_flows"
 
 LAYERS = ["store", "maintenance", "blocks", "flows", "deployments"]
 """From the bottom up; what is not named here is of the layer of the blocks."""
-TOP = {"flows", "cli", "demo", "demo_run", "tasks"}
+TOP = {
+    "flows",
+    "sharding",
+    "cleanup_page",
+    "plan_page",
+    "cli",
+    "output_commands",
+    "maintenance_commands",
+    "checkpoint_commands",
+    "cleanup_options",
+    "lifecycle_commands",
+    "demo",
+    "demo_run",
+    "tasks",
+}
 
 
 def layer(module: str) -> int:

@@ -10,6 +10,7 @@ import pickle
 import threading
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from prefect.filesystems import LocalFileSystem
 from prefect.transactions import transaction
 
 from s3kv_flows import S3KVStore, caching, finalizing, slots
+from s3kv_flows.store.capabilities import Capabilities
 from s3kv_flows.store.errors import InvalidTagError
 from s3kv_flows.store.s3_types import ObjectInfo
 from tests.lake import WEEK, Lake, adding_task, in_flow
@@ -131,11 +133,22 @@ def test_on_a_bucket_with_object_lock_it_is_the_same(locked_lake: Lake) -> None:
     assert dict(locked_lake.count(run).requests) == {"GET": 1}
 
 
-def test_a_finalized_result_costs_two_requests_more_when_it_is_written(locked_lake: Lake) -> None:
+def test_a_finalized_result_costs_three_requests_more_when_it_is_written(locked_lake: Lake) -> None:
     locked_lake.results.objects.require_object_lock()  # asked once per process
     add_one = adding_task(locked_lake, retention=WEEK)
-    assert dict(locked_lake.count(lambda: add_one(1)).requests) == {"GET": 3, "PUT": 1}
+    assert dict(locked_lake.count(lambda: add_one(1)).requests) == {"GET": 4, "PUT": 1}
     assert dict(locked_lake.count(lambda: add_one(1)).requests) == {"GET": 1}
+
+
+def test_where_the_server_tells_delete_markers_it_costs_one_less(
+    locked_lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = locked_lake.results.client
+    locked_lake.results.objects.require_object_lock()
+    declared = replace(client.capabilities.declared, tells_delete_markers=True)
+    monkeypatch.setattr(Capabilities, "declared", declared)
+    add_one = adding_task(locked_lake, retention=WEEK)
+    assert dict(locked_lake.count(lambda: add_one(1)).requests) == {"GET": 3, "PUT": 1}
 
 
 def test_a_whole_map_hits_with_one_request_each(lake: Lake) -> None:

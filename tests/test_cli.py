@@ -14,10 +14,12 @@ import pytest
 from s3kv_flows import S3KVStore
 from tests.waiting import until
 
+SCRIPT = "from s3kv_flows.cli import main; main()"
+
 
 def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", "from s3kv_flows.cli import main; main()", *arguments],
+        [sys.executable, "-c", SCRIPT, *arguments],
         env=os.environ | environment,
         capture_output=True,
         text=True,
@@ -122,7 +124,7 @@ def test_an_interrupted_demo_leaves_nothing_running(signum: signal.Signals, tmp_
     environment = os.environ | {"TMPDIR": str(tmp_path)}
     environment.pop("PREFECT_API_URL", None)
     demo = subprocess.Popen(
-        [sys.executable, "-c", "from s3kv_flows.cli import main; main()", "demo"],
+        [sys.executable, "-c", SCRIPT, "demo"],
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -136,6 +138,35 @@ def test_an_interrupted_demo_leaves_nothing_running(signum: signal.Signals, tmp_
         demo.kill()
     assert not Path(f"/proc/{server}").exists()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_command_refuses_is_one_line(s3_url: str, api: dict[str, str]) -> None:
+    name = new_name()
+    store = S3KVStore(bucket_name=f"bucket-{uuid.uuid4().hex[:16]}", endpoint_url=s3_url)
+    store.values.create_bucket(object_lock=True)
+    store.save(name)
+    for key, reason, message in (
+        ("key", "", "s3kv: why? A reason"),
+        ("missing", "asked for", "does not exist"),
+    ):
+        done = command("hold", name, key, "--reason", reason, **api)
+        assert done.returncode == 1
+        assert message in done.stderr
+        assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+def test_output_that_nobody_reads_to_the_end_is_no_error() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, "policy", "--role", "admin", "--bucket", "lake"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.close()
+        assert running.stderr.read() == ""
 
 
 def test_doctor_examines_a_saved_store(s3_url: str, api: dict[str, str]) -> None:
@@ -164,6 +195,7 @@ def test_doctor_examines_a_saved_store(s3_url: str, api: dict[str, str]) -> None
     ]
 
 
+@pytest.mark.slow
 def test_doctor_says_what_stops_it(s3_url: str, api: dict[str, str]) -> None:
     unknown = command("doctor", "no-such-store", **api)
     assert unknown.returncode == 1

@@ -11,7 +11,7 @@ import pytest
 from prefect.client.orchestration import get_client
 
 from s3kv_flows import S3KVStore
-from s3kv_flows.flows import maintain_store
+from s3kv_flows.flows import age_caches, audit_locks, maintain_store
 
 ROOT = Path(__file__).parent.parent
 
@@ -46,6 +46,8 @@ def test_the_block_registers_and_the_deployments_deploy(prefect_api: str) -> Non
     prefect(prefect_api, "deploy", "--prefect-file", "deployments/prefect.yaml", "--all")
     with get_client(sync_client=True) as client:
         deployment = client.read_deployment_by_name("maintain-store/nightly-cleanup")
+        for name in ("audit-locks/weekly-lock-audit", "age-caches/hourly-cache-ageing"):
+            assert client.read_deployment_by_name(name).schedules[0].active
     assert deployment.entrypoint == "s3kv_flows.flows.maintain_store"
     (schedule,) = deployment.schedules
     assert schedule.active
@@ -55,18 +57,23 @@ def test_the_block_registers_and_the_deployments_deploy(prefect_api: str) -> Non
 
 
 def test_serve_has_the_same_deployments_for_another_store(serve: ModuleType) -> None:
-    (deployment,) = serve.deployments("elsewhere")
-    assert deployment.name == "nightly-cleanup"
-    assert deployment.entrypoint == "s3kv_flows.flows.maintain_store"
-    assert deployment.parameters["store"] == "elsewhere"
+    cleanup, ageing, audit = serve.deployments("elsewhere")
+    names = ["nightly-cleanup", "hourly-cache-ageing", "weekly-lock-audit"]
+    assert [cleanup.name, ageing.name, audit.name] == names
+    assert ageing.entrypoint == "s3kv_flows.flows.age_caches"
+    assert cleanup.entrypoint == "s3kv_flows.flows.maintain_store"
+    assert audit.entrypoint == "s3kv_flows.flows.audit_locks"
+    assert cleanup.parameters["store"] == audit.parameters["store"] == "elsewhere"
     assert serve.deployments()[0].parameters["store"] == "lake"
 
 
 @pytest.mark.usefixtures("prefect_api")
 def test_the_parameters_of_the_deployment_run(serve: ModuleType, s3_url: str) -> None:
     store = S3KVStore(bucket_name="deployed-bucket", endpoint_url=s3_url)
-    store.values.create_bucket()
+    store.values.create_bucket(object_lock=True)
     store.save("deployed", overwrite=True)
-    (deployment,) = serve.deployments("deployed")
-    report = maintain_store(**deployment.parameters)
+    cleanup, ageing, audit = serve.deployments("deployed")
+    report = maintain_store(**cleanup.parameters)
     assert (report.removed, report.failed) == ([], {})
+    assert age_caches(**ageing.parameters) == 0
+    assert audit_locks(**audit.parameters).rows == []

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,9 +40,6 @@ def test_a_prefect_server_that_does_not_start_is_an_error_with_its_log(
 def test_no_thread_of_a_server_outlives_its_block() -> None:
     # In a process of its own, an embedded server forgets its objects at the end; here it would take
     # those of the other tests with it.
-    import subprocess
-    import sys
-
     script = """
 import threading
 from s3kv_flows.embedded import embedded_s3
@@ -54,3 +53,57 @@ print([thread.name for thread in threading.enumerate()])
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "['MainThread']", done.stderr
+
+
+def test_a_thread_that_has_just_answered_may_still_wake_the_loop() -> None:
+    script = """
+import threading
+from waitress.trigger import trigger
+from s3kv_flows.embedded import embedded_s3
+
+pull = trigger._physical_pull
+
+def pull_again_after_the_end(self):
+    pull(self)
+    for thread in threading.enumerate():
+        if thread.name == "embedded-s3":
+            thread.join(30)
+    pull(self)
+
+with embedded_s3():
+    trigger._physical_pull = pull_again_after_the_end
+print("ended")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "ended", done.stderr
+
+
+def test_an_object_that_goes_while_versions_are_listed_does_not_fail_the_listing() -> None:
+    script = """
+import copy, threading, types
+import boto3, moto.s3.models
+from botocore.config import Config
+from s3kv_flows.embedded import embedded_s3
+from s3kv_flows.store import S3KV
+
+with embedded_s3() as url:
+    store = S3KV(url, "some-bucket", "id", "secret", enable_local_cache=False, region_name="us-east-1")
+    store.create_bucket()
+    store.add_many({"first": 1, "second": 2})
+    deleting = threading.Thread(target=store.delete, args=("second",))
+
+    def deepcopy(value, *memo):
+        if deleting.ident is None:
+            deleting.start()
+            deleting.join(1)
+        return copy.deepcopy(value, *memo)
+
+    moto.s3.models.copy = types.SimpleNamespace(deepcopy=deepcopy, copy=copy.copy)
+    once = Config(retries={"total_max_attempts": 1})
+    client = boto3.client("s3", "us-east-1", endpoint_url=url, config=once)
+    listed = client.list_object_versions(Bucket="some-bucket")
+    deleting.join()
+    print(len(listed["Versions"]), store.exists("second"))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "2 False", done.stderr

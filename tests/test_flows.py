@@ -51,7 +51,7 @@ def test_a_dry_run_removes_nothing_and_the_run_just_that(lake: str) -> None:
     assert dry.removed == []
     assert values.list_keys() == ["final", "locked", "raw"]
     shown = artifact()
-    assert "Dry run: 1 objects to remove" in shown["description"]
+    assert "Dry run: 1 objects to remove, 1 bytes in 1 versions" in shown["description"]
     assert "s3kv/raw.json" in shown["data"]
     report = maintain_store(lake, RULES, grace=ZERO)
     assert report.removed == list(dry.planned)
@@ -136,7 +136,7 @@ def test_the_tasks_put_get_finalize_and_delete(lake: str) -> None:
 
 def test_publishing_that_is_refused_fails_its_task(lake: str) -> None:
     finalize_value(lake, "report", 1, Retention(days=2))
-    with pytest.raises(KeyLockedError, match="cannot overwrite 'report'"):
+    with pytest.raises(KeyLockedError, match="cannot overwrite 'report': it is under GOVERNANCE"):
         finalize_value(lake, "report", 2, Retention(days=2))
     with pytest.raises(KeyLockedError):
         put_value(lake, "report", 2)

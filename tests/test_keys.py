@@ -56,3 +56,9 @@ def test_a_prefix_that_does_not_separate_is_refused(prefix: str) -> None:
 def test_a_bucket_name_that_s3_would_refuse_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="bucket name"):
         validate_bucket_name(name)
+
+
+@pytest.mark.parametrize("name", ["s3kv-results/a\x01b", "s3kv-results/\ufffe", "s3kv-results/"])
+def test_an_object_that_no_key_names_is_no_key(name: str) -> None:
+    """Others may have put it there; its name cannot be sent back in the XML of S3."""
+    assert Namespace("s3kv-results/", "").key_of(name) is None

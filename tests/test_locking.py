@@ -479,6 +479,7 @@ class Timed:
                 error = exc
 
 
+@pytest.mark.slow
 def test_a_hundred_mapped_tasks_compute_once_and_never_block_the_event_loop(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -98,6 +98,7 @@ def lake(s3_url: str, prefect_api: str) -> str:
     return name
 
 
+@pytest.mark.slow
 def test_another_process_computes_nothing_and_a_third_reads_through_the_state(
     run: Run, lake: str, tmp_path: Path
 ) -> None:

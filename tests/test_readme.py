@@ -36,8 +36,8 @@ def run(code: str, tmp_path: Path, name: str) -> dict[str, Any]:
 
 
 def test_its_python_runs(lake: S3KVStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert len(BLOCKS) == 4
-    pipeline, single_flight, store, cleanup = BLOCKS
+    assert len(BLOCKS) == 6
+    pipeline, outputs, single_flight, checkpoint, store, cleanup = BLOCKS
     run(pipeline, tmp_path, "pipeline")
     counters = lake.results.client.counters
     with counters.measure() as second:
@@ -48,10 +48,17 @@ def test_its_python_runs(lake: S3KVStore, tmp_path: Path, capsys: pytest.Capture
         key for key in lake.results.iter_keys() if lake.results.objects.head(f"s3kv-results/{key}").lock_mode
     ]
     assert len(locked) == 1
+    for expected in ("written", "unchanged"):
+        run(outputs, tmp_path, "outputs")
+        assert f"{expected} s3kv/filed/2013.json" in capsys.readouterr().out
+    assert lake.results.objects.head("s3kv-results/reports/2013/delays").lock_mode == "GOVERNANCE"
     with counters.measure() as flights:
         run(single_flight, tmp_path, "flights")
     assert capsys.readouterr().out == "4\n"
-    assert flights[0]["requests.DeleteObject"] == 2, "two leases for four runs"
+    # Two keys and four runs: who waited may have found the lease free before it found the result.
+    assert 2 <= flights[0]["requests.DeleteObject"] <= 4
+    train = run(checkpoint, tmp_path, "training_in_steps")["train"]
+    assert train(list(range(250))) == {"steps": 250}
     run(store, tmp_path, "store")
     run(cleanup, tmp_path, "cleanup")
     assert "{} {}" in capsys.readouterr().out

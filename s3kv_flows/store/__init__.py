@@ -4,9 +4,11 @@ from s3kv_flows.store.codecs import Codec
 from s3kv_flows.store.encryption import Encryption
 from s3kv_flows.store.errors import (
     AccessDeniedError,
+    AlreadyFinalizedError,
     ConflictError,
     CorruptValueError,
     EncodingError,
+    HiddenOutputError,
     InvalidKeyError,
     InvalidTagError,
     KeyLockedError,
@@ -19,26 +21,35 @@ from s3kv_flows.store.errors import (
 )
 from s3kv_flows.store.kv import S3KV
 from s3kv_flows.store.kv_types import DeletedKeys, KeyInfo
+from s3kv_flows.store.lock_audit import LockAudit
 from s3kv_flows.store.locks import Retention
+from s3kv_flows.store.receipts import Receipt, Verification
+from s3kv_flows.store.repairs import Repair
 
 __all__ = [
     "S3KV",
     "AccessDeniedError",
+    "AlreadyFinalizedError",
     "Codec",
     "ConflictError",
     "CorruptValueError",
     "DeletedKeys",
     "EncodingError",
     "Encryption",
+    "HiddenOutputError",
     "InvalidKeyError",
     "InvalidTagError",
     "KeyInfo",
     "KeyLockedError",
     "KeyNotFoundError",
+    "LockAudit",
+    "Receipt",
+    "Repair",
     "Retention",
     "S3KVError",
     "StaleWriterError",
     "StoreUnavailableError",
     "TamperedValueError",
     "UnsupportedByServerError",
+    "Verification",
 ]

@@ -6,30 +6,18 @@ import hashlib
 import json
 from typing import Any, Literal
 
+from s3kv_flows.store.role_policies import (
+    BYPASS,
+    LIST_ACTIONS,
+    OBJECT_ACTIONS,
+    READ_BUCKET_ACTIONS,
+    require_one,
+)
 from s3kv_flows.store.s3 import S3Client
 
 __all__ = ["Access", "apply_policy", "statements"]
 
 Access = Literal["read", "write"]
-
-_READ_OBJECTS = (
-    "s3:GetObject",
-    "s3:GetObjectVersion",
-    "s3:GetObjectTagging",
-    "s3:GetObjectRetention",
-    "s3:GetObjectLegalHold",
-)
-_WRITE_OBJECTS = (
-    "s3:PutObject",
-    "s3:PutObjectTagging",
-    "s3:PutObjectRetention",
-    "s3:PutObjectLegalHold",
-    "s3:DeleteObject",
-    "s3:DeleteObjectVersion",  # an overwrite that met a fresh lock takes its own version back
-    "s3:AbortMultipartUpload",
-)
-_LIST_BUCKET = ("s3:ListBucket", "s3:ListBucketVersions")
-_READ_BUCKET = ("s3:GetBucketObjectLockConfiguration", "s3:GetBucketVersioning")
 
 _SEED_SID = "S3KVReadWriteAccess"
 """The statement by which ``s3kv`` 0.1.5 opened a bucket to everybody."""
@@ -38,34 +26,34 @@ _SEED_SID = "S3KVReadWriteAccess"
 def statements(bucket: str, prefix: str, principal: str, access: Access) -> list[dict[str, Any]]:
     """Return what allows a principal to use the objects under a prefix.
 
-    Nothing in it lifts a lock: there is no s3:BypassGovernanceRetention.
+    Nothing in it lifts a retention: to bypass governance is denied, for Ceph 16 lets a deletion do it
+    wherever no policy says no.
 
     Raises:
         ValueError: The principal is everybody, or no ARN.
     """
-    if "*" in principal or not principal.startswith("arn:"):
-        raise ValueError(
-            f"principal is one ARN, such as 'arn:aws:iam::123456789012:role/pipeline', got {principal!r}"
-        )
-    arn = f"arn:{principal.split(':')[1]}:s3:::{bucket}"
+    arn = f"arn:{require_one(principal)}:s3:::{bucket}"
     digest = hashlib.sha256(f"{principal} {prefix}".encode()).hexdigest()[:12]
 
-    def allow(what: str, actions: tuple[str, ...], resource: str, **more: Any) -> dict[str, Any]:
+    def state(
+        what: str, actions: tuple[str, ...], resource: str, *, effect: str = "Allow", **more: Any
+    ) -> dict[str, Any]:
         return {
             "Sid": f"S3KV{what}{digest}",
-            "Effect": "Allow",
+            "Effect": effect,
             "Principal": {"AWS": principal},
             "Action": list(actions),
             "Resource": resource,
             **more,
         }
 
-    objects = _READ_OBJECTS + (_WRITE_OBJECTS if access == "write" else ())
+    objects = OBJECT_ACTIONS["pipeline" if access == "write" else "auditor"]
     return [
-        allow("Objects", objects, f"{arn}/{prefix}*"),
+        state("Objects", objects, f"{arn}/{prefix}*"),
         # A GET or HEAD of a missing key asks for s3:ListBucket, too, and has no prefix.
-        allow("List", _LIST_BUCKET, arn, Condition={"StringLikeIfExists": {"s3:prefix": f"{prefix}*"}}),
-        allow("Bucket", _READ_BUCKET, arn),
+        state("List", LIST_ACTIONS, arn, Condition={"StringLikeIfExists": {"s3:prefix": f"{prefix}*"}}),
+        state("Bucket", READ_BUCKET_ACTIONS, arn),
+        state("NoBypass", (BYPASS,), f"{arn}/*", effect="Deny"),
     ]
 
 

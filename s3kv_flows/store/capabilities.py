@@ -131,9 +131,12 @@ class Declared:
 
     Attributes:
         shows_locks: Whether HEAD shows locks to every caller; AWS and Ceph ask for permissions.
+        tells_delete_markers: Whether a GET of a key under a delete marker says so.
         executes_lifecycle: Whether it carries lifecycle rules out, which no probe can wait for.
         takes_empty_tag_set: Whether tags go by putting an empty set. moto fails at that; deleting them
             fails on versioned buckets of Ceph 16, and does nothing on those of Ceph 20.
+        lists_versions_after_any_name: Whether a listing of versions may begin after a name that no key has.
+            moto leaves out the first version after it.
     """
 
     conditional_puts: ConditionalPuts | None = None
@@ -141,8 +144,10 @@ class Declared:
     multipart_uploads: MultipartUploads | None = None
     copies: Copies | None = None
     shows_locks: bool = False
+    tells_delete_markers: bool = False
     executes_lifecycle: bool | None = None
     takes_empty_tag_set: bool = True
+    lists_versions_after_any_name: bool = True
 
 
 DECLARED: Mapping[str, Declared] = {
@@ -151,6 +156,7 @@ DECLARED: Mapping[str, Declared] = {
         ConditionalDeletes(single=True, batch=True),
         MultipartUploads(tags=True, locks=True, create=True, replace=True),
         Copies(replace_tags=True, locks=True),
+        tells_delete_markers=True,
         executes_lifecycle=True,
     ),
     "moto": Declared(
@@ -161,6 +167,7 @@ DECLARED: Mapping[str, Declared] = {
         shows_locks=True,
         executes_lifecycle=False,
         takes_empty_tag_set=False,
+        lists_versions_after_any_name=False,
     ),
     "ceph": Declared(executes_lifecycle=True),
     "": Declared(),

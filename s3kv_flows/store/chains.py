@@ -7,7 +7,7 @@ chain: a locked version may lie under a newer one, or under a delete marker.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from s3kv_flows.store.bulk import concurrently
@@ -16,7 +16,7 @@ from s3kv_flows.store.locks import Protection, protection_of
 from s3kv_flows.store.s3 import S3Client
 from s3kv_flows.store.s3_types import ListedVersion, ObjectInfo, Written
 
-__all__ = ["WRITE_ID", "ChainGuard", "Own", "current_of", "visible_protection"]
+__all__ = ["WRITE_ID", "ChainGuard", "Own", "Seen", "current_of", "look_at", "visible_protection"]
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +41,20 @@ class Own:
     retained: bool = False
 
 
+@dataclass(frozen=True)
+class Seen:
+    """A version or delete marker, and what its headers say.
+
+    Attributes:
+        info: None for a delete marker, and for what was deleted since it was listed.
+        protection: What protects it.
+    """
+
+    listed: ListedVersion
+    info: ObjectInfo | None
+    protection: Protection | None
+
+
 class ChainGuard:
     """Keeps writers from hiding what is locked.
 
@@ -60,7 +74,13 @@ class ChainGuard:
         return self._client.list_versions_of(self._bucket, name)
 
     def require_free(
-        self, name: str, chain: list[ListedVersion], action: str, *, holds: bool = False
+        self,
+        name: str,
+        chain: list[ListedVersion],
+        action: str,
+        *,
+        retained: bool = True,
+        holds: bool = False,
     ) -> bool:
         """Raise KeyLockedError where a version of a key is locked: one HEAD per version.
 
@@ -68,6 +88,7 @@ class ChainGuard:
             name: The object name.
             chain: Its versions.
             action: What the error says cannot be done.
+            retained: Whether a retention forbids it.
             holds: Whether a legal hold forbids it, too.
 
         Returns:
@@ -78,9 +99,9 @@ class ChainGuard:
         """
         hold = False
         for version, protection in self._protections(chain):
-            if protection.retained or holds:
+            if (protection.retained and retained) or holds:
                 raise protection.refusal(self._label(name), action)
-            hold = hold or version.is_latest
+            hold = hold or (version.is_latest and protection.legal_hold)
         return hold
 
     def settle(
@@ -120,8 +141,10 @@ class ChainGuard:
             raise
         locks = [lock for lock in hidden if lock.retained or holds]
         if locks:
-            self._take_back(name, before, own)
-            raise locks[0].refusal(self._label(name), action)
+            taken_back = self._take_back(name, before, own)
+            refusal = locks[0].refusal(self._label(name), action)
+            refusal.left_behind = None if taken_back else own.written.version_id
+            raise refusal
         if hidden and not own.holds and own.written.version_id is not None:
             self._client.put_legal_hold(self._bucket, name, version_id=own.written.version_id)
         return own.written
@@ -134,7 +157,7 @@ class ChainGuard:
         for version in chain:
             if version.version_id not in known and not version.is_delete_marker:
                 info = self._head(version)
-                if info is not None and info.metadata.get(WRITE_ID) == write_id:
+                if info is not None and _written_by(info) == write_id:
                     return Written(info.etag, version.version_id)
         return None
 
@@ -154,16 +177,13 @@ class ChainGuard:
         self, versions: list[ListedVersion], *, unless_written_by: str | None = None
     ) -> list[tuple[ListedVersion, Protection]]:
         """Return what protects versions, of those that something does."""
-
-        def look(version: ListedVersion) -> Protection | None:
-            info = self._head(version)
-            if info is None or (unless_written_by and info.metadata.get(WRITE_ID) == unless_written_by):
-                return None
-            return visible_protection(self._client, self._bucket, info, is_current=version.is_latest)
-
-        asked = [version for version in versions if not version.is_delete_marker]
-        found = map(look, asked) if len(asked) < 2 else concurrently(look, asked)
-        return [(version, protection) for version, protection in zip(asked, found, strict=True) if protection]
+        looked = look_at(self._client, self._bucket, [v for v in versions if not v.is_delete_marker])
+        return [
+            (seen.listed, seen.protection)
+            for seen in looked
+            if seen.protection is not None
+            and not (unless_written_by and _written_by(seen.info) == unless_written_by)
+        ]
 
     def _head(self, version: ListedVersion) -> ObjectInfo | None:
         try:
@@ -171,7 +191,7 @@ class ChainGuard:
         except KeyNotFoundError:  # deleted since it was listed
             return None
 
-    def _take_back(self, name: str, before: list[ListedVersion], own: Own) -> None:
+    def _take_back(self, name: str, before: list[ListedVersion], own: Own) -> bool:
         """Delete what was just written, with what a repeated request has left; log what cannot be."""
         travelled = self._client.capabilities.locks_travel
         try:
@@ -186,7 +206,7 @@ class ChainGuard:
                     self._bucket, name, version_id=version_id, bypass_governance=own.retained or travelled
                 )
             if left:  # never without a version id: that would put a delete marker on top
-                return
+                return True
         except S3KVError as exc:
             logger.debug("the server refused: %s", exc)
         logger.error(
@@ -194,6 +214,7 @@ class ChainGuard:
             self._label(name),
             own.written.version_id,
         )
+        return False
 
     def _repeated(self, before: list[ListedVersion], own: Own, now: list[ListedVersion]) -> list[str | None]:
         """Return the new versions with our write id, or the new delete markers where we made one."""
@@ -203,11 +224,7 @@ class ChainGuard:
             markers = {version.version_id for version in new if version.is_delete_marker}
             return list(markers) if own.written.version_id in markers else []
         heads = ((version, self._head(version)) for version in new if not version.is_delete_marker)
-        return [
-            version.version_id
-            for version, info in heads
-            if info and info.metadata.get(WRITE_ID) == own.write_id
-        ]
+        return [version.version_id for version, info in heads if _written_by(info) == own.write_id]
 
 
 def _identified(own: Own, before: list[ListedVersion], now: list[ListedVersion]) -> Own:
@@ -218,6 +235,25 @@ def _identified(own: Own, before: list[ListedVersion], now: list[ListedVersion])
     etag = own.written.etag.strip('"')
     mine = [v.version_id for v in now if v.version_id not in known and v.etag.strip('"') == etag]
     return replace(own, written=Written(own.written.etag, mine[-1])) if mine else own
+
+
+def look_at(client: S3Client, bucket: str, chain: Sequence[ListedVersion]) -> list[Seen]:
+    """Return what the headers say of all versions of a key: one HEAD for each that is no delete marker.
+
+    Raises:
+        AccessDeniedError: These credentials may not see locks.
+    """
+
+    def look(version: ListedVersion) -> Seen:
+        if version.is_delete_marker:
+            return Seen(version, None, None)
+        try:
+            info = client.head_object(bucket, version.name, version_id=version.version_id)
+        except KeyNotFoundError:
+            return Seen(version, None, None)
+        return Seen(version, info, visible_protection(client, bucket, info, is_current=version.is_latest))
+
+    return list(map(look, chain) if len(chain) < 2 else concurrently(look, chain))
 
 
 def visible_protection(
@@ -232,6 +268,10 @@ def visible_protection(
     if protection is None:
         client.capabilities.require_visible_locks(bucket, info.name, info.version_id)
     return protection
+
+
+def _written_by(info: ObjectInfo | None) -> str | None:
+    return None if info is None else info.metadata.get(WRITE_ID)
 
 
 def current_of(chain: list[ListedVersion]) -> ListedVersion | None:

@@ -10,7 +10,9 @@
     ├── CorruptValueError                   checksum, truncation, wrong codec
     │   └── TamperedValueError              the seal does not match; never unpickled
     ├── KeyLockedError(PermissionError)     retention until ... / legal hold
+    ├── HiddenOutputError                   a locked output lies under what came from outside
     ├── ConflictError                       a condition failed: the key exists, or changed under us
+    │   ├── AlreadyFinalizedError(KeyLockedError)  another content is published and locked under the key
     │   ├── StaleWriterError                a newer holder or checkpoint writer exists
     │   └── LeaseNotHeldError               the lease has ended, and nobody holds it
     ├── LeaseTimeoutError(TimeoutError)     somebody else held the lease all the time
@@ -28,9 +30,11 @@ from datetime import datetime
 
 __all__ = [
     "AccessDeniedError",
+    "AlreadyFinalizedError",
     "ConflictError",
     "CorruptValueError",
     "EncodingError",
+    "HiddenOutputError",
     "InvalidKeyError",
     "InvalidTagError",
     "KeyLockedError",
@@ -98,7 +102,10 @@ class KeyLockedError(S3KVError, PermissionError):
         retain_until: When the retention ends; None under a legal hold, which has no date.
         legal_hold: Whether a legal hold is (also) in force.
         version_id: The version that is protected.
+        left_behind: The version that was written, and, being locked itself, could not be taken back.
     """
+
+    left_behind: str | None = None
 
     def __init__(
         self,
@@ -118,6 +125,37 @@ class KeyLockedError(S3KVError, PermissionError):
         self.version_id = version_id
 
 
+class HiddenOutputError(S3KVError):
+    """A finalized output is there and locked, and its key does not read as it.
+
+    Somebody who does not use this package has put a delete marker or a newer version on top.
+
+    Attributes:
+        key: The key, as the caller named it.
+        version_id: The version that is locked.
+        mode: ``"GOVERNANCE"`` or ``"COMPLIANCE"``; None under a legal hold alone.
+        retain_until: When its retention ends; None under a legal hold alone.
+        hidden_by: The version id of what lies on top.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        key: str | None = None,
+        version_id: str | None = None,
+        mode: str | None = None,
+        retain_until: datetime | None = None,
+        hidden_by: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.key = key
+        self.version_id = version_id
+        self.mode = mode
+        self.retain_until = retain_until
+        self.hidden_by = hidden_by
+
+
 class ConflictError(S3KVError):
     """A condition of the write failed: the key exists already, or it changed under the writer.
 
@@ -127,6 +165,10 @@ class ConflictError(S3KVError):
     """
 
     was_lost = False
+
+
+class AlreadyFinalizedError(ConflictError, KeyLockedError):
+    """Another content is published under the key, and locked: both a conflict, and a refusal."""
 
 
 class StaleWriterError(ConflictError):

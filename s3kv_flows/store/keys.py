@@ -6,12 +6,13 @@ A namespace is a prefix and a suffix around a key. The namespaces of a store are
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 
 from s3kv_flows.store.errors import InvalidKeyError
 
-__all__ = ["MAX_NAME_BYTES", "PROBE", "Namespace", "validate_bucket_name"]
+__all__ = ["MAX_NAME_BYTES", "PROBE", "Namespace", "fingerprint", "validate_bucket_name"]
 
 MAX_NAME_BYTES = 1024
 """The longest object name S3 takes, in bytes of UTF-8."""
@@ -65,11 +66,11 @@ class Namespace:
         return name
 
     def key_of(self, name: str) -> str | None:
-        """Return the key of an object name, None for an object of another namespace."""
+        """Return the key of an object name, None for one that is no key of this namespace."""
         if not name.startswith(self.prefix) or not name.endswith(self.suffix):
             return None
         key = name[len(self.prefix) : len(name) - len(self.suffix)]
-        return None if key.startswith(PROBE) else key or None
+        return None if not key or key.startswith(PROBE) or _CONTROL.search(key) else key
 
     def prefix_of(self, prefix: str) -> str:
         """Return the object prefix of a key prefix: of ``test``, or of the spelling ``s3kv/test``."""
@@ -78,6 +79,11 @@ class Namespace:
     def key_in_either_spelling(self, key_or_name: str) -> str:
         """Return the key of ``test_c``, or of its object name ``s3kv/test_c.json``."""
         return self.key_of(key_or_name) or key_or_name
+
+
+def fingerprint(text: str) -> str:
+    """Return a short digest of a name, for metadata, where there is little room: 24 characters."""
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
 def validate_bucket_name(name: str) -> str:

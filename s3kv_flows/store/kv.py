@@ -15,23 +15,27 @@ from s3kv_flows.store.codecs import Codec, codec_named
 from s3kv_flows.store.deletions import Deletions
 from s3kv_flows.store.encryption import Encryption
 from s3kv_flows.store.errors import (
+    AccessDeniedError,
     ConflictError,
     EncodingError,
     KeyLockedError,
     KeyNotFoundError,
     StoreUnavailableError,
 )
+from s3kv_flows.store.final_marks import is_own
 from s3kv_flows.store.keys import Namespace, validate_bucket_name
 from s3kv_flows.store.kv_types import DeletedKeys, KeyInfo
 from s3kv_flows.store.local_cache import LocalCache
 from s3kv_flows.store.locks import LockMode, Retention
 from s3kv_flows.store.object_locks import ObjectLocks
 from s3kv_flows.store.objects import GuardedBucket, NewObject, validate_mode
+from s3kv_flows.store.outputs import FinalizedOutputs
 from s3kv_flows.store.s3 import S3Client
 from s3kv_flows.store.s3_types import Fetched, ListedObject, ListedVersion, ObjectInfo, S3Config, Written
 from s3kv_flows.store.tags import tagged, validate_tags
 from s3kv_flows.store.updates import compare_and_swap
 from s3kv_flows.store.values import Values, user_metadata
+from s3kv_flows.store.visibility import require_uncovered
 
 __all__ = ["S3KV"]
 
@@ -192,7 +196,9 @@ class S3KV:
         """Return the value of a key: one request.
 
         With the local cache, the answer has no body where the copy is current; and nothing is asked
-        where it was confirmed within ``cache_max_age``.
+        where it was confirmed within ``cache_max_age``. With Object Lock, a missing key, a copy, and what
+        this package did not write cost one request more, and one per version there is: to tell what is
+        absent from what is hidden, and a value from what others put on top of a locked one.
 
         Args:
             key: The key.
@@ -201,13 +207,17 @@ class S3KV:
 
         Raises:
             CorruptValueError: The object is damaged, or of another codec.
+            HiddenOutputError: The key has a locked version, and somebody else's delete marker or object is
+                on top of it.
             AccessDeniedError: Also where the key is missing and s3:ListBucket is not granted.
         """
         found = self._values.read(self.namespace.name_of(key), version_id=version_id)
+        if version_id is None:
+            self._require_uncovered(key, found.info if found else None)
         return default if found is None else self._values.decode(key, found)
 
     def fetch(self, key: str, *, wanted: Callable[[ObjectInfo], bool] | None = None) -> Fetched:
-        """Return the object of a key as it is stored: the requests of :meth:`get`.
+        """Return the object of a key as it is stored, whoever wrote it: the requests of :meth:`get`.
 
         Args:
             key: The key.
@@ -230,14 +240,15 @@ class S3KV:
         self.clear_cache_for_key(key)
 
     def exists(self, key: str) -> bool:
-        """Tell whether a key exists: one request.
+        """Tell whether a key exists: one request. With Object Lock, see :meth:`get`.
 
         Raises:
+            HiddenOutputError: It has a locked version, which somebody else has hidden.
             AccessDeniedError: S3 does not say, for lack of a permission.
             StoreUnavailableError: The server or the bucket cannot be reached.
         """
         try:
-            self.objects.head(self.namespace.name_of(key))
+            self.info(key)
         except KeyNotFoundError:
             return False
         return True
@@ -249,10 +260,21 @@ class S3KV:
     def info(self, key: str, *, version_id: str | None = None) -> KeyInfo:
         """Return size, age, ETag, metadata and locks of a key, without its value: one request.
 
+        With Object Lock, see :meth:`get`.
+
         Raises:
             KeyNotFoundError: There is no such key, or version.
+            HiddenOutputError: It has a locked version, which somebody else has hidden.
         """
-        return KeyInfo.of(key, self.objects.head(self.namespace.name_of(key), version_id=version_id))
+        try:
+            info = self.objects.head(self.namespace.name_of(key), version_id=version_id)
+        except KeyNotFoundError:
+            if version_id is None:
+                self._require_uncovered(key, None)
+            raise
+        if version_id is None:
+            self._require_uncovered(key, info)
+        return KeyInfo.of(key, info)
 
     def get_key_size(self, key: str) -> int:
         """Return the size of the value as it is stored, in bytes; 0 for a missing key: one request."""
@@ -355,12 +377,14 @@ class S3KV:
 
         Raises:
             EncodingError: One of the values is no dict.
+            HiddenOutputError: A source has a locked version, which somebody else has hidden.
             KeyLockedError: The destination is under retention.
             UnsupportedByServerError: The server's conditional PUTs do not carry this.
         """
         merged: dict[str, Any] = {}
         for key in source_keys:
             found = self._current.read(self.namespace.name_of(key))  # as it is now
+            self._require_uncovered(key, found.info if found else None)
             merged.update({} if found is None else _dict(key, self._values.decode(key, found)))
         self.update(destination_key, lambda value: {**_dict(destination_key, value), **merged}, default={})
 
@@ -368,6 +392,8 @@ class S3KV:
         self, source_key: str, destination_key: str, *, tags: Mapping[str, str] | None = None
     ) -> None:
         """Copy a value and its metadata onto another key, on the server: one request.
+
+        With Object Lock, the versions of both are looked at before.
 
         Args:
             source_key: What to copy.
@@ -377,10 +403,12 @@ class S3KV:
 
         Raises:
             KeyNotFoundError: There is no source.
+            HiddenOutputError: The source has a locked version, which somebody else has hidden.
             KeyLockedError: The destination is under retention.
         """
         source, destination = map(self.namespace.name_of, (source_key, destination_key))
         new_tags = None if tags is None else validate_tags(tags)
+        self._require_uncovered(source_key, None)
         if source == destination:  # S3 refuses that
             self.objects.head(source)
             if new_tags is not None:
@@ -527,26 +555,42 @@ class S3KV:
     # --- locks ---------------------------------------------------------------------------------
 
     def place_retention_lock(
-        self, key: str, retention_days: float, *, mode: LockMode = "GOVERNANCE"
+        self,
+        key: str,
+        retention_days: float,
+        *,
+        mode: LockMode = "GOVERNANCE",
+        i_understand: bool = False,
     ) -> datetime:
         """Forbid to alter or delete a key for a number of days; return when that ends: two requests.
+
+        Args:
+            key: The key.
+            retention_days: The days.
+            mode: ``COMPLIANCE`` can be lifted by nobody, which ``i_understand`` has to confirm.
+            i_understand: See :class:`Retention`.
 
         Raises:
             KeyNotFoundError: There is no such key.
             KeyLockedError: It is under a longer or stricter retention already.
             UnsupportedByServerError: The bucket has no Object Lock.
         """
-        return self._locks.place(self.namespace.name_of(key), Retention(days=retention_days, mode=mode))
+        retention = Retention(days=retention_days, mode=mode, i_understand=i_understand)
+        return self._locks.place(self.namespace.name_of(key), retention)
 
-    def extend_retention_lock(self, key: str, retention_days: float) -> datetime:
+    def extend_retention_lock(
+        self, key: str, retention_days: float, *, i_understand: bool = False
+    ) -> datetime:
         """Make a retention end this many days from now, in the mode it has; return when: two requests.
 
         Raises:
+            ValueError: It is a compliance retention, which nobody can make shorter again, and
+                ``i_understand`` does not say that this is known.
             KeyNotFoundError: There is no such key.
             ConflictError: It is under no retention.
             KeyLockedError: Its retention ends later already.
         """
-        return self._locks.extend(self.namespace.name_of(key), retention_days)
+        return self._locks.extend(self.namespace.name_of(key), retention_days, understood=i_understand)
 
     def remove_retention_lock(self, key: str) -> None:
         """Lift a governance retention: two requests. The one way in this package to do so.
@@ -574,15 +618,17 @@ class S3KV:
             KeyNotFoundError: There is no such key.
             UnsupportedByServerError: The bucket has no Object Lock.
         """
-        self._locks.hold(self.namespace.name_of(key), on=True)
+        self._locks.hold(self.namespace.name_of(key))
 
     def release_legal_hold(self, key: str) -> None:
-        """Release a key from its legal hold: two requests. Older versions keep theirs.
+        """Release a key from its legal hold, with its older versions, which had it before.
+
+        One request to list them, one for each, and one for each that is held.
 
         Raises:
             KeyNotFoundError: There is no such key.
         """
-        self._locks.hold(self.namespace.name_of(key), on=False)
+        self._locks.release(self.namespace.name_of(key))
 
     def is_legal_hold_applied(self, key: str) -> bool:
         """Tell whether a key is under a legal hold: one request.
@@ -592,6 +638,11 @@ class S3KV:
             AccessDeniedError: These credentials may not see locks.
         """
         return self._locks.is_held(self.namespace.name_of(key))
+
+    @property
+    def outputs(self) -> FinalizedOutputs:
+        """Values that are published once and locked: finalized with a receipt, and verified."""
+        return FinalizedOutputs(self.namespace, self._values)
 
     # --- local cache ---------------------------------------------------------------------------
 
@@ -696,6 +747,23 @@ class S3KV:
     @property
     def _locks(self) -> ObjectLocks:
         return ObjectLocks(self.objects, self._label)
+
+    def _require_uncovered(self, key: str, info: ObjectInfo | None) -> None:
+        """Raise HiddenOutputError where what was read, or was not there, lies on top of a locked version.
+
+        What this package wrote lies on top of none, but of those that it supersedes.
+        """
+        if info is not None and is_own(info):
+            return
+        if not self.objects.has_object_lock:
+            return
+        try:
+            require_uncovered(self.client, self.bucket_name, self.namespace.name_of(key), key)
+        except AccessDeniedError:
+            known = self.client.capabilities.object_lock(self.bucket_name)
+            if known is None or not known.inferred:
+                raise
+            # Nobody may say that there is Object Lock, nor list versions: what S3 says is all there is.
 
     def _label(self, name: str) -> str:
         return self.namespace.key_of(name) or name

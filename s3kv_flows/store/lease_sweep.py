@@ -35,7 +35,7 @@ class LeaseSweep:
     def __init__(self, register: Register, *, pause: Callable[[float], object] = time.sleep) -> None:
         self._register, self._pause = register, pause
 
-    def run(self, prefix: str, now: datetime, grace: timedelta, *, dry_run: bool = False) -> list[str]:
+    def run(self, prefix: str, now: datetime, grace: timedelta) -> list[str]:
         """Remove the leases that ended a while ago.
 
         One LIST per 1,000, and for each that is old enough two to four requests.
@@ -44,16 +44,12 @@ class LeaseSweep:
             prefix: What their names begin with.
             now: The server's time.
             grace: For how long they have to have ended; ten minutes at least.
-            dry_run: Remove nothing.
 
         Returns:
-            The names of those that are gone, or would be.
+            The names of those that are gone.
         """
         grace = max(grace, timedelta(seconds=LEAST_DEAD_SECONDS))
         old = (name for name, written in self._register.keys(prefix) if now - written >= grace)
-        if dry_run:
-            found = concurrently(lambda name: (name, self._dead(name, now - grace)), old)
-            return [name for name, claim in found if claim is not None]
         swept: list[str] = []
         for names in batched(old, _SWEPT_AT_ONCE):
             retired = list(concurrently(lambda name: self._retired(name, now - grace), names))

@@ -7,14 +7,17 @@ hides the version. What this project forbids is therefore more than what S3 refu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
 from s3kv_flows.store.errors import KeyLockedError
-from s3kv_flows.store.s3_types import ObjectInfo
+from s3kv_flows.store.s3_types import ObjectInfo, ObjectLock
 
-__all__ = ["LockMode", "Protection", "Retention", "protection_of"]
+__all__ = ["LockMode", "Protection", "Retention", "protection_of", "require_understanding", "strengthened"]
+
+_UPLOAD = timedelta(minutes=5)
+"""What the upload of a version may take."""
 
 LockMode = Literal["GOVERNANCE", "COMPLIANCE"]
 
@@ -27,11 +30,14 @@ class Retention:
         days: Days from the moment of writing.
         until: A fixed moment, with a time zone. Exactly one of the two is given.
         mode: ``GOVERNANCE`` can be lifted by who may bypass it, ``COMPLIANCE`` by nobody.
+        i_understand: That nobody can lift a compliance retention, nor make it shorter: neither the owner of
+            the account, nor the operator of the server. Has to be given with that mode.
     """
 
     days: float | None = None
     until: datetime | None = None
     mode: LockMode = "GOVERNANCE"
+    i_understand: bool = field(default=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if (self.days is None) == (self.until is None):
@@ -42,6 +48,7 @@ class Retention:
             raise ValueError(f"until={self.until} needs a time zone")
         if self.mode not in ("GOVERNANCE", "COMPLIANCE"):
             raise ValueError(f"mode is 'GOVERNANCE' or 'COMPLIANCE', got {self.mode!r}")
+        require_understanding(self.mode, understood=self.i_understand)
 
     def retain_until(self, now: datetime) -> datetime:
         """Return the moment at which a retention that begins now ends.
@@ -74,14 +81,19 @@ class Protection:
         """Whether a retention is in force; otherwise it is a legal hold alone."""
         return self.mode is not None
 
-    def __str__(self) -> str:
+    @property
+    def lock(self) -> str:
+        """The lock in words, wherever the version lies."""
         reasons = []
         if self.mode and self.until:
             reasons.append(f"under {self.mode} retention until {self.until.isoformat(timespec='seconds')}")
         if self.legal_hold:
             reasons.append("under legal hold")
+        return " and ".join(reasons)
+
+    def __str__(self) -> str:
         where = "" if self.is_current else f" (version {self.version_id}, which is not the current one)"
-        return " and ".join(reasons) + where
+        return self.lock + where
 
     def refusal(self, key: str, action: str) -> KeyLockedError:
         """Return the error for an action that this protection forbids."""
@@ -93,6 +105,38 @@ class Protection:
             legal_hold=self.legal_hold,
             version_id=self.version_id,
         )
+
+
+def require_understanding(mode: str | None, *, understood: bool) -> None:
+    """Raise ValueError for a compliance retention that nobody said to have understood."""
+    if mode == "COMPLIANCE" and not understood:
+        raise ValueError(
+            "nobody can lift a COMPLIANCE retention or make it shorter, whatever it was set for: give "
+            "i_understand=True with it, or take the mode 'GOVERNANCE'"
+        )
+
+
+def strengthened(info: ObjectInfo, retention: Retention, now: datetime) -> ObjectLock | None:
+    """Return the lock that a version needs to be under a retention, too; None where it is already.
+
+    Of what is under a retention already, days count from the moment it was written: asking again does not
+    extend it. Nothing is weakened: the later end and the stricter mode of both count.
+
+    Raises:
+        ValueError: A compliance retention would be extended, and that is not said to be understood.
+    """
+    held = protection_of(info)
+    if held is None or held.mode is None or held.until is None:
+        return ObjectLock(retention.mode, retention.retain_until(now))
+    until, slack = retention.until, timedelta(0)
+    if until is None:
+        # The end was reckoned when the PUT began, and the version is as old as its end.
+        until, slack = info.last_modified + timedelta(days=retention.days or 0), _UPLOAD
+    mode = "COMPLIANCE" if "COMPLIANCE" in (held.mode, retention.mode) else "GOVERNANCE"
+    if mode == held.mode and until.replace(microsecond=0) <= held.until + slack:
+        return None
+    require_understanding(mode, understood=retention.i_understand)
+    return ObjectLock(mode, max(until, held.until))
 
 
 def protection_of(info: ObjectInfo, *, is_current: bool = True) -> Protection | None:

@@ -6,10 +6,13 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from s3kv_flows.store.errors import ConflictError, UnsupportedByServerError
-from s3kv_flows.store.locks import Protection, Retention, protection_of
+from s3kv_flows.store.chains import look_at
+from s3kv_flows.store.errors import ConflictError, KeyNotFoundError, UnsupportedByServerError
+from s3kv_flows.store.final_marks import is_own
+from s3kv_flows.store.locks import LockMode, Protection, Retention, protection_of, require_understanding
 from s3kv_flows.store.objects import GuardedBucket
 from s3kv_flows.store.s3_types import ObjectInfo, ObjectLock
+from s3kv_flows.store.visibility import require_uncovered
 
 __all__ = ["ObjectLocks"]
 
@@ -20,8 +23,9 @@ _POLL_SECONDS = 0.1
 class ObjectLocks:
     """The locks of the current versions of objects.
 
-    Every method raises KeyNotFoundError where there is no such object, UnsupportedByServerError where
-    the bucket has no Object Lock, and AccessDeniedError for who may not see locks.
+    Every method raises KeyNotFoundError where there is no such object, HiddenOutputError where it lies on
+    top of a locked one, UnsupportedByServerError where the bucket has no Object Lock, and AccessDeniedError
+    for who may not see locks. Of an object that this package did not write, all versions are looked at.
 
     Args:
         objects: The objects.
@@ -39,25 +43,30 @@ class ObjectLocks:
         Raises:
             KeyLockedError: It is under a longer or stricter retention already.
         """
-        held = self._protection(name)
+        info, held = self._current(name)
         until = retention.retain_until(self._client.capabilities.now())
         self._require_no_weaker(name, held, retention.mode, until)
-        self._client.put_retention(self._bucket, name, ObjectLock(retention.mode, until))
+        lock = ObjectLock(retention.mode, until)
+        self._client.put_retention(self._bucket, name, lock, version_id=info.version_id)
         return until
 
-    def extend(self, name: str, days: float) -> datetime:
+    def extend(self, name: str, days: float, *, understood: bool = False) -> datetime:
         """Make a retention end this many days from now, in the mode it has: two requests.
 
         Raises:
+            ValueError: It is a compliance retention, which nobody can take back, and that is not said to be
+                understood.
             ConflictError: The object is under no retention.
             KeyLockedError: It ends later already.
         """
-        held = self._protection(name)
+        info, held = self._current(name)
         if held is None or held.mode is None:
             raise ConflictError(f"{self._label(name)!r} is under no retention that could be extended")
+        require_understanding(held.mode, understood=understood)
         until = self._client.capabilities.now() + timedelta(days=days)
         self._require_no_weaker(name, held, held.mode, until)
-        self._client.put_retention(self._bucket, name, ObjectLock(held.mode, until))
+        lock = ObjectLock(held.mode, until)
+        self._client.put_retention(self._bucket, name, lock, version_id=info.version_id)
         return until
 
     def remove(self, name: str) -> None:
@@ -70,7 +79,7 @@ class ObjectLocks:
             KeyLockedError: It is a compliance retention, which nobody can lift.
             AccessDeniedError: These credentials may not bypass governance.
         """
-        held = self._protection(name)
+        _, held = self._current(name)
         if held is None or held.mode is None:
             return
         if held.mode == "COMPLIANCE":
@@ -88,16 +97,30 @@ class ObjectLocks:
         Raises:
             AccessDeniedError: These credentials may not see locks.
         """
-        held = self._protection(name)
+        _, held = self._current(name)
         if held is None or held.mode is None:
             return None
-        return Retention(until=held.until, mode="COMPLIANCE" if held.mode == "COMPLIANCE" else "GOVERNANCE")
+        mode: LockMode = "COMPLIANCE" if held.mode == "COMPLIANCE" else "GOVERNANCE"
+        return Retention(until=held.until, mode=mode, i_understand=True)
 
-    def hold(self, name: str, *, on: bool) -> None:
-        """Put an object under a legal hold, or release it: two requests."""
+    def hold(self, name: str) -> None:
+        """Put an object under a legal hold: two requests."""
+        info, _ = self._current(name)  # some servers fail where it is missing
+        self._client.put_legal_hold(self._bucket, name, version_id=info.version_id)
+
+    def release(self, name: str) -> None:
+        """Release all versions of an object from their legal holds: a value that changed had it before.
+
+        One LIST, one HEAD per version, and one request for each that is held.
+        """
         self._objects.require_object_lock()
-        self._objects.head(name)  # some servers fail where it is missing
-        self._client.put_legal_hold(self._bucket, name, on=on)
+        chain = look_at(self._client, self._bucket, self._objects.versions(name))
+        if not chain or chain[0].info is None or not is_own(chain[0].info):
+            self._current(name)  # says what is the matter, if anything is
+        for seen in reversed(chain):  # stopped on the way, the current one is held still
+            if seen.protection is not None and seen.protection.legal_hold:
+                version_id = seen.listed.version_id
+                self._client.put_legal_hold(self._bucket, name, version_id=version_id, on=False)
 
     def is_held(self, name: str) -> bool:
         """Tell whether an object is under a legal hold: one request.
@@ -105,18 +128,25 @@ class ObjectLocks:
         Raises:
             AccessDeniedError: These credentials may not see locks.
         """
-        held = self._protection(name)
+        _, held = self._current(name)
         return held is not None and held.legal_hold
 
     # --- how -----------------------------------------------------------------------------------
 
-    def _protection(self, name: str) -> Protection | None:
+    def _current(self, name: str) -> tuple[ObjectInfo, Protection | None]:
+        """Return what an object reads as, and what protects it; never what lies on top of a locked one."""
         self._objects.require_object_lock()
-        info: ObjectInfo = self._objects.head(name)
+        try:
+            info: ObjectInfo = self._objects.head(name)
+        except KeyNotFoundError:
+            require_uncovered(self._client, self._bucket, name, self._label(name))
+            raise
+        if not is_own(info):
+            require_uncovered(self._client, self._bucket, name, self._label(name))
         protection = protection_of(info)
         if protection is None or not protection.legal_hold or protection.mode is None:
             self._client.capabilities.require_visible_locks(self._bucket, name, info.version_id)
-        return protection
+        return info, protection
 
     def _require_no_weaker(self, name: str, held: Protection | None, mode: str, until: datetime) -> None:
         if held is None or held.until is None:

@@ -35,6 +35,7 @@ from s3kv_flows.store.errors import (
     StoreUnavailableError,
     UnsupportedByServerError,
 )
+from s3kv_flows.store.final_marks import final_mark, name_mark
 from s3kv_flows.store.locks import Retention
 from s3kv_flows.store.pieces import Body
 from s3kv_flows.store.s3 import S3Client
@@ -52,13 +53,19 @@ from s3kv_flows.store.uploads import Uploads
 
 __all__ = ["GuardedBucket", "NewObject", "validate_mode"]
 
+_COPY_LIMIT = 5 << 30  # of CopyObject
 _ATTEMPTS = 5  # of a write that loses against other writers
 _ETAG = re.compile(r'"[^"]+"|[0-9a-f]{32}(-\d+)?')
 
 
 @dataclass(frozen=True)
 class NewObject:
-    """An object to write, complete."""
+    """An object to write, complete.
+
+    Attributes:
+        in_background: Whether something else is waited for: parts go one after another, and leave processors
+            and wire to that.
+    """
 
     body: Body
     content_type: str
@@ -66,6 +73,7 @@ class NewObject:
     tags: Mapping[str, str] = field(default_factory=dict)
     retention: Retention | None = None
     legal_hold: bool = False
+    in_background: bool = False
 
 
 class GuardedBucket:
@@ -125,7 +133,14 @@ class GuardedBucket:
     # --- writes --------------------------------------------------------------------------------
 
     def put(
-        self, name: str, new: NewObject, *, mode: str = "overwrite", probably_new: bool = False
+        self,
+        name: str,
+        new: NewObject,
+        *,
+        mode: str = "overwrite",
+        probably_new: bool = False,
+        accept_races: bool = False,
+        over_locked: bool = False,
     ) -> Written:
         """Write an object, unless what it would hide is locked.
 
@@ -139,6 +154,10 @@ class GuardedBucket:
                 ``"create"``, nothing else. Only on servers that are known to heed the condition; and never
                 for what is to be locked. What this cannot see is a delete marker, put by others, over a
                 locked version: the new object would lie on top of both.
+            accept_races: Write also where the server cannot carry the condition of ``mode``, which then
+                holds as far as a listing tells, and the lock of another one that comes in between.
+            over_locked: Write on top of what is locked, which stays as an older version: for a version that
+                is locked itself, and says what it supersedes.
 
         Raises:
             KeyLockedError: A version of the key is under retention.
@@ -146,8 +165,8 @@ class GuardedBucket:
             UnsupportedByServerError: A lock is asked for, and the bucket has no Object Lock; or the
                 bucket cannot carry the condition.
         """
-        if mode != "overwrite":
-            self._require_condition(mode)
+        if mode != "overwrite" and not accept_races:
+            self.require_condition(mode)
         if new.retention or new.legal_hold:
             self.require_object_lock()
         elif self.client.capabilities.knows_no_object_lock(self.bucket):
@@ -159,7 +178,9 @@ class GuardedBucket:
                 return self._put(name, new, if_none_match=True)
         if not self.has_object_lock:
             return self._put_unlocked(name, new, mode)
-        return self._put_guarded(name, new, mode)
+        return self._put_guarded(
+            name, new, mode, optional=mode == "overwrite" or accept_races, over_locked=over_locked
+        )
 
     def copy(
         self,
@@ -198,6 +219,40 @@ class GuardedBucket:
         if tags is not None and not self._copies().replace_tags:
             self.client.put_tags(self.bucket, target, tags, version_id=written.version_id)
         return written
+
+    def copies_locked(self, source: ObjectInfo) -> bool:
+        """Tell whether S3 can copy an object under a lock, in one request."""
+        return source.size <= _COPY_LIMIT and self._copies().locks
+
+    def create_copy(self, source: ObjectInfo, name: str, new: NewObject) -> Written:
+        """Let S3 copy an object to a key that is absent, with other metadata and tags, under a lock.
+
+        No request of S3 copies on the condition that the target is absent. The two listings around it tell
+        as well, because the copy is locked: of two that come at once, the later one finds the other beneath.
+
+        Args:
+            source: What is copied: this version, which nothing can change.
+            name: The name of the copy.
+            new: Everything but the body.
+
+        Raises:
+            ConflictError: The key is there.
+            KeyNotFoundError: The source has gone.
+            KeyLockedError: A version of the key is locked; a copy that was made is gone again.
+        """
+        chain = self.versions(name)
+        self.guard.require_free(name, chain, "copy onto")
+        self._require_mode(name, current_of(chain), "create")
+        write_id = secrets.token_hex(8)
+        written = self.client.copy_object(
+            self.bucket,
+            source.name,
+            name,
+            source_version=source.version_id,
+            **self._options(name, new, write_id=write_id),
+        )
+        own = Own(written, write_id, new.legal_hold, new.retention is not None)
+        return self.guard.settle(name, chain, own, "copy onto")
 
     def restore(self, name: str, version_id: str) -> Written:
         """Make an older version the current one again, by copying it on top."""
@@ -241,9 +296,11 @@ class GuardedBucket:
         if self.has_object_lock:
             self.guard.require_free(name, self.versions(name), action)
 
-    # --- how -----------------------------------------------------------------------------------
+    def require_condition(self, mode: str) -> None:
+        """Raise UnsupportedByServerError where the bucket cannot carry the condition of a mode.
 
-    def _require_condition(self, mode: str) -> None:
+        Where nobody knows yet, it is tried out.
+        """
         capabilities = self.client.capabilities
         puts = capabilities.known_conditional_puts(self.bucket) or capabilities.conditional_puts(
             self.bucket, self.prefix
@@ -254,6 +311,8 @@ class GuardedBucket:
                 f"{self.client.config.server} cannot {what} in bucket {self.bucket!r}: conditional PUTs do "
                 "not hold there, or could not be tried. On Ceph, use a bucket without versioning"
             )
+
+    # --- how -----------------------------------------------------------------------------------
 
     def _creates_atomically(self) -> bool:
         known = self.client.capabilities.known_conditional_puts(self.bucket)
@@ -303,17 +362,27 @@ class GuardedBucket:
             return ConflictError(f"{label!r} exists already, and was to be created")
         return ConflictError(f"{label!r} was changed or deleted: it has no longer the ETag {mode}")
 
-    def _put_guarded(self, name: str, new: NewObject, mode: str) -> Written:
+    def _put_guarded(
+        self, name: str, new: NewObject, mode: str, *, optional: bool, over_locked: bool
+    ) -> Written:
+        """Write an object between two looks at what it hides.
+
+        Args:
+            name: The object name.
+            new: The object.
+            mode: What has to be there.
+            optional: Whether what the listings tell will do where the server does not take the condition.
+            over_locked: Whether what it hides may be locked.
+        """
         write_id = secrets.token_hex(8)
         chain = self.versions(name)
         known = {version.version_id for version in chain}
         refusals = 0
         for _ in range(_ATTEMPTS):
-            hold = self.guard.require_free(name, chain, "overwrite")
+            hold = self.guard.require_free(name, chain, "overwrite", retained=not over_locked)
             current = current_of(chain)
             self._require_mode(name, current, mode)
             # Some servers refuse every If-Match on versioned buckets: refused twice, nothing changed.
-            optional = mode == "overwrite"
             conditional = not optional or (not self.client.capabilities.ignores_conditions and refusals < 2)
             try:
                 written = self._put(
@@ -338,6 +407,8 @@ class GuardedBucket:
                     raise
                 # What the listing showed is as good as it gets.
                 written = self._put(name, new, hold=hold, write_id=write_id)
+            if over_locked:
+                return written
             own = Own(written, write_id, hold or new.legal_hold, new.retention is not None)
             return self.guard.settle(name, chain, own, "overwrite")
         raise ConflictError(f"{self._label(name)!r} was changed by others {_ATTEMPTS} times in a row")
@@ -373,20 +444,40 @@ class GuardedBucket:
             if_match: Write only where the object has this ETag.
             optional: Whether the conditions may be left out where the server would drop them.
         """
-        retention = new.retention
-        now = self.client.capabilities.now()
-        options: dict[str, Any] = {
-            "content_type": new.content_type,
-            "metadata": {**new.metadata, **({WRITE_ID: write_id} if write_id else {})},
-            "tagging": tagging_header(new.tags),
-            "lock": ObjectLock(retention.mode, retention.retain_until(now)) if retention else None,
-            "legal_hold": new.legal_hold or hold,
-        }
+        options = self._options(name, new, hold=hold, write_id=write_id)
         conditions = {
             "if_none_match": if_none_match,
             "if_match": self._spelled(if_match) if if_match else None,
         }
-        return self._uploads.put(name, new.body, new.tags, options, conditions, optional=optional)
+        return self._uploads.put(
+            name,
+            new.body,
+            new.tags,
+            options,
+            conditions,
+            optional=optional,
+            at_once=1 if new.in_background else None,
+        )
+
+    def _options(
+        self, name: str, new: NewObject, *, hold: bool = False, write_id: str | None = None
+    ) -> dict[str, Any]:
+        """Return what a request says of a new object, beside its body."""
+        retention = new.retention
+        now = self.client.capabilities.now()
+        lock = ObjectLock(retention.mode, retention.retain_until(now)) if retention else None
+        return {
+            "content_type": new.content_type,
+            "metadata": {
+                **new.metadata,
+                **name_mark(name),
+                **final_mark(name, lock, held=new.legal_hold),
+                **({WRITE_ID: write_id} if write_id else {}),
+            },
+            "tagging": tagging_header(new.tags),
+            "lock": lock,
+            "legal_hold": new.legal_hold or hold,
+        }
 
     def _spelled(self, etag: str) -> str:
         """Return an ETag as this server's ``If-Match`` takes it."""

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from itertools import accumulate
 from typing import TypeAlias
 
+from s3kv_flows.store.memory import large_memory
+
 __all__ = ["Body", "Buffer", "Pieces"]
 
 Buffer: TypeAlias = "bytes | bytearray | memoryview"
@@ -35,6 +37,13 @@ class Pieces:
     def __bytes__(self) -> bytes:
         """Return all of it, joined."""
         return b"".join(self._views)
+
+    def copied(self) -> Pieces:
+        """Return a copy, which does not change with the buffers."""
+        memory = large_memory(len(self)) if len(self) else memoryview(b"")
+        for view, start in zip(self._views, self._starts, strict=False):
+            memory[start : start + view.nbytes] = view
+        return Pieces([memory])
 
     def part(self, start: int, stop: int) -> bytes:
         """Return a copy of the bytes from ``start`` to ``stop``, or to the end where that comes first."""

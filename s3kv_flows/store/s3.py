@@ -16,14 +16,13 @@ from typing import Any
 
 from s3kv_flows.store.answers import date_of, listed_versions, object_info
 from s3kv_flows.store.boto import Boto, BotoStream, drop_none
-from s3kv_flows.store.capabilities import Capabilities, KnownObjectLock
+from s3kv_flows.store.buckets import Buckets, require_no_lock
+from s3kv_flows.store.capabilities import Capabilities
 from s3kv_flows.store.counters import Counters
 from s3kv_flows.store.direct_paths import DirectPaths
 from s3kv_flows.store.direct_reads import DirectAnswer, error_code, parse_tags
 from s3kv_flows.store.errors import (
-    AccessDeniedError,
     KeyNotFoundError,
-    S3KVError,
     UnsupportedByServerError,
 )
 from s3kv_flows.store.open_object import BodyStream, OpenObject
@@ -42,7 +41,6 @@ from s3kv_flows.store.s3_types import (
     Written,
     is_aws,
 )
-from s3kv_flows.store.translation import NO_LOCK
 
 __all__ = ["S3Client"]
 
@@ -53,7 +51,7 @@ _CONDITIONS = {"IfNoneMatch": "If-None-Match", "IfMatch": "If-Match", "Range": "
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
 
-class S3Client:
+class S3Client(Buckets):
     """One boto3 client, with typed results, counted requests and translated errors.
 
     Use :func:`~s3kv_flows.store.clients.shared_client` to get one. Methods are one request each unless
@@ -66,6 +64,12 @@ class S3Client:
         self._boto = Boto(config, self.counters, lambda headers: self.capabilities.learn(headers))
         self._paths = DirectPaths(config, self._boto)
         self.capabilities = Capabilities(Probes(self), is_aws=is_aws(self._boto.client.meta.endpoint_url))
+
+    @property
+    def access_key_id(self) -> str | None:
+        """Whose requests these are, as S3 knows them; None where there are no credentials."""
+        found = self._boto.credentials()
+        return None if found is None else str(found.access_key)
 
     # --- objects -------------------------------------------------------------------------------
 
@@ -171,6 +175,7 @@ class S3Client:
         metadata: Mapping[str, str] | None = None,
         content_type: str | None = None,
         tagging: str | None = None,
+        lock: ObjectLock | None = None,
         legal_hold: bool = False,
     ) -> Written:
         """Copy an object on the server, with its tags. S3 copies no locks; Ceph 16 does.
@@ -184,6 +189,7 @@ class S3Client:
             metadata: New metadata instead of the source's, together with ``content_type``.
             content_type: New content type.
             tagging: New tags instead of the source's; not every server heeds it.
+            lock: The retention of the copy; not every server heeds it.
             legal_hold: Whether the copy is to be held; not every server heeds it.
 
         Raises:
@@ -200,6 +206,8 @@ class S3Client:
             ContentType=content_type,
             Tagging=tagging,
             TaggingDirective=None if tagging is None else "REPLACE",
+            ObjectLockMode=lock.mode if lock else None,
+            ObjectLockRetainUntilDate=lock.until if lock else None,
             ObjectLockLegalHoldStatus="ON" if legal_hold else None,
         )
         response = self._boto.call("copy_object", params)
@@ -257,19 +265,39 @@ class S3Client:
 
     # --- lists ---------------------------------------------------------------------------------
 
-    def list_objects(self, bucket: str, prefix: str) -> Iterator[ListedObject]:
-        """Yield the current objects under a prefix, by name: one request per 1,000."""
-        for page in self._boto.pages("list_objects_v2", Bucket=bucket, Prefix=prefix):
+    def list_objects(
+        self, bucket: str, prefix: str, *, start_after: str | None = None
+    ) -> Iterator[ListedObject]:
+        """Yield the current objects under a prefix, by name: one request per 1,000.
+
+        Args:
+            bucket: The bucket.
+            prefix: What their names begin with.
+            start_after: Only those whose names come after this.
+        """
+        params = drop_none(Bucket=bucket, Prefix=prefix, StartAfter=start_after)
+        for page in self._boto.pages("list_objects_v2", **params):
             for item in page.get("Contents", ()):
                 yield ListedObject(item["Key"], item["ETag"], item["Size"], item["LastModified"])
 
-    def list_versions(self, bucket: str, prefix: str) -> Iterator[ListedVersion]:
+    def list_versions(
+        self, bucket: str, prefix: str, *, start_after: str | None = None
+    ) -> Iterator[ListedVersion]:
         """Yield versions and delete markers under a prefix: one request per 1,000.
 
         They come by name, so that all of one key stand together, the current one first.
+
+        Args:
+            bucket: The bucket.
+            prefix: What their names begin with.
+            start_after: Only those whose names come after this.
         """
-        for page in self._boto.pages("list_object_versions", Bucket=bucket, Prefix=prefix):
-            yield from sorted(listed_versions(page), key=lambda version: version.name)
+        marker = start_after if self.capabilities.declared.lists_versions_after_any_name else None
+        params = drop_none(Bucket=bucket, Prefix=prefix, KeyMarker=marker)
+        for page in self._boto.pages("list_object_versions", **params):
+            for version in sorted(listed_versions(page), key=lambda version: version.name):
+                if start_after is None or version.name > start_after:
+                    yield version
 
     def list_versions_of(self, bucket: str, name: str) -> list[ListedVersion]:
         """Return versions and delete markers of exactly this object: one request, unless over 1,000."""
@@ -313,19 +341,21 @@ class S3Client:
         tag_set = [{"Key": key, "Value": value} for key, value in tags.items()]
         self._boto.call("put_object_tagging", {**params, "Tagging": {"TagSet": tag_set}})
 
-    def get_retention(self, bucket: str, name: str, *, version_id: str | None = None) -> None:
-        """Ask for the retention of a version, which HEAD shows as well: for whether one may ask.
+    def get_retention(self, bucket: str, name: str, *, version_id: str | None = None) -> ObjectLock | None:
+        """Return the retention of a version, which HEAD shows as well to who may read it; None for none.
 
         Raises:
-            AccessDeniedError: One may not.
+            AccessDeniedError: These credentials may not see it.
         """
         params = drop_none(Bucket=bucket, Key=name, VersionId=version_id)
-        self._call_for_lock("get_object_retention", params)
+        found = self._call_for_lock("get_object_retention", params).get("Retention", {})
+        return ObjectLock(found["Mode"], found["RetainUntilDate"]) if found.get("Mode") else None
 
-    def get_legal_hold(self, bucket: str, name: str, *, version_id: str | None = None) -> None:
-        """Ask for the legal hold of a version, as :meth:`get_retention` does."""
+    def get_legal_hold(self, bucket: str, name: str, *, version_id: str | None = None) -> bool:
+        """Tell whether a version is under a legal hold, as :meth:`get_retention` does."""
         params = drop_none(Bucket=bucket, Key=name, VersionId=version_id)
-        self._call_for_lock("get_object_legal_hold", params)
+        hold = self._call_for_lock("get_object_legal_hold", params).get("LegalHold", {})
+        return bool(hold.get("Status") == "ON")
 
     def put_retention(
         self,
@@ -433,85 +463,7 @@ class S3Client:
             for item in page.get("Uploads", ()):
                 yield UnfinishedUpload(item["Key"], item["UploadId"], item["Initiated"])
 
-    # --- buckets -------------------------------------------------------------------------------
-
-    def create_bucket(self, bucket: str, *, object_lock: bool) -> None:
-        """Create a bucket.
-
-        Raises:
-            ConflictError: It exists.
-        """
-        region = self._boto.client.meta.region_name
-        params: dict[str, Any] = {"Bucket": bucket, "ObjectLockEnabledForBucket": object_lock}
-        if self.config.endpoint_url is None and region not in (None, "us-east-1"):
-            params["CreateBucketConfiguration"] = {"LocationConstraint": region}
-        self._boto.call("create_bucket", params)
-        self.capabilities.forget(bucket)
-
-    def bucket_exists(self, bucket: str) -> bool:
-        """Tell whether the bucket exists and may be reached."""
-        return self._boto.bucket_exists(bucket)
-
-    def is_versioned(self, bucket: str) -> bool:
-        """Tell whether the bucket keeps versions, or did: old versions outlive a suspension."""
-        return bool(self._boto.call("get_bucket_versioning", {"Bucket": bucket}).get("Status"))
-
-    def has_default_retention(self, bucket: str) -> bool:
-        """Tell whether the bucket locks whatever is written to it."""
-        try:
-            response = self._boto.call("get_object_lock_configuration", {"Bucket": bucket})
-        except (UnsupportedByServerError, KeyNotFoundError) as exc:
-            _require_none(exc)
-            return False
-        return bool(response.get("ObjectLockConfiguration", {}).get("Rule"))
-
-    def takes_lifecycle_rules(self, bucket: str) -> bool:
-        """Tell whether the bucket can have lifecycle rules; not whether the server carries them out."""
-        try:
-            self._boto.call("get_bucket_lifecycle_configuration", {"Bucket": bucket})
-        except KeyNotFoundError:
-            return True  # it has none
-        except UnsupportedByServerError:
-            return False
-        return True
-
-    def get_bucket_policy(self, bucket: str) -> str | None:
-        """Return the policy of the bucket as JSON, None where it has none."""
-        try:
-            policy: str = self._boto.call("get_bucket_policy", {"Bucket": bucket})["Policy"]
-        except KeyNotFoundError:
-            return None
-        return policy
-
-    def put_bucket_policy(self, bucket: str, policy: str) -> None:
-        """Replace the policy of the bucket."""
-        self._boto.call("put_bucket_policy", {"Bucket": bucket, "Policy": policy})
-
-    def has_object_lock(self, bucket: str, *, surely: bool = False) -> bool:
-        """Tell whether Object Lock is enabled for the bucket: one request, then remembered.
-
-        A bucket that answers a PUT without a version id cannot have it, which saves the request. A
-        caller who may not ask is told True: the careful ways of writing are right on any bucket. With
-        ``surely``, a conclusion, or an answer that is older than five minutes, is not enough.
-        """
-        known = self.capabilities.object_lock(bucket)
-        if known is None or (surely and known.is_outdated_by_versions()):
-            known = self._ask_object_lock(bucket)
-            self.capabilities.remember(bucket, known)
-        return known.object_lock
-
     # --- how -----------------------------------------------------------------------------------
-
-    def _ask_object_lock(self, bucket: str) -> KnownObjectLock:
-        try:
-            response = self._boto.call("get_object_lock_configuration", {"Bucket": bucket})
-        except (UnsupportedByServerError, KeyNotFoundError) as exc:
-            _require_none(exc)
-            return KnownObjectLock(object_lock=False)
-        except AccessDeniedError:
-            return KnownObjectLock(object_lock=True, inferred=True)
-        lock_configuration: dict[str, str] = response.get("ObjectLockConfiguration", {})
-        return KnownObjectLock(lock_configuration.get("ObjectLockEnabled") == "Enabled")
 
     def _open(
         self, name: str, headers: Mapping[str, str], stream: BodyStream | None, status: int
@@ -560,23 +512,19 @@ class S3Client:
         self.counters.add("bytes.received", len(body))
         return body
 
-    def _call_for_lock(self, operation: str, params: dict[str, Any]) -> None:
+    def _call_for_lock(self, operation: str, params: dict[str, Any]) -> dict[str, Any]:
         try:
-            self._boto.call(operation, params)
+            answer: dict[str, Any] = self._boto.call(operation, params)
         except (KeyNotFoundError, UnsupportedByServerError) as exc:
-            _require_none(exc)
+            require_no_lock(exc)
+            return {}
+        return answer
 
 
 def _version(headers: Mapping[str, str]) -> str | None:
     """Return the version id of an answer, None where there are no versions."""
     version_id = headers.get("x-amz-version-id")
     return None if version_id == "null" else version_id
-
-
-def _require_none(exc: S3KVError) -> None:
-    """Raise an error again that does not say that there is no lock, or no such thing as locks."""
-    if exc.code not in NO_LOCK:
-        raise exc
 
 
 def _etag_of_parts(parts: Sequence[Part]) -> str:

@@ -15,6 +15,7 @@ __all__ = [
     "AWS",
     "DeleteFailure",
     "Fetched",
+    "LifecycleConfiguration",
     "ListedObject",
     "ListedVersion",
     "NotModified",
@@ -159,6 +160,20 @@ class UnfinishedUpload:
     name: str
     upload_id: str
     begun: datetime
+
+
+@dataclass(frozen=True)
+class LifecycleConfiguration:
+    """The lifecycle rules of a bucket.
+
+    Attributes:
+        rules: The rules, as boto3 gives and takes them.
+        transition_default_minimum_object_size: From which size on objects go to other storage classes where
+            a rule does not say; None where the server does not tell.
+    """
+
+    rules: list[dict[str, Any]] = field(default_factory=list)
+    transition_default_minimum_object_size: str | None = None
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,11 @@ class Values:
             self.cache.put(name, CachedObject(found.info, found.body, asked))
         return found
 
+    def forget(self, name: str) -> None:
+        """Forget the local copy of an object."""
+        if self.cache is not None:
+            self.cache.discard(name)
+
     def _cached(self, name: str) -> CachedObject | None:
         cached = self.cache.get(name) if self.cache else None
         # The same bytes have the same ETag, whatever wrote them: where that was another codec, all of

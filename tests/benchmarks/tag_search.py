@@ -10,44 +10,20 @@ what counts are the ratios.
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 
 import s3kv.s3kv as seed
 from rich.console import Console
 from rich.table import Table
 
 from s3kv_flows.store import S3KV
+from tests.benchmarks.standin import running
 
 ROUND_TRIP_SECONDS = 0.020
 KEYS = 5000
 PART = 1000
-ROOT = Path(__file__).parents[2]
-
-
-@contextmanager
-def standin(keys: int) -> Iterator[str]:
-    parts = [f"part{number}={PART}" for number in range(keys // PART)]
-    command = [
-        sys.executable,
-        "-m",
-        "tests.benchmarks.standin",
-        str(ROUND_TRIP_SECONDS),
-        f"whole={keys}",
-        *parts,
-    ]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.communicate(timeout=20)
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -58,7 +34,8 @@ def seconds(work: Callable[[], object]) -> float:
 
 def measure(keys: int) -> dict[str, tuple[float, float]]:
     """Return the seconds of the seed and of ours, for each operation."""
-    with standin(keys) as url:
+    parts = {f"part{number}": PART for number in range(keys // PART)}
+    with running(ROUND_TRIP_SECONDS, whole=keys, **parts) as url:
         ours = S3KV(url, "whole", "key", "secret", enable_local_cache=False, region_name="us-east-1")
         os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")  # the seed leaves it to boto3
         seeds = [seed.S3KV(url, f"part{number}", "key", "secret") for number in range(keys // PART)]

@@ -10,6 +10,7 @@ import pytest
 from botocore.config import Config
 
 from s3kv_flows.store import S3KV, Retention
+from s3kv_flows.store.receipts import Receipt
 from s3kv_flows.store.s3 import S3Client
 from s3kv_flows.store.s3_types import Written
 
@@ -71,3 +72,26 @@ def carries_updates(store: S3KV) -> bool:
     """Tell whether compare-and-swap can work in this bucket."""
     capabilities = store.client.capabilities
     return capabilities.conditional_puts(store.bucket_name, store.namespace.prefix).carry_updates
+
+
+def excludes(store: S3KV) -> bool:
+    """Tell whether the server keeps all writers but one from creating a key in this bucket."""
+    puts = store.client.capabilities.conditional_puts(store.bucket_name, store.namespace.prefix)
+    return puts.create == "atomic"
+
+
+def finalize(
+    store: S3KV, key: str, value: Any, retention: Retention | None = WEEK, **options: Any
+) -> Receipt:
+    """Finalize, and accept races where the server leaves no choice."""
+    options.setdefault("accept_races", not excludes(store))
+    return store.outputs.finalize(key, value, retention, **options)
+
+
+def hide(store: S3KV, how: str, name: str = NAME) -> None:
+    """Do what S3 lets everybody do to a locked key."""
+    target = {"Bucket": store.bucket_name, "Key": name}
+    if how == "delete marker":
+        outside(store).delete_object(**target)
+    else:
+        outside(store).put_object(**target, Body=b'"another"')

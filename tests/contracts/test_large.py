@@ -317,6 +317,8 @@ def test_connections_cut_at_any_moment_leave_the_old_value_or_the_new_one(
     assert_old_or_new(large)
     if error is None:
         assert not isinstance(large.get("key"), str), "it was written"
+        if moment == "it has begun":  # of an upload whose id never arrived, a cleanup alone knows
+            give_up(large, find_unfinished(large, large.server_time() + timedelta(hours=1), timedelta(0)))
         assert unfinished(large) == []
 
 

@@ -176,6 +176,13 @@ def test_a_policy_allows_one_principal_what_a_store_needs_and_no_more(
     with pytest.raises(AccessDeniedError):
         mine.remove_retention_lock("final")
     with pytest.raises(AccessDeniedError):
+        mine.client.delete_object(
+            mine.bucket_name,
+            "s3kv/final.json",
+            version_id=locking_store.info("final").version_id,
+            bypass_governance=True,
+        )
+    with pytest.raises(AccessDeniedError):
         mine.client.head_object(mine.bucket_name, "elsewhere")
 
     other = as_user(reader)
@@ -215,8 +222,10 @@ def test_a_policy_leaves_the_statements_of_others_and_closes_what_the_seed_opene
     found = json.loads(outside(store).get_bucket_policy(Bucket=store.bucket_name)["Policy"])["Statement"]
     assert [one["Sid"] for one in found] == ["Theirs", *(one["Sid"] for one in ours)]
     assert {one["Principal"]["AWS"] for one in ours} == {principal}
-    actions = {action for one in ours for action in one["Action"]}
+    actions = {action for one in ours if one["Effect"] == "Allow" for action in one["Action"]}
     assert "s3:BypassGovernanceRetention" not in actions
+    denied = [one["Action"] for one in ours if one["Effect"] == "Deny"]
+    assert denied == [["s3:BypassGovernanceRetention"]]
     assert not [action for action in actions if "*" in action or "Policy" in action]
 
 
@@ -231,6 +240,15 @@ def test_what_is_not_needed_may_be_denied(store: S3KV, action: str) -> None:
     store.purge("key")
     store.add("key", 1, tags={"a": "b"})
     assert store.delete_by_tag("a", "b").deleted == ["key"]
+
+
+def test_who_may_only_read_and_list_is_told_that_a_key_is_missing(
+    store: S3KV, make_store: Callable[..., S3KV]
+) -> None:
+    deny(store, "s3:GetBucketObjectLockConfiguration", "s3:ListBucketVersions")
+    store.client.capabilities.forget(store.bucket_name)
+    assert store.get("missing", "default") == "default"
+    assert not store.exists("missing")
 
 
 def test_a_policy_can_be_looked_at_without_a_request(store: S3KV) -> None:

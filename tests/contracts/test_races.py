@@ -14,6 +14,7 @@ from s3kv_flows.store.capabilities import DECLARED, KnownObjectLock
 from s3kv_flows.store.errors import (
     AccessDeniedError,
     ConflictError,
+    HiddenOutputError,
     KeyLockedError,
     StoreUnavailableError,
     UnsupportedByServerError,
@@ -183,7 +184,9 @@ def test_a_copy_that_another_writer_covers_takes_back_itself_alone(
         locking_store.copy_key("other", "key")
     left = chain(locking_store)
     assert len(left) == len(before) + 1, "the other writer's version is not ours to delete"
-    assert locking_store.get("key") == {}
+    with pytest.raises(HiddenOutputError, match="shadowed"):
+        locking_store.get("key")
+    assert locking_store.get("key", version_id=locking_store.versions("key")[0].version_id) == {}
 
 
 @pytest.mark.parametrize(

@@ -211,6 +211,7 @@ def begun(crew: Crew, count: int) -> Callable[[], bool]:
     return lambda: len(crew.notes("begin")) == count
 
 
+@pytest.mark.slow
 def test_a_killed_holder_is_replaced_within_one_and_a_half_lease_times(
     make_crew: MakeCrew, tmp_path: Path
 ) -> None:
@@ -289,7 +290,7 @@ from tests.contracts.flight_worker import make_task
 if __name__ == "__main__":
     lake, journal = sys.argv[1:]
     compute = make_task(lake, journal, 30)
-    cluster = {"n_workers": 2, "threads_per_worker": 3, "processes": True, "dashboard_address": None}
+    cluster = {"n_workers": 2, "threads_per_worker": 3, "processes": True, "dashboard_address": ":0"}
 
     @flow(task_runner=DaskTaskRunner(cluster_kwargs=cluster))
     def run():

@@ -26,7 +26,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -63,10 +63,28 @@ def available(root: Path) -> bool:
 
 
 @contextmanager
-def ceph(root: Path = DEFAULT_ROOT, *, port: int = 0) -> Iterator[Server]:
-    """Run a gateway; yield it once it answers. Its processes end with the block, also on failure."""
+def ceph(
+    root: Path = DEFAULT_ROOT, *, port: int = 0, lifecycle_day_seconds: int | None = None
+) -> Iterator[Server]:
+    """Run a gateway; yield it once it answers. Its processes end with the block, also on failure.
+
+    Args:
+        root: Where Ceph's packages are unpacked.
+        port: Where it listens; 0 for any free port.
+        lifecycle_day_seconds: How long a day of lifecycle rules lasts; None for a real one. Rules are carried
+            out as often, and no more of them than fit: about five a second.
+    """
+    settings: dict[str, object] = {}
+    if lifecycle_day_seconds is not None:
+        settings = {
+            "rgw lc debug interval": lifecycle_day_seconds,
+            "rgw lifecycle work time": "00:00-23:59",
+            # It stops in the middle of the rules of a bucket, and begins anew, when a day is over, and rests
+            # 0.2 s per rule for each of these.
+            "rgw lc max wp worker": 1,
+        }
     with tempfile.TemporaryDirectory(prefix="s3kv-ceph-") as state:
-        cluster = _Cluster(root.resolve(), Path(state), port or _free_port())
+        cluster = _Cluster(root.resolve(), Path(state), port or _free_port(), settings)
         try:
             cluster.start()
             yield Server(
@@ -77,7 +95,7 @@ def ceph(root: Path = DEFAULT_ROOT, *, port: int = 0) -> Iterator[Server]:
 
 
 class _Cluster:
-    def __init__(self, root: Path, state: Path, port: int) -> None:
+    def __init__(self, root: Path, state: Path, port: int, settings: Mapping[str, object]) -> None:
         self._bin = root / "usr/bin"
         self._libraries = root / "usr/lib" / _MULTIARCH
         self._state = state
@@ -89,7 +107,7 @@ class _Cluster:
             self._environment["LD_LIBRARY_PATH"] = ":".join(map(str, paths))
             self._environment["PYTHONPATH"] = str(root / "usr/lib/python3/dist-packages")
             self._environment.pop("PYTHONHOME", None)
-        self._port = port
+        self._port, self._settings = port, settings
         self.url = f"http://127.0.0.1:{port}"
         self.access_key, self.secret_key = "contracts", "contracts-secret"
 
@@ -178,6 +196,7 @@ class _Cluster:
             "rgw dynamic resharding": "false",
             "rgw thread pool size": 128,
             "rgw dns name": "",
+            **self._settings,
         }
         lines = ["[global]", *(f"{name} = {value}" for name, value in settings.items())]
         for part, directory in (("mon.a", "mon data"), ("osd.0", "osd data"), ("client.rgw.a", "rgw data")):

@@ -61,7 +61,7 @@ def _flights() -> Any:
 
 
 def _strings() -> dict[str, str]:
-    dice = random.Random(0)  # noqa: S311  # a test value
+    dice = random.Random(0)  # a test value
     return {f"key-{n}": "".join(dice.choices(string.ascii_letters, k=50)) for n in range(10_000)}
 
 

@@ -1,0 +1,156 @@
+"""Changes to locks, each with who did it and why: kept as a Prefect artifact and an event.
+
+An artifact that says what was asked for is written before the lock is touched, and another one after it:
+nothing happens that Prefect could not be told of. Both have the key of the object,
+``s3kv-lock-<bucket>-<object>-<digest>``, so that its history stands in one place.
+"""
+
+from __future__ import annotations
+
+import getpass
+import re
+import socket
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
+from typing import Any, Literal, TypeVar
+
+from prefect.artifacts import create_table_artifact
+from prefect.events import emit_event
+from prefect.runtime import flow_run
+
+from s3kv_flows.blocks import S3KVStore
+from s3kv_flows.runs import run_logger
+from s3kv_flows.store.errors import S3KVError
+from s3kv_flows.store.keys import fingerprint
+from s3kv_flows.store.kv import S3KV
+
+__all__ = ["LockAction", "artifact_key", "carry_out"]
+
+Action = Literal["extend", "release", "hold", "unhold", "repair"]
+
+_ARTIFACT_KEY_LENGTH = 200
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class LockAction:
+    """One change to a lock.
+
+    Attributes:
+        action: What was asked for.
+        outcome: How far it has come.
+        reason: Why, in the words of who asked.
+        bucket: The bucket.
+        object: The object name.
+        user: Who asked, as the machine knows them.
+        host: On which machine.
+        access_key_id: With which credentials.
+        flow_run_id: In which flow run; None for a command.
+        at: When, by this machine's clock.
+        detail: What came of it.
+    """
+
+    action: Action
+    outcome: Literal["requested", "done", "refused"]
+    reason: str
+    bucket: str
+    object: str
+    user: str
+    host: str
+    access_key_id: str | None
+    flow_run_id: str | None
+    at: str
+    detail: str = ""
+
+
+def carry_out(
+    store: str | S3KVStore, action: Action, key: str, reason: str, act: Callable[[S3KV, str], T]
+) -> T:
+    """Change a lock, and keep a record of it.
+
+    Args:
+        store: The name of a saved store, or a saved store.
+        action: What the record calls it.
+        key: The key of a value, or an object name as ``audit_locks`` shows it.
+        reason: Why.
+        act: Does it, given the store that the object is in, and its key there.
+
+    Raises:
+        ValueError: No reason is given.
+        S3KVError: What ``act`` raises; that is recorded, too.
+    """
+    if not reason or not reason.strip():
+        raise ValueError(f"why? A reason is kept with every change to a lock, and {action} has none")
+    kv, own_key = S3KVStore.of(store).locate(key)
+    name = kv.namespace.name_of(own_key)
+    asked = LockAction(
+        action,
+        "requested",
+        reason.strip(),
+        kv.bucket_name,
+        name,
+        _user(),
+        socket.gethostname(),
+        kv.client.access_key_id,
+        flow_run.get_id(),
+        _now(),
+    )
+    _keep(asked)
+    try:
+        result = act(kv, own_key)
+    except (S3KVError, ValueError) as exc:
+        _finish(replace(asked, outcome="refused", at=_now(), detail=f"{type(exc).__name__}: {exc}"))
+        raise
+    _finish(replace(asked, outcome="done", at=_now(), detail="" if result is None else str(result)))
+    return result
+
+
+def artifact_key(kind: str, bucket: str, name: str) -> str:
+    """Return a key of an artifact for an object: lower-case letters, digits and dashes."""
+    slug = re.sub(r"[^a-z0-9]+", "-", f"s3kv-{kind}-{bucket}-{name}".lower())
+    # Other names may have the same slug.
+    return f"{slug[:_ARTIFACT_KEY_LENGTH].strip('-')}-{fingerprint(f'{bucket}/{name}')[:8]}"
+
+
+def _finish(action: LockAction) -> None:
+    _keep(action)
+    emit_event(
+        event=f"s3kv.lock.{action.action}.{action.outcome}",
+        resource={
+            "prefect.resource.id": f"s3kv.{action.bucket}.{action.object}",
+            "prefect.resource.name": action.object,
+        },
+        payload=asdict(action),
+    )
+    log = run_logger().info if action.outcome == "done" else run_logger().error
+    log(
+        "%s of %s by %s on %s: %s. Reason: %s",
+        action.action,
+        action.object,
+        action.user,
+        action.host,
+        f"{action.outcome} {action.detail}".strip(),
+        action.reason,
+    )
+
+
+def _keep(action: LockAction) -> None:
+    table: list[dict[str, Any]] = [asdict(action)]
+    create_table_artifact(
+        key=artifact_key("lock", action.bucket, action.object),
+        table=table,
+        description=f"{action.action} {action.outcome}: {action.reason}",
+    )
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container without an entry for its user
+        return "unknown"
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

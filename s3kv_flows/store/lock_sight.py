@@ -1,0 +1,80 @@
+"""What protects a version, also for who may not read it.
+
+HEAD tells all of it in one request, and asks for s3:GetObject, which is the right to read the value. Who
+has not got that asks for retention and hold, one request each.
+"""
+
+from __future__ import annotations
+
+from s3kv_flows.store.chains import visible_protection
+from s3kv_flows.store.errors import AccessDeniedError
+from s3kv_flows.store.locks import Protection, protection_of
+from s3kv_flows.store.s3 import S3Client
+from s3kv_flows.store.s3_types import ListedVersion, ObjectInfo
+
+__all__ = ["LockSight"]
+
+
+class LockSight:
+    """Looks for locks in one bucket.
+
+    Args:
+        client: The shared client.
+        bucket: The bucket.
+    """
+
+    def __init__(self, client: S3Client, bucket: str) -> None:
+        self._client, self._bucket = client, bucket
+        self._may_read = True
+
+    @property
+    def may_read(self) -> bool:
+        """Whether these credentials may read values, as far as that has been tried."""
+        return self._may_read
+
+    def head(self, name: str, version_id: str | None = None) -> ObjectInfo | None:
+        """Return what the headers say; None for who may not read the object.
+
+        Raises:
+            KeyNotFoundError: There is no such object or version.
+        """
+        if self._may_read:
+            try:
+                return self._client.head_object(self._bucket, name, version_id=version_id)
+            except AccessDeniedError:
+                self._may_read = False
+        return None
+
+    def protection(self, name: str, version_id: str | None, *, is_current: bool) -> Protection | None:
+        """Return what protects a version: one request, or two for who may not read it.
+
+        Raises:
+            KeyNotFoundError: There is no such version.
+            AccessDeniedError: These credentials may not see locks.
+        """
+        info = self.head(name, version_id)
+        if info is not None:
+            return visible_protection(self._client, self._bucket, info, is_current=is_current)
+        return self._asked(name, version_id, is_current=is_current)
+
+    def current(self, name: str) -> ListedVersion | None:
+        """Return what a key reads as, by a listing; None for an absent one."""
+        chain = self._client.list_versions_of(self._bucket, name)
+        return chain[0] if chain and not chain[0].is_delete_marker else None
+
+    def _asked(self, name: str, version_id: str | None, *, is_current: bool) -> Protection | None:
+        lock = self._client.get_retention(self._bucket, name, version_id=version_id)
+        held = self._client.get_legal_hold(self._bucket, name, version_id=version_id)
+        now = self._client.capabilities.now()
+        info = ObjectInfo(
+            name,
+            etag="",
+            size=0,
+            last_modified=now,
+            server_time=now,
+            version_id=version_id,
+            lock_mode=lock.mode if lock else None,
+            retain_until=lock.until if lock else None,
+            legal_hold=held,
+        )
+        return protection_of(info, is_current=is_current)
