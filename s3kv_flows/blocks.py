@@ -6,7 +6,9 @@ import asyncio
 import base64
 import os
 from collections.abc import Mapping
+from copy import deepcopy
 from datetime import timedelta
+from functools import cache
 from typing import Any, ClassVar, Literal, cast
 
 import prefect
@@ -36,6 +38,11 @@ SLUG = "s3kv-store"
 """The block type's part of a reference such as ``s3kv-store/lake``."""
 
 _PLAIN = "application/octet-stream"
+
+
+@cache
+def _json_schema(block: type[WritableFileSystem], *args: Any, **options: Any) -> dict[str, Any]:
+    return super(WritableFileSystem, block).model_json_schema(*args, **options)
 
 
 class S3KVStore(WritableFileSystem):
@@ -137,6 +144,14 @@ class S3KVStore(WritableFileSystem):
     def _validate_encryption(self) -> S3KVStore:
         self._encryption()
         return self
+
+    @classmethod
+    def model_json_schema(cls, *args: Any, **options: Any) -> dict[str, Any]:
+        """Return the JSON schema of the fields, made once per process and arguments.
+
+        Prefect asks for it once per field when a block is saved, or given to a flow as a parameter: 0.3 s.
+        """
+        return deepcopy(_json_schema(cls, *args, **options))
 
     @classmethod
     def from_env(cls) -> S3KVStore:

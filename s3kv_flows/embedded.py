@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["embedded_prefect", "embedded_s3"]
+__all__ = ["PrefectServer", "answers", "embedded_prefect", "embedded_s3"]
 
 _START_SECONDS = 90
 
@@ -87,74 +87,87 @@ def _one_request_at_a_time(app: Callable[..., Any]) -> Callable[..., Any]:
     return serve
 
 
-@contextmanager
-def embedded_prefect(home: Path, *, waiting: Callable[[], None] = lambda: None) -> Iterator[str]:
-    """Run a Prefect server in a child process, on a free loopback port; yield the URL of its API.
+class PrefectServer:
+    """A Prefect server that starts in a child process, on a free loopback port.
 
     Args:
         home: An empty directory for its database and its log.
-        waiting: Called now and then until it answers.
+    """
+
+    def __init__(self, home: Path) -> None:
+        port = _free_port()
+        self.api = f"http://127.0.0.1:{port}/api"
+        self._log = home / "server.log"
+        environment = os.environ | {
+            "PREFECT_HOME": str(home),
+            "PREFECT_API_URL": self.api,
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_SERVER_UI_ENABLED": "false",
+            "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home / 'prefect.db'}",
+        }
+        # Without the services, which schedule the runs of deployments, mark late ones and keep events.
+        start = ["-m", "prefect", "server", "start", "--no-services", "--host", "127.0.0.1"]
+        with self._log.open("wb") as output:
+            # In a session of its own: a Ctrl-C in the terminal is for the parent, which stops it in order.
+            self._process = subprocess.Popen(  # noqa: S603  # our own interpreter
+                [sys.executable, *start, "--port", str(port)],
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def wait(self) -> None:
+        """Wait until it answers.
+
+        Raises:
+            RuntimeError: It does not start; with the end of its log.
+        """
+        give_up_at = time.monotonic() + _START_SECONDS
+        while self._process.poll() is None and time.monotonic() < give_up_at:
+            if answers(self.api):
+                return
+            time.sleep(0.1)
+        tail = "\n".join(self._log.read_text(errors="replace").splitlines()[-15:])
+        raise RuntimeError(f"the temporary Prefect server did not start:\n{tail}")
+
+    def stop(self) -> None:
+        """End the server and whatever it started: its process group."""
+        for signum in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(self._process.pid, signum)
+            except ProcessLookupError:
+                break
+            try:
+                self._process.wait(timeout=10)
+                break
+            except subprocess.TimeoutExpired:
+                continue
+        self._process.wait(timeout=10)
+
+
+@contextmanager
+def embedded_prefect(home: Path) -> Iterator[str]:
+    """Run a `PrefectServer`; yield the URL of its API once it answers.
 
     Raises:
         RuntimeError: It does not start; with the end of its log.
     """
-    port = _free_port()
-    api = f"http://127.0.0.1:{port}/api"
-    log = home / "server.log"
-    environment = os.environ | {
-        "PREFECT_HOME": str(home),
-        "PREFECT_API_URL": api,
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_UI_ENABLED": "false",
-        "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home / 'prefect.db'}",
-    }
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    with log.open("wb") as output:
-        # In a session of its own: a Ctrl-C in the terminal is for the parent, which stops it in order.
-        server = subprocess.Popen(  # noqa: S603  # our own interpreter
-            command, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-        )
+    server = PrefectServer(home)
     try:
-        _wait_until_healthy(f"{api}/health", server, log, waiting)
-        yield api
+        server.wait()
+        yield server.api
     finally:
-        _stop(server)
+        server.stop()
 
 
-def _wait_until_healthy(
-    url: str, server: subprocess.Popen[bytes], log: Path, waiting: Callable[[], None]
-) -> None:
-    give_up_at = time.monotonic() + _START_SECONDS
-    while server.poll() is None and time.monotonic() < give_up_at:
-        if _is_healthy(url):
-            return
-        waiting()
-        time.sleep(0.1)
-    tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-    raise RuntimeError(f"the temporary Prefect server did not start:\n{tail}")
-
-
-def _is_healthy(url: str) -> bool:
+def answers(api: str) -> bool:
+    """Return whether a Prefect server answers there. One request."""
     try:
-        with urllib.request.urlopen(url, timeout=2):  # noqa: S310  # our own URL
+        with urllib.request.urlopen(f"{api}/health", timeout=2):  # noqa: S310  # our own URL
             return True
     except (urllib.error.URLError, TimeoutError, ConnectionError):
         return False
-
-
-def _stop(server: subprocess.Popen[bytes]) -> None:
-    """End the server and whatever it started: its process group."""
-    for signum in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(server.pid, signum)
-        except ProcessLookupError:
-            break
-        try:
-            server.wait(timeout=10)
-            break
-        except subprocess.TimeoutExpired:
-            continue
-    server.wait(timeout=10)
 
 
 def _free_port() -> int:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import subprocess
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import certifi
 
 _HOME = Path(tempfile.mkdtemp(prefix="s3kv-tests-"))
+# Prefect reads all known authorities for each of its clients, which takes 20 ms or more; no test meets any.
+_ONE_AUTHORITY = _HOME / "authority.pem"
+_BEGIN, _END = (f"-----{mark} CERTIFICATE-----" for mark in ("BEGIN", "END"))
+_ONE_AUTHORITY.write_text(_BEGIN + Path(certifi.where()).read_text().split(_BEGIN)[1].split(_END)[0] + _END)
 # Before Prefect or boto3 are imported: nothing of the machine's own configuration is read.
 os.environ.update(
     {
@@ -23,6 +30,7 @@ os.environ.update(
         "AWS_EC2_METADATA_DISABLED": "true",
         "XDG_CACHE_HOME": str(_HOME / "cache"),
         "PREFECT_HOME": str(_HOME / "prefect"),
+        "PREFECT_API_SSL_CERT_FILE": str(_ONE_AUTHORITY),
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
@@ -39,11 +47,12 @@ if TYPE_CHECKING:
 
 import pytest  # noqa: E402
 
-from s3kv_flows.embedded import embedded_prefect  # noqa: E402
+from s3kv_flows.embedded import PrefectServer, answers, embedded_prefect  # noqa: E402
 from s3kv_flows.store import S3KV  # noqa: E402
 from tests.proxy import CountingProxy  # noqa: E402
 from tests.servers import SERVERS, Server  # noqa: E402
 from tests.servers.clean import remove_bucket  # noqa: E402
+from tests.waiting import until  # noqa: E402
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -52,11 +61,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _home() -> Iterator[None]:
-    import shutil
+_PREFECT = pytest.StashKey[list[PrefectServer]]()
 
-    yield
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Start the Prefect server of a worker of pytest-xdist now: it is there when the tests are collected."""
+    home = _HOME / f"prefect-server-{node.gateway.id}"
+    home.mkdir()
+    server = PrefectServer(home)
+    node.config.stash.setdefault(_PREFECT, []).append(server)
+    node.workerinput["prefect_api"] = server.api
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    for server in config.stash.get(_PREFECT, []):
+        server.stop()
     shutil.rmtree(_HOME, ignore_errors=True)
 
 
@@ -131,14 +151,23 @@ def locking_store(make_store: Callable[..., S3KV]) -> S3KV:
 
 
 @pytest.fixture(scope="session")
-def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def prefect_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if started := getattr(request.config, "workerinput", {}).get("prefect_api"):
+        until(lambda: answers(started), seconds=120)
+        yield started
+    else:
+        with embedded_prefect(tmp_path_factory.mktemp("prefect-server")) as api:
+            yield api
+
+
+@pytest.fixture(scope="session")
+def prefect_api(prefect_url: str) -> Iterator[str]:
     from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-    home = tmp_path_factory.mktemp("prefect-server")
     # At the end of a flow, Prefect waits up to a second for the thread of its heartbeat.
-    settings = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
-    with embedded_prefect(home) as api, temporary_settings({PREFECT_API_URL: api, **settings}):
-        yield api
+    settings = {PREFECT_API_URL: prefect_url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+    with temporary_settings(settings):
+        yield prefect_url
 
 
 @pytest.fixture

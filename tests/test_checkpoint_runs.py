@@ -90,7 +90,7 @@ def test_workers_of_dask_go_on_too(lake: Lake, tmp_path: Path) -> None:
     @flow(task_runner=runner)
     def run() -> list[int]:
         futures = [resumed.submit(name, number, path) for number, path in enumerate(paths)]
-        return [future.result() for future in futures]
+        return [future.result(timeout=120) for future in futures]
 
     assert_resumed(run(), paths, lake)
 

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import cache
 from io import SEEK_END, BytesIO
 from typing import Any
 
@@ -26,6 +27,7 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
 from botocore.httpsession import get_cert_path
+from botocore.loaders import Loader, create_loader
 from botocore.session import Session as BotocoreSession
 from botocore.utils import get_environ_proxies, parse_timestamp
 
@@ -304,6 +306,7 @@ def _boto_client(config: S3Config) -> tuple[Any, Any]:
             botocore_session=base,
             profile_name=config.profile_name,
         )
+        base.register_component("data_loader", _data_loader(base.get_config_variable("data_path")))
         return session, session.client(
             "s3",
             endpoint_url=config.endpoint_url,
@@ -312,6 +315,16 @@ def _boto_client(config: S3Config) -> tuple[Any, Any]:
         )
     except (BotoCoreError, TypeError) as exc:  # an unknown profile or option, a malformed region
         raise ValueError(str(exc)) from exc
+
+
+@cache
+def _data_loader(data_path: str | None) -> Loader:
+    """Return what reads botocore's descriptions of S3, and keeps them.
+
+    A session has a loader of its own otherwise, and a client per configuration reads them anew, which is
+    most of what its making takes. They are only read: the clients of one session share them as well.
+    """
+    return create_loader(data_path)
 
 
 def _moment(value: Any) -> datetime:

@@ -295,7 +295,7 @@ if __name__ == "__main__":
     @flow(task_runner=DaskTaskRunner(cluster_kwargs=cluster))
     def run():
         futures = [compute.submit(f"key-{number % 3}") for number in range(18)]
-        return [future.result() for future in futures]
+        return [future.result(timeout=120) for future in futures]
 
     print("VALUES", json.dumps(run()))
 """
