@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
 SHOW := 2>&1 | sed -u -n -e 's/^Collecting \([^ ]*\).*/    \1/p' -e '/^ERROR/p' -e 's/^Installing collected.*/    installing them/p'
 
-.PHONY: help demo test conformance oracle bench lint types format clean
+.PHONY: help demo test conformance slow oracle bench lint types format clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -21,10 +21,13 @@ demo: $(VENV)/demo-installed ## Run the demo pipeline on servers of its own
 test: $(VENV)/dev-installed ## Run the tests
 	@$(BIN)/pytest -n 2 --dist worksteal
 
-conformance: $(VENV)/dev-installed .ceph/complete ## Run the contracts of the store against real servers
-	@$(BIN)/pytest -n 2 tests/contracts --server ceph -m "slow or not slow" -rs
-	@$(BIN)/pytest -n 2 --dist worksteal -m slow -rs
+conformance: $(VENV)/dev-installed .ceph/complete ## Run the contracts of the store on real servers, and slow tests
+	@$(BIN)/pytest -n 2 --dist worksteal tests/contracts --server ceph -m "slow or not slow" -rs
+	@$(BIN)/pytest -n 2 --dist worksteal --ignore tests/contracts -m slow -rs
 	@test -z "$${S3KV_TEST_ENDPOINT:-}" || $(BIN)/pytest tests/contracts --server endpoint -rs
+
+slow: $(VENV)/dev-installed ## Run the tests that `make test` leaves out, also those that `make conformance` runs on Ceph
+	@$(BIN)/pytest -n 2 --dist worksteal -m slow -rs
 
 oracle: $(VENV)/dev-installed .ceph/complete ## Hold plans over 20,000 objects against a brute force: some 40 minutes
 	@S3KV_TEST_OBJECTS=20000 $(BIN)/pytest tests/contracts/test_cleanup_oracle.py --server ceph -m slow --timeout 0

@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 
 from s3kv_flows import S3KVStore
+from s3kv_flows.cli import app
 from tests.waiting import until
 
 SCRIPT = "from s3kv_flows.cli import main; main()"
 
 
-def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process of its own."""
     return subprocess.run(
         [sys.executable, "-c", SCRIPT, *arguments],
         env=os.environ | environment,
@@ -26,6 +28,11 @@ def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
         timeout=120,
         check=False,
     )
+
+
+def command(*arguments: str) -> object:
+    """Run a command here: what it refuses is raised."""
+    return app(list(arguments), result_action="return_value")
 
 
 @pytest.fixture
@@ -37,50 +44,52 @@ def new_name() -> str:
     return f"lake-{uuid.uuid4().hex[:8]}"
 
 
-def test_init_creates_the_bucket_and_saves_the_store(s3_url: str, api: dict[str, str]) -> None:
+def test_init_creates_the_bucket_and_saves_the_store(
+    s3_url: str, api: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     name, bucket = new_name(), f"bucket-{uuid.uuid4().hex[:16]}"
     arguments = ["init", name, "--bucket", bucket, "--endpoint-url", s3_url, "--object-lock"]
-    done = command(*arguments, **api)
+    done = run(*arguments, **api)
     assert done.returncode == 0, done.stderr
     assert f"Created bucket '{bucket}'" in done.stdout
     store = S3KVStore.of(name)
     assert (store.bucket_name, store.endpoint_url) == (bucket, s3_url)
     assert store.aws_access_key_id is None, "credentials stay with boto3's chain"
     store.values.objects.require_object_lock()
-    again = command(*arguments, **api)
-    assert again.returncode == 1
-    assert "take another name, or --overwrite" in again.stderr
-    third = command(
-        *arguments, "--overwrite", "--save-credentials", S3_ENDPOINT_URL="http://elsewhere:1", **api
-    )
-    assert f"Found bucket '{bucket}'" in third.stdout
+    with pytest.raises(ValueError, match="take another name, or --overwrite"):
+        command(*arguments)
+    monkeypatch.setenv("S3_ENDPOINT_URL", "http://elsewhere:1")
+    command(*arguments, "--overwrite", "--save-credentials")
+    assert f"Found bucket '{bucket}'" in capsys.readouterr().out
     assert S3KVStore.of(name).aws_access_key_id == "test"
 
 
-def test_init_takes_the_server_of_the_environment(s3_url: str, api: dict[str, str]) -> None:
+@pytest.mark.usefixtures("prefect_api")
+def test_init_takes_the_server_of_the_environment(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name, bucket = new_name(), f"bucket-{uuid.uuid4().hex[:16]}"
-    done = command("init", name, "--bucket", bucket, S3_ENDPOINT_URL=s3_url, **api)
-    assert done.returncode == 0, done.stderr
+    monkeypatch.setenv("S3_ENDPOINT_URL", s3_url)
+    command("init", name, "--bucket", bucket)
     assert S3KVStore.of(name).endpoint_url == s3_url
 
 
-def test_init_leaves_nothing_behind_where_it_is_refused(s3_url: str, api: dict[str, str]) -> None:
+@pytest.mark.usefixtures("prefect_api")
+def test_init_leaves_nothing_behind_where_it_is_refused(s3_url: str) -> None:
     bucket = f"bucket-{uuid.uuid4().hex[:16]}"
+    arguments = ["--bucket", bucket, "--endpoint-url", s3_url]
+    with pytest.raises(ValueError, match="is no name of a block"):
+        command("init", "My Lake", *arguments)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         nobody = f"http://127.0.0.1:{probe.getsockname()[1]}/api"
-    for name, environment, message in (
-        ("My Lake", api, "is no name of a block"),
-        (new_name(), {"PREFECT_API_URL": nobody}, "cannot ask Prefect's API"),
-    ):
-        done = command("init", name, "--bucket", bucket, "--endpoint-url", s3_url, **environment)
-        assert done.returncode == 1
-        assert message in done.stderr
-        assert "Traceback" not in done.stderr
+    done = run("init", new_name(), *arguments, PREFECT_API_URL=nobody)
+    assert done.returncode == 1
+    assert "cannot ask Prefect's API" in done.stderr
+    assert "Traceback" not in done.stderr
     store = S3KVStore(bucket_name=bucket, endpoint_url=s3_url).values
     assert not store.client.bucket_exists(bucket)
 
 
+@pytest.mark.usefixtures("prefect_api")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -88,11 +97,9 @@ def test_init_leaves_nothing_behind_where_it_is_refused(s3_url: str, api: dict[s
         (["--bucket", "some-bucket", "--endpoint-url", "localhost"], "is no URL"),
     ],
 )
-def test_mistakes_are_one_line(arguments: list[str], message: str, api: dict[str, str]) -> None:
-    done = command("init", new_name(), *arguments, **api)
-    assert done.returncode == 1
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+def test_mistakes_are_said(arguments: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        command("init", new_name(), *arguments)
 
 
 def test_help_names_the_commands_and_starts_lean() -> None:
@@ -145,14 +152,13 @@ def test_what_a_command_refuses_is_one_line(s3_url: str, api: dict[str, str]) ->
     store = S3KVStore(bucket_name=f"bucket-{uuid.uuid4().hex[:16]}", endpoint_url=s3_url)
     store.values.create_bucket(object_lock=True)
     store.save(name)
-    for key, reason, message in (
-        ("key", "", "s3kv: why? A reason"),
-        ("missing", "asked for", "does not exist"),
-    ):
-        done = command("hold", name, key, "--reason", reason, **api)
-        assert done.returncode == 1
-        assert message in done.stderr
-        assert done.stderr.count("\n") == 1
+    with pytest.raises(ValueError, match="why\\? A reason"):
+        command("hold", name, "key", "--reason", "")
+    done = run("hold", name, "missing", "--reason", "asked for", **api)
+    assert done.returncode == 1
+    assert done.stderr.startswith("s3kv: ")
+    assert "does not exist" in done.stderr
+    assert done.stderr.count("\n") == 1
     assert done.stdout == ""
 
 
@@ -169,7 +175,11 @@ def test_output_that_nobody_reads_to_the_end_is_no_error() -> None:
         assert running.stderr.read() == ""
 
 
-def test_doctor_examines_a_saved_store(s3_url: str, api: dict[str, str]) -> None:
+@pytest.mark.usefixtures("prefect_api")
+def test_doctor_examines_a_saved_store(
+    s3_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     name = new_name()
     store = S3KVStore(
         bucket_name=f"bucket-{uuid.uuid4().hex[:16]}",
@@ -179,13 +189,12 @@ def test_doctor_examines_a_saved_store(s3_url: str, api: dict[str, str]) -> None
     store.values.create_bucket()
     store.values.client.create_bucket(store.lease_bucket_name or "", object_lock=False)
     store.save(name)
-    done = command("doctor", name, COLUMNS="200", **api)
-    assert done.returncode == 0, done.stderr
+    assert command("doctor", name) == 0
+    shown = capsys.readouterr().out
     for expected in (store.lease_bucket_name, "single-flight", "holds, also in a race of 32", "clocks agree"):
-        assert str(expected) in done.stdout
-    required = command("doctor", name, "--require", "finalizing", "--json", **api)
-    assert required.returncode == 1
-    found = json.loads(required.stdout)
+        assert str(expected) in shown
+    assert command("doctor", name, "--require", "finalizing", "--json") == 1
+    found = json.loads(capsys.readouterr().out)
     assert found["ok"] is False
     assert found["bucket"]["puts"] == {"create": "atomic", "replace": "atomic", "quoted": True}
     assert [one["name"] for one in found["features"] if one["needed"]] == [
@@ -197,13 +206,13 @@ def test_doctor_examines_a_saved_store(s3_url: str, api: dict[str, str]) -> None
 
 @pytest.mark.slow
 def test_doctor_says_what_stops_it(s3_url: str, api: dict[str, str]) -> None:
-    unknown = command("doctor", "no-such-store", **api)
+    unknown = run("doctor", "no-such-store", **api)
     assert unknown.returncode == 1
     assert "no store is saved as 'no-such-store'" in unknown.stderr
-    missing = command("doctor", S3_BUCKET="not-there", S3_ENDPOINT_URL=s3_url)
+    missing = run("doctor", S3_BUCKET="not-there", S3_ENDPOINT_URL=s3_url)
     assert missing.returncode == 1
     assert "bucket 'not-there' does not exist" in missing.stderr
-    unreachable = command("doctor", S3_BUCKET="not-there", S3_ENDPOINT_URL="http://127.0.0.1:1")
+    unreachable = run("doctor", S3_BUCKET="not-there", S3_ENDPOINT_URL="http://127.0.0.1:1")
     assert unreachable.returncode == 1
     assert unreachable.stderr.startswith("s3kv: ")
     assert "Traceback" not in unreachable.stderr

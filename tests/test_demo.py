@@ -12,6 +12,7 @@ from s3kv_flows.demo_run import Demo, run_demo
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
 
+@pytest.mark.slow
 def test_the_demo_holds_what_it_says() -> None:
     console = Console(file=io.StringIO(), width=100)
     assert run_demo(console, months=[1, 2, 3]) == 0

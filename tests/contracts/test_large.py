@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
@@ -89,6 +89,7 @@ def test_requests(make_store: Callable[..., S3KV], proxy: CountingProxy) -> None
     assert wire.body_received < 1.01 * value.nbytes
 
 
+@pytest.mark.slow
 def test_what_is_to_be_locked_goes_where_locks_arrive(make_store: Callable[..., S3KV]) -> None:
     store = make_store(object_lock=True, codec="cloudpickle", suffix="")
     value = array()
@@ -236,6 +237,7 @@ def peak() -> Iterator[list[int]]:
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_memory_beyond_the_value(large: S3KV) -> None:
     large.client.capabilities.multipart_uploads(large.bucket_name, "s3kv/")
     small, value = array(15), array(96)
@@ -281,7 +283,14 @@ MOMENTS = {
 }
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+def at(moments: Iterable[str], always: str) -> list[Any]:
+    """Return the moments, as parameters; all but one are for the slow tests."""
+    return [
+        moment if moment == always else pytest.param(moment, marks=pytest.mark.slow) for moment in moments
+    ]
+
+
+@pytest.mark.parametrize("moment", at(MOMENTS, "it is being completed"))
 def test_a_writer_killed_at_any_moment_leaves_the_old_value_or_the_new_one(
     large: S3KV, proxy: CountingProxy, moment: str
 ) -> None:
@@ -297,7 +306,7 @@ def test_a_writer_killed_at_any_moment_leaves_the_old_value_or_the_new_one(
     assert_old_or_new(large)
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", at(MOMENTS, "the last part is under way"))
 def test_connections_cut_at_any_moment_leave_the_old_value_or_the_new_one(
     large: S3KV, make_store: Callable[..., S3KV], proxy: CountingProxy, moment: str
 ) -> None:

@@ -143,7 +143,7 @@ def test_one_of_many_takes_a_dead_lease_over(make_leases: Callable[..., Leases])
 
     def take(number: int) -> HeldLease | None:
         try:
-            return late.acquire(NAME, f"heir {number}", timeout=5)
+            return late.acquire(NAME, f"heir {number}", timeout=2.5 * SHORT)
         except LeaseTimeoutError:
             return None
 

@@ -190,6 +190,7 @@ def test_who_accepts_races_gets_one_that_stands(locking_store: S3KV) -> None:
     assert seen.lock_mode == "GOVERNANCE"
 
 
+@pytest.mark.slow
 def test_of_writers_that_supersede_at_once_all_that_is_there_is_locked(locking_store: S3KV) -> None:
     finalize(locking_store, "key", {"writer": -1})
     exclusive = excludes(locking_store)
@@ -244,6 +245,7 @@ def large(make_store: Callable[..., S3KV], proxy: CountingProxy) -> S3KV:
     return make_store(object_lock=True, endpoint_url=proxy.url, codec="bytes", suffix="")
 
 
+@pytest.mark.slow
 def test_64_mib_are_locked_in_one_put_where_parts_would_lose_the_lock(
     large: S3KV, proxy: CountingProxy
 ) -> None:

@@ -147,6 +147,7 @@ def check_all_alike(crew: Crew, workers: list[Worker], keys: list[str], **option
         assert value.split()[0] == key
 
 
+@pytest.mark.slow
 def test_three_processes_compute_each_key_once(make_crew: MakeCrew) -> None:
     crew = make_crew()
     crew.body(seconds=0.1)

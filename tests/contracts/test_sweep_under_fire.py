@@ -132,7 +132,8 @@ def test_killed_in_the_middle_and_run_again_it_ends_as_if_nothing_had_been(
     assert currents(store) == {name: top for name, top in tops.items() if name not in names}
 
 
-@pytest.mark.parametrize("object_lock", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("object_lock", [False, True])
 def test_two_sweeps_at_once_and_a_pipeline_that_writes_lose_nothing(
     make_store: Callable[..., S3KV],
     object_lock: bool,  # noqa: FBT001
