@@ -37,13 +37,13 @@ def embedded_s3() -> Iterator[str]:
     """
     import waitress
     from moto.backends import get_backend
-    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+    from moto.moto_server.werkzeug_app import create_backend_app
 
     # It warns of every request that has to wait for a thread.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     sockets: dict[int, Any] = {}
     server = waitress.create_server(
-        _one_request_at_a_time(DomainDispatcherApplication(create_backend_app)),
+        _one_request_at_a_time(create_backend_app("s3")),
         map=sockets,
         host="127.0.0.1",
         port=0,
