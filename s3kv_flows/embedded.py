@@ -92,9 +92,10 @@ class PrefectServer:
 
     Args:
         home: An empty directory for its database and its log.
+        services: Whether it schedules the runs of deployments, marks late ones and keeps events, too.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, services: bool = False) -> None:
         port = _free_port()
         self.api = f"http://127.0.0.1:{port}/api"
         self._log = home / "server.log"
@@ -105,12 +106,11 @@ class PrefectServer:
             "PREFECT_SERVER_UI_ENABLED": "false",
             "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home / 'prefect.db'}",
         }
-        # Without the services, which schedule the runs of deployments, mark late ones and keep events.
-        start = ["-m", "prefect", "server", "start", "--no-services", "--host", "127.0.0.1"]
+        start = ["-m", "prefect", "server", "start", "--host", "127.0.0.1"]
         with self._log.open("wb") as output:
             # In a session of its own: a Ctrl-C in the terminal is for the parent, which stops it in order.
             self._process = subprocess.Popen(  # noqa: S603  # our own interpreter
-                [sys.executable, *start, "--port", str(port)],
+                [sys.executable, *start, "--port", str(port), *([] if services else ["--no-services"])],
                 env=environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -147,13 +147,13 @@ class PrefectServer:
 
 
 @contextmanager
-def embedded_prefect(home: Path) -> Iterator[str]:
+def embedded_prefect(home: Path, *, services: bool = False) -> Iterator[str]:
     """Run a `PrefectServer`; yield the URL of its API once it answers.
 
     Raises:
         RuntimeError: It does not start; with the end of its log.
     """
-    server = PrefectServer(home)
+    server = PrefectServer(home, services=services)
     try:
         server.wait()
         yield server.api

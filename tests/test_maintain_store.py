@@ -23,10 +23,12 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.flows import load_flow_from_entrypoint
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.types.entrypoint import EntrypointType
 from prefect.utilities.annotations import quote
 
 from s3kv_flows import CleanupRule, Retention, S3KVStore, sharding
+from s3kv_flows.embedded import embedded_prefect
 from s3kv_flows.flows import maintain_store
 from s3kv_flows.maintenance import SweepReport
 from s3kv_flows.maintenance.pace import Pace
@@ -166,17 +168,30 @@ def prefect_worker(api: str, pool: str, home: Path) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        try:
+            process.wait(timeout=30)
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def scheduling_api(tmp_path: Path) -> Iterator[str]:
+    """A Prefect server of its own: that of the other tests schedules nothing."""
+    home = tmp_path / "prefect-server"
+    home.mkdir()
+    with embedded_prefect(home, services=True) as api, temporary_settings({PREFECT_API_URL: api}):
+        yield api
 
 
 @pytest.mark.slow
 def test_deployed_the_scheduled_run_happens_and_leaves_its_artifacts(
-    lake: S3KVStore, prefect_api: str, tmp_path: Path
+    lake: S3KVStore, scheduling_api: str, tmp_path: Path
 ) -> None:
+    lake.save(name_of(lake))  # there, too
     pool = f"pool-{uuid.uuid4().hex[:8]}"
     subprocess.run(
         [sys.executable, "-m", "prefect", "work-pool", "create", pool, "--type", "process"],
-        env=os.environ | {"PREFECT_API_URL": prefect_api},
+        env=os.environ | {"PREFECT_API_URL": scheduling_api},
         check=True,
         capture_output=True,
     )
@@ -195,7 +210,7 @@ def test_deployed_the_scheduled_run_happens_and_leaves_its_artifacts(
         },
     )
     deployment_id = deployment.apply()
-    with prefect_worker(prefect_api, pool, tmp_path), get_client(sync_client=True) as client:
+    with prefect_worker(scheduling_api, pool, tmp_path), get_client(sync_client=True) as client:
         wanted = FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[deployment_id]))
 
         def ended() -> Any:
