@@ -21,28 +21,30 @@ class Newest(Generic[T]):
     """Does the newest of what it is given, in a thread that ends when nothing is left to do.
 
     Args:
-        work: Does one. Its error is told to who waits for that piece; where nobody does, at the next
-            :meth:`offer` or :meth:`wait`.
+        work: Does one. Its error is told to who waits for that piece; where nobody does, by :meth:`check` or
+            :meth:`wait`.
         name: The name of the thread.
+        then: Done after each piece that could be done, when those who waited have been told.
     """
 
-    def __init__(self, work: Callable[[T], object], name: str) -> None:
-        self._work, self._name = work, name
+    def __init__(
+        self, work: Callable[[T], object], name: str, then: Callable[[], object] = lambda: None
+    ) -> None:
+        self._work, self._name, self._then = work, name, then
         self._changed = threading.Condition()
         self._waiting: list[T] = []
-        self._told: list[Future[None]] = []
+        self._told: list[Future[BaseException | None]] = []
         self._running = False
         self._error: BaseException | None = None
 
-    def offer(self, item: T) -> Future[None]:
+    def offer(self, item: T) -> Future[BaseException | None]:
         """Do this next, instead of what waits, which is done when this is.
 
-        Raises:
-            BaseException: What was given before could not be done, and nobody knows yet.
+        Returns:
+            Its result is what an earlier piece could not be done for, where nobody knew yet.
         """
-        told: Future[None] = Future()
+        told: Future[BaseException | None] = Future()
         with self._changed:
-            self._raise()
             self._waiting = [item]
             self._told.append(told)
             if not self._running:
@@ -51,8 +53,17 @@ class Newest(Generic[T]):
                 self._running = True  # it waits for this block to end
         return told
 
-    def wait_for(self, told: Future[None], give_up: Callable[[], bool] = lambda: False) -> bool:
+    def check(self) -> None:
+        """Raise what an earlier piece could not be done for, where nobody knows yet."""
+        with self._changed:
+            self._raise()
+
+    def wait_for(
+        self, told: Future[BaseException | None], give_up: Callable[[], bool] = lambda: False
+    ) -> bool:
         """Wait until a piece is done, or to be given up; tell whether it is done.
+
+        Where it is, what had become of those before it does not matter any more.
 
         Raises:
             BaseException: It could not be done.
@@ -61,10 +72,10 @@ class Newest(Generic[T]):
         if not told.done():
             return False
         error = told.exception()
+        with self._changed:
+            if self._error is (error or told.result()):
+                self._error = None
         if error is not None:
-            with self._changed:
-                if self._error is error:
-                    self._error = None
             raise error
         return True
 
@@ -104,8 +115,10 @@ class Newest(Generic[T]):
             with self._changed:
                 self._error = error or self._error
                 for one in told:
-                    one.set_exception(error) if error is not None else one.set_result(None)
+                    one.set_exception(error) if error is not None else one.set_result(self._error)
                 self._changed.notify_all()
+            if error is None:
+                self._then()
 
     def _raise(self) -> None:
         error, self._error = self._error, None

@@ -52,13 +52,12 @@ def show(store: Store, name: Name) -> int:
     from s3kv_flows.store.errors import KeyNotFoundError
     from s3kv_flows.store.snapshots import Snapshots
 
-    kv = saved_store(store).checkpoints
-    states = Snapshots(kv, name).listed()
-    if not states:
+    states = Snapshots(saved_store(store).checkpoints, name)
+    found = [(one, metadata) for one in states.listed() if (metadata := states.metadata(one)) is not None]
+    if not found:
         raise KeyNotFoundError(f"there are no states of {name!r}")
     table = Table("number", "items done", "bytes", "saved", title=name, title_justify="left")
-    for state in states:
-        metadata = kv.objects.head(kv.namespace.name_of(state.key)).metadata
+    for state, metadata in found:
         saved = f"{state.saved_at:%Y-%m-%d %H:%M:%S}"
         table.add_row(str(state.number), metadata.get(POSITION, ""), decimal(state.size), saved)
     Console().print(table)

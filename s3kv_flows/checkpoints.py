@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sized
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -24,10 +24,11 @@ from s3kv_flows.runs import (
     run_logger,
     run_parameters,
     task_name,
+    task_run_id,
     with_automatic_tags,
 )
 from s3kv_flows.saving_pace import SavingPace
-from s3kv_flows.store.errors import KeyNotFoundError, S3KVError
+from s3kv_flows.store.errors import KeyNotFoundError, S3KVError, StaleWriterError
 from s3kv_flows.store.keys import fingerprint
 from s3kv_flows.store.locks import Retention
 from s3kv_flows.store.pieces import Body, Pieces
@@ -45,8 +46,12 @@ T = TypeVar("T")
 LoadPolicy = Literal["own", "latest", "fresh"]
 
 _RUN = "s3kv-run"
+_TASK_RUN = "s3kv-task-run"
 POSITION = "s3kv-position"
 """The metadata that says how many items were done."""
+
+_LOOKS = 5
+"""How often the states are listed anew where all that were listed have been pruned."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,11 @@ class Checkpoint:
     success, the states are removed; after an error or a kill they are there for the next attempt. Within
     a run, the artifacts ``s3kv-checkpoints`` and ``s3kv-checkpoint-progress`` show what there is.
 
+    A SIGTERM is put off where the block is in the main thread: in a flow, or a task that it calls. Python
+    lets no other thread handle signals: a task in a thread (``submit``, ``map``, Dask) goes on from its last
+    save instead. Who got StaleWriterError should not be retried (``@task(retry_condition_fn=...)``): it would
+    replace its successor.
+
     Args:
         store: The name of a saved store, or a saved store.
         name: A name, or a format string of ``flow_run``, ``task_run``, ``deployment`` and ``parameters``. It
@@ -105,11 +115,15 @@ class Checkpoint:
             none.
         tags: Tags of the objects; ``flow`` and ``task`` are added, so that a cleanup rule finds what nobody
             came back for.
-        keep_on_success: Leave the states where they are also when the block ends without an error.
+        keep_on_success: Leave the states where they are also when the block ends without an error. They stay
+            anyway where another run has gone on from them, and, unless the policy is ``"latest"``, those of
+            other runs do.
         termination_seconds: For how long a SIGTERM may wait for the end of a step, and for one more save.
 
     Raises:
         ValueError: ``keep`` is less than 1, the name is no format string, or tags are illegal.
+        LookupError: At the beginning of the block: what the name names is not known, as ``flow_run.id``
+            outside of flows.
     """
 
     def __init__(
@@ -133,7 +147,7 @@ class Checkpoint:
         self._tags: dict[str, str] = {}
         self._termination = PutOff(termination_seconds)
         self._artifacts: CheckpointArtifacts | None = None
-        self._identity = ""
+        self._identity: dict[str, str] = {}
         self._there: list[Snapshot] = []
         self._writer: SnapshotWriter | None = None
         self._current: Snapshot | None = None
@@ -185,11 +199,7 @@ class Checkpoint:
         """
         writer = self._required()
         self._saving.wait()
-        self._there = there = writer.look()
-        self._begin()
-        if self.load_policy == "fresh":
-            return default
-        found = writer.states.newest(there, wanted=self._is_wanted)
+        found = self._newest(writer)
         if found is None:
             return default
         snapshot, value, info = found
@@ -217,7 +227,8 @@ class Checkpoint:
         Args:
             state: The state. It is encoded before this returns, and may be changed after that.
             wait: Wait until it is saved. Without, it is uploaded in the background, one at a time, and the
-                newest replaces what waits; errors surface at the next save, or at the end of the block.
+                newest replaces what waits; errors surface at the next save, which is under way by then, or at
+                the end of the block. Where a later save was waited for, they do not matter any more.
 
         Raises:
             StaleWriterError: Another run has saved under this name since.
@@ -228,28 +239,34 @@ class Checkpoint:
         told = self._saving.offer(encoded)
         if wait or self._termination.requested:
             self._saving.wait_for(told, self._termination.is_over)
+        else:
+            self._saving.check()
         self._termination.heed()
 
     async def asave(self, state: Any, *, wait: bool = True) -> None:
-        """Do as :meth:`save`, and let other coroutines go on meanwhile."""
+        """Do as :meth:`save`; other coroutines go on while the state, once encoded, is uploaded."""
         # Others go on while this waits, and may change the state.
         told = self._saving.offer(self._encoded(state, copied=True, in_background=not wait))
         if wait or self._termination.requested:
             await _until_done(told)
             self._saving.wait_for(told)
+        else:
+            self._saving.check()
         self._termination.heed()
 
     def history(self) -> list[SavedState]:
         """Return the states that are there, the oldest first: one LIST, and one request each."""
         states, found = self._required().states, []
         for one in states.listed():
-            try:
-                metadata = states.store.objects.head(states.store.namespace.name_of(one.key)).metadata
-            except KeyNotFoundError:
+            if (metadata := states.metadata(one)) is None:
                 continue  # it was pruned meanwhile
             position, is_own = int(metadata.get(POSITION, "0")), self._is_own(metadata)
             found.append(SavedState(one.number, one.key, one.size, one.saved_at, position, is_own))
         return found
+
+    async def ahistory(self) -> list[SavedState]:
+        """Do as :meth:`history`, in a worker thread."""
+        return await asyncio.to_thread(self.history)
 
     def promote(
         self,
@@ -271,7 +288,9 @@ class Checkpoint:
             key: The key of the result.
             retention: Until when; may be left out with ``legal_hold``.
             number: The number of the state, as :meth:`history` tells it; by default the newest one that was
-                saved or loaded here. Where a loop has ended since, its state is saved first.
+                saved or loaded here. Where a loop has ended since, its state is saved first. Within a loop
+                it has to be given, and after a ``break`` out of an asynchronous one, which goes on for Python
+                until it is closed (``contextlib.aclosing``).
             tags: Tags of the output; ``flow`` and ``task`` are added.
             legal_hold: Whether to forbid deletion until the hold is released, too.
             accept_races: Publish also where two writers at once could not be told apart.
@@ -280,8 +299,14 @@ class Checkpoint:
             KeyNotFoundError: There is no such state.
             CorruptValueError: It is damaged.
             ConflictError: The key has another content.
+            RuntimeError: A loop has not ended, and no number is given.
             UnsupportedByServerError: The bucket has no Object Lock, or excludes no second writer.
         """
+        if number is None and self._has_looped and self._end is None:
+            raise RuntimeError(
+                "a loop has not ended, so that its state is not saved: promote after it (contextlib.aclosing "
+                "closes an asynchronous one that was left by break), or give the number= of a state"
+            )
         states, block = self._required().states, S3KVStore.of(self.store)
         if number is None and self._end is not None and not self._end_is_saved:
             self.save(self._end())
@@ -311,6 +336,10 @@ class Checkpoint:
         """Remove the states, promoted ones too, whose outputs stay; what is locked stays."""
         return self._required().states.clear()
 
+    async def aclear(self) -> list[Snapshot]:
+        """Do as :meth:`clear`, in a worker thread."""
+        return await asyncio.to_thread(self.clear)
+
     # --- loops ---------------------------------------------------------------------------------
 
     def iterate(
@@ -338,8 +367,8 @@ class Checkpoint:
 
         Raises:
             ValueError: Neither ``every`` nor ``seconds`` is given, or one is not positive.
-            RuntimeError: There was a loop before: what was done is counted in one. To go over the same items
-                several times, give them in a row.
+            RuntimeError: There was a loop before, or there is one around this: what was done is counted in
+                one. To go over the same items several times, give them in a row.
         """
         pace = self._paced(items, every, seconds)
         with self._looping(state):
@@ -384,9 +413,11 @@ class Checkpoint:
         name = formatted_key(self.name, run_parameters())
         self._writer = writer = SnapshotWriter(Snapshots(S3KVStore.of(self.store).checkpoints, name))
         self._artifacts = CheckpointArtifacts(name)
-        self._identity = fingerprint(run_identity())
+        self._identity = {_RUN: fingerprint(run_identity())}
+        if own := task_run_id():  # also where a task changes what it was called with, and is retried
+            self._identity[_TASK_RUN] = fingerprint(own)
         self._tags = with_automatic_tags(self._given_tags, automatic_tags(task_name()))
-        self._saving = Newest(partial(self._upload, writer), "s3kv-checkpoint")
+        self._saving = Newest(partial(self._upload, writer), "s3kv-checkpoint", then=self._show)
         self._there = []
         self._begin()
 
@@ -408,17 +439,61 @@ class Checkpoint:
             run_logger().error("The last checkpoint was not saved: %s", exc)  # what ended the block is raised
         succeeded = error is None and not self._termination.requested
         if succeeded and not self.keep_on_success:
-            self.clear()
-        self._show(_ending(failed=not succeeded, kept=self.keep_on_success))
+            removed = self._cleared()
+            self._there = [one for one in self._there if one not in removed]
+        self._show(_ending(failed=not succeeded, kept=bool(self._there)))
+
+    def _cleared(self) -> list[Snapshot]:
+        """Remove the states of a run that needs them no more, the newest last; return what was removed.
+
+        One LIST, and one HEAD for each that was not saved here.
+        """
+        writer, last = self._required(), self._current
+        removed: list[Snapshot] = []
+        if last is None:
+            return removed
+        try:
+            there = writer.states.listed()
+            if writer.is_replaced or (there and there[-1].number > last.number):
+                run_logger().warning("Another run goes on from %r: its checkpoints stay", writer.states.name)
+                return removed
+            for one in there:
+                if self._termination.requested:
+                    break
+                if self._is_to_be_cleared(one) and writer.states.remove(one):
+                    removed.append(one)
+        except S3KVError as exc:  # what was to be done is, and a cleanup finds them
+            run_logger().warning("The checkpoints were not removed: %s", exc)
+        return removed
+
+    def _is_to_be_cleared(self, snapshot: Snapshot) -> bool:
+        if self.load_policy == "latest" or snapshot.number in self._positions:
+            return True
+        return self._is_own(self._required().states.metadata(snapshot) or {})
+
+    def _newest(self, writer: SnapshotWriter) -> tuple[Snapshot, Any, ObjectInfo] | None:
+        """Look which states there are, to go on above them, and return the one to go on from."""
+        for _ in range(_LOOKS):
+            self._there = there = writer.look()
+            self._begin()
+            if self.load_policy == "fresh":
+                return None
+            with suppress(KeyNotFoundError):  # all of them were pruned meanwhile: there are newer ones
+                found = writer.states.newest(there, wanted=self._is_wanted)
+                if found and found[0] != there[-1]:
+                    run_logger().warning("Newer checkpoints are of other runs, or damaged, and passed over")
+                return found
+        raise StaleWriterError(f"{writer.states.name!r}: another run saves faster than this one reads")
 
     def _paced(self, items: object, every: int | None, seconds: float | None) -> SavingPace:
         if self._has_looped:
             raise RuntimeError(
-                "there was a loop before, and a checkpoint counts what is done in one: give the items of "
-                "both in a row, or load() again to begin anew"
+                "there was a loop before, or there is one around this, and a checkpoint counts what is done "
+                "in one: give the items of both in a row, or load() again to begin anew"
             )
-        self._total = len(items) if isinstance(items, Sized) else None
-        return SavingPace(every, seconds)
+        pace = SavingPace(every, seconds)
+        self._has_looped, self._total = True, len(items) if isinstance(items, Sized) else None
+        return pace
 
     @contextmanager
     def _looping(self, state: Callable[[], Any]) -> Iterator[None]:
@@ -426,7 +501,7 @@ class Checkpoint:
         try:
             yield
         finally:
-            self._has_looped, self._end = True, state
+            self._end = state
 
     def _is_to_be_kept(self) -> bool:
         """Tell whether the state at the end of a loop is to be saved although nothing more is done."""
@@ -441,7 +516,7 @@ class Checkpoint:
         return self.load_policy == "latest" or self._is_own(info.metadata)
 
     def _is_own(self, metadata: Mapping[str, str]) -> bool:
-        return metadata.get(_RUN) == self._identity
+        return any(metadata.get(name) == own for name, own in self._identity.items())
 
     def _encoded(self, state: Any, *, copied: bool, in_background: bool) -> _Encoded:
         body = self._required().states.store.codec.encode(state)
@@ -458,7 +533,7 @@ class Checkpoint:
     def _upload(self, writer: SnapshotWriter, encoded: _Encoded) -> None:
         number, there = writer.save(
             encoded.body,
-            metadata={_RUN: self._identity, POSITION: str(encoded.position)},
+            metadata={**self._identity, POSITION: str(encoded.position)},
             tags=self._tags,
             in_background=encoded.in_background,
         )
@@ -469,7 +544,6 @@ class Checkpoint:
         self._end_is_saved = encoded.is_end
         removed = self._pruned(there)
         self._there = [one for one in there if one not in removed]
-        self._show()
 
     def _pruned(self, there: list[Snapshot]) -> list[Snapshot]:
         try:
@@ -491,7 +565,7 @@ def _ending(*, failed: bool, kept: bool) -> str:
     return ". It has ended, and they are kept." if kept else ". It has ended, and they were removed."
 
 
-async def _until_done(told: Future[None]) -> None:
+async def _until_done(told: Future[BaseException | None]) -> None:
     """Wait for a future of threads, which goes on where the one that waits is cancelled."""
     loop, is_done = asyncio.get_running_loop(), asyncio.Event()
     told.add_done_callback(lambda _: loop.call_soon_threadsafe(is_done.set))

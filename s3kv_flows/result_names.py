@@ -46,8 +46,18 @@ def formatted_key(template: str, parameters: Mapping[str, Any]) -> str:
     """Return the key of the current run.
 
     Raises:
-        LookupError: There is no such parameter.
+        LookupError: There is no such parameter, or nothing of that kind is run: all would have one name.
         AttributeError: There is no such thing of a run.
         ValueError: A value does not take the format.
     """
-    return template.format(parameters=parameters, **_RUNTIME)
+    return _OfRun().vformat(template, (), {"parameters": parameters, **_RUNTIME})
+
+
+class _OfRun(Formatter):
+    """Formats what is known of a run, and refuses what is not."""
+
+    def get_field(self, field_name: str, args: Any, kwargs: Any) -> Any:
+        found, root = super().get_field(field_name, args, kwargs)
+        if found is None and root in _RUNTIME:
+            raise LookupError(f"{{{field_name}}} is not known here: there is no {root} that has it")
+        return found, root

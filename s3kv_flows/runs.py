@@ -84,6 +84,12 @@ def run_parameters() -> dict[str, Any]:
     return dict(flow.parameters or {}) if flow is not None else {}
 
 
+def task_run_id() -> str:
+    """Return the id of the task run, which is the same in all of its retries; empty outside of tasks."""
+    task = TaskRunContext.get()
+    return str(task.task_run.id) if task is not None else ""
+
+
 def run_identity() -> str:
     """Return what stays the same in all attempts of a run: its flow run and, in a task, which one, of what.
 

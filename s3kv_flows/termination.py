@@ -58,7 +58,11 @@ class PutOff:
             self._handling.leave()
 
     def heed(self) -> None:
-        """End now as the process would have ended, where that was asked for."""
+        """End now as the process would have ended, where that was asked for.
+
+        Raises:
+            SystemExit: In another thread than the main one, which is told to end, too.
+        """
         if self._handling is not None:
             self._handling.heed()
 
@@ -68,6 +72,7 @@ class _Handling:
 
     def __init__(self, seconds: float, former: _Handler) -> None:
         self._seconds, self._former = seconds, former
+        self._process = os.getpid()
         self._blocks = 0
         self._give_up_at: float | None = None
         self._timer: threading.Timer | None = None
@@ -93,6 +98,8 @@ class _Handling:
         return self._give_up_at is not None and time.monotonic() >= self._give_up_at
 
     def note(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002  # the signature of a handler
+        if os.getpid() != self._process:  # a forked child has inherited this, and has nothing to save
+            self.requested = True
         if self.requested:  # a second time: of somebody who cannot wait, or of the timer
             self.heed()
             return
@@ -103,10 +110,14 @@ class _Handling:
         self._timer.start()
 
     def heed(self) -> None:
-        if self.requested:
-            self._restore()
-            self.requested = False
-            signal.raise_signal(signal.SIGTERM)
+        if not self.requested:
+            return
+        if threading.current_thread() is not threading.main_thread():
+            os.kill(os.getpid(), signal.SIGTERM)  # the main thread hears it a second time
+            raise SystemExit(128 + signal.SIGTERM)
+        self._restore()
+        self.requested = False
+        signal.raise_signal(signal.SIGTERM)
 
     def _restore(self) -> None:
         if self._timer is not None:

@@ -26,6 +26,7 @@ from s3kv_flows.store.errors import (
 from s3kv_flows.store.outputs import FinalizedOutputs
 from s3kv_flows.store.snapshots import Snapshots, all_snapshots
 from tests.lake import Lake
+from tests.waiting import until
 
 WEEK = Retention(days=7)
 
@@ -161,6 +162,11 @@ def artifacts(flow_run_id: Any) -> dict[str, Any]:
         return {one.key: one for one in client.read_artifacts(artifact_filter=of_run) if one.key}
 
 
+def progress(flow_run_id: Any) -> float | None:
+    found = artifacts(flow_run_id).get("s3kv-checkpoint-progress")
+    return None if found is None else found.data
+
+
 def test_the_page_of_a_run_shows_its_progress_and_its_states(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +181,7 @@ def test_the_page_of_a_run_shows_its_progress_and_its_states(
             for item in checkpoint.iterate(range(10), lambda: "state", every=2):
                 if item == 5:
                     checkpoint.save("by hand")
+                    until(lambda: progress(ids[0]) == 50)
                     seen.append(artifacts(ids[0]))
 
     run()

@@ -128,8 +128,10 @@ class Snapshots:
 
         Raises:
             CorruptValueError: There are wanted ones, and none can be read.
+            KeyNotFoundError: None is left that is wanted, and some have gone since they were listed.
         """
         damage: CorruptValueError | None = None
+        gone: KeyNotFoundError | None = None
         for snapshot in reversed(there):
             try:
                 fetched = self.store.fetch(snapshot.key, wanted=wanted)
@@ -137,12 +139,12 @@ class Snapshots:
                     continue
                 _require_own(fetched.info)
                 return snapshot, self.store.codec.decode(fetched.body), fetched.info
-            except KeyNotFoundError:
-                continue  # it was pruned meanwhile
+            except KeyNotFoundError as exc:
+                gone = exc  # it was pruned meanwhile
             except CorruptValueError as exc:
                 damage = damage or exc
-        if damage is not None:
-            raise damage
+        if error := gone or damage:
+            raise error
         return None
 
     def create(
@@ -231,7 +233,7 @@ class Snapshots:
         for snapshot in there[: -max(keep, 1)]:
             if snapshot.number in self._staying:
                 continue
-            if not self._is_promoted(snapshot) and self._removed(snapshot):
+            if not self._is_promoted(snapshot) and self.remove(snapshot):
                 removed.append(snapshot)
             else:
                 self._staying.add(snapshot.number)  # and is not asked about after each save
@@ -239,20 +241,28 @@ class Snapshots:
 
     def clear(self) -> list[Snapshot]:
         """Remove all states, the oldest first; return what was removed. What is locked stays."""
-        return [snapshot for snapshot in self.listed() if self._removed(snapshot)]
+        return [snapshot for snapshot in self.listed() if self.remove(snapshot)]
+
+    def remove(self, snapshot: Snapshot) -> bool:
+        """Remove a state, with all its versions; tell whether it has gone. What is locked stays."""
+        try:
+            self.store.purge(snapshot.key)
+        except KeyLockedError:
+            return False
+        return True
+
+    def metadata(self, snapshot: Snapshot) -> Mapping[str, str] | None:
+        """Return the user metadata of a state, with one HEAD; None where it has gone."""
+        try:
+            return self.store.objects.head(self.store.namespace.name_of(snapshot.key)).metadata
+        except KeyNotFoundError:
+            return None
 
     def _is_promoted(self, snapshot: Snapshot) -> bool:
         try:
             return PROMOTED in self.store.get_tags(snapshot.key)
         except KeyNotFoundError:
             return False
-
-    def _removed(self, snapshot: Snapshot) -> bool:
-        try:
-            self.store.purge(snapshot.key)
-        except KeyLockedError:
-            return False
-        return True
 
     def _key(self, number: int) -> str:
         return f"{self.name}/{number:0{_DIGITS}}"
