@@ -188,3 +188,56 @@ with Checkpoint(block, "train", termination_seconds=0.2) as checkpoint:
         assert process.stdout.readline() == "READY\n"
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=20) == -signal.SIGTERM
+
+
+FORKING = """
+import multiprocessing, sys, time
+from s3kv_flows import Checkpoint, S3KVStore
+forking = multiprocessing.get_context("fork")
+begun = forking.Event()
+
+def wait():
+    begun.set()  # what arrives before, in the middle of a fork, Python forgets
+    time.sleep(60)
+
+store = S3KVStore(bucket_name=sys.argv[1], endpoint_url=sys.argv[2])
+with Checkpoint(store, "train", termination_seconds=60):
+    child = forking.Process(target=wait)
+    child.start()
+    begun.wait(20)
+    child.terminate()
+    child.join(20)
+    print(child.exitcode)
+    child.kill()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
+def test_a_child_process_is_terminated_at_once(block: S3KVStore) -> None:
+    arguments = [block.bucket_name, block.endpoint_url or ""]
+    done = subprocess.run(
+        [sys.executable, "-c", FORKING, *arguments], capture_output=True, text=True, timeout=100, check=True
+    )
+    assert done.stdout.strip() == str(-signal.SIGTERM)
+
+
+@pytest.mark.usefixtures("terminated")
+def test_a_loop_in_another_thread_than_its_block_is_ended_as_well(block: S3KVStore) -> None:
+    done: list[int] = []
+
+    def train(checkpoint: Checkpoint) -> None:
+        for item in checkpoint.iterate(range(1000), done.copy, every=1000):
+            done.append(item)
+            if item == 5:
+                os.kill(os.getpid(), signal.SIGTERM)
+                until(lambda: checkpoint._termination.requested)
+
+    async def run() -> None:
+        async with Checkpoint(block, "train", load_policy="latest") as checkpoint:
+            await asyncio.to_thread(train, checkpoint)
+
+    with pytest.raises(TerminatedError):
+        asyncio.run(run())
+    assert done == list(range(6))
+    with Checkpoint(block, "train", load_policy="latest") as checkpoint:
+        assert checkpoint.load() == done

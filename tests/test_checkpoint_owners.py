@@ -1,0 +1,179 @@
+"""Whose states are taken, and whose are removed at the end."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from prefect import flow, task
+
+from s3kv_flows import S3KVStore
+from s3kv_flows.checkpoints import Checkpoint
+from s3kv_flows.store.errors import AccessDeniedError, StaleWriterError, StoreUnavailableError
+from s3kv_flows.store.snapshots import Snapshots
+from tests.checkpointing import numbers
+from tests.lake import Lake
+from tests.waiting import until
+
+
+class CrashError(Exception):
+    pass
+
+
+def test_who_wakes_up_and_only_ends_leaves_the_states_of_its_successor(
+    block: S3KVStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Checkpoint(block, "train", load_policy="latest", keep_on_success=True) as successor:
+        with Checkpoint(block, "train", load_policy="latest") as sleeper:
+            sleeper.save("of the sleeper")
+            assert successor.load() == "of the sleeper"
+            successor.save("of the successor")
+        assert len(numbers(block)) == 2
+        assert "Another run goes on from 'train'" in caplog.text
+        successor.save("and again")
+
+
+def test_who_takes_it_that_it_was_replaced_leaves_them_as_well(block: S3KVStore) -> None:
+    with Checkpoint(block, "train", load_policy="latest") as replaced:
+        replaced.save(1)
+        with Checkpoint(block, "train", load_policy="latest", keep_on_success=True) as successor:
+            successor.load()
+            successor.save(2)
+        with pytest.raises(StaleWriterError):
+            replaced.save(3)
+    assert len(numbers(block)) == 2
+
+
+def test_who_only_looks_removes_nothing(block: S3KVStore) -> None:
+    with Checkpoint(block, "train", keep_on_success=True) as checkpoint:
+        checkpoint.save(1)
+    with Checkpoint(block, "train") as checkpoint:
+        assert len(checkpoint.history()) == 1
+    assert len(numbers(block)) == 1
+
+
+def test_a_run_removes_its_own_and_those_that_it_went_on_from(lake: Lake) -> None:
+    @flow
+    def run(policy: Any, *, crashes: bool) -> None:
+        with Checkpoint(lake.name, "train", load_policy=policy) as checkpoint:
+            checkpoint.load()
+            checkpoint.save(1)
+            if crashes:
+                raise CrashError
+
+    with pytest.raises(CrashError):
+        run("own", crashes=True)
+    (of_the_first,) = numbers(lake.block)
+    run("own", crashes=False)
+    assert numbers(lake.block) == [of_the_first], "its retry goes on from there"
+    run("latest", crashes=False)
+    assert numbers(lake.block) == []
+
+
+def test_that_they_cannot_be_removed_fails_no_run(block: S3KVStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: Any) -> bool:
+        raise AccessDeniedError("no DeleteObject")
+
+    monkeypatch.setattr(Snapshots, "remove", denied)
+    with Checkpoint(block, "train") as checkpoint:
+        checkpoint.save(1)
+    assert len(numbers(block)) == 1
+
+
+def test_a_retry_goes_on_also_where_the_task_has_changed_what_it_was_called_with(lake: Lake) -> None:
+    crashes = [True]
+
+    @task(retries=1)
+    def train(model: list[int]) -> list[int]:
+        with Checkpoint(lake.name, "train") as checkpoint:
+            model = checkpoint.load(default=model)
+            for item in checkpoint.iterate(range(10), lambda: model, every=1):
+                if item == 7 and crashes.pop():
+                    raise CrashError
+                model.append(item)
+        return model
+
+    crashes.append(False)
+    crashes.reverse()
+    assert train([]) == list(range(10))
+
+
+@pytest.mark.usefixtures("prefect_api")
+def test_what_is_not_known_makes_no_name_that_all_would_share(block: S3KVStore) -> None:
+    with pytest.raises(LookupError, match=r"flow_run\.id"), Checkpoint(block, "train/{flow_run.id}"):
+        pass
+
+
+def test_where_all_that_were_listed_have_gone_the_newer_ones_are_found(
+    block: S3KVStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Checkpoint(block, "train", keep=1, keep_on_success=True) as first:
+        first.save("old")
+    with Checkpoint(block, "train", load_policy="latest", keep_on_success=True) as second:
+        original = Snapshots.newest
+
+        def overtaken(states: Snapshots, there: Any, **kwargs: Any) -> Any:
+            monkeypatch.setattr(Snapshots, "newest", original)
+            with Checkpoint(block, "train", keep=1, keep_on_success=True) as third:
+                third.save("new")
+            return original(states, there, **kwargs)
+
+        monkeypatch.setattr(Snapshots, "newest", overtaken)
+        assert second.load() == "new"
+
+
+def test_a_loop_within_a_loop_is_refused(block: S3KVStore) -> None:
+    with Checkpoint(block, "train") as checkpoint:
+        for _ in checkpoint.iterate(range(3), lambda: 1, every=1):
+            with pytest.raises(RuntimeError, match="one around this"):
+                next(checkpoint.iterate(range(3), lambda: 1, every=1))
+
+
+def test_after_a_break_out_of_an_asynchronous_loop_there_is_no_other_and_a_state_has_to_be_named(
+    locked_lake: Lake,
+) -> None:
+    async def run() -> None:
+        async with Checkpoint(locked_lake.block, "train") as checkpoint:
+            async for item in checkpoint.aiterate(range(10), lambda: 1, every=2):
+                if item == 5:
+                    break
+            with pytest.raises(RuntimeError, match="one around this"):
+                await anext(checkpoint.aiterate(range(3), lambda: 1, every=1))
+            with pytest.raises(RuntimeError, match="has not ended"):
+                await checkpoint.apromote("model", None, legal_hold=True, accept_races=True)
+            saved = await checkpoint.ahistory()
+            number = saved[-1].number
+            receipt = await checkpoint.apromote(
+                "model", None, number=number, legal_hold=True, accept_races=True
+            )
+            assert receipt.key == "model"
+            assert await checkpoint.aclear()
+            assert await checkpoint.ahistory() == []
+
+    asyncio.run(run())
+    assert locked_lake.results.get("model") == 1
+
+
+def test_a_save_that_is_waited_for_is_tried_also_after_one_that_failed(
+    block: S3KVStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Snapshots.create
+
+    def unavailable(*_: Any, **__: Any) -> Any:
+        raise StoreUnavailableError("no route")
+
+    with Checkpoint(block, "train", load_policy="latest", keep_on_success=True) as checkpoint:
+        monkeypatch.setattr(Snapshots, "create", unavailable)
+        checkpoint.save("first", wait=False)
+        until(lambda: checkpoint._saving._error is not None)
+        monkeypatch.setattr(Snapshots, "create", original)
+        checkpoint.save("second")
+        assert checkpoint.load() == "second"
+        monkeypatch.setattr(Snapshots, "create", unavailable)
+        checkpoint.save("third", wait=False)
+        until(lambda: checkpoint._saving._error is not None)
+        monkeypatch.setattr(Snapshots, "create", original)
+        with pytest.raises(StoreUnavailableError):
+            checkpoint.save("fourth", wait=False)
+        assert checkpoint.load() == "fourth", "it is under way although the error of the third is told"
