@@ -74,6 +74,11 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput["prefect_api"] = server.api
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the slow ones: nothing has to wait for the last of them at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     for server in config.stash.get(_PREFECT, []):
         server.stop()
