@@ -289,8 +289,7 @@ class Checkpoint:
             retention: Until when; may be left out with ``legal_hold``.
             number: The number of the state, as :meth:`history` tells it; by default the newest one that was
                 saved or loaded here. Where a loop has ended since, its state is saved first. Within a loop
-                it has to be given, and after a ``break`` out of an asynchronous one, which goes on for Python
-                until it is closed (``contextlib.aclosing``).
+                it has to be given.
             tags: Tags of the output; ``flow`` and ``task`` are added.
             legal_hold: Whether to forbid deletion until the hold is released, too.
             accept_races: Publish also where two writers at once could not be told apart.
@@ -304,8 +303,8 @@ class Checkpoint:
         """
         if number is None and self._has_looped and self._end is None:
             raise RuntimeError(
-                "a loop has not ended, so that its state is not saved: promote after it (contextlib.aclosing "
-                "closes an asynchronous one that was left by break), or give the number= of a state"
+                "a loop has not ended, so that its state is not saved: promote after it, close it if you "
+                "hold it, or give the number= of a state"
             )
         states, block = self._required().states, S3KVStore.of(self.store)
         if number is None and self._end is not None and not self._end_is_saved:
@@ -330,6 +329,8 @@ class Checkpoint:
 
     async def apromote(self, key: str, retention: Retention | None = None, **options: Any) -> Receipt:
         """Do as :meth:`promote`, in a worker thread."""
+        for _ in range(2):  # in which the event loop closes a loop that was left by break
+            await asyncio.sleep(0)
         return await asyncio.to_thread(self.promote, key, retention, **options)
 
     def clear(self) -> list[Snapshot]:

@@ -128,29 +128,35 @@ def test_a_loop_within_a_loop_is_refused(block: S3KVStore) -> None:
                 next(checkpoint.iterate(range(3), lambda: 1, every=1))
 
 
-def test_after_a_break_out_of_an_asynchronous_loop_there_is_no_other_and_a_state_has_to_be_named(
-    locked_lake: Lake,
-) -> None:
+def test_after_a_break_out_of_an_asynchronous_loop_its_end_is_promoted(locked_lake: Lake) -> None:
     async def run() -> None:
+        done: list[int] = []
         async with Checkpoint(locked_lake.block, "train") as checkpoint:
-            async for item in checkpoint.aiterate(range(10), lambda: 1, every=2):
+            async for item in checkpoint.aiterate(range(10), done.copy, every=100):
+                done.append(item)
                 if item == 5:
                     break
             with pytest.raises(RuntimeError, match="one around this"):
                 await anext(checkpoint.aiterate(range(3), lambda: 1, every=1))
-            with pytest.raises(RuntimeError, match="has not ended"):
-                await checkpoint.apromote("model", None, legal_hold=True, accept_races=True)
-            saved = await checkpoint.ahistory()
-            number = saved[-1].number
-            receipt = await checkpoint.apromote(
-                "model", None, number=number, legal_hold=True, accept_races=True
-            )
-            assert receipt.key == "model"
-            assert await checkpoint.aclear()
+            await checkpoint.apromote("model", None, legal_hold=True, accept_races=True)
+            assert len(await checkpoint.ahistory()) == 1
+            assert len(await checkpoint.aclear()) == 1
             assert await checkpoint.ahistory() == []
 
     asyncio.run(run())
-    assert locked_lake.results.get("model") == 1
+    assert locked_lake.results.get("model") == list(range(6))
+
+
+def test_of_a_loop_that_has_not_ended_a_state_has_to_be_named(locked_lake: Lake) -> None:
+    with Checkpoint(locked_lake.block, "train") as checkpoint:
+        loop = checkpoint.iterate(range(10), lambda: "a state", every=100)
+        assert next(loop) == 0
+        checkpoint.save("by hand")
+        with pytest.raises(RuntimeError, match="has not ended"):
+            checkpoint.promote("model", legal_hold=True, accept_races=True)
+        (saved,) = checkpoint.history()
+        checkpoint.promote("model", legal_hold=True, accept_races=True, number=saved.number)
+    assert locked_lake.results.get("model") == "by hand"
 
 
 def test_a_save_that_is_waited_for_is_tried_also_after_one_that_failed(
