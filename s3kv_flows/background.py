@@ -107,20 +107,26 @@ class Newest(Generic[T]):
                     return
                 item, told = self._waiting.pop(), self._told
                 self._told = []
-            error: BaseException | None = None
-            try:
-                self._work(item)
-            except BaseException as exc:  # noqa: BLE001  # whoever waits raises it
-                error = exc
+            error = _error_of(partial(self._work, item))
             with self._changed:
                 self._error = error or self._error
                 for one in told:
                     one.set_exception(error) if error is not None else one.set_result(self._error)
                 self._changed.notify_all()
-            if error is None:
-                self._then()
+            if error is None and (error := _error_of(self._then)) is not None:
+                with self._changed:
+                    self._error = error
 
     def _raise(self) -> None:
         error, self._error = self._error, None
         if error is not None:
             raise error
+
+
+def _error_of(call: Callable[[], object]) -> BaseException | None:
+    """Call, and return the error: whoever waits raises it, and the thread goes on."""
+    try:
+        call()
+    except BaseException as exc:  # noqa: BLE001  # as above
+        return exc
+    return None

@@ -455,7 +455,7 @@ class Checkpoint:
             return removed
         try:
             there = writer.states.listed()
-            if writer.is_replaced or (there and there[-1].number > last.number):
+            if there and there[-1].number > last.number:
                 run_logger().warning("Another run goes on from %r: its checkpoints stay", writer.states.name)
                 return removed
             for one in there:

@@ -6,6 +6,7 @@ import copy
 import re
 import uuid
 from datetime import timedelta
+from typing import Any
 
 import cloudpickle
 import pytest
@@ -142,3 +143,15 @@ def test_encryption_and_options_of_boto3_reach_the_client() -> None:
     assert key not in repr(own)
     with pytest.raises(ValueError, match="either an algorithm or a customer key"):
         S3KVStore(bucket_name="some-bucket", kms_key_id="key-id")
+
+
+def test_the_schema_is_made_once_and_everybody_gets_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    schema = S3KVStore.model_json_schema()
+    assert "aws_secret_access_key" in schema["secret_fields"]
+    schema["secret_fields"].clear()
+
+    def made_again(*_: Any, **__: Any) -> Any:
+        raise AssertionError("the schema is made again")
+
+    monkeypatch.setattr(Block, "model_json_schema", made_again)
+    assert "aws_secret_access_key" in S3KVStore.model_json_schema()["secret_fields"]

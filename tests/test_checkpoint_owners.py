@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
 from prefect import flow, task
 
 from s3kv_flows import S3KVStore
+from s3kv_flows.checkpoint_artifacts import CheckpointArtifacts
 from s3kv_flows.checkpoints import Checkpoint
 from s3kv_flows.store.errors import AccessDeniedError, StaleWriterError, StoreUnavailableError
 from s3kv_flows.store.snapshots import Snapshots
@@ -79,6 +81,25 @@ def test_that_they_cannot_be_removed_fails_no_run(block: S3KVStore, monkeypatch:
     with Checkpoint(block, "train") as checkpoint:
         checkpoint.save(1)
     assert len(numbers(block)) == 1
+
+
+def test_a_save_does_not_wait_for_the_artifacts_and_their_errors_hang_nothing(
+    block: S3KVStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = threading.Event()
+
+    def show(*_: Any, **options: Any) -> None:
+        if not options["told"]:
+            assert saved.wait(30), "the save is still waiting for this"
+            raise OSError("no picture")
+
+    monkeypatch.setattr(CheckpointArtifacts, "show", show)
+    checkpoint = Checkpoint(block, "train")
+    checkpoint.__enter__()
+    checkpoint.save(1)
+    saved.set()
+    with pytest.raises(OSError, match="no picture"):
+        checkpoint.__exit__(None, None, None)
 
 
 def test_a_retry_goes_on_also_where_the_task_has_changed_what_it_was_called_with(lake: Lake) -> None:
@@ -162,20 +183,24 @@ def test_of_a_loop_that_has_not_ended_a_state_has_to_be_named(locked_lake: Lake)
 def test_a_save_that_is_waited_for_is_tried_also_after_one_that_failed(
     block: S3KVStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = Snapshots.create
+    original, returned = Snapshots.create, threading.Event()
 
     def unavailable(*_: Any, **__: Any) -> Any:
+        assert returned.wait(30)
         raise StoreUnavailableError("no route")
 
     with Checkpoint(block, "train", load_policy="latest", keep_on_success=True) as checkpoint:
         monkeypatch.setattr(Snapshots, "create", unavailable)
         checkpoint.save("first", wait=False)
+        returned.set()
         until(lambda: checkpoint._saving._error is not None)
         monkeypatch.setattr(Snapshots, "create", original)
         checkpoint.save("second")
         assert checkpoint.load() == "second"
+        returned.clear()
         monkeypatch.setattr(Snapshots, "create", unavailable)
         checkpoint.save("third", wait=False)
+        returned.set()
         until(lambda: checkpoint._saving._error is not None)
         monkeypatch.setattr(Snapshots, "create", original)
         with pytest.raises(StoreUnavailableError):

@@ -16,7 +16,7 @@ import pytest
 
 from s3kv_flows import S3KVStore
 from s3kv_flows.checkpoints import Checkpoint
-from s3kv_flows.store.snapshots import Snapshots
+from s3kv_flows.store.snapshots import Snapshot, Snapshots
 from tests.checkpointing import numbers
 from tests.waiting import until
 
@@ -190,6 +190,27 @@ with Checkpoint(block, "train", termination_seconds=0.2) as checkpoint:
         assert process.wait(timeout=20) == -signal.SIGTERM
 
 
+@pytest.mark.usefixtures("terminated")
+def test_a_signal_while_the_states_are_removed_leaves_the_newest(
+    block: S3KVStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Snapshots.remove
+
+    def interrupted(states: Snapshots, snapshot: Snapshot) -> bool:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return original(states, snapshot)
+
+    def run() -> None:
+        with Checkpoint(block, "train") as checkpoint:
+            for number in range(3):
+                checkpoint.save(number)
+            monkeypatch.setattr(Snapshots, "remove", interrupted)
+
+    with pytest.raises(TerminatedError):
+        run()
+    assert len(numbers(block)) == 2
+
+
 FORKING = """
 import multiprocessing, sys, time
 from s3kv_flows import Checkpoint, S3KVStore
@@ -232,9 +253,16 @@ def test_a_loop_in_another_thread_than_its_block_is_ended_as_well(block: S3KVSto
                 os.kill(os.getpid(), signal.SIGTERM)
                 until(lambda: checkpoint._termination.requested)
 
+    async def look_up() -> None:
+        """Go on now and then: a signal that comes as the event loop lies down to sleep does not wake it."""
+        while True:
+            await asyncio.sleep(0.05)
+
     async def run() -> None:
         async with Checkpoint(block, "train", load_policy="latest") as checkpoint:
+            looking_up = asyncio.create_task(look_up())
             await asyncio.to_thread(train, checkpoint)
+            looking_up.cancel()
 
     with pytest.raises(TerminatedError):
         asyncio.run(run())

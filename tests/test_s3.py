@@ -3,8 +3,10 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from botocore.loaders import JSONFileLoader
 
 from s3kv_flows.store import S3KV, Encryption, clients
 from s3kv_flows.store import errors as all_errors
@@ -143,6 +145,20 @@ def test_a_malformed_endpoint_and_half_a_credential_are_refused() -> None:
         S3Config("localhost:9000")
     with pytest.raises(ValueError, match="go together"):
         S3Config(aws_access_key_id="id")
+
+
+def test_the_clients_of_a_process_read_the_descriptions_of_s3_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    _ = S3KV("http://127.0.0.1:1", "some-bucket", "id", "secret", boto_config={"read_timeout": 7}).client
+    read: list[str] = []
+    original = JSONFileLoader.load_file
+
+    def noting(self: JSONFileLoader, path: str) -> Any:
+        read.append(path)
+        return original(self, path)
+
+    monkeypatch.setattr(JSONFileLoader, "load_file", noting)
+    _ = S3KV("http://127.0.0.1:1", "some-bucket", "id", "secret", boto_config={"read_timeout": 8}).client
+    assert [path for path in read if "s3" in path] == []
 
 
 def test_an_unknown_profile_is_a_value_error() -> None:

@@ -31,11 +31,6 @@ class SnapshotWriter:
         self._lock = threading.Lock()
         self.look()
 
-    @property
-    def is_replaced(self) -> bool:
-        """Whether somebody else was found to have gone on."""
-        return self._replaced is not None
-
     def look(self) -> list[Snapshot]:
         """Return the states that are there, the oldest first, to go on above them: one LIST."""
         with self._lock:
