@@ -197,6 +197,7 @@ def test_a_signal_while_the_states_are_removed_leaves_the_newest(
     original = Snapshots.remove
 
     def interrupted(states: Snapshots, snapshot: Snapshot) -> bool:
+        monkeypatch.setattr(Snapshots, "remove", original)
         os.kill(os.getpid(), signal.SIGTERM)
         return original(states, snapshot)
 
