@@ -25,12 +25,18 @@ class Newest(Generic[T]):
             :meth:`wait`.
         name: The name of the thread.
         then: Done after each piece that could be done, when those who waited have been told.
+        replaced: Done with each piece that is not to be done any more.
     """
 
     def __init__(
-        self, work: Callable[[T], object], name: str, then: Callable[[], object] = lambda: None
+        self,
+        work: Callable[[T], object],
+        name: str,
+        *,
+        then: Callable[[], object] = lambda: None,
+        replaced: Callable[[T], object] = lambda _: None,
     ) -> None:
-        self._work, self._name, self._then = work, name, then
+        self._work, self._name, self._then, self._replaced = work, name, then, replaced
         self._changed = threading.Condition()
         self._waiting: list[T] = []
         self._told: list[Future[BaseException | None]] = []
@@ -45,12 +51,14 @@ class Newest(Generic[T]):
         """
         told: Future[BaseException | None] = Future()
         with self._changed:
-            self._waiting = [item]
+            replaced, self._waiting = self._waiting, [item]
             self._told.append(told)
             if not self._running:
                 run = partial(copy_context().run, self._run)  # it logs as a part of the run
                 threading.Thread(target=run, name=self._name, daemon=True).start()
                 self._running = True  # it waits for this block to end
+        for one in replaced:
+            self._replaced(one)
         return told
 
     def check(self) -> None:

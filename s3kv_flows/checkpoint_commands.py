@@ -48,7 +48,7 @@ def show(store: Store, name: Name) -> int:
     from rich.filesize import decimal
     from rich.table import Table
 
-    from s3kv_flows.checkpoints import POSITION
+    from s3kv_flows.run_states import POSITION
     from s3kv_flows.store.errors import KeyNotFoundError
     from s3kv_flows.store.snapshots import Snapshots
 

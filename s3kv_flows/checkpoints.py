@@ -5,19 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sized
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from typing_extensions import Self
 
-from s3kv_flows.background import Newest
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.checkpoint_artifacts import CheckpointArtifacts
+from s3kv_flows.loop_progress import LoopProgress
 from s3kv_flows.promotion import promote_state
 from s3kv_flows.result_names import formatted_key, validate_key
+from s3kv_flows.run_states import LoadPolicy, RunStates, position_of
 from s3kv_flows.runs import (
     automatic_tags,
     run_identity,
@@ -28,30 +27,20 @@ from s3kv_flows.runs import (
     with_automatic_tags,
 )
 from s3kv_flows.saving_pace import SavingPace
-from s3kv_flows.store.errors import KeyNotFoundError, S3KVError, StaleWriterError
+from s3kv_flows.store.errors import KeyNotFoundError
 from s3kv_flows.store.keys import fingerprint
 from s3kv_flows.store.locks import Retention
-from s3kv_flows.store.pieces import Body, Pieces
 from s3kv_flows.store.receipts import Receipt
-from s3kv_flows.store.s3_types import ObjectInfo
-from s3kv_flows.store.snapshot_writer import SnapshotWriter
 from s3kv_flows.store.snapshots import Snapshot, Snapshots
 from s3kv_flows.store.tags import validate_tags
 from s3kv_flows.termination import PutOff
 
-__all__ = ["POSITION", "Checkpoint", "LoadPolicy", "SavedState"]
+__all__ = ["Checkpoint", "LoadPolicy", "SavedState"]
 
 T = TypeVar("T")
 
-LoadPolicy = Literal["own", "latest", "fresh"]
-
 _RUN = "s3kv-run"
 _TASK_RUN = "s3kv-task-run"
-POSITION = "s3kv-position"
-"""The metadata that says how many items were done."""
-
-_LOOKS = 5
-"""How often the states are listed anew where all that were listed have been pruned."""
 
 
 @dataclass(frozen=True)
@@ -73,16 +62,6 @@ class SavedState:
     saved_at: datetime
     position: int
     is_own: bool
-
-
-@dataclass(frozen=True)
-class _Encoded:
-    """A state that is to be saved."""
-
-    body: Body
-    position: int
-    in_background: bool
-    is_end: bool
 
 
 class Checkpoint:
@@ -144,20 +123,10 @@ class Checkpoint:
         self.store, self.name = store, validate_key(name)
         self.keep, self.load_policy, self.keep_on_success = keep, load_policy, keep_on_success
         self._given_tags = validate_tags(tags or {})
-        self._tags: dict[str, str] = {}
         self._termination = PutOff(termination_seconds)
         self._artifacts: CheckpointArtifacts | None = None
-        self._identity: dict[str, str] = {}
-        self._there: list[Snapshot] = []
-        self._writer: SnapshotWriter | None = None
-        self._current: Snapshot | None = None
-        self._position = self._safe = self._offered = 0
-        self._positions: dict[int, int] = {}
-        self._total: int | None = None
-        self._has_looped = False
-        self._end: Callable[[], Any] | None = None
-        self._end_is_saved = False
-        self._saving: Newest[_Encoded]
+        self._opened: RunStates | None = None
+        self._loop = LoopProgress()
 
     # --- the block -----------------------------------------------------------------------------
 
@@ -197,21 +166,18 @@ class Checkpoint:
         Raises:
             CorruptValueError: There are such states, and none can be read.
         """
-        writer = self._required()
-        self._saving.wait()
-        found = self._newest(writer)
+        states = self._states
+        states.saving.wait()
+        self._loop.begin_anew(0)
+        found = states.go_on()
         if found is None:
             return default
-        snapshot, value, info = found
-        self._current = snapshot
-        self._position = self._safe = self._offered = int(info.metadata.get(POSITION, "0"))
-        self._positions[snapshot.number] = self._position
+        value, snapshot = found
+        self._loop.begin_anew(states.safe)
         saved = f"{snapshot.saved_at:%Y-%m-%d %H:%M:%S}"
+        name = states.states.name
         run_logger().info(
-            "Going on from the checkpoint of %s UTC of %r, %d items done",
-            saved,
-            writer.states.name,
-            self._position,
+            "Going on from the checkpoint of %s UTC of %r, %d items done", saved, name, states.safe
         )
         return value
 
@@ -235,32 +201,31 @@ class Checkpoint:
             EncodingError: The state cannot be pickled.
             UnsupportedByServerError: The bucket cannot carry the condition that a number is new.
         """
-        encoded = self._encoded(state, copied=not wait, in_background=not wait)
-        told = self._saving.offer(encoded)
+        told = self._offered(state, in_background=not wait, is_copied=not wait)
         if wait or self._termination.requested:
-            self._saving.wait_for(told, self._termination.is_over)
+            self._states.saving.wait_for(told, self._termination.is_over)
         else:
-            self._saving.check()
+            self._states.saving.check()
         self._termination.heed()
 
     async def asave(self, state: Any, *, wait: bool = True) -> None:
         """Do as :meth:`save`; other coroutines go on while the state, once encoded, is uploaded."""
         # Others go on while this waits, and may change the state.
-        told = self._saving.offer(self._encoded(state, copied=True, in_background=not wait))
+        told = self._offered(state, in_background=not wait, is_copied=True)
         if wait or self._termination.requested:
             await _until_done(told)
-            self._saving.wait_for(told)
+            self._states.saving.wait_for(told)
         else:
-            self._saving.check()
+            self._states.saving.check()
         self._termination.heed()
 
     def history(self) -> list[SavedState]:
         """Return the states that are there, the oldest first: one LIST, and one request each."""
-        states, found = self._required().states, []
-        for one in states.listed():
-            if (metadata := states.metadata(one)) is None:
+        states, found = self._states, []
+        for one in states.states.listed():
+            if (metadata := states.states.metadata(one)) is None:
                 continue  # it was pruned meanwhile
-            position, is_own = int(metadata.get(POSITION, "0")), self._is_own(metadata)
+            position, is_own = position_of(metadata), states.is_own(metadata)
             found.append(SavedState(one.number, one.key, one.size, one.saved_at, position, is_own))
         return found
 
@@ -301,24 +266,24 @@ class Checkpoint:
             RuntimeError: A loop has not ended, and no number is given.
             UnsupportedByServerError: The bucket has no Object Lock, or excludes no second writer.
         """
-        if number is None and self._has_looped and self._end is None:
+        states, ended = self._states, self._loop.end
+        if number is None and self._loop.is_open:
             raise RuntimeError(
                 "a loop has not ended, so that its state is not saved: promote after it, close it if you "
                 "hold it, or give the number= of a state"
             )
-        states, block = self._required().states, S3KVStore.of(self.store)
-        if number is None and self._end is not None and not self._end_is_saved:
-            self.save(self._end())
-        self._saving.wait()
-        chosen = self._current
+        if number is None and ended is not None and not states.holds_end:
+            self.save(ended())
+        states.saving.wait()
+        chosen = states.current
         if number is not None:
-            chosen = next((one for one in states.listed() if one.number == number), None)
+            chosen = next((one for one in states.states.listed() if one.number == number), None)
         if chosen is None:
-            raise KeyNotFoundError(f"there is no state of {states.name!r} to promote")
+            raise KeyNotFoundError(f"there is no state of {states.states.name!r} to promote")
         automatic = automatic_tags(task_name())
         return promote_state(
-            block,
-            states,
+            S3KVStore.of(self.store),
+            states.states,
             chosen,
             key,
             retention,
@@ -335,7 +300,7 @@ class Checkpoint:
 
     def clear(self) -> list[Snapshot]:
         """Remove the states, promoted ones too, whose outputs stay; what is locked stays."""
-        return self._required().states.clear()
+        return self._states.states.clear()
 
     async def aclear(self) -> list[Snapshot]:
         """Do as :meth:`clear`, in a worker thread."""
@@ -371,14 +336,14 @@ class Checkpoint:
             RuntimeError: There was a loop before, or there is one around this: what was done is counted in
                 one. To go over the same items several times, give them in a row.
         """
-        pace = self._paced(items, every, seconds)
-        with self._looping(state):
+        pace, loop = self._paced(items, every, seconds), self._loop
+        with loop.until_end(state):
             for position, item in enumerate(items, 1):
-                if position <= self._position:
+                if position <= loop.done:
                     continue
-                self._wait_for(pace.oldest(position))
+                self._wait_until_safe(pace.oldest(position))
                 yield item
-                self._position = position
+                loop.done = position
                 if pace.is_due() or self._termination.requested:
                     self.save(state(), wait=self._termination.requested)
         if self._is_to_be_kept():
@@ -393,16 +358,16 @@ class Checkpoint:
         seconds: float | None = None,
     ) -> AsyncIterator[T]:
         """Do as :meth:`iterate`, over an iterable of either kind."""
-        pace, position = self._paced(items, every, seconds), 0
-        with self._looping(state):
+        pace, loop, position = self._paced(items, every, seconds), self._loop, 0
+        with loop.until_end(state):
             async for item in _each(items):
                 position += 1
-                if position <= self._position:
+                if position <= loop.done:
                     continue
-                if self._safe < (oldest := pace.oldest(position)):
-                    await asyncio.to_thread(self._wait_for, oldest)
+                if self._states.safe < (oldest := pace.oldest(position)):
+                    await asyncio.to_thread(self._wait_until_safe, oldest)
                 yield item
-                self._position = position
+                loop.done = position
                 if pace.is_due() or self._termination.requested:
                     await self.asave(state(), wait=self._termination.requested)
         if self._is_to_be_kept():
@@ -410,29 +375,32 @@ class Checkpoint:
 
     # --- how -----------------------------------------------------------------------------------
 
+    @property
+    def _states(self) -> RunStates:
+        if self._opened is None:
+            raise RuntimeError("a Checkpoint is used within its block: with Checkpoint(...) as checkpoint")
+        return self._opened
+
     def _open(self) -> None:
         name = formatted_key(self.name, run_parameters())
-        self._writer = writer = SnapshotWriter(Snapshots(S3KVStore.of(self.store).checkpoints, name))
-        self._artifacts = CheckpointArtifacts(name)
-        self._identity = {_RUN: fingerprint(run_identity())}
+        identity = {_RUN: fingerprint(run_identity())}
         if own := task_run_id():  # also where a task changes what it was called with, and is retried
-            self._identity[_TASK_RUN] = fingerprint(own)
-        self._tags = with_automatic_tags(self._given_tags, automatic_tags(task_name()))
-        self._saving = Newest(partial(self._upload, writer), "s3kv-checkpoint", then=self._show)
-        self._there = []
-        self._begin()
-
-    def _begin(self) -> None:
-        """Forget what was done: nothing is, until a state is loaded."""
-        self._current = None
-        self._position = self._safe = self._offered = 0
-        self._positions = {}
-        self._has_looped, self._end, self._end_is_saved = False, None, False
+            identity[_TASK_RUN] = fingerprint(own)
+        self._artifacts = CheckpointArtifacts(name)
+        self._loop = LoopProgress()
+        self._opened = RunStates(
+            Snapshots(S3KVStore.of(self.store).checkpoints, name),
+            identity=identity,
+            tags=with_automatic_tags(self._given_tags, automatic_tags(task_name())),
+            keep=self.keep,
+            policy=self.load_policy,
+            then=self._show,
+        )
 
     def _finish(self, error: BaseException | None) -> None:
         """Wait for what is under way, and remove the states of a run that has succeeded."""
         try:
-            if not self._saving.wait(self._termination.is_over):
+            if not self._states.end(self._termination.is_over):
                 run_logger().error("The last checkpoint was not saved in time")
         except Exception as exc:
             if error is None:
@@ -440,123 +408,41 @@ class Checkpoint:
             run_logger().error("The last checkpoint was not saved: %s", exc)  # what ended the block is raised
         succeeded = error is None and not self._termination.requested
         if succeeded and not self.keep_on_success:
-            removed = self._cleared()
-            self._there = [one for one in self._there if one not in removed]
-        self._show(_ending(failed=not succeeded, kept=bool(self._there)))
+            self._states.clear_own(lambda: self._termination.requested)
+        self._show(_ending(failed=not succeeded, kept=bool(self._states.there)))
 
-    def _cleared(self) -> list[Snapshot]:
-        """Remove the states of a run that needs them no more, the newest last; return what was removed.
-
-        One LIST, and one HEAD for each that was not saved here.
-        """
-        writer, last = self._required(), self._current
-        removed: list[Snapshot] = []
-        if last is None:
-            return removed
-        try:
-            there = writer.states.listed()
-            if there and there[-1].number > last.number:
-                run_logger().warning("Another run goes on from %r: its checkpoints stay", writer.states.name)
-                return removed
-            for one in there:
-                if self._termination.requested:
-                    break
-                if self._is_to_be_cleared(one) and writer.states.remove(one):
-                    removed.append(one)
-        except S3KVError as exc:  # what was to be done is, and a cleanup finds them
-            run_logger().warning("The checkpoints were not removed: %s", exc)
-        return removed
-
-    def _is_to_be_cleared(self, snapshot: Snapshot) -> bool:
-        if self.load_policy == "latest" or snapshot.number in self._positions:
-            return True
-        return self._is_own(self._required().states.metadata(snapshot) or {})
-
-    def _newest(self, writer: SnapshotWriter) -> tuple[Snapshot, Any, ObjectInfo] | None:
-        """Look which states there are, to go on above them, and return the one to go on from."""
-        for _ in range(_LOOKS):
-            self._there = there = writer.look()
-            self._begin()
-            if self.load_policy == "fresh":
-                return None
-            with suppress(KeyNotFoundError):  # all of them were pruned meanwhile: there are newer ones
-                found = writer.states.newest(there, wanted=self._is_wanted)
-                if found and found[0] != there[-1]:
-                    run_logger().warning("Newer checkpoints are of other runs, or damaged, and passed over")
-                return found
-        raise StaleWriterError(f"{writer.states.name!r}: another run saves faster than this one reads")
+    def _offered(self, state: Any, *, in_background: bool, is_copied: bool) -> Future[BaseException | None]:
+        """Give a state to be saved; return what to wait for."""
+        done = self._loop.done
+        told = self._states.offer(
+            state,
+            done,
+            in_background=in_background,
+            is_copied=is_copied,
+            is_end=self._loop.end is not None,
+        )
+        self._loop.offered = done
+        return told
 
     def _paced(self, items: object, every: int | None, seconds: float | None) -> SavingPace:
-        if self._has_looped:
-            raise RuntimeError(
-                "there was a loop before, or there is one around this, and a checkpoint counts what is done "
-                "in one: give the items of both in a row, or load() again to begin anew"
-            )
         pace = SavingPace(every, seconds)
-        self._has_looped, self._total = True, len(items) if isinstance(items, Sized) else None
+        self._loop.begin(len(items) if isinstance(items, Sized) else None)
         return pace
 
-    @contextmanager
-    def _looping(self, state: Callable[[], Any]) -> Iterator[None]:
-        """Note that a loop has ended, also by ``break``."""
-        try:
-            yield
-        finally:
-            self._end = state
+    def _wait_until_safe(self, position: int) -> None:
+        self._states.wait_until_safe(position, self._termination.is_over)
 
     def _is_to_be_kept(self) -> bool:
         """Tell whether the state at the end of a loop is to be saved although nothing more is done."""
-        return self.keep_on_success and self._position != self._offered
-
-    def _required(self) -> SnapshotWriter:
-        if self._writer is None:
-            raise RuntimeError("a Checkpoint is used within its block: with Checkpoint(...) as checkpoint")
-        return self._writer
-
-    def _is_wanted(self, info: ObjectInfo) -> bool:
-        return self.load_policy == "latest" or self._is_own(info.metadata)
-
-    def _is_own(self, metadata: Mapping[str, str]) -> bool:
-        return any(metadata.get(name) == own for name, own in self._identity.items())
-
-    def _encoded(self, state: Any, *, copied: bool, in_background: bool) -> _Encoded:
-        body = self._required().states.store.codec.encode(state)
-        if copied and isinstance(body, Pieces):
-            body = body.copied()  # it views the memory of the state, which goes on to change
-        self._offered = self._position
-        return _Encoded(body, self._position, in_background, is_end=self._end is not None)
-
-    def _wait_for(self, position: int) -> None:
-        """Wait until a state has arrived in which so many items are done, or nothing is under way."""
-        if self._safe < position:
-            self._saving.wait(lambda: self._safe >= position or self._termination.is_over())
-
-    def _upload(self, writer: SnapshotWriter, encoded: _Encoded) -> None:
-        number, there = writer.save(
-            encoded.body,
-            metadata={**self._identity, POSITION: str(encoded.position)},
-            tags=self._tags,
-            in_background=encoded.in_background,
-        )
-        if writer is not self._writer:
-            return  # of a block before, which did not wait for its end
-        self._current = next((one for one in there if one.number == number), None)
-        self._safe = self._positions[number] = encoded.position
-        self._end_is_saved = encoded.is_end
-        removed = self._pruned(there)
-        self._there = [one for one in there if one not in removed]
-
-    def _pruned(self, there: list[Snapshot]) -> list[Snapshot]:
-        try:
-            return self._required().states.prune(there, self.keep)
-        except S3KVError as exc:  # what was to be saved is
-            run_logger().warning("Older checkpoints were not removed: %s", exc)
-            return []
+        return self.keep_on_success and self._loop.done != self._loop.offered
 
     def _show(self, told: str = "") -> None:
-        if self._artifacts is not None and (self._there or self._position):
+        if self._artifacts is None or self._opened is None:
+            return
+        there, done = self._opened.there, self._loop.done
+        if there or done:
             self._artifacts.show(
-                self._there, self._positions, position=self._position, total=self._total, told=told
+                there, self._opened.positions, position=done, total=self._loop.total, told=told
             )
 
 

@@ -193,7 +193,7 @@ def test_a_save_that_is_waited_for_is_tried_also_after_one_that_failed(
         monkeypatch.setattr(Snapshots, "create", unavailable)
         checkpoint.save("first", wait=False)
         returned.set()
-        until(lambda: checkpoint._saving._error is not None)
+        until(lambda: checkpoint._states.saving._error is not None)
         monkeypatch.setattr(Snapshots, "create", original)
         checkpoint.save("second")
         assert checkpoint.load() == "second"
@@ -201,7 +201,7 @@ def test_a_save_that_is_waited_for_is_tried_also_after_one_that_failed(
         monkeypatch.setattr(Snapshots, "create", unavailable)
         checkpoint.save("third", wait=False)
         returned.set()
-        until(lambda: checkpoint._saving._error is not None)
+        until(lambda: checkpoint._states.saving._error is not None)
         monkeypatch.setattr(Snapshots, "create", original)
         with pytest.raises(StoreUnavailableError):
             checkpoint.save("fourth", wait=False)

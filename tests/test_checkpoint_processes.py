@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from s3kv_flows import S3KVStore
-from s3kv_flows.checkpoints import POSITION, Checkpoint
+from s3kv_flows.checkpoints import Checkpoint
+from s3kv_flows.run_states import position_of
 from s3kv_flows.store.snapshots import Snapshots
 
 
@@ -77,7 +78,7 @@ def test_of_two_that_resume_at_once_one_wins_and_the_states_are_its_own(
     for one in states.listed():
         info = block.checkpoints.objects.head(block.checkpoints.namespace.name_of(one.key))
         value = block.checkpoints.get(one.key)
-        assert len(value) == int(info.metadata[POSITION])
+        assert len(value) == position_of(info.metadata)
         assert len(set(value) - {"before"}) <= 1, "what one has done is never mixed with what the other has"
 
 

@@ -14,6 +14,7 @@ from s3kv_flows import S3KVStore, saving_pace
 from s3kv_flows.background import Newest
 from s3kv_flows.checkpoints import Checkpoint
 from s3kv_flows.saving_pace import SavingPace
+from s3kv_flows.store import memory
 from s3kv_flows.store.errors import (
     AccessDeniedError,
     StaleWriterError,
@@ -59,10 +60,32 @@ def test_in_the_background_the_newest_wins_and_one_is_under_way(
             assert begun.wait(30)
         state[:] = -1  # what was given to save is not changed by this
         may_go.set()
-    assert len(numbers(block)) == 2, "the first, and the last of those that waited"
+    states = Snapshots(block.checkpoints, "train")
+    first, last = (states.store.get(one.key) for one in states.listed())
+    assert (first == noise).all(), "what was under way has not been written over"
+    assert (last == noise + 4).all(), "the last of those that waited"
     assert at_once == [1, 1]
     with Checkpoint(block, "train", load_policy="latest") as checkpoint:
         assert (checkpoint.load() == noise + 4).all()
+
+
+def test_one_copy_after_another_is_made_in_the_same_memory(
+    block: S3KVStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, original = [], memory.large_memory
+
+    def noted(size: int) -> memoryview:
+        made.append(size)
+        return original(size)
+
+    monkeypatch.setattr(memory, "large_memory", noted)
+    state = np.random.default_rng(0).random(200_000)
+    with Checkpoint(block, "train") as checkpoint:
+        for _ in range(4):
+            checkpoint.save(state, wait=False)
+            checkpoint.save(b"small")
+            checkpoint.save({"small": 1}, wait=False)
+    assert len(made) == 1
 
 
 def test_an_error_in_the_background_surfaces(block: S3KVStore) -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import mmap
+import threading
 
-__all__ = ["large_memory"]
+__all__ = ["SpareMemory", "large_memory"]
+
+_STEP = 2 << 20
+"""What a large page has: memory of about one size has the same size."""
 
 
 def large_memory(size: int) -> memoryview:
@@ -20,3 +24,35 @@ def large_memory(size: int) -> memoryview:
     if hasattr(mmap, "MADV_HUGEPAGE"):
         memory.madvise(mmap.MADV_HUGEPAGE)
     return memoryview(memory)
+
+
+class SpareMemory:
+    """Large memory for one purpose, kept where it is given back, to be taken again. May be used by threads.
+
+    Who takes new memory each time waits for the system to bring it in, and so does everybody who takes the
+    memory that had been warm otherwise: on a virtual machine, whose host takes back what is free, 64 MiB
+    were seen to take 90 ms of whoever came first, and 8 ms when they were there.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._spare: memoryview | None = None
+
+    def take(self, size: int) -> memoryview:
+        """Return memory of this size: what is kept, unless it is too small or more than twice as large."""
+        with self._lock:
+            spare, self._spare = self._spare, None
+        if spare is None or not size <= len(spare) <= 2 * size + _STEP:
+            spare = large_memory(-(-max(size, 1) // _STEP) * _STEP)
+        return spare[:size]
+
+    def give_back(self, memory: memoryview) -> None:
+        """Keep memory that was taken and is not looked at any more; the one that was kept is freed."""
+        whole = memoryview(memory.obj)
+        with self._lock:
+            self._spare = whole
+
+    def free(self) -> None:
+        """Keep nothing."""
+        with self._lock:
+            self._spare = None

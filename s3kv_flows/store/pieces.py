@@ -11,8 +11,6 @@ from collections.abc import Iterable
 from itertools import accumulate
 from typing import TypeAlias
 
-from s3kv_flows.store.memory import large_memory
-
 __all__ = ["Body", "Buffer", "Pieces"]
 
 Buffer: TypeAlias = "bytes | bytearray | memoryview"
@@ -38,9 +36,8 @@ class Pieces:
         """Return all of it, joined."""
         return b"".join(self._views)
 
-    def copied(self) -> Pieces:
-        """Return a copy, which does not change with the buffers."""
-        memory = large_memory(len(self)) if len(self) else memoryview(b"")
+    def copy_to(self, memory: memoryview) -> Pieces:
+        """Return a copy in memory of the same size, which does not change with the buffers."""
         for view, start in zip(self._views, self._starts, strict=False):
             memory[start : start + view.nbytes] = view
         return Pieces([memory])

@@ -58,7 +58,7 @@ def run(way: str, checkpoint: Checkpoint, steps: int, state: Any, gradient: Any)
         checkpoint.save(state, wait=way == "waited for")
     timed(range(steps), state, gradient)
     seconds = time.perf_counter() - started
-    checkpoint._saving.wait()
+    checkpoint._states.saving.wait()
     return seconds
 
 

@@ -1,0 +1,56 @@
+"""How much of a loop is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["LoopProgress"]
+
+
+class LoopProgress:
+    """What is done in the one loop that a checkpoint counts.
+
+    Attributes:
+        done: How many items are done.
+        offered: How many were when a state was last given to be saved.
+        total: How many there are, where that is known.
+        end: Returns the state of the loop, once it has ended, also by ``break``.
+    """
+
+    def __init__(self) -> None:
+        self.total: int | None = None
+        self.begin_anew(0)
+
+    def begin_anew(self, done: int) -> None:
+        """Forget what was done; so many items were before."""
+        self.done = self.offered = done
+        self.end: Callable[[], Any] | None = None
+        self._has_begun = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a loop has begun, and not ended."""
+        return self._has_begun and self.end is None
+
+    def begin(self, total: int | None) -> None:
+        """Note that the loop begins.
+
+        Raises:
+            RuntimeError: One has begun before.
+        """
+        if self._has_begun:
+            raise RuntimeError(
+                "there was a loop before, or there is one around this, and a checkpoint counts what is done "
+                "in one: give the items of both in a row, or load() again to begin anew"
+            )
+        self._has_begun, self.total = True, total
+
+    @contextmanager
+    def until_end(self, state: Callable[[], Any]) -> Iterator[None]:
+        """Note at the end of the block that the loop has ended, and what returns its state."""
+        try:
+            yield
+        finally:
+            self.end = state

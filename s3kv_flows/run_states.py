@@ -1,0 +1,228 @@
+"""The states of one run: what it goes on from, what it saves in the background, and what it removes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from s3kv_flows.background import Newest
+from s3kv_flows.runs import run_logger
+from s3kv_flows.store.errors import KeyNotFoundError, S3KVError, StaleWriterError
+from s3kv_flows.store.memory import SpareMemory
+from s3kv_flows.store.pieces import Body, Pieces
+from s3kv_flows.store.s3_types import ObjectInfo
+from s3kv_flows.store.snapshot_writer import SnapshotWriter
+from s3kv_flows.store.snapshots import Snapshot, Snapshots
+
+__all__ = ["POSITION", "LoadPolicy", "RunStates", "position_of"]
+
+LoadPolicy = Literal["own", "latest", "fresh"]
+
+POSITION = "s3kv-position"
+"""The metadata that says how many items were done."""
+
+_LOOKS = 5
+"""How often the states are listed anew where all that were listed have been pruned."""
+
+_LARGE = 1 << 20
+"""Bytes from which on it matters in which memory a state is copied."""
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """A state that is to be saved."""
+
+    body: Body
+    position: int
+    in_background: bool
+    is_end: bool
+    memory: memoryview | None
+
+
+class RunStates:
+    """What one run sees of the states of a name, and does to them.
+
+    Args:
+        states: The states of the name.
+        identity: Metadata, of which one equal pair makes a state this run's own.
+        tags: The tags of what is saved.
+        keep: How many states stay, the newest ones.
+        policy: Which states to go on from.
+        then: Done after each save, when those who waited for it have been told.
+
+    Attributes:
+        saving: What is under way.
+        there: The states that were there when it was last looked.
+        current: The newest state that was saved here, or gone on from.
+        positions: How many items were done, by the numbers of these states.
+        safe: How many items are done in the newest of them.
+        holds_end: Whether that is the state of a loop that has ended.
+    """
+
+    there: list[Snapshot]
+    current: Snapshot | None
+    positions: dict[int, int]
+
+    def __init__(
+        self,
+        states: Snapshots,
+        *,
+        identity: Mapping[str, str],
+        tags: Mapping[str, str],
+        keep: int,
+        policy: LoadPolicy,
+        then: Callable[[], object],
+    ) -> None:
+        self.states = states
+        self._writer = SnapshotWriter(states)
+        self._identity, self._tags = identity, tags
+        self._keep, self._policy = keep, policy
+        self._memory = SpareMemory()
+        self.saving = Newest(self._upload, "s3kv-checkpoint", then=then, replaced=self._let_go)
+        self._forget()
+
+    def go_on(self) -> tuple[Any, Snapshot] | None:
+        """Return the newest state that the policy takes, and save above all that are there from now on.
+
+        One LIST, and one request for each state that is looked at.
+
+        Raises:
+            CorruptValueError: There are such states, and none can be read.
+            StaleWriterError: All that were listed were gone when they were asked for, again and again.
+        """
+        found = self._newest()
+        if found is None:
+            return None
+        snapshot, value, info = found
+        self._arrived(snapshot.number, position_of(info.metadata), is_end=False)
+        self.current = snapshot
+        return value, snapshot
+
+    def offer(
+        self, state: Any, position: int, *, in_background: bool, is_copied: bool, is_end: bool
+    ) -> Future[BaseException | None]:
+        """Save a state next, instead of what waits: one PUT and one LIST, and two for each that is pruned.
+
+        Args:
+            state: The state, which is encoded at once.
+            position: How many items are done.
+            in_background: Whether something else goes on meanwhile.
+            is_copied: Whether the state may change before it is saved.
+            is_end: Whether it is the one of a loop that has ended.
+
+        Returns:
+            What to wait for; see :meth:`Newest.offer`.
+
+        Raises:
+            EncodingError: The state cannot be pickled.
+        """
+        body, memory = self.states.store.codec.encode(state), None
+        if is_copied and isinstance(body, Pieces):  # it views the memory of the state
+            memory = self._memory.take(len(body)) if len(body) >= _LARGE else None
+            body = bytes(body) if memory is None else body.copy_to(memory)
+        return self.saving.offer(_Encoded(body, position, in_background, is_end, memory))
+
+    def wait_until_safe(self, position: int, give_up: Callable[[], bool]) -> None:
+        """Wait until a state has arrived in which so many items are done, or nothing is under way."""
+        if self.safe < position:
+            self.saving.wait(lambda: self.safe >= position or give_up())
+
+    def end(self, give_up: Callable[[], bool]) -> bool:
+        """Wait for what is under way; tell whether it has arrived before it was to be given up."""
+        try:
+            return self.saving.wait(give_up)
+        finally:
+            self._memory.free()
+
+    def is_own(self, metadata: Mapping[str, str]) -> bool:
+        """Tell by the metadata of a state whether this run, or a former attempt of it, has saved it."""
+        return any(metadata.get(name) == own for name, own in self._identity.items())
+
+    def clear_own(self, stop: Callable[[], bool]) -> None:
+        """Remove the states of a run that needs them no more, the newest last.
+
+        One LIST, and one HEAD for each that was not saved here. Where another run has gone on from them, they
+        stay; where they cannot be removed, a warning says so.
+        """
+        last, removed = self.current, []
+        if last is None:
+            return
+        try:
+            there = self.states.listed()
+            if there and there[-1].number > last.number:
+                run_logger().warning("Another run goes on from %r: its checkpoints stay", self.states.name)
+                return
+            for one in there:
+                if stop():
+                    break
+                if self._is_to_be_cleared(one) and self.states.remove(one):
+                    removed.append(one)
+        except S3KVError as exc:  # what was to be done is, and a cleanup finds them
+            run_logger().warning("The checkpoints were not removed: %s", exc)
+        self.there = [one for one in self.there if one not in removed]
+
+    # --- how -----------------------------------------------------------------------------------
+
+    def _forget(self) -> None:
+        self.there, self.current, self.positions = [], None, {}
+        self.safe, self.holds_end = 0, False
+
+    def _newest(self) -> tuple[Snapshot, Any, ObjectInfo] | None:
+        for _ in range(_LOOKS):
+            there = self._writer.look()
+            self._forget()
+            self.there = there
+            if self._policy == "fresh":
+                return None
+            with suppress(KeyNotFoundError):  # all of them were pruned meanwhile: there are newer ones
+                found = self.states.newest(there, wanted=self._is_wanted)
+                if found and found[0] != there[-1]:
+                    run_logger().warning("Newer checkpoints are of other runs, or damaged, and passed over")
+                return found
+        raise StaleWriterError(f"{self.states.name!r}: another run saves faster than this one reads")
+
+    def _is_wanted(self, info: ObjectInfo) -> bool:
+        return self._policy == "latest" or self.is_own(info.metadata)
+
+    def _is_to_be_cleared(self, snapshot: Snapshot) -> bool:
+        if self._policy == "latest" or snapshot.number in self.positions:
+            return True
+        return self.is_own(self.states.metadata(snapshot) or {})
+
+    def _upload(self, encoded: _Encoded) -> None:
+        try:
+            number, there = self._writer.save(
+                encoded.body,
+                metadata={**self._identity, POSITION: str(encoded.position)},
+                tags=self._tags,
+                in_background=encoded.in_background,
+            )
+        finally:
+            self._let_go(encoded)
+        self.current = next((one for one in there if one.number == number), None)
+        self._arrived(number, encoded.position, is_end=encoded.is_end)
+        removed = self._pruned(there)
+        self.there = [one for one in there if one not in removed]
+
+    def _arrived(self, number: int, position: int, *, is_end: bool) -> None:
+        self.safe = self.positions[number] = position
+        self.holds_end = is_end
+
+    def _let_go(self, encoded: _Encoded) -> None:
+        if encoded.memory is not None:
+            self._memory.give_back(encoded.memory)
+
+    def _pruned(self, there: list[Snapshot]) -> list[Snapshot]:
+        try:
+            return self.states.prune(there, self._keep)
+        except S3KVError as exc:  # what was to be saved is
+            run_logger().warning("Older checkpoints were not removed: %s", exc)
+            return []
+
+
+def position_of(metadata: Mapping[str, str]) -> int:
+    """Return how many items were done in a state."""
+    return int(metadata.get(POSITION, "0"))
