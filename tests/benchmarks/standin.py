@@ -1,9 +1,9 @@
 """A stand-in for a fast, distant S3: answers from memory, after a round trip.
 
 What a benchmark compares is clients. A real server on the same two cores would take most of them, and
-slow down whoever asks it faster; this one knows just enough of S3 for a listing, tags and deletions,
-and for the probe that finds out whether a deletion heeds an ETag (here, as on AWS, it does). What was asked
-so far, ``GET /requests`` tells.
+slow down whoever asks it faster; this one knows just enough of S3 for listings, tags, deletions, conditions
+and writes, whole or in parts, of which it keeps the size alone. It heeds conditions, as AWS does. What was
+asked so far, ``GET /requests`` tells.
 
     python -m tests.benchmarks.standin ROUND_TRIP_SECONDS BUCKET=KEYS...
 """
@@ -17,6 +17,8 @@ import sys
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape, unescape
@@ -25,105 +27,245 @@ _XML = '<?xml version="1.0" encoding="UTF-8"?>'
 _TAGS = f"{_XML}<Tagging><TagSet><Tag><Key>module</Key><Value>users</Value></Tag></TagSet></Tagging>"
 _PAGE = 1000
 _ROOT = Path(__file__).parents[2]
-_ETAG = '"0"'
 _DATE = "Thu, 01 Jan 2026 00:00:00 GMT"
+_KEPT_BYTES = 1 << 20
+"""Bodies up to this size are looked at; what is larger is an object's."""
+
+
+@dataclass(frozen=True)
+class _Object:
+    size: int = 1
+    etag: str = '"0"'
+
+
+_FIRST = _Object()
+"""What the buckets begin with."""
+
+
+@dataclass
+class _Request:
+    method: str
+    url: str
+    if_match: str | None
+    creates: bool
+    size: int
+    body: bytes = b""
+
+
+@dataclass(frozen=True)
+class _Answer:
+    status: int
+    text: str = ""
+    etag: str = _FIRST.etag
+
+
+@dataclass
+class _Bucket:
+    names: list[str]
+    written: dict[str, _Object] = field(default_factory=dict)
+
+    def found(self, name: str) -> _Object | None:
+        place = bisect_left(self.names, name)
+        if self.names[place : place + 1] == [name]:
+            return self.written.get(name, _FIRST)
+        return None
+
+    def write(self, name: str, found: _Object) -> None:
+        if self.found(name) is None:
+            insort(self.names, name)
+        self.written[name] = found
+
+    def remove(self, name: str) -> None:
+        if self.found(name) is not None:
+            del self.names[bisect_left(self.names, name)]
+            self.written.pop(name, None)
 
 
 class _S3:
     def __init__(self, buckets: dict[str, list[str]]) -> None:
-        self._buckets = buckets
+        self._buckets = {name: _Bucket(keys) for name, keys in buckets.items()}
+        self._etags, self._uploads = count(1), dict[str, int]()
         self._requests = 0
 
-    def answer(self, method: str, url: str, body: bytes, *, other_etag: bool = False) -> tuple[int, str]:
-        if url == "/requests":
-            return 200, str(self._requests)
+    def answer(self, request: _Request) -> _Answer:
+        if request.url == "/requests":
+            return _Answer(200, str(self._requests))
         self._requests += 1
-        parts = urlsplit(url)
+        parts = urlsplit(request.url)
         _, bucket, *rest = parts.path.split("/", 2)
-        name, query = unquote(rest[0]) if rest else "", parse_qs(parts.query, keep_blank_values=True)
-        keys = self._buckets[bucket]
-        if method == "GET" and "tagging" in query:
-            return 200, _TAGS
-        if method == "GET" and "object-lock" in query:
-            error = "<Error><Code>ObjectLockConfigurationNotFoundError</Code></Error>"
-            return 404, _XML + error
-        if method == "GET" and "versioning" in query:
-            return 200, f"{_XML}<VersioningConfiguration/>"
-        if method == "GET" and "versions" in query:
-            return 200, f"{_XML}<ListVersionsResult><IsTruncated>false</IsTruncated></ListVersionsResult>"
-        if method == "PUT":
-            insort(keys, name)
-            return 200, ""
-        if method == "HEAD":
-            return (200 if not name or name in keys else 404), ""
-        if method == "GET" and not name:
-            return 200, self._listing(keys, query)
-        if method == "DELETE":
-            if other_etag:
-                return 412, f"{_XML}<Error><Code>PreconditionFailed</Code></Error>"
-            if name in keys:
-                keys.remove(name)
-            return 204, ""
-        if method == "POST" and "delete" in query:
-            return 200, self._delete(keys, body.decode())
-        return 501, f"{_XML}<Error><Code>NotImplemented</Code></Error>"
+        query = parse_qs(parts.query, keep_blank_values=True)
+        name, there = unquote(rest[0]) if rest else "", self._buckets[bucket]
+        if not name:
+            return self._of_bucket(request, query, there)
+        return self._of_object(request, query, there, name)
 
-    def _delete(self, keys: list[str], body: str) -> str:
+    def _of_bucket(self, request: _Request, query: dict[str, list[str]], there: _Bucket) -> _Answer:
+        match request.method:
+            case "GET" if "object-lock" in query:
+                return _failed(404, "ObjectLockConfigurationNotFoundError")
+            case "GET" if "versioning" in query:
+                return _Answer(200, f"{_XML}<VersioningConfiguration/>")
+            case "GET" if "versions" in query:
+                page = "<ListVersionsResult><IsTruncated>false</IsTruncated></ListVersionsResult>"
+                return _Answer(200, _XML + page)
+            case "GET":
+                return _Answer(200, self._listing(there, query))
+            case "POST" if "delete" in query:
+                return _Answer(200, self._delete(there, request.body.decode()))
+            case "HEAD":
+                return _Answer(200)
+        return _failed(501, "NotImplemented")
+
+    def _of_object(
+        self, request: _Request, query: dict[str, list[str]], there: _Bucket, name: str
+    ) -> _Answer:
+        found = there.found(name)
+        match request.method:
+            case "GET" if "tagging" in query:
+                return _Answer(200, _TAGS)
+            case "POST" if "uploads" in query:
+                return self._begun(name)
+            case "PUT" if "uploadId" in query:
+                self._uploads[query["uploadId"][0]] += request.size
+                return _Answer(200)
+            case "PUT" | "POST" | "DELETE" if not _holds(request, found):
+                return _failed(412, "PreconditionFailed")
+            case "PUT":
+                return self._written(there, name, request.size)
+            case "POST":
+                return self._written(there, name, self._uploads.pop(query["uploadId"][0]))
+            case "DELETE":
+                there.remove(name)
+                return _Answer(204)
+            case "HEAD":
+                return _Answer(404) if found is None else _Answer(200, etag=found.etag)
+        return _failed(501, "NotImplemented")
+
+    def _begun(self, name: str) -> _Answer:
+        upload = f"upload-{next(self._etags)}"
+        self._uploads[upload] = 0
+        ids = f"<Bucket>b</Bucket><Key>{escape(name)}</Key><UploadId>{upload}</UploadId>"
+        return _Answer(200, f"{_XML}<InitiateMultipartUploadResult>{ids}</InitiateMultipartUploadResult>")
+
+    def _written(self, there: _Bucket, name: str, size: int) -> _Answer:
+        etag = f'"{next(self._etags)}"'
+        there.write(name, _Object(size, etag))
+        told = f"<CompleteMultipartUploadResult><ETag>{etag}</ETag></CompleteMultipartUploadResult>"
+        return _Answer(200, _XML + told, etag)
+
+    def _delete(self, there: _Bucket, body: str) -> str:
         gone, errors = set(), ""
         for item in re.findall(r"<Object>(.*?)</Object>", body):
             key = re.findall(r"<Key>(.*?)</Key>", item)[0]
             etags = re.findall(r"<ETag>(.*?)</ETag>", item)
-            if etags and unescape(etags[0], {"&quot;": '"'}) != _ETAG:
+            found = there.found(unescape(key))
+            if etags and found and unescape(etags[0], {"&quot;": '"'}) != found.etag:
                 errors += f"<Error><Key>{key}</Key><Code>PreconditionFailed</Code></Error>"
             else:
                 gone.add(unescape(key))
-        keys[:] = [key for key in keys if key not in gone]
+        there.names[:] = [key for key in there.names if key not in gone]
+        for key in gone:
+            there.written.pop(key, None)
         return f"{_XML}<DeleteResult>{errors}</DeleteResult>"
 
-    def _listing(self, keys: list[str], query: dict[str, list[str]]) -> str:
+    def _listing(self, there: _Bucket, query: dict[str, list[str]]) -> str:
+        names = there.names
         after = query.get("continuation-token") or query.get("start-after") or [""]
         prefix = query.get("prefix", [""])[0]
-        start = max(bisect_right(keys, after[0]), bisect_left(keys, prefix))
-        page = [key for key in keys[start : start + _PAGE] if key.startswith(prefix)]
-        more = len(page) == _PAGE and start + _PAGE < len(keys)
-        items = "".join(
-            f"<Contents><Key>{escape(key)}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
-            f"<ETag>{_ETAG}</ETag><Size>1</Size></Contents>"
-            for key in page
-        )
+        start = max(bisect_right(names, after[0]), bisect_left(names, prefix))
+        page = [name for name in names[start : start + _PAGE] if name.startswith(prefix)]
+        more = len(page) == _PAGE and start + _PAGE < len(names)
+        items = "".join(_listed(name, there.written.get(name, _FIRST)) for name in page)
         token = f"<NextContinuationToken>{page[-1]}</NextContinuationToken>" if more else ""
         flag = str(more).lower()
         return f"{_XML}<ListBucketResult><IsTruncated>{flag}</IsTruncated>{token}{items}</ListBucketResult>"
 
 
-class _Http(asyncio.Protocol):
+def _listed(name: str, found: _Object) -> str:
+    return (
+        f"<Contents><Key>{escape(name)}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
+        f"<ETag>{found.etag}</ETag><Size>{found.size}</Size></Contents>"
+    )
+
+
+def _holds(request: _Request, found: _Object | None) -> bool:
+    if request.creates and found is not None:
+        return False
+    return request.if_match is None or (found is not None and found.etag == request.if_match)
+
+
+def _failed(status: int, code: str) -> _Answer:
+    return _Answer(status, f"{_XML}<Error><Code>{code}</Code></Error>")
+
+
+class _Http(asyncio.BufferedProtocol):
+    """A connection. Large bodies are counted and dropped where they arrive, in one small buffer."""
+
     def __init__(self, s3: _S3, round_trip: float) -> None:
         self._s3, self._round_trip = s3, round_trip
-        self._buffer = b""
+        self._buffer, self._filled = bytearray(2 * _KEPT_BYTES), 0
+        self._request: _Request | None = None
+        self._missing = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        while b"\r\n\r\n" in self._buffer:
-            head, _, rest = self._buffer.partition(b"\r\n\r\n")
-            found = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
-            length = int(found[1]) if found else 0
-            if len(rest) < length:
-                return
-            self._buffer = rest[length:]
-            method, url, _ = head.split(b"\r\n", 1)[0].decode().split(" ")
-            condition = re.search(rb"(?i)\r\nif-match: *(\S+)", head)
-            other_etag = condition is not None and condition[1].decode() != _ETAG
-            status, text = self._s3.answer(method, url, rest[:length], other_etag=other_etag)
-            body = text.encode()
-            answer = (
-                f"HTTP/1.1 {status} OK\r\nContent-Length: {len(body)}\r\nContent-Type: application/xml\r\n"
-                f"ETag: {_ETAG}\r\nLast-Modified: {_DATE}\r\nx-amz-request-id: 1\r\nDate: {_DATE}\r\n\r\n"
-            ).encode() + body
-            asyncio.get_running_loop().call_later(self._round_trip, self._transport.write, answer)
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # the signature of asyncio
+        return memoryview(self._buffer)[self._filled :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._filled += nbytes
+        while self._take():
+            pass
+
+    def _take(self) -> bool:
+        """Take a head, or what there is of a body; tell whether there may be more to take."""
+        if self._request is None:
+            end = self._buffer.find(b"\r\n\r\n", 0, self._filled)
+            if end < 0:
+                return False
+            self._begin(bytes(self._buffer[:end]))
+            self._drop(end + 4)
+            return True
+        request = self._request
+        if request.size <= _KEPT_BYTES and self._filled < self._missing:
+            return False
+        taken = min(self._filled, self._missing)
+        if request.size <= _KEPT_BYTES:
+            request.body = bytes(self._buffer[:taken])
+        self._drop(taken)
+        self._missing -= taken
+        if self._missing:
+            return False
+        self._request = None
+        self._end(request)
+        return True
+
+    def _drop(self, size: int) -> None:
+        self._buffer[: self._filled - size] = self._buffer[size : self._filled]
+        self._filled -= size
+
+    def _begin(self, head: bytes) -> None:
+        line, *lines = head.decode().split("\r\n")
+        method, url, _ = line.split(" ")
+        headers = {name.lower(): value.strip() for name, _, value in (one.partition(":") for one in lines)}
+        self._missing = int(headers.get("content-length", "0"))
+        creates = headers.get("if-none-match") == "*"
+        self._request = _Request(method, url, headers.get("if-match"), creates, self._missing)
+        if headers.get("expect") == "100-continue":
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _end(self, request: _Request) -> None:
+        answer = self._s3.answer(request)
+        body = answer.text.encode()
+        sent = (
+            f"HTTP/1.1 {answer.status} OK\r\nContent-Length: {len(body)}\r\nContent-Type: application/xml\r\n"
+            f"ETag: {answer.etag}\r\nLast-Modified: {_DATE}\r\nx-amz-request-id: 1\r\nDate: {_DATE}\r\n\r\n"
+        ).encode()
+        if request.method != "HEAD":
+            sent += body
+        asyncio.get_running_loop().call_later(self._round_trip, self._transport.write, sent)
 
 
 async def _serve(round_trip: float, buckets: dict[str, list[str]]) -> None:
