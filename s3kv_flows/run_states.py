@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from s3kv_flows.background import Newest
 from s3kv_flows.runs import run_logger
+from s3kv_flows.store.bulk import behind_all_else
 from s3kv_flows.store.errors import KeyNotFoundError, S3KVError, StaleWriterError
 from s3kv_flows.store.memory import SpareMemory
 from s3kv_flows.store.pieces import Body, Pieces
@@ -193,13 +195,10 @@ class RunStates:
         return self.is_own(self.states.metadata(snapshot) or {})
 
     def _upload(self, encoded: _Encoded) -> None:
+        metadata = {**self._identity, POSITION: str(encoded.position)}
+        save = partial(self._writer.save, encoded.body, metadata=metadata, tags=self._tags)
         try:
-            number, there = self._writer.save(
-                encoded.body,
-                metadata={**self._identity, POSITION: str(encoded.position)},
-                tags=self._tags,
-                in_background=encoded.in_background,
-            )
+            number, there = behind_all_else(save) if encoded.in_background else save()
         finally:
             self._let_go(encoded)
         self.current = next((one for one in there if one.number == number), None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 import uuid
 from typing import Any
@@ -86,6 +88,35 @@ def test_one_copy_after_another_is_made_in_the_same_memory(
             checkpoint.save(b"small")
             checkpoint.save({"small": 1}, wait=False)
     assert len(made) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have a priority of their own on Linux")
+def test_what_is_saved_in_the_background_stands_behind_all_else(
+    block: S3KVStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    original, under_way, seen = S3Client.upload_part, set[int](), list[tuple[int, int]]()
+
+    def noted(self: S3Client, bucket: str, name: str, upload: str, number: int, body: bytes) -> Any:
+        under_way.add(number)
+        seen.append((niceness(), len(under_way)))
+        try:
+            return original(self, bucket, name, upload, number, body)
+        finally:
+            under_way.discard(number)
+
+    monkeypatch.setattr(S3Client, "upload_part", noted)
+    state, ours = np.random.default_rng(0).random(5 << 20), niceness()
+    with Checkpoint(block, "train") as checkpoint:
+        checkpoint.save(state, wait=False)
+        checkpoint._states.saving.wait()
+        assert seen == [(min(ours + 10, 19), 1)] * 5, "part by part"
+        seen.clear()
+        checkpoint.save(state)
+        assert [nice for nice, _ in seen] == [ours] * 5
+    assert niceness() == ours
 
 
 def test_an_error_in_the_background_surfaces(block: S3KVStore) -> None:

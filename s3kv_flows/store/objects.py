@@ -60,12 +60,7 @@ _ETAG = re.compile(r'"[^"]+"|[0-9a-f]{32}(-\d+)?')
 
 @dataclass(frozen=True)
 class NewObject:
-    """An object to write, complete.
-
-    Attributes:
-        in_background: Whether something else is waited for: parts go one after another, and leave processors
-            and wire to that.
-    """
+    """An object to write, complete."""
 
     body: Body
     content_type: str
@@ -73,7 +68,6 @@ class NewObject:
     tags: Mapping[str, str] = field(default_factory=dict)
     retention: Retention | None = None
     legal_hold: bool = False
-    in_background: bool = False
 
 
 class GuardedBucket:
@@ -449,15 +443,7 @@ class GuardedBucket:
             "if_none_match": if_none_match,
             "if_match": self._spelled(if_match) if if_match else None,
         }
-        return self._uploads.put(
-            name,
-            new.body,
-            new.tags,
-            options,
-            conditions,
-            optional=optional,
-            at_once=1 if new.in_background else None,
-        )
+        return self._uploads.put(name, new.body, new.tags, options, conditions, optional=optional)
 
     def _options(
         self, name: str, new: NewObject, *, hold: bool = False, write_id: str | None = None

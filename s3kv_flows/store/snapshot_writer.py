@@ -47,7 +47,6 @@ class SnapshotWriter:
         *,
         metadata: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
-        in_background: bool = False,
     ) -> tuple[int, list[Snapshot]]:
         """Save a state; see :meth:`Snapshots.create`.
 
@@ -59,17 +58,13 @@ class SnapshotWriter:
         """
         with self._lock:
             try:
-                return self._save(body, {**(metadata or {}), _WRITER: self._mark}, tags or {}, in_background)
+                return self._save(body, {**(metadata or {}), _WRITER: self._mark}, tags or {})
             except StaleWriterError as exc:
                 self._replaced = exc
                 raise
 
     def _save(
-        self,
-        body: Body,
-        metadata: Mapping[str, str],
-        tags: Mapping[str, str],
-        in_background: bool,  # noqa: FBT001
+        self, body: Body, metadata: Mapping[str, str], tags: Mapping[str, str]
     ) -> tuple[int, list[Snapshot]]:
         if self._replaced is not None:
             raise self._replaced
@@ -83,7 +78,6 @@ class SnapshotWriter:
             tags=tags,
             begins=self._begins,
             after=self._after,
-            in_background=in_background,
         )
         self._confirm()
         return number, there

@@ -156,7 +156,6 @@ class Snapshots:
         tags: Mapping[str, str] | None = None,
         begins: bool = False,
         after: int | None = None,
-        in_background: bool = False,
     ) -> list[Snapshot]:
         """Save a state under a number that nobody has used: one PUT and one LIST.
 
@@ -169,7 +168,6 @@ class Snapshots:
                 one LIST more shows whether the other one was faster.
             after: The number of the state that the writer saw last, which has to be there still: where it is
                 not, who had gone on from there has cleared all.
-            in_background: Whether something else is waited for.
 
         Returns:
             The states that are there now, the oldest first.
@@ -187,7 +185,6 @@ class Snapshots:
             content_type=self.store.codec.content_type,
             metadata={**(metadata or {}), **name_mark(name)},
             tags=tags or {},
-            in_background=in_background,
         )
         try:
             self.store.objects.put(name, new, mode="create", probably_new=True)

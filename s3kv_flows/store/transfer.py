@@ -100,7 +100,6 @@ def upload_in_parts(
     *,
     if_none_match: bool = False,
     if_match: str | None = None,
-    at_once: int | None = None,
     **options: Any,
 ) -> Written:
     """Write an object in parts: three requests, and one per 8 MiB (more for more than 80 GB).
@@ -115,7 +114,6 @@ def upload_in_parts(
         body: The body.
         if_none_match: Write only where there is no object.
         if_match: Write only where the object has this ETag.
-        at_once: How many parts are under way at once, by default as many as the size makes worth it.
         options: What :meth:`S3Client.create_multipart_upload` takes. Its metadata must hold a write id.
     """
     size = _even(len(body), PART_BYTES, most=_MAX_PARTS)
@@ -127,7 +125,7 @@ def upload_in_parts(
         return client.upload_part(bucket, name, upload_id, start // size + 1, part)
 
     try:
-        workers = at_once or min(_CONNECTIONS, max(_LEAST_UPLOADS, len(body) // (6 * size)))
+        workers = min(_CONNECTIONS, max(_LEAST_UPLOADS, len(body) // (6 * size)))
         parts = list(concurrently(upload, starts, workers=workers))
         return client.complete_multipart_upload(
             bucket, name, upload_id, parts, if_none_match=if_none_match, if_match=if_match

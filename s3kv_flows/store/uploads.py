@@ -53,7 +53,6 @@ class Uploads:
         conditions: Mapping[str, Any],
         *,
         optional: bool,
-        at_once: int | None = None,
     ) -> Written:
         """Write an object: one request below 32 MiB, else those of :func:`upload_in_parts`.
 
@@ -66,7 +65,6 @@ class Uploads:
             options: What :meth:`S3Client.put_object` takes beside the conditions.
             conditions: ``if_none_match`` and ``if_match``.
             optional: Whether the conditions may be left out where the server would drop them.
-            at_once: How many parts are under way at once, by default as many as the size makes worth it.
 
         Raises:
             UnsupportedByServerError: The server would drop lock or condition, and the object is too
@@ -87,7 +85,6 @@ class Uploads:
             self._bucket,
             name,
             body if isinstance(body, Pieces) else Pieces([body]),
-            at_once=at_once,
             **{**options, "metadata": {WRITE_ID: secrets.token_hex(8), **options["metadata"]}},
             **({} if dropped else conditions),
         )
