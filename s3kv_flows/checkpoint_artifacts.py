@@ -49,7 +49,7 @@ class CheckpointArtifacts:
         total: int | None,
         told: str = "",
     ) -> None:
-        """Show states, unless it has just been done.
+        """Show states, unless it has just been done, or there is nothing to show, and never was.
 
         Args:
             there: The states, the oldest first.
@@ -59,6 +59,8 @@ class CheckpointArtifacts:
             told: What the description says at the end; with it, it is shown in any case.
         """
         if not self._is_shown or (not told and monotonic() - self._shown_at < _SECONDS):
+            return
+        if not (there or position or self._ids):
             return
         self._shown_at = monotonic()
         done = f"{position:,} items done" if total is None else f"{position:,} of {total:,} items done"

@@ -437,12 +437,10 @@ class Checkpoint:
         return self.keep_on_success and self._loop.done != self._loop.offered
 
     def _show(self, told: str = "") -> None:
-        if self._artifacts is None or self._opened is None:
-            return
-        there, done = self._opened.there, self._loop.done
-        if there or done:
+        if self._artifacts is not None and self._opened is not None:
+            states, loop = self._opened, self._loop
             self._artifacts.show(
-                there, self._opened.positions, position=done, total=self._loop.total, told=told
+                states.there, states.positions, position=loop.done, total=loop.total, told=told
             )
 
 

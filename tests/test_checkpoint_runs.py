@@ -198,6 +198,35 @@ def test_the_page_of_a_run_shows_its_progress_and_its_states(
     assert "they were removed" in after["s3kv-checkpoints"].description
 
 
+def test_the_page_changes_no_more_often_than_anybody_looks(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, shown = [100.0], list[str]()
+    put = checkpoint_artifacts.CheckpointArtifacts._put
+
+    def noted(self: Any, key: str, data: Any, description: str, create: Any) -> None:
+        shown.append(description)
+        put(self, key, data, description, create)
+
+    monkeypatch.setattr(checkpoint_artifacts, "monotonic", lambda: now[0])
+    monkeypatch.setattr(checkpoint_artifacts.CheckpointArtifacts, "_put", noted)
+
+    @flow
+    def run() -> list[int]:
+        counts = []
+        with Checkpoint(lake.name, "train") as checkpoint:
+            for seconds in (0.0, 0.5, 1.4, 0.2, 0.1):
+                now[0] += seconds
+                checkpoint.save("state")
+                checkpoint._states.saving.wait()  # which has shown it by then
+                counts.append(len(shown))
+        return counts
+
+    assert run() == [1, 1, 1, 2, 2]
+    assert len(shown) == 3, "at the end in any case"
+    assert "they were removed" in shown[-1]
+
+
 def test_that_prefect_cannot_be_reached_ends_no_loop(
     lake: Lake, monkeypatch: pytest.MonkeyPatch, logged: pytest.LogCaptureFixture
 ) -> None:
