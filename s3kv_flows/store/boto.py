@@ -32,6 +32,7 @@ from botocore.session import Session as BotocoreSession
 from botocore.utils import get_environ_proxies, parse_timestamp
 
 from s3kv_flows.store.answers import moment
+from s3kv_flows.store.body_file import BodyFile
 from s3kv_flows.store.counters import Counters
 from s3kv_flows.store.errors import (
     AccessDeniedError,
@@ -339,7 +340,7 @@ def _moment(value: Any) -> datetime:
 def _expect_only_for_large_bodies(params: dict[str, Any], **_: Any) -> None:
     """Take back the ``Expect: 100-continue`` of small bodies, which costs a round trip each."""
     body = params.get("body")
-    if isinstance(body, BytesIO):
+    if isinstance(body, (BytesIO, BodyFile)):
         here = body.tell()
         size = body.seek(0, SEEK_END) - here  # getbuffer() would copy what the body shares
         body.seek(here)

@@ -10,16 +10,16 @@ from s3kv_flows.store.pieces import Body, Buffer, Pieces
 
 __all__ = ["same_content", "sha256_of"]
 
-_STEP = 8 << 20
-
 
 def sha256_of(body: Body) -> str:
     """Return the SHA-256 of a body in hex, without joining its pieces."""
     if not isinstance(body, Pieces):
         return hashlib.sha256(body).hexdigest()
     digest = hashlib.sha256()
-    for start in range(0, len(body), _STEP):
-        digest.update(body.part(start, start + _STEP))
+    start = 0
+    while view := body.view(start, len(body)):
+        digest.update(view)
+        start += len(view)
     return digest.hexdigest()
 
 

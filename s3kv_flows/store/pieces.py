@@ -42,15 +42,21 @@ class Pieces:
             memory[start : start + view.nbytes] = view
         return Pieces([memory])
 
-    def part(self, start: int, stop: int) -> bytes:
-        """Return a copy of the bytes from ``start`` to ``stop``, or to the end where that comes first."""
-        found = []
+    def part(self, start: int, stop: int) -> Pieces:
+        """Return the bytes from ``start`` to ``stop``, or to the end where that comes first."""
+        found, stop = [], min(stop, len(self))
+        while start < stop:
+            found.append(self.view(start, stop - start))
+            start += len(found[-1])
+        return Pieces(found)
+
+    def view(self, start: int, size: int) -> memoryview:
+        """Return the bytes from ``start`` on, up to a size or the end of a buffer; none from the end on."""
+        if start >= len(self):
+            return memoryview(b"")
         index = bisect_right(self._starts, start) - 1
-        while index < len(self._views) and self._starts[index] < stop:
-            at = self._starts[index]
-            found.append(self._views[index][max(start - at, 0) : stop - at])
-            index += 1
-        return b"".join(found)
+        begin = start - self._starts[index]
+        return self._views[index][begin : begin + size]
 
 
 Body: TypeAlias = "bytes | bytearray | memoryview | Pieces"

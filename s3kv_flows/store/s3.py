@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from s3kv_flows.store.answers import date_of, listed_versions, object_info
+from s3kv_flows.store.body_file import for_botocore
 from s3kv_flows.store.boto import Boto, BotoStream, drop_none
 from s3kv_flows.store.buckets import Buckets, require_no_lock
 from s3kv_flows.store.capabilities import Capabilities
@@ -150,7 +151,7 @@ class S3Client(Buckets):
         params = drop_none(
             Bucket=bucket,
             Key=name,
-            Body=body if isinstance(body, (bytes, bytearray)) else bytes(body),
+            Body=for_botocore(body),
             ContentType=content_type,
             Metadata=dict(metadata or {}),
             Tagging=tagging or None,
@@ -412,10 +413,10 @@ class S3Client(Buckets):
         upload_id: str = self._boto.call("create_multipart_upload", params)["UploadId"]
         return upload_id
 
-    def upload_part(self, bucket: str, name: str, upload_id: str, number: int, body: bytes) -> Part:
+    def upload_part(self, bucket: str, name: str, upload_id: str, number: int, body: Body) -> Part:
         """Upload one part; numbers begin at 1."""
-        params = {"Bucket": bucket, "Key": name, "UploadId": upload_id, "PartNumber": number, "Body": body}
-        response = self._boto.call("upload_part", params)
+        params = {"Bucket": bucket, "Key": name, "UploadId": upload_id, "PartNumber": number}
+        response = self._boto.call("upload_part", {**params, "Body": for_botocore(body)})
         return Part(number, response["ETag"], response.get("ChecksumCRC32"))
 
     def abort_multipart_upload(self, bucket: str, name: str, upload_id: str) -> None:

@@ -3,7 +3,7 @@
 S3 gives a connection 80 to 100 MB/s, so that a large object wants several of them. The first request for
 an object asks for its first 17 MiB: a small object is all of that. Its headers tell size and ETag; the
 rest comes in ranges, with ``If-Match``, each into its own place of one buffer, and a connection that breaks
-goes on where it broke. An upload takes 40 MiB of memory beside the value, from 256 MiB on a fifth of it.
+goes on where it broke. An upload is sent from the memory of the value.
 
 s3transfer, boto3's own manager, was considered. Its uploads tell neither ETag nor version id, which the
 guard of locked objects has to know; its downloads ask with a HEAD first, and write to files.
