@@ -56,7 +56,7 @@ class CheckpointArtifacts:
             positions: How many items were done in states, by their numbers, as far as known.
             position: How many items are done.
             total: How many there are, where that is known.
-            told: What the description says at the end; with it, it is shown in any case.
+            told: What the description says at the end; with it, it is shown however short ago that was done.
         """
         if not self._is_shown or (not told and monotonic() - self._shown_at < _SECONDS):
             return

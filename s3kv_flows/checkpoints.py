@@ -168,12 +168,11 @@ class Checkpoint:
         """
         states = self._states
         states.saving.wait()
-        self._loop.begin_anew(0)
         found = states.go_on()
+        self._loop.begin_anew(states.safe)
         if found is None:
             return default
         value, snapshot = found
-        self._loop.begin_anew(states.safe)
         saved = f"{snapshot.saved_at:%Y-%m-%d %H:%M:%S}"
         name = states.states.name
         run_logger().info(
@@ -201,7 +200,8 @@ class Checkpoint:
             EncodingError: The state cannot be pickled.
             UnsupportedByServerError: The bucket cannot carry the condition that a number is new.
         """
-        told = self._offered(state, in_background=not wait, is_copied=not wait)
+        ends = self._termination.requested  # and may not be waited for to its end
+        told = self._offered(state, in_background=not wait, is_copied=ends or not wait)
         if wait or self._termination.requested:
             self._states.saving.wait_for(told, self._termination.is_over)
         else:
@@ -387,7 +387,7 @@ class Checkpoint:
         if own := task_run_id():  # also where a task changes what it was called with, and is retried
             identity[_TASK_RUN] = fingerprint(own)
         self._artifacts = CheckpointArtifacts(name)
-        self._loop = LoopProgress()
+        self._loop.begin_anew(0)
         self._opened = RunStates(
             Snapshots(S3KVStore.of(self.store).checkpoints, name),
             identity=identity,

@@ -61,7 +61,7 @@ class RunStates:
         current: The newest state that was saved here, or gone on from.
         positions: How many items were done, by the numbers of these states.
         safe: How many items are done in the newest of them.
-        holds_end: Whether that is the state of a loop that has ended.
+        holds_end: Whether it was given to be saved after a loop had ended.
     """
 
     there: list[Snapshot]
@@ -89,13 +89,15 @@ class RunStates:
     def go_on(self) -> tuple[Any, Snapshot] | None:
         """Return the newest state that the policy takes, and save above all that are there from now on.
 
-        One LIST, and one request for each state that is looked at.
+        One LIST, and one request for each state that is looked at. Where it fails, nothing has changed.
 
         Raises:
             CorruptValueError: There are such states, and none can be read.
             StaleWriterError: All that were listed were gone when they were asked for, again and again.
         """
-        found = self._newest()
+        there, found = self._newest()
+        self._forget()
+        self.there = there
         if found is None:
             return None
         snapshot, value, info = found
@@ -113,7 +115,7 @@ class RunStates:
             position: How many items are done.
             in_background: Whether something else goes on meanwhile.
             is_copied: Whether the state may change before it is saved.
-            is_end: Whether it is the one of a loop that has ended.
+            is_end: Whether a loop has ended before.
 
         Returns:
             What to wait for; see :meth:`Newest.offer`.
@@ -137,7 +139,7 @@ class RunStates:
         try:
             return self.saving.wait(give_up)
         finally:
-            self._memory.free()
+            self._memory.close()
 
     def is_own(self, metadata: Mapping[str, str]) -> bool:
         """Tell by the metadata of a state whether this run, or a former attempt of it, has saved it."""
@@ -172,18 +174,16 @@ class RunStates:
         self.there, self.current, self.positions = [], None, {}
         self.safe, self.holds_end = 0, False
 
-    def _newest(self) -> tuple[Snapshot, Any, ObjectInfo] | None:
+    def _newest(self) -> tuple[list[Snapshot], tuple[Snapshot, Any, ObjectInfo] | None]:
         for _ in range(_LOOKS):
             there = self._writer.look()
-            self._forget()
-            self.there = there
             if self._policy == "fresh":
-                return None
+                return there, None
             with suppress(KeyNotFoundError):  # all of them were pruned meanwhile: there are newer ones
                 found = self.states.newest(there, wanted=self._is_wanted)
                 if found and found[0] != there[-1]:
                     run_logger().warning("Newer checkpoints are of other runs, or damaged, and passed over")
-                return found
+                return there, found
         raise StaleWriterError(f"{self.states.name!r}: another run saves faster than this one reads")
 
     def _is_wanted(self, info: ObjectInfo) -> bool:

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import threading
+from contextvars import ContextVar
 
 import pytest
 
-from s3kv_flows.store.bulk import batched, concurrently
+from s3kv_flows.store.bulk import batched, behind_all_else, concurrently
 
 
 def test_results_come_in_order_and_lazily() -> None:
@@ -53,3 +54,24 @@ def test_one_within_another_adds_no_threads() -> None:
 
 def test_batches_are_of_the_size_but_the_last() -> None:
     assert list(batched(range(5), 2)) == [[0, 1], [2, 3], [4]]
+
+
+def test_behind_all_else_is_a_thread_that_keeps_no_process_from_its_end() -> None:
+    told: ContextVar[str] = ContextVar("told")
+    told.set("by the caller")
+    caller = threading.current_thread()
+
+    def work() -> tuple[bool, str, set[str]]:
+        thread = threading.current_thread()
+        names = set(concurrently(lambda _: threading.current_thread().name, range(5)))
+        return thread.daemon and thread is not caller, told.get(), names - {thread.name}
+
+    assert behind_all_else(work) == (True, "by the caller", set())
+
+
+def test_behind_all_else_passes_errors_on() -> None:
+    def fail() -> None:
+        raise MemoryError("no room")
+
+    with pytest.raises(MemoryError, match="no room"):
+        behind_all_else(fail)

@@ -142,6 +142,24 @@ def test_where_all_that_were_listed_have_gone_the_newer_ones_are_found(
         assert second.load() == "new"
 
 
+def test_a_load_that_fails_changes_nothing(block: S3KVStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unavailable(*_: Any, **__: Any) -> Any:
+        raise StoreUnavailableError("no route")
+
+    with Checkpoint(block, "train", keep_on_success=True) as checkpoint:
+        for item in checkpoint.iterate(range(6), lambda: "state", every=100):
+            if item == 4:
+                with monkeypatch.context() as broken:
+                    broken.setattr(Snapshots, "listed", unavailable)
+                    with pytest.raises(StoreUnavailableError):
+                        checkpoint.load()
+                checkpoint.save("by hand")
+                assert [one.position for one in checkpoint.history()] == [4]
+    with Checkpoint(block, "train", load_policy="latest") as later:
+        assert later.load() == "state"
+        assert later.history()[-1].position == 6
+
+
 def test_a_loop_within_a_loop_is_refused(block: S3KVStore) -> None:
     with Checkpoint(block, "train") as checkpoint:
         for _ in checkpoint.iterate(range(3), lambda: 1, every=1):

@@ -39,12 +39,15 @@ def test_what_is_too_small_or_far_too_large_is_not_taken(size: int) -> None:
     assert len(spare.take(8 * MIB)) == 8 * MIB
 
 
-def test_nothing_is_kept_once_it_is_freed() -> None:
+@pytest.mark.parametrize("is_late", [False, True])
+def test_nothing_is_kept_once_it_is_closed(is_late: bool) -> None:  # noqa: FBT001
     spare = SpareMemory()
     first = spare.take(MIB)
     first[:3] = b"abc"
+    if is_late:
+        spare.close()
     spare.give_back(first)
-    spare.free()
+    spare.close()
     assert spare.take(MIB)[:3].tobytes() == bytes(3)
 
 

@@ -15,8 +15,10 @@ class BodyFile:
     """Pieces that are read from the first to the last, as often as a request is sent again.
 
     What urllib3 sends of a file, it reads 16 KiB at a time, each with a system call of its own, and an
-    upload over plain HTTP takes half as much processor time again. So :meth:`read` returns more than it is
-    asked for: views of up to 1 MiB. botocore and urllib3 take what they get.
+    upload over plain HTTP takes twice the processor time. So :meth:`read` returns more than it is asked for,
+    1 MiB at least; botocore and urllib3 take what they get. A block is a view where it lies in one buffer.
+    All but the last are whole: over HTTPS, botocore makes a chunk of each, and S3 refuses chunks of less
+    than 8 KiB.
 
     Args:
         pieces: The body.
@@ -31,10 +33,11 @@ class BodyFile:
 
     def read(self, size: int | None = -1) -> bytes | memoryview:
         """Return the next block, at the end an empty one; without a size, all that is left."""
-        if size is None or size < 0:
-            block: bytes | memoryview = bytes(self._pieces.part(self._at, len(self)))
-        else:
-            block = self._pieces.view(self._at, max(size, _BLOCK))
+        left = len(self) - self._at
+        size = left if size is None or size < 0 else min(max(size, _BLOCK), left)
+        block: bytes | memoryview = self._pieces.view(self._at, size)
+        if len(block) < size:
+            block = bytes(self._pieces.part(self._at, self._at + size))
         self._at += len(block)
         return block
 

@@ -160,7 +160,8 @@ class S3KV:
 
         Args:
             key: The key.
-            value: What the codec can hold.
+            value: What the codec can hold. It is sent from its own memory where it is large, and must not
+                change meanwhile.
             metadata: User metadata of the object: ASCII, 1,792 bytes in all.
             tags: The tags of the object; without them, it has none.
             retention: Until when nothing may alter or delete the value.

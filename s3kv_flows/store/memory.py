@@ -37,6 +37,7 @@ class SpareMemory:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._spare: memoryview | None = None
+        self._is_closed = False
 
     def take(self, size: int) -> memoryview:
         """Return memory of this size: what is kept, unless it is too small or more than twice as large."""
@@ -50,9 +51,9 @@ class SpareMemory:
         """Keep memory that was taken and is not looked at any more; the one that was kept is freed."""
         whole = memoryview(memory.obj)
         with self._lock:
-            self._spare = whole
+            self._spare = None if self._is_closed else whole
 
-    def free(self) -> None:
-        """Keep nothing."""
+    def close(self) -> None:
+        """Keep nothing any more, also of what is given back later."""
         with self._lock:
-            self._spare = None
+            self._spare, self._is_closed = None, True

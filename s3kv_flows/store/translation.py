@@ -49,6 +49,7 @@ ERROR_TYPES: Mapping[str, type[S3KVError]] = {
     "RequestLimitExceeded": StoreUnavailableError,
     "BadDigest": StoreUnavailableError,  # the body was damaged on its way
     "IncompleteBody": StoreUnavailableError,
+    "XAmzContentSHA256Mismatch": StoreUnavailableError,  # it was, or was changed while it was sent
     "408": StoreUnavailableError,
     "425": StoreUnavailableError,
     "429": StoreUnavailableError,

@@ -84,7 +84,7 @@ class _Bucket:
 class _S3:
     def __init__(self, buckets: dict[str, list[str]]) -> None:
         self._buckets = {name: _Bucket(keys) for name, keys in buckets.items()}
-        self._etags, self._uploads = count(1), dict[str, int]()
+        self._etags, self._uploads = count(1), dict[str, dict[str, int]]()
         self._requests = 0
 
     def answer(self, request: _Request) -> _Answer:
@@ -106,8 +106,7 @@ class _S3:
             case "GET" if "versioning" in query:
                 return _Answer(200, f"{_XML}<VersioningConfiguration/>")
             case "GET" if "versions" in query:
-                page = "<ListVersionsResult><IsTruncated>false</IsTruncated></ListVersionsResult>"
-                return _Answer(200, _XML + page)
+                return _Answer(200, self._listing(there, query, of_versions=True))
             case "GET":
                 return _Answer(200, self._listing(there, query))
             case "POST" if "delete" in query:
@@ -126,15 +125,20 @@ class _S3:
             case "POST" if "uploads" in query:
                 return self._begun(name)
             case "PUT" if "uploadId" in query:
-                self._uploads[query["uploadId"][0]] += request.size
+                self._uploads[query["uploadId"][0]][query["partNumber"][0]] = request.size
                 return _Answer(200)
+            case "DELETE" if "uploadId" in query:
+                del self._uploads[query["uploadId"][0]]
+                return _Answer(204)
+            case "PUT" | "POST" | "DELETE" if request.if_match and found is None:
+                return _failed(404, "NoSuchKey")
             case "PUT" | "POST" | "DELETE" if not _holds(request, found):
                 return _failed(412, "PreconditionFailed")
-            case "PUT":
+            case "POST" if "uploadId" in query:
+                return self._written(there, name, sum(self._uploads.pop(query["uploadId"][0]).values()))
+            case "PUT" if not query:
                 return self._written(there, name, request.size)
-            case "POST":
-                return self._written(there, name, self._uploads.pop(query["uploadId"][0]))
-            case "DELETE":
+            case "DELETE" if query in ({}, {"versionId": ["null"]}):
                 there.remove(name)
                 return _Answer(204)
             case "HEAD":
@@ -143,7 +147,7 @@ class _S3:
 
     def _begun(self, name: str) -> _Answer:
         upload = f"upload-{next(self._etags)}"
-        self._uploads[upload] = 0
+        self._uploads[upload] = {}
         ids = f"<Bucket>b</Bucket><Key>{escape(name)}</Key><UploadId>{upload}</UploadId>"
         return _Answer(200, f"{_XML}<InitiateMultipartUploadResult>{ids}</InitiateMultipartUploadResult>")
 
@@ -168,30 +172,32 @@ class _S3:
             there.written.pop(key, None)
         return f"{_XML}<DeleteResult>{errors}</DeleteResult>"
 
-    def _listing(self, there: _Bucket, query: dict[str, list[str]]) -> str:
+    def _listing(self, there: _Bucket, query: dict[str, list[str]], *, of_versions: bool = False) -> str:
         names = there.names
-        after = query.get("continuation-token") or query.get("start-after") or [""]
+        after = query.get("continuation-token") or query.get("start-after") or query.get("key-marker") or [""]
         prefix = query.get("prefix", [""])[0]
         start = max(bisect_right(names, after[0]), bisect_left(names, prefix))
         page = [name for name in names[start : start + _PAGE] if name.startswith(prefix)]
         more = len(page) == _PAGE and start + _PAGE < len(names)
-        items = "".join(_listed(name, there.written.get(name, _FIRST)) for name in page)
-        token = f"<NextContinuationToken>{page[-1]}</NextContinuationToken>" if more else ""
-        flag = str(more).lower()
-        return f"{_XML}<ListBucketResult><IsTruncated>{flag}</IsTruncated>{token}{items}</ListBucketResult>"
+        of, item, marker = ("ListBucketResult", "Contents", "NextContinuationToken")
+        if of_versions:
+            of, item, marker = ("ListVersionsResult", "Version", "NextKeyMarker")
+        items = "".join(f"<{item}>{_listed(name, there.written.get(name, _FIRST))}</{item}>" for name in page)
+        token = f"<{marker}>{page[-1]}</{marker}>" if more else ""
+        return f"{_XML}<{of}><IsTruncated>{str(more).lower()}</IsTruncated>{token}{items}</{of}>"
 
 
 def _listed(name: str, found: _Object) -> str:
     return (
-        f"<Contents><Key>{escape(name)}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
-        f"<ETag>{found.etag}</ETag><Size>{found.size}</Size></Contents>"
+        f"<Key>{escape(name)}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><IsLatest>true</IsLatest>"
+        f"<VersionId>null</VersionId><ETag>{found.etag}</ETag><Size>{found.size}</Size>"
     )
 
 
 def _holds(request: _Request, found: _Object | None) -> bool:
     if request.creates and found is not None:
         return False
-    return request.if_match is None or (found is not None and found.etag == request.if_match)
+    return request.if_match is None or (found is not None and request.if_match in ("*", found.etag))
 
 
 def _failed(status: int, code: str) -> _Answer:
