@@ -200,8 +200,7 @@ class Checkpoint:
             EncodingError: The state cannot be pickled.
             UnsupportedByServerError: The bucket cannot carry the condition that a number is new.
         """
-        ends = self._termination.requested  # and may not be waited for to its end
-        told = self._offered(state, in_background=not wait, is_copied=ends or not wait)
+        told = self._offered(state, in_background=not wait, is_copied=not wait)
         if wait or self._termination.requested:
             self._states.saving.wait_for(told, self._termination.is_over)
         else:
@@ -341,9 +340,9 @@ class Checkpoint:
             for position, item in enumerate(items, 1):
                 if position <= loop.done:
                     continue
-                self._wait_until_safe(pace.oldest(position))
+                self._states.wait_until_safe(pace.oldest(position))
                 yield item
-                loop.done = position
+                self._count(loop, position)
                 if pace.is_due() or self._termination.requested:
                     self.save(state(), wait=self._termination.requested)
         if self._is_to_be_kept():
@@ -365,9 +364,9 @@ class Checkpoint:
                 if position <= loop.done:
                     continue
                 if self._states.safe < (oldest := pace.oldest(position)):
-                    await asyncio.to_thread(self._wait_until_safe, oldest)
+                    await asyncio.to_thread(self._states.wait_until_safe, oldest)
                 yield item
-                loop.done = position
+                self._count(loop, position)
                 if pace.is_due() or self._termination.requested:
                     await self.asave(state(), wait=self._termination.requested)
         if self._is_to_be_kept():
@@ -387,7 +386,7 @@ class Checkpoint:
         if own := task_run_id():  # also where a task changes what it was called with, and is retried
             identity[_TASK_RUN] = fingerprint(own)
         self._artifacts = CheckpointArtifacts(name)
-        self._loop.begin_anew(0)
+        self._loop = LoopProgress()
         self._opened = RunStates(
             Snapshots(S3KVStore.of(self.store).checkpoints, name),
             identity=identity,
@@ -395,12 +394,13 @@ class Checkpoint:
             keep=self.keep,
             policy=self.load_policy,
             then=self._show,
+            given_up=self._termination.is_over,
         )
 
     def _finish(self, error: BaseException | None) -> None:
         """Wait for what is under way, and remove the states of a run that has succeeded."""
         try:
-            if not self._states.end(self._termination.is_over):
+            if not self._states.end():
                 run_logger().error("The last checkpoint was not saved in time")
         except Exception as exc:
             if error is None:
@@ -429,8 +429,11 @@ class Checkpoint:
         self._loop.begin(len(items) if isinstance(items, Sized) else None)
         return pace
 
-    def _wait_until_safe(self, position: int) -> None:
-        self._states.wait_until_safe(position, self._termination.is_over)
+    def _count(self, loop: LoopProgress, position: int) -> None:
+        """Note that an item is done."""
+        if loop is not self._loop:
+            raise RuntimeError("the block of this loop has ended, and another one has begun")
+        loop.done = position
 
     def _is_to_be_kept(self) -> bool:
         """Tell whether the state at the end of a loop is to be saved although nothing more is done."""

@@ -54,6 +54,7 @@ class RunStates:
         keep: How many states stay, the newest ones.
         policy: Which states to go on from.
         then: Done after each save, when those who waited for it have been told.
+        given_up: Tells whether nobody waits any more for what is under way.
 
     Attributes:
         saving: What is under way.
@@ -77,11 +78,12 @@ class RunStates:
         keep: int,
         policy: LoadPolicy,
         then: Callable[[], object],
+        given_up: Callable[[], bool],
     ) -> None:
         self.states = states
         self._writer = SnapshotWriter(states)
         self._identity, self._tags = identity, tags
-        self._keep, self._policy = keep, policy
+        self._keep, self._policy, self._given_up = keep, policy, given_up
         self._memory = SpareMemory()
         self.saving = Newest(self._upload, "s3kv-checkpoint", then=then, replaced=self._let_go)
         self._forget()
@@ -96,6 +98,7 @@ class RunStates:
             StaleWriterError: All that were listed were gone when they were asked for, again and again.
         """
         there, found = self._newest()
+        self._writer.go_on_above(there)
         self._forget()
         self.there = there
         if found is None:
@@ -129,15 +132,15 @@ class RunStates:
             body = bytes(body) if memory is None else body.copy_to(memory)
         return self.saving.offer(_Encoded(body, position, in_background, is_end, memory))
 
-    def wait_until_safe(self, position: int, give_up: Callable[[], bool]) -> None:
+    def wait_until_safe(self, position: int) -> None:
         """Wait until a state has arrived in which so many items are done, or nothing is under way."""
         if self.safe < position:
-            self.saving.wait(lambda: self.safe >= position or give_up())
+            self.saving.wait(lambda: self.safe >= position or self._given_up())
 
-    def end(self, give_up: Callable[[], bool]) -> bool:
+    def end(self) -> bool:
         """Wait for what is under way; tell whether it has arrived before it was to be given up."""
         try:
-            return self.saving.wait(give_up)
+            return self.saving.wait(self._given_up)
         finally:
             self._memory.close()
 
@@ -176,7 +179,7 @@ class RunStates:
 
     def _newest(self) -> tuple[list[Snapshot], tuple[Snapshot, Any, ObjectInfo] | None]:
         for _ in range(_LOOKS):
-            there = self._writer.look()
+            there = self.states.listed()
             if self._policy == "fresh":
                 return there, None
             with suppress(KeyNotFoundError):  # all of them were pruned meanwhile: there are newer ones
@@ -203,7 +206,8 @@ class RunStates:
             self._let_go(encoded)
         self.current = next((one for one in there if one.number == number), None)
         self._arrived(number, encoded.position, is_end=encoded.is_end)
-        removed = self._pruned(there)
+        # Who has given it up may have changed the state since: the older ones may be needed.
+        removed = [] if self._given_up() else self._pruned(there)
         self.there = [one for one in there if one not in removed]
 
     def _arrived(self, number: int, position: int, *, is_end: bool) -> None:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
+from contextlib import suppress
 from contextvars import ContextVar
 
 import pytest
 
 from s3kv_flows.store.bulk import batched, behind_all_else, concurrently
+from tests.waiting import until
 
 
 def test_results_come_in_order_and_lazily() -> None:
@@ -75,3 +79,20 @@ def test_behind_all_else_passes_errors_on() -> None:
 
     with pytest.raises(MemoryError, match="no room"):
         behind_all_else(fail)
+
+
+def test_what_could_not_be_done_behind_all_else_is_not_held() -> None:
+    class Held:
+        def __call__(self) -> None:
+            raise MemoryError("no room")
+
+    held = Held()
+    gone = weakref.ref(held)
+    gc.disable()
+    try:
+        with suppress(MemoryError):
+            behind_all_else(held)
+        del held
+        until(lambda: gone() is None)
+    finally:
+        gc.enable()

@@ -160,6 +160,46 @@ def test_a_load_that_fails_changes_nothing(block: S3KVStore, monkeypatch: pytest
         assert later.history()[-1].position == 6
 
 
+def test_who_was_replaced_stays_so_where_it_cannot_load(
+    block: S3KVStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unavailable(*_: Any, **__: Any) -> Any:
+        raise StoreUnavailableError("no route")
+
+    with Checkpoint(block, "train", keep_on_success=True) as first:
+        first.save("first")
+        with Checkpoint(block, "train", keep_on_success=True) as second:
+            second.load()
+            second.save("second")
+            with pytest.raises(StaleWriterError):
+                first.save("first again")
+            with monkeypatch.context() as broken:
+                broken.setattr(Snapshots, "newest", unavailable)
+                with pytest.raises(StoreUnavailableError):
+                    first.load()
+            with pytest.raises(StaleWriterError):
+                first.save("first once more")
+            second.save("second again")
+            assert first.load() == "second again"
+            first.save("first, in the open")
+
+
+def test_a_loop_of_a_block_that_has_ended_does_not_go_on_in_the_next(block: S3KVStore) -> None:
+    checkpoint = Checkpoint(block, "train", keep_on_success=True)
+    with checkpoint:
+        held = checkpoint.iterate(range(10), lambda: "of the first block", every=100)
+        next(held)
+        next(held)
+    with checkpoint:
+        for item in checkpoint.iterate(range(4), lambda: "of the second", every=1):
+            if item == 2:
+                with pytest.raises(RuntimeError, match="block of this loop has ended"):
+                    next(held)
+        checkpoint._states.saving.wait()
+        assert checkpoint.history()[-1].position == 4
+        assert checkpoint.load() == "of the second"
+
+
 def test_a_loop_within_a_loop_is_refused(block: S3KVStore) -> None:
     with Checkpoint(block, "train") as checkpoint:
         for _ in checkpoint.iterate(range(3), lambda: 1, every=1):

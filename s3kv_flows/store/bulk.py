@@ -56,18 +56,23 @@ def behind_all_else(work: Callable[[], R]) -> R:
     What it does in bulk goes one by one. On Linux, where threads have a priority of their own, its is low.
     A process that ends does not wait for it.
     """
-    result: Future[R] = Future()
     context = copy_context()
 
-    def run() -> None:
-        _step_back()
+    def run(result: Future[R]) -> None:
         try:
+            _step_back()
             result.set_result(context.run(work))
         except BaseException as exc:  # noqa: BLE001  # whoever waits raises it
             result.set_exception(exc)
+        finally:
+            del result  # an error holds this frame, and with it what was to be done
 
-    threading.Thread(target=run, name=f"{_THREADS}-behind-all-else", daemon=True).start()
-    return result.result()
+    result: Future[R] = Future()
+    threading.Thread(target=run, args=(result,), name=f"{_THREADS}-behind-all-else", daemon=True).start()
+    try:
+        return result.result()
+    finally:
+        del result
 
 
 def _step_back() -> None:

@@ -16,10 +16,10 @@ _WRITER = "s3kv-writer"
 
 
 class SnapshotWriter:
-    """Saves states under numbers that follow each other. May be used by several threads.
+    """Saves states under numbers that follow each other. May be used by several threads. Begins with a LIST.
 
     After an error it is not known whether the state has arrived: the next save finds out. Who was replaced
-    stays so, until it looks again.
+    stays so, until it is to go on above the newer ones.
 
     Args:
         states: The states of the name.
@@ -29,17 +29,19 @@ class SnapshotWriter:
         self.states = states
         self._mark = secrets.token_hex(8)
         self._lock = threading.Lock()
-        self.look()
+        self.go_on_above(states.listed())
 
-    def look(self) -> list[Snapshot]:
-        """Return the states that are there, the oldest first, to go on above them: one LIST."""
+    def go_on_above(self, there: list[Snapshot]) -> None:
+        """Save above these states from now on, also after others had gone on.
+
+        Args:
+            there: The states that are there, as :meth:`Snapshots.listed` returns them.
+        """
         with self._lock:
-            there = self.states.listed()
             self._next, self._begins = self.states.following(there), not there
             self._after = there[-1].number if there else None
             self._is_unsure = False
             self._replaced: StaleWriterError | None = None
-        return there
 
     def save(
         self,

@@ -50,6 +50,7 @@ ERROR_TYPES: Mapping[str, type[S3KVError]] = {
     "BadDigest": StoreUnavailableError,  # the body was damaged on its way
     "IncompleteBody": StoreUnavailableError,
     "XAmzContentSHA256Mismatch": StoreUnavailableError,  # it was, or was changed while it was sent
+    "XAmzContentChecksumMismatch": StoreUnavailableError,  # of MinIO
     "408": StoreUnavailableError,
     "425": StoreUnavailableError,
     "429": StoreUnavailableError,
