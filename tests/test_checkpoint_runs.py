@@ -309,6 +309,7 @@ def test_what_was_not_saved_at_first_is_promoted_at_the_second_try(
         done: list[int] = []
         for item in checkpoint.iterate(range(11), done.copy, every=4):
             done += [item]
+        checkpoint._states.saving.wait()  # what is under way is not what is to fail
         monkeypatch.setattr(Snapshots, "create", unavailable)
         with pytest.raises(StoreUnavailableError):
             checkpoint.promote("models/final", WEEK)
