@@ -93,6 +93,6 @@ def test_what_could_not_be_done_behind_all_else_is_not_held() -> None:
         with suppress(MemoryError):
             behind_all_else(held)
         del held
-        until(lambda: gone() is None)
+        assert until(lambda: gone() is None)
     finally:
         gc.enable()

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import uuid
+import weakref
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from s3kv_flows.store.s3 import S3Client
 from s3kv_flows.store.snapshots import Snapshots
 from tests.checkpointing import numbers
 from tests.proxy import CountingProxy
+from tests.waiting import until
 
 
 def test_who_was_replaced_cannot_save_any_more(block: S3KVStore) -> None:
@@ -40,8 +42,22 @@ def test_who_was_replaced_cannot_save_any_more(block: S3KVStore) -> None:
         assert third.load() == "second"
 
 
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[Any]]:
+    """Return what large memory copies are made in, as it comes."""
+    original, found = memory.large_memory, list[weakref.ref[Any]]()
+
+    def noted(size: int) -> memoryview:
+        view = original(size)
+        found.append(weakref.ref(view.obj))
+        return view
+
+    monkeypatch.setattr(memory, "large_memory", noted)
+    return found
+
+
 def test_in_the_background_the_newest_wins_and_one_is_under_way(
-    block: S3KVStore, monkeypatch: pytest.MonkeyPatch
+    block: S3KVStore, monkeypatch: pytest.MonkeyPatch, made: list[weakref.ref[Any]]
 ) -> None:
     may_go, begun = threading.Event(), threading.Event()
     original, at_once = Snapshots.create, []
@@ -67,20 +83,14 @@ def test_in_the_background_the_newest_wins_and_one_is_under_way(
     assert (first == noise).all(), "what was under way has not been written over"
     assert (last == noise + 4).all(), "the last of those that waited"
     assert at_once == [1, 1]
+    assert len(made) == 3, "one is under way, one waits, and one replaces it"
     with Checkpoint(block, "train", load_policy="latest") as checkpoint:
         assert (checkpoint.load() == noise + 4).all()
 
 
 def test_one_copy_after_another_is_made_in_the_same_memory(
-    block: S3KVStore, monkeypatch: pytest.MonkeyPatch
+    block: S3KVStore, made: list[weakref.ref[Any]]
 ) -> None:
-    made, original = [], memory.large_memory
-
-    def noted(size: int) -> memoryview:
-        made.append(size)
-        return original(size)
-
-    monkeypatch.setattr(memory, "large_memory", noted)
     state = np.random.default_rng(0).random(200_000)
     with Checkpoint(block, "train") as checkpoint:
         for _ in range(4):
@@ -88,6 +98,20 @@ def test_one_copy_after_another_is_made_in_the_same_memory(
             checkpoint.save(b"small")
             checkpoint.save({"small": 1}, wait=False)
     assert len(made) == 1
+    assert until(lambda: made[0]() is None), "it is kept for the block alone"
+
+
+def test_nothing_older_is_removed_for_a_save_that_was_given_up(
+    block: S3KVStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Checkpoint(block, "train", keep=1, keep_on_success=True) as checkpoint:
+        checkpoint.save("old")
+        with monkeypatch.context() as over:
+            over.setattr(checkpoint._states, "_given_up", lambda: True)
+            checkpoint.save("of somebody who did not wait for it")
+            assert len(numbers(block)) == 2
+        checkpoint.save("new")
+        assert len(numbers(block)) == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have a priority of their own on Linux")
