@@ -17,7 +17,8 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -133,17 +134,18 @@ class PrefectServer:
 
     def stop(self) -> None:
         """End the server and whatever it started: its process group."""
-        for signum in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(self._process.pid, signum)
-            except ProcessLookupError:
-                break
-            try:
+        try:
+            self._signal(signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout=10)
-                break
-            except subprocess.TimeoutExpired:
-                continue
-        self._process.wait(timeout=10)
+        finally:  # also where whoever waits is interrupted
+            if self._process.poll() is None:
+                self._signal(signal.SIGKILL)
+                self._process.wait(timeout=10)
+
+    def _signal(self, signum: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signum)
 
 
 @contextmanager
@@ -153,12 +155,20 @@ def embedded_prefect(home: Path, *, services: bool = False) -> Iterator[str]:
     Raises:
         RuntimeError: It does not start; with the end of its log.
     """
-    server = PrefectServer(home, services=services)
+    started: list[PrefectServer] = []
+
+    def start() -> None:
+        started.append(PrefectServer(home, services=services))
+
     try:
-        server.wait()
-        yield server.api
+        # In a thread: a signal that the main thread hears while a process starts would leave it to nobody.
+        with ThreadPoolExecutor(1, thread_name_prefix="embedded-prefect") as starter:
+            starter.submit(start).result()
+        started[0].wait()
+        yield started[0].api
     finally:
-        server.stop()
+        for server in started:
+            server.stop()
 
 
 def answers(api: str) -> bool:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,6 +38,28 @@ def test_a_prefect_server_that_does_not_start_is_an_error_with_its_log(
     monkeypatch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT", "no number")
     with pytest.raises(RuntimeError, match="did not start"), embedded.embedded_prefect(tmp_path):
         pass
+
+
+def test_a_prefect_server_is_stopped_also_where_a_signal_comes_while_it_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = subprocess.Popen
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start_and_be_interrupted(*args: Any, **kwargs: Any) -> subprocess.Popen[bytes]:
+        started.append(start(*args, **kwargs))
+        os.kill(os.getpid(), signal.SIGINT)
+        return started[0]
+
+    monkeypatch.setattr("s3kv_flows.embedded.subprocess.Popen", start_and_be_interrupted)
+    try:
+        with pytest.raises(KeyboardInterrupt), embedded.embedded_prefect(tmp_path):
+            pytest.fail("it began all the same")
+        assert started[0].poll() is not None
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
 
 
 def test_no_thread_of_a_server_outlives_its_block() -> None:
