@@ -140,6 +140,16 @@ def block(s3_url: str) -> S3KVStore:
     return made
 
 
+@pytest.fixture(scope="session")
+def batches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a file of the batches that ``tests.training`` learns from."""
+    from tests import training
+
+    path = tmp_path_factory.mktemp("flights") / "batches.npz"
+    training.prepare(path)
+    return path
+
+
 @pytest.fixture
 def started() -> Iterator[list[subprocess.Popen[str]]]:
     """Collect processes; what is still there at the end is killed."""

@@ -1,8 +1,8 @@
 """A training loop that is killed: scikit-learn's SGD over the flights out of New York, month by month.
 
-``python -m tests.training <url> <bucket> <data> <journal> <every> <die>`` trains, and dies where it is told
-to: ``-`` nowhere, ``uploaded:2`` when the bytes of its second save are in the bucket and not published yet,
-``published:2`` when they are, and nothing else is done.
+``python -m tests.training <url> <bucket> <data> <journal> <every> <way> <die>`` trains, and dies where it is
+told to: ``-`` nowhere, ``uploaded:2`` when the bytes of its second save have gone to the server, and are not
+published yet, ``published:2`` when they are, and nothing else is done. The way is ``parts`` or ``put``.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from s3kv_flows.store import uploads
 from s3kv_flows.store.s3 import S3Client
 
 BATCH = 2000
+NAME = "train/flights"
 
 
 @dataclass(frozen=True)
@@ -79,30 +81,54 @@ def journaled(items: Iterator[tuple[int, Batch]], journal: Path) -> Iterator[Bat
         yield batch
 
 
-def die_at_a_save(die: str) -> None:
-    """End this process by SIGKILL in its n-th save: when all is uploaded, or when it is published."""
-    uploads.MULTIPART_FROM = 1
-    moment, _, number = die.partition(":")
-    left = [int(number)]
-    complete = S3Client.complete_multipart_upload
+def die() -> NoReturn:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("killed")
 
-    def completed(self: S3Client, *args: Any, **kwargs: Any) -> Any:
+
+def die_at_a_save(moment: str, number: int, way: str) -> None:
+    """End this process by SIGKILL in its n-th save: when all is uploaded, or when it is published."""
+    operation = "complete_multipart_upload" if way == "parts" else "put_object"
+    publish, left = getattr(S3Client, operation), [number]
+
+    def published(self: S3Client, bucket: str, name: str, *args: Any, **kwargs: Any) -> Any:
+        if not name.startswith(f"s3kv-checkpoints/{NAME}/"):
+            return publish(self, bucket, name, *args, **kwargs)
         left[0] -= 1
         if left[0] == 0 and moment == "uploaded":
-            os.kill(os.getpid(), signal.SIGKILL)
-        written = complete(self, *args, **kwargs)
+            if way == "parts":
+                die()
+            die_before_the_last_byte()
+        written = publish(self, bucket, name, *args, **kwargs)
         if left[0] == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+            die()
         return written
 
-    S3Client.complete_multipart_upload = completed  # type: ignore[method-assign]
+    setattr(S3Client, operation, published)
 
 
-def main(url: str, bucket: str, data: str, journal: str, every: str, die: str) -> None:
-    if die != "-":
-        die_at_a_save(die)
+def die_before_the_last_byte() -> None:
+    """End this process when all of the next request is on the wire, its last byte excepted."""
+    send = HTTPConnection.send
+
+    def sent(self: HTTPConnection, data: Any) -> None:
+        if data.endswith(b"\r\n\r\n"):  # the head, where the body comes after it
+            send(self, data)
+            return
+        send(self, data[:-1])
+        die()
+
+    HTTPConnection.send = sent  # type: ignore[method-assign]
+
+
+def main(url: str, bucket: str, data: str, journal: str, every: str, way: str, when: str) -> None:
+    if way == "parts":
+        uploads.MULTIPART_FROM = 1
+    if when != "-":
+        moment, _, number = when.partition(":")
+        die_at_a_save(moment, int(number), way)
     block = S3KVStore(bucket_name=bucket, endpoint_url=url)
-    with Checkpoint(block, "train/flights", keep=2) as checkpoint:
+    with Checkpoint(block, NAME, keep=2) as checkpoint:
         model = checkpoint.load(default=new_model())
         with Path(journal).open("a") as file:
             file.write("begin\n")

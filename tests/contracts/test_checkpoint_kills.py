@@ -1,0 +1,21 @@
+"""A training that is killed, again and again, ends with the model of one that was not."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from s3kv_flows import S3KVStore
+from tests.killing import ends_as_if_never_killed
+
+SEEDS = range(1, 1 + int(os.environ.get("S3KV_TEST_SEEDS", "1")))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", SEEDS)
+def test_killed_at_ten_moments_before_the_last_byte_of_a_state_too(
+    block: S3KVStore, batches: Path, tmp_path: Path, seed: int
+) -> None:
+    ends_as_if_never_killed(block, batches, tmp_path / "journal", "put", seed)
