@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import uuid
@@ -62,6 +63,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 _PREFECT = pytest.StashKey[list[PrefectServer]]()
+
+
+def pytest_configure() -> None:
+    # What a shell starts in the background ignores it, and hands that on to what the tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(optionalhook=True)

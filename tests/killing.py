@@ -20,6 +20,7 @@ from tests.waiting import until
 
 EVERY = 8
 KILLS = 10
+SEEDS = range(1, 1 + int(os.environ.get("S3KV_TEST_SEEDS", "1")))
 
 Way = Literal["parts", "put"]
 

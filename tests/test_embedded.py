@@ -52,14 +52,11 @@ def test_a_prefect_server_is_stopped_also_where_a_signal_comes_while_it_starts(
         return started[0]
 
     monkeypatch.setattr("s3kv_flows.embedded.subprocess.Popen", start_and_be_interrupted)
-    # What a shell starts in the background ignores it.
-    former = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt), embedded.embedded_prefect(tmp_path):
             pytest.fail("it began all the same")
         assert started[0].poll() is not None
     finally:
-        signal.signal(signal.SIGINT, former)
         for process in started:
             process.kill()
             process.wait()

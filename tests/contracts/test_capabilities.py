@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -24,20 +23,6 @@ from tests.contracts.helpers import enable_versions, outside
 from tests.servers import Server
 
 PREFIX = "s3kv/"
-
-
-@pytest.fixture(params=["plain", "with versions", "with Object Lock"])
-def kind(request: pytest.FixtureRequest) -> str:
-    found: str = request.param
-    return found
-
-
-@pytest.fixture
-def bucket(kind: str, make_store: Callable[..., S3KV]) -> S3KV:
-    store = make_store(object_lock=kind == "with Object Lock")
-    if kind == "with versions":
-        enable_versions(store)
-    return store
 
 
 def leaves_nothing(store: S3KV) -> bool:

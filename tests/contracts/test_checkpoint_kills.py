@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from s3kv_flows import S3KVStore
-from tests.killing import ends_as_if_never_killed
-
-SEEDS = range(1, 1 + int(os.environ.get("S3KV_TEST_SEEDS", "1")))
+from tests.killing import SEEDS, ends_as_if_never_killed
 
 
 @pytest.mark.slow

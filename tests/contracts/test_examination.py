@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -12,10 +11,7 @@ from s3kv_flows.store import S3KV
 from s3kv_flows.store.capabilities import ConditionalDeletes, ConditionalPuts, MultipartUploads
 from s3kv_flows.store.examination import BucketFacts, Examination, examine
 from s3kv_flows.store.s3 import S3Client
-from tests.contracts.helpers import enable_versions
 from tests.servers import Server
-
-KINDS = ["plain", "with versions", "with Object Lock"]
 
 MOTO = BucketFacts(
     bucket="",
@@ -65,20 +61,6 @@ def examined(store: S3KV, leases: S3KV | None = None) -> Examination:
         lease_bucket=leases.bucket_name if leases else None,
         lease_prefix="s3kv-leases/",
     )
-
-
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    found: str = request.param
-    return found
-
-
-@pytest.fixture
-def bucket(kind: str, make_store: Callable[..., S3KV]) -> S3KV:
-    store = make_store(object_lock=kind == "with Object Lock")
-    if kind == "with versions":
-        enable_versions(store)
-    return store
 
 
 def test_a_server_is_found_to_be_what_is_known_of_it(bucket: S3KV, kind: str, server: Server) -> None:
