@@ -6,6 +6,7 @@ from collections import Counter
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from s3kv_flows.store.lock_audit import PROBLEMS, AuditRow, LockAudit
 
@@ -31,11 +32,11 @@ def show(found: LockAudit, console: Console) -> None:
         console.print("[bold]s3kv repair STORE OBJECT[/] brings back what is hidden or shadowed.")
 
 
-def _cells(row: AuditRow) -> tuple[str, ...]:
+def _cells(row: AuditRow) -> tuple[str | Text, ...]:
     style = "bold red" if row.state in PROBLEMS else "yellow" if row.state == "expiring" else ""
     return (
-        f"[{style}]{row.state}[/]" if style else row.state,
-        row.object,
+        Text(row.state, style),
+        Text(row.object),
         f"{row.retain_until:%Y-%m-%d}" if row.retain_until else "",
         "" if row.days_left is None else f"{row.days_left:.1f}",
         row.mode or "",

@@ -23,6 +23,7 @@ def ls(store: Store) -> int:
     from rich.console import Console
     from rich.filesize import decimal
     from rich.table import Table
+    from rich.text import Text
 
     from s3kv_flows.store.snapshots import all_snapshots
 
@@ -33,7 +34,7 @@ def ls(store: Store) -> int:
     for name, states in found.items():
         newest, size = states[-1], sum(state.size for state in states)
         saved = f"{newest.saved_at:%Y-%m-%d %H:%M:%S}"
-        table.add_row(name, str(len(states)), str(newest.number), decimal(size), saved)
+        table.add_row(Text(name), str(len(states)), str(newest.number), decimal(size), saved)
     console = Console()
     if found:
         console.print(table)
@@ -43,10 +44,11 @@ def ls(store: Store) -> int:
 
 @app.command
 def show(store: Store, name: Name) -> int:
-    """Show the states of a name, the oldest first, with how many items were done."""
+    """Show the states of a name, the oldest first, with their tags and how many items were done."""
     from rich.console import Console
     from rich.filesize import decimal
     from rich.table import Table
+    from rich.text import Text
 
     from s3kv_flows.run_states import POSITION
     from s3kv_flows.store.errors import KeyNotFoundError
@@ -56,10 +58,11 @@ def show(store: Store, name: Name) -> int:
     found = [(one, metadata) for one in states.listed() if (metadata := states.metadata(one)) is not None]
     if not found:
         raise KeyNotFoundError(f"there are no states of {name!r}")
-    table = Table("number", "items done", "bytes", "saved", title=name, title_justify="left")
+    table = Table("number", "items done", "bytes", "saved", "tags", title=Text(name), title_justify="left")
     for state, metadata in found:
         saved = f"{state.saved_at:%Y-%m-%d %H:%M:%S}"
-        table.add_row(str(state.number), metadata.get(POSITION, ""), decimal(state.size), saved)
+        tags = ", ".join(f"{key}={value}" for key, value in (states.tags(state) or {}).items())
+        table.add_row(str(state.number), metadata.get(POSITION, ""), decimal(state.size), saved, Text(tags))
     Console().print(table)
     return 0
 

@@ -63,6 +63,7 @@ def sweep(
     """
     from rich.console import Console
     from rich.progress import Progress
+    from rich.text import Text
 
     from s3kv_flows import maintenance
 
@@ -89,7 +90,7 @@ def sweep(
         f"{len(report.protected):,} protected."
     )
     for name, reason in report.failed.items():
-        console.print(f"[bold red]{name}[/]: {reason}")
+        console.print(Text.assemble((name, "bold red"), f": {reason}"))
     return 1 if report.failed else 0
 
 

@@ -6,6 +6,7 @@ from rich.bar import Bar
 from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
+from rich.text import Text
 
 from s3kv_flows.cleanup_page import by_kin, by_reason, by_rule, told
 from s3kv_flows.maintenance import CleanupPlan
@@ -24,7 +25,7 @@ def show(plan: CleanupPlan, store: str, console: Console) -> None:
     if plan.protected:
         table = _table("protected, though a rule matches", "reason", "objects", "bytes")
         for group in by_reason(plan.protected)[:_SHOWN]:
-            table.add_row(group.key, f"{group.objects:,}", decimal(group.size))
+            table.add_row(Text(group.key), f"{group.objects:,}", decimal(group.size))
         console.print(table)
     console.print(f"{told(plan)}.")
 
@@ -32,7 +33,7 @@ def show(plan: CleanupPlan, store: str, console: Console) -> None:
 def _rules(plan: CleanupPlan, store: str) -> Table:
     table = _table(f"what would go of {store}", "rule", "objects", "bytes")
     for group in by_rule(plan.removals):
-        table.add_row(group.key, f"{group.objects:,}", decimal(group.size))
+        table.add_row(Text(group.key), f"{group.objects:,}", decimal(group.size))
     return table
 
 
@@ -43,7 +44,7 @@ def _groups(plan: CleanupPlan) -> Table:
     largest = groups[0].size or 1
     for group in groups:
         bar = Bar(largest, 0, group.size, width=24)
-        table.add_row(group.key, f"{group.objects:,}", decimal(group.size), bar)
+        table.add_row(Text(group.key), f"{group.objects:,}", decimal(group.size), bar)
     return table
 
 
@@ -53,7 +54,7 @@ def _largest(plan: CleanupPlan) -> Table:
     table = _table(f"the largest{count}", "object", "bytes")
     table.add_column("why", overflow="fold")
     for one in decisions[:_SHOWN]:
-        table.add_row(one.entry.name, decimal(one.bytes), one.reason)
+        table.add_row(Text(one.entry.name), decimal(one.bytes), Text(one.reason))
     return table
 
 

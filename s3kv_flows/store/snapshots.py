@@ -230,7 +230,7 @@ class Snapshots:
         for snapshot in there[: -max(keep, 1)]:
             if snapshot.number in self._staying:
                 continue
-            if not self._is_promoted(snapshot) and self.remove(snapshot):
+            if PROMOTED not in (self.tags(snapshot) or {}) and self.remove(snapshot):
                 removed.append(snapshot)
             else:
                 self._staying.add(snapshot.number)  # and is not asked about after each save
@@ -255,11 +255,12 @@ class Snapshots:
         except KeyNotFoundError:
             return None
 
-    def _is_promoted(self, snapshot: Snapshot) -> bool:
+    def tags(self, snapshot: Snapshot) -> dict[str, str] | None:
+        """Return the tags of a state, with one request; None where it has gone."""
         try:
-            return PROMOTED in self.store.get_tags(snapshot.key)
+            return self.store.get_tags(snapshot.key)
         except KeyNotFoundError:
-            return False
+            return None
 
     def _key(self, number: int) -> str:
         return f"{self.name}/{number:0{_DIGITS}}"
