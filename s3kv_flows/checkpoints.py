@@ -13,6 +13,7 @@ from typing_extensions import Self
 
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.checkpoint_artifacts import CheckpointArtifacts
+from s3kv_flows.in_place import ChangedInPlace
 from s3kv_flows.loop_progress import LoopProgress
 from s3kv_flows.promotion import promote_state
 from s3kv_flows.result_names import formatted_key, validate_key
@@ -41,6 +42,7 @@ T = TypeVar("T")
 
 _RUN = "s3kv-run"
 _TASK_RUN = "s3kv-task-run"
+_NOT_LOADED = object()
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class SavedState:
         saved_at: When, by the server's clock.
         position: How many items :meth:`Checkpoint.iterate` had done.
         is_own: Whether this run, or a former attempt of it, saved it.
+        tags: Its tags.
     """
 
     number: int
@@ -62,6 +65,7 @@ class SavedState:
     saved_at: datetime
     position: int
     is_own: bool
+    tags: Mapping[str, str]
 
 
 class Checkpoint:
@@ -123,10 +127,12 @@ class Checkpoint:
         self.store, self.name = store, validate_key(name)
         self.keep, self.load_policy, self.keep_on_success = keep, load_policy, keep_on_success
         self._given_tags = validate_tags(tags or {})
+        self._automatic_tags: dict[str, str] = {}
         self._termination = PutOff(termination_seconds)
         self._artifacts: CheckpointArtifacts | None = None
         self._opened: RunStates | None = None
         self._loop = LoopProgress()
+        self._loaded: Any = _NOT_LOADED
 
     # --- the block -----------------------------------------------------------------------------
 
@@ -171,8 +177,10 @@ class Checkpoint:
         found = states.go_on()
         self._loop.begin_anew(states.safe)
         if found is None:
+            self._loaded = default
             return default
         value, snapshot = found
+        self._loaded = value
         saved = f"{snapshot.saved_at:%Y-%m-%d %H:%M:%S}"
         name = states.states.name
         run_logger().info(
@@ -184,13 +192,14 @@ class Checkpoint:
         """Do as :meth:`load`, in a worker thread."""
         return await asyncio.to_thread(self.load, default)
 
-    def save(self, state: Any, *, wait: bool = True) -> None:
+    def save(self, state: Any, *, tags: Mapping[str, str] | None = None, wait: bool = True) -> None:
         """Save a state: one PUT and one LIST, and two requests for each that is not kept any more.
 
         Where there was no state at all, the first save lists once more, before it.
 
         Args:
             state: The state. It is encoded before this returns, and may be changed after that.
+            tags: More tags of this state, or other values of those that all have.
             wait: Wait until it is saved. Without, it is uploaded in the background, one at a time, and the
                 newest replaces what waits; errors surface at the next save, which is under way by then, or at
                 the end of the block. Where a later save was waited for, they do not matter any more.
@@ -198,19 +207,20 @@ class Checkpoint:
         Raises:
             StaleWriterError: Another run has saved under this name since.
             EncodingError: The state cannot be pickled.
+            InvalidTagError: A tag is illegal, or there are more than 10.
             UnsupportedByServerError: The bucket cannot carry the condition that a number is new.
         """
-        told = self._offered(state, in_background=not wait, is_copied=not wait)
+        told = self._offered(state, tags, in_background=not wait, is_copied=not wait)
         if wait or self._termination.requested:
             self._states.saving.wait_for(told, self._termination.is_over)
         else:
             self._states.saving.check()
         self._termination.heed()
 
-    async def asave(self, state: Any, *, wait: bool = True) -> None:
+    async def asave(self, state: Any, *, tags: Mapping[str, str] | None = None, wait: bool = True) -> None:
         """Do as :meth:`save`; other coroutines go on while the state, once encoded, is uploaded."""
         # Others go on while this waits, and may change the state.
-        told = self._offered(state, in_background=not wait, is_copied=True)
+        told = self._offered(state, tags, in_background=not wait, is_copied=True)
         if wait or self._termination.requested:
             await _until_done(told)
             self._states.saving.wait_for(told)
@@ -219,13 +229,14 @@ class Checkpoint:
         self._termination.heed()
 
     def history(self) -> list[SavedState]:
-        """Return the states that are there, the oldest first: one LIST, and one request each."""
+        """Return the states that are there, the oldest first: one LIST, and two requests each."""
         states, found = self._states, []
         for one in states.states.listed():
-            if (metadata := states.states.metadata(one)) is None:
+            metadata, tags = states.states.metadata(one), states.states.tags(one)
+            if metadata is None or tags is None:
                 continue  # it was pruned meanwhile
             position, is_own = position_of(metadata), states.is_own(metadata)
-            found.append(SavedState(one.number, one.key, one.size, one.saved_at, position, is_own))
+            found.append(SavedState(one.number, one.key, one.size, one.saved_at, position, is_own, tags))
         return found
 
     async def ahistory(self) -> list[SavedState]:
@@ -310,7 +321,7 @@ class Checkpoint:
     def iterate(
         self,
         items: Iterable[T],
-        state: Callable[[], Any],
+        state: Callable[[], Any] | None = None,
         *,
         every: int | None = None,
         seconds: float | None = None,
@@ -324,7 +335,9 @@ class Checkpoint:
 
         Args:
             items: The items, from the first one on.
-            state: Returns the state to save.
+            state: Returns the state to save. Without it, that is what :meth:`load` returned, which the loop
+                has to change in place: a list, a dict, a model with ``partial_fit``. A loop that needs no
+                state but how far it is, neither loads nor gives one: it is loaded for it.
             every: How many items a run that dies may have to repeat at most. Saving begins after half as
                 many, and the loop waits for it where the other half is done before it has arrived.
             seconds: Save when so many seconds have passed since the last time; what is done until that has
@@ -332,10 +345,14 @@ class Checkpoint:
 
         Raises:
             ValueError: Neither ``every`` nor ``seconds`` is given, or one is not positive.
+            TypeError: No ``state`` is given, and what was loaded cannot be changed, as a number or a tuple.
             RuntimeError: There was a loop before, or there is one around this: what was done is counted in
                 one. To go over the same items several times, give them in a row.
         """
+        if state is None and self._has_to_load():
+            self.load()
         pace, loop = self._paced(items, every, seconds), self._loop
+        state = state or ChangedInPlace(self._loaded)
         with loop.until_end(state):
             for position, item in enumerate(items, 1):
                 if position <= loop.done:
@@ -351,13 +368,16 @@ class Checkpoint:
     async def aiterate(
         self,
         items: AsyncIterable[T] | Iterable[T],
-        state: Callable[[], Any],
+        state: Callable[[], Any] | None = None,
         *,
         every: int | None = None,
         seconds: float | None = None,
     ) -> AsyncIterator[T]:
         """Do as :meth:`iterate`, over an iterable of either kind."""
+        if state is None and self._has_to_load():
+            await self.aload()
         pace, loop, position = self._paced(items, every, seconds), self._loop, 0
+        state = state or ChangedInPlace(self._loaded)
         with loop.until_end(state):
             async for item in _each(items):
                 position += 1
@@ -385,12 +405,12 @@ class Checkpoint:
         identity = {_RUN: fingerprint(run_identity())}
         if own := task_run_id():  # also where a task changes what it was called with, and is retried
             identity[_TASK_RUN] = fingerprint(own)
+        self._automatic_tags = automatic_tags(task_name())
         self._artifacts = CheckpointArtifacts(name)
-        self._loop = LoopProgress()
+        self._loop, self._loaded = LoopProgress(), _NOT_LOADED
         self._opened = RunStates(
             Snapshots(S3KVStore.of(self.store).checkpoints, name),
             identity=identity,
-            tags=with_automatic_tags(self._given_tags, automatic_tags(task_name())),
             keep=self.keep,
             policy=self.load_policy,
             then=self._show,
@@ -411,12 +431,18 @@ class Checkpoint:
             self._states.clear_own(lambda: self._termination.requested)
         self._show(_ending(failed=not succeeded, kept=bool(self._states.there)))
 
-    def _offered(self, state: Any, *, in_background: bool, is_copied: bool) -> Future[BaseException | None]:
+    def _has_to_load(self) -> bool:
+        return self._loaded is _NOT_LOADED and not self._loop.has_begun
+
+    def _offered(
+        self, state: Any, tags: Mapping[str, str] | None, *, in_background: bool, is_copied: bool
+    ) -> Future[BaseException | None]:
         """Give a state to be saved; return what to wait for."""
         done = self._loop.done
         told = self._states.offer(
             state,
             done,
+            with_automatic_tags(validate_tags({**self._given_tags, **(tags or {})}), self._automatic_tags),
             in_background=in_background,
             is_copied=is_copied,
             is_end=self._loop.end is not None,

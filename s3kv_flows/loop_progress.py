@@ -17,6 +17,7 @@ class LoopProgress:
         offered: How many were when a state was last given to be saved.
         total: How many there are, where that is known.
         end: Returns the state of the loop, once it has ended, also by ``break``.
+        has_begun: Whether there is, or was, a loop.
     """
 
     def __init__(self) -> None:
@@ -27,12 +28,12 @@ class LoopProgress:
         """Forget what was done; so many items were before."""
         self.done = self.offered = done
         self.end: Callable[[], Any] | None = None
-        self._has_begun = False
+        self.has_begun = False
 
     @property
     def is_open(self) -> bool:
         """Whether a loop has begun, and not ended."""
-        return self._has_begun and self.end is None
+        return self.has_begun and self.end is None
 
     def begin(self, total: int | None) -> None:
         """Note that the loop begins.
@@ -40,12 +41,12 @@ class LoopProgress:
         Raises:
             RuntimeError: One has begun before.
         """
-        if self._has_begun:
+        if self.has_begun:
             raise RuntimeError(
                 "there was a loop before, or there is one around this, and a checkpoint counts what is done "
                 "in one: give the items of both in a row, or load() again to begin anew"
             )
-        self._has_begun, self.total = True, total
+        self.has_begun, self.total = True, total
 
     @contextmanager
     def until_end(self, state: Callable[[], Any]) -> Iterator[None]:

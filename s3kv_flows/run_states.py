@@ -38,6 +38,7 @@ class _Encoded:
     """A state that is to be saved."""
 
     body: Body
+    tags: Mapping[str, str]
     position: int
     in_background: bool
     is_end: bool
@@ -50,7 +51,6 @@ class RunStates:
     Args:
         states: The states of the name.
         identity: Metadata, of which one equal pair makes a state this run's own.
-        tags: The tags of what is saved.
         keep: How many states stay, the newest ones.
         policy: Which states to go on from.
         then: Done after each save, when those who waited for it have been told.
@@ -74,7 +74,6 @@ class RunStates:
         states: Snapshots,
         *,
         identity: Mapping[str, str],
-        tags: Mapping[str, str],
         keep: int,
         policy: LoadPolicy,
         then: Callable[[], object],
@@ -82,8 +81,7 @@ class RunStates:
     ) -> None:
         self.states = states
         self._writer = SnapshotWriter(states)
-        self._identity, self._tags = identity, tags
-        self._keep, self._policy, self._given_up = keep, policy, given_up
+        self._identity, self._keep, self._policy, self._given_up = identity, keep, policy, given_up
         self._memory = SpareMemory()
         self.saving = Newest(self._upload, "s3kv-checkpoint", then=then, replaced=self._let_go)
         self._forget()
@@ -109,13 +107,21 @@ class RunStates:
         return value, snapshot
 
     def offer(
-        self, state: Any, position: int, *, in_background: bool, is_copied: bool, is_end: bool
+        self,
+        state: Any,
+        position: int,
+        tags: Mapping[str, str],
+        *,
+        in_background: bool,
+        is_copied: bool,
+        is_end: bool,
     ) -> Future[BaseException | None]:
         """Save a state next, instead of what waits: one PUT and one LIST, and two for each that is pruned.
 
         Args:
             state: The state, which is encoded at once.
             position: How many items are done.
+            tags: The tags of the object.
             in_background: Whether something else goes on meanwhile.
             is_copied: Whether the state may change before it is saved.
             is_end: Whether a loop has ended before.
@@ -130,7 +136,7 @@ class RunStates:
         if is_copied and isinstance(body, Pieces):  # it views the memory of the state
             memory = self._memory.take(len(body)) if len(body) >= _LARGE else None
             body = bytes(body) if memory is None else body.copy_to(memory)
-        return self.saving.offer(_Encoded(body, position, in_background, is_end, memory))
+        return self.saving.offer(_Encoded(body, tags, position, in_background, is_end, memory))
 
     def wait_until_safe(self, position: int) -> None:
         """Wait until a state has arrived in which so many items are done, or nothing is under way."""
@@ -199,7 +205,7 @@ class RunStates:
 
     def _upload(self, encoded: _Encoded) -> None:
         metadata = {**self._identity, POSITION: str(encoded.position)}
-        save = partial(self._writer.save, encoded.body, metadata=metadata, tags=self._tags)
+        save = partial(self._writer.save, encoded.body, metadata=metadata, tags=encoded.tags)
         try:
             number, there = behind_all_else(save) if encoded.in_background else save()
         finally:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from s3kv_flows import S3KVStore
 from s3kv_flows.store.snapshots import Snapshots
 
-__all__ = ["numbers"]
+__all__ = ["CrashError", "numbers"]
+
+
+class CrashError(Exception):
+    """What ends a run in a test."""
 
 
 def numbers(block: S3KVStore, name: str = "train") -> list[int]:

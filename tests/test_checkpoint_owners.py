@@ -14,13 +14,9 @@ from s3kv_flows.checkpoint_artifacts import CheckpointArtifacts
 from s3kv_flows.checkpoints import Checkpoint
 from s3kv_flows.store.errors import AccessDeniedError, StaleWriterError, StoreUnavailableError
 from s3kv_flows.store.snapshots import Snapshots
-from tests.checkpointing import numbers
+from tests.checkpointing import CrashError, numbers
 from tests.lake import Lake
 from tests.waiting import until
-
-
-class CrashError(Exception):
-    pass
 
 
 def test_who_wakes_up_and_only_ends_leaves_the_states_of_its_successor(

@@ -25,14 +25,11 @@ from s3kv_flows.store.errors import (
 )
 from s3kv_flows.store.outputs import FinalizedOutputs
 from s3kv_flows.store.snapshots import Snapshots, all_snapshots
+from tests.checkpointing import CrashError
 from tests.lake import Lake
 from tests.waiting import until
 
 WEEK = Retention(days=7)
-
-
-class CrashError(Exception):
-    """What ends a run in a test."""
 
 
 @task(retries=2, persist_result=False)

@@ -12,16 +12,10 @@ from prefect import flow, task
 from s3kv_flows import S3KVStore
 from s3kv_flows.checkpoints import Checkpoint, LoadPolicy
 from s3kv_flows.cli import app
-from s3kv_flows.store.errors import (
-    KeyNotFoundError,
-)
+from s3kv_flows.store.errors import InvalidTagError, KeyNotFoundError
 from s3kv_flows.store.snapshots import all_snapshots
-from tests.checkpointing import numbers
+from tests.checkpointing import CrashError, numbers
 from tests.lake import Lake
-
-
-class CrashError(Exception):
-    """What ends a run in a test."""
 
 
 def loop(
@@ -49,9 +43,10 @@ def test_a_run_that_died_goes_on_and_repeats_less_than_every(block: S3KVStore) -
 def test_the_newest_stay_and_the_older_go(block: S3KVStore) -> None:
     with Checkpoint(block, "train", keep=2, keep_on_success=True) as checkpoint:
         for number in range(5):
-            checkpoint.save(number)
+            checkpoint.save(number, tags={"step": str(number)})
         history = checkpoint.history()
         assert [(one.number, one.is_own) for one in history] == [(n, True) for n in numbers(block)]
+        assert [one.tags for one in history] == [{"step": str(n)} for n in (3, 4)]
         assert checkpoint.load() == 4
     assert len(numbers(block)) == 2
 
@@ -112,6 +107,29 @@ def test_what_is_saved_carries_tags_for_cleanups(lake: Lake) -> None:
     work()
     (key,) = lake.block.checkpoints.list_keys()
     assert lake.block.checkpoints.get_tags(key) == {"stage": "mid", "task": "long one"}
+
+
+def test_a_state_may_have_tags_of_its_own(block: S3KVStore) -> None:
+    async def run() -> None:
+        stage = {"stage": "mid"}
+        async with Checkpoint(block, "train", keep=4, tags=stage, keep_on_success=True) as checkpoint:
+            checkpoint.save(1, tags={"loss": "0.3"})
+            checkpoint.save(2)
+            with pytest.raises(InvalidTagError):
+                checkpoint.save(0, tags={f"tag-{number}": "" for number in range(10)})
+            with pytest.raises(InvalidTagError):
+                await checkpoint.asave(0, tags={"aws:loss": "0.3"})
+            await checkpoint.asave(3, tags={"stage": "late"})
+            checkpoint.save(4, tags={"loss": "0.1"}, wait=False)
+
+    asyncio.run(run())
+    store = block.checkpoints
+    assert {store.get(key): store.get_tags(key) for key in store.list_keys()} == {
+        1: {"stage": "mid", "loss": "0.3"},
+        2: {"stage": "mid"},
+        3: {"stage": "late"},
+        4: {"stage": "mid", "loss": "0.1"},
+    }
 
 
 def test_asynchronous_loops_do_the_same(block: S3KVStore) -> None:
