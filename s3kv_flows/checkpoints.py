@@ -20,6 +20,7 @@ from s3kv_flows.result_names import formatted_key, validate_key
 from s3kv_flows.run_states import LoadPolicy, RunStates, position_of
 from s3kv_flows.runs import (
     automatic_tags,
+    is_runner_ending,
     run_identity,
     run_logger,
     run_parameters,
@@ -84,9 +85,10 @@ class Checkpoint:
     a run, the artifacts ``s3kv-checkpoints`` and ``s3kv-checkpoint-progress`` show what there is.
 
     A SIGTERM is put off where the block is in the main thread: in a flow, or a task that it calls. Python
-    lets no other thread handle signals: a task in a thread (``submit``, ``map``, Dask) goes on from its last
-    save instead. Who got StaleWriterError should not be retried (``@task(retry_condition_fn=...)``): it would
-    replace its successor.
+    lets no other thread handle signals: where the flow of a submitted task is ended by one (or has come to
+    its end), the loop of the task goes on, and saves after the item and every second from then on, until it
+    is killed; on Dask, a task goes on from its last save. Who got StaleWriterError should not be retried
+    (``@task(retry_condition_fn=...)``): it would replace its successor.
 
     Args:
         store: The name of a saved store, or a saved store.
@@ -331,7 +333,7 @@ class Checkpoint:
         What :meth:`load` returned tells how many are done: items have to come in the same order again. An
         item is done when the next one is asked for, so that saving is left to this: what :meth:`save` puts
         within the loop counts the current item as not done. On SIGTERM, the state is saved once more at the
-        end of the item.
+        end of the item; see :class:`Checkpoint` for tasks in threads.
 
         Args:
             items: The items, from the first one on.
@@ -359,7 +361,7 @@ class Checkpoint:
                     continue
                 self._states.wait_until_safe(pace.oldest(position))
                 yield item
-                self._count(loop, position)
+                self._count(loop, position, pace)
                 if pace.is_due() or self._termination.requested:
                     self.save(state(), wait=self._termination.requested)
         if self._is_to_be_kept():
@@ -386,7 +388,7 @@ class Checkpoint:
                 if self._states.safe < (oldest := pace.oldest(position)):
                     await asyncio.to_thread(self._states.wait_until_safe, oldest)
                 yield item
-                self._count(loop, position)
+                self._count(loop, position, pace)
                 if pace.is_due() or self._termination.requested:
                     await self.asave(state(), wait=self._termination.requested)
         if self._is_to_be_kept():
@@ -455,11 +457,13 @@ class Checkpoint:
         self._loop.begin(len(items) if isinstance(items, Sized) else None)
         return pace
 
-    def _count(self, loop: LoopProgress, position: int) -> None:
+    def _count(self, loop: LoopProgress, position: int, pace: SavingPace) -> None:
         """Note that an item is done."""
         if loop is not self._loop:
             raise RuntimeError("the block of this loop has ended, and another one has begun")
         loop.done = position
+        if is_runner_ending():
+            pace.hurry()
 
     def _is_to_be_kept(self) -> bool:
         """Tell whether the state at the end of a loop is to be saved although nothing more is done."""

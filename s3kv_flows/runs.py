@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from threading import Event
 from typing import Any, TypeVar
 
 from prefect.blocks.core import Block
@@ -17,6 +18,7 @@ from s3kv_flows.store.tags import MAX_TAGS, normalize_tag_value
 __all__ = [
     "automatic_tags",
     "is_refreshing",
+    "is_runner_ending",
     "loaded_store",
     "run_identity",
     "run_logger",
@@ -88,6 +90,19 @@ def task_run_id() -> str:
     """Return the id of the task run, which is the same in all of its retries; empty outside of tasks."""
     task = TaskRunContext.get()
     return str(task.task_run.id) if task is not None else ""
+
+
+def is_runner_ending() -> bool:
+    """Tell whether this task was submitted to a thread, and its flow has ended, or was ended by a signal.
+
+    The flow waits for it, and Prefect's worker kills both before long. A thread sees no other trace of a
+    SIGTERM, and this one has no public name (Prefect 3.9): where it is missing, the answer is no.
+    """
+    task, flow = TaskRunContext.get(), FlowRunContext.get()
+    if task is None or flow is None:
+        return False
+    told = getattr(flow.task_runner, "_cancel_events", {}).get(task.task_run.id)
+    return isinstance(told, Event) and told.is_set()
 
 
 def run_identity() -> str:

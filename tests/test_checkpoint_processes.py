@@ -15,6 +15,7 @@ from s3kv_flows import S3KVStore
 from s3kv_flows.checkpoints import Checkpoint
 from s3kv_flows.run_states import position_of
 from s3kv_flows.store.snapshots import Snapshots
+from tests.waiting import until
 
 
 def start(script: str, *arguments: str, api: str = "") -> subprocess.Popen[str]:
@@ -136,3 +137,52 @@ def test_a_flow_that_is_told_to_end_saves_once_more_and_ends_as_prefect_wants(
     (saved,) = states.listed()
     assert block.checkpoints.get(saved.key) == list(range(last + 1)), "to the last item, and whole"
     assert "aborted by a termination signal" in errors, "as Prefect ends a run"
+
+
+SUBMITTING = """
+import sys, time
+from prefect import flow, task
+from s3kv_flows import S3KVStore
+from s3kv_flows.checkpoints import Checkpoint
+
+url, bucket = sys.argv[1:]
+block = S3KVStore(bucket_name=bucket, endpoint_url=url)
+
+@task
+def train(name):
+    with Checkpoint(block, name) as checkpoint:
+        seen = checkpoint.load(default=[])
+        for item in checkpoint.iterate(range(100_000), lambda: seen, every=50_000):
+            seen.append(item)
+            time.sleep(0.002)
+            if name == "b":
+                print(item, flush=True)
+
+@flow
+def run():
+    train.map(["a", "b"]).wait()
+
+run()
+"""
+
+
+def test_submitted_tasks_save_until_they_are_killed(
+    block: S3KVStore, started: list[subprocess.Popen[str]], prefect_api: str
+) -> None:
+    process = start(SUBMITTING, str(block.endpoint_url), block.bucket_name, api=prefect_api)
+    started.append(process)
+    assert process.stdout
+    while process.stdout.readline() != "20\n":
+        assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    names = {name: Snapshots(block.checkpoints, name) for name in "ab"}
+    until(lambda: all(len(states.listed()) >= 2 for states in names.values()))
+    process.kill()
+    out, _ = process.communicate(timeout=60)
+    saved = {}
+    for name, states in names.items():
+        newest = states.newest(states.listed())
+        assert newest is not None
+        saved[name] = newest[1]
+        assert saved[name] == list(range(len(saved[name])))
+    assert 20 < len(saved["b"]) <= int(out.split()[-1]) + 1, "saved since the signal"

@@ -15,7 +15,8 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.runtime import flow_run
 
 from s3kv_flows import Retention, checkpoint_artifacts, tasks
-from s3kv_flows.checkpoints import Checkpoint
+from s3kv_flows.checkpoints import Checkpoint, SavedState
+from s3kv_flows.runs import is_runner_ending
 from s3kv_flows.store.errors import (
     AlreadyFinalizedError,
     ConflictError,
@@ -74,6 +75,31 @@ def test_submitted_tasks_go_on_each_with_its_own(lake: Lake, tmp_path: Path) -> 
         return [future.result() for future in futures]
 
     assert_resumed(run(), paths, lake)
+
+
+def test_a_submitted_task_goes_on_to_its_end_where_the_flow_has_come_to_its_own(lake: Lake) -> None:
+    done: list[int] = []
+    saved: list[SavedState] = []
+
+    @task
+    def work() -> None:
+        with Checkpoint(lake.name, "work") as checkpoint:
+            for item in checkpoint.iterate(range(20), lambda: done, every=1000):
+                done.append(item)
+                if item == 10:
+                    until(is_runner_ending)
+                if item == 15:
+                    saved.extend(until(checkpoint.history)[-1:])
+
+    @flow
+    def run() -> None:
+        work.submit()
+        until(lambda: len(done) > 10)
+
+    run()
+    assert done == list(range(20))
+    assert saved[0].position == 11, "whatever has ended the flow"
+    assert all_snapshots(lake.block.checkpoints) == {}
 
 
 @pytest.mark.slow
