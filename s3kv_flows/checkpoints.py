@@ -13,6 +13,7 @@ from typing_extensions import Self
 
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.checkpoint_artifacts import CheckpointArtifacts
+from s3kv_flows.identity import run_identity, task_run_id
 from s3kv_flows.in_place import ChangedInPlace
 from s3kv_flows.loop_progress import LoopProgress
 from s3kv_flows.promotion import promote_state
@@ -21,11 +22,9 @@ from s3kv_flows.run_states import LoadPolicy, RunStates, position_of
 from s3kv_flows.runs import (
     automatic_tags,
     is_runner_ending,
-    run_identity,
     run_logger,
     run_parameters,
     task_name,
-    task_run_id,
     with_automatic_tags,
 )
 from s3kv_flows.saving_pace import SavingPace

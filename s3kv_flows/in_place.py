@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import pickle
 from typing import Any
 
-from s3kv_flows.policies import content_digest
+from s3kv_flows.content import digest_or_none
 from s3kv_flows.runs import run_logger
 
 __all__ = ["ChangedInPlace"]
@@ -33,24 +32,14 @@ class ChangedInPlace:
                 "give iterate() a function that returns the state to save, as its second argument"
             )
         self._value = value
-        self._before = _digest(value)
+        self._before = None if value is None else digest_or_none(value)
 
     def __call__(self) -> Any:
         """Return the object."""
         before, self._before = self._before, None
-        if before is not None and _digest(self._value) == before:
+        if before is not None and digest_or_none(self._value) == before:
             run_logger().warning(
                 "What load() returned is saved as it was: nothing has changed it so far. Where the loop "
                 "makes a new state, give iterate() a function that returns it, as its second argument"
             )
         return self._value
-
-
-def _digest(value: Any) -> str | None:
-    """Return a digest of the content; None where there is none to compare."""
-    if value is None:
-        return None
-    try:
-        return content_digest(value)
-    except (ValueError, TypeError, AttributeError, pickle.PicklingError, RecursionError):
-        return None  # whether it can be saved is told by the save

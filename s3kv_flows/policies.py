@@ -9,15 +9,11 @@ hashes content instead, and ``caching()`` puts it in the place of ``INPUTS``.
 
 from __future__ import annotations
 
-import hashlib
-import pickle
-import sys
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 from weakref import ref
 
-import cloudpickle
 from prefect.cache_policies import CachePolicy, CompoundCachePolicy, Inputs
 from prefect.context import TaskRunContext
 from prefect.exceptions import HashError
@@ -25,11 +21,12 @@ from prefect.serializers import JSONSerializer
 from prefect.utilities.hashing import hash_objects
 
 from s3kv_flows.blocks import S3KVStore
+from s3kv_flows.content import digest_or_none
 from s3kv_flows.result_names import formatted_key
 from s3kv_flows.runs import automatic_tags, is_refreshing
 from s3kv_flows.serializer import FrameSerializer, RunInfo
 
-__all__ = ["ResultPolicy", "StableInputs", "content_digest"]
+__all__ = ["ResultPolicy", "StableInputs"]
 
 
 _OF_NOTHING = "no inputs"
@@ -112,63 +109,14 @@ class StableInputs(CachePolicy):
         return hash_objects(kept, raise_on_failure=True)
 
 
-def content_digest(value: Any) -> str:
-    """Return a digest of the content of a picklable value.
-
-    Raises:
-        ValueError: The value contains itself.
-        TypeError, PicklingError: It cannot be pickled.
-    """
-    sink = _Digest()
-    buffers = hashlib.sha256()
-
-    def take(buffer: pickle.PickleBuffer) -> None:
-        with buffer.raw() as raw:
-            buffers.update(raw)
-
-    pickler = _ContentPickler(sink, protocol=5, buffer_callback=take)
-    pickler.fast = True  # writes what is shared as often as it occurs: sharing is no content
-    pickler.dump(value)
-    return sink.hash.hexdigest() + buffers.hexdigest()
-
-
-class _Digest:
-    """A file that keeps nothing but the digest of what is written."""
-
-    def __init__(self) -> None:
-        self.hash = hashlib.sha256()
-
-    def write(self, data: bytes) -> int:
-        self.hash.update(data)
-        return len(data)
-
-
-class _ContentPickler(cloudpickle.Pickler):  # type: ignore[misc]  # untyped
-    """Pickles by content: for digests, not for unpickling."""
-
-    def reducer_override(self, obj: Any) -> Any:
-        numpy = sys.modules.get("numpy")
-        if numpy is not None and type(obj) is numpy.ndarray and not obj.dtype.hasobject:
-            content = pickle.PickleBuffer(numpy.ascontiguousarray(obj).view("u1") if obj.size else b"")
-            return _part, (obj.dtype.str, str(obj.dtype), obj.shape, content)
-        if isinstance(obj, type):
-            return _part, (obj.__module__, obj.__qualname__)
-        return super().reducer_override(obj)
-
-
-def _part(*content: object) -> tuple[object, ...]:
-    return content
-
-
 def _hashable(value: Any) -> tuple[str, Any]:
     """Return what Prefect's own hash takes by content: the JSON of a value, or the digest of it."""
     text = _json(value)
     if text is not None:
         return "json", text
-    try:
-        return "content", content_digest(value)
-    except (ValueError, TypeError, AttributeError, pickle.PicklingError, RecursionError):
-        return "value", value  # Prefect's own hash may manage, or says why not
+    digest = digest_or_none(value)
+    # Prefect's own hash may manage, or says why not.
+    return ("value", value) if digest is None else ("content", digest)
 
 
 def _json(value: Any) -> str | None:

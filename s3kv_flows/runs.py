@@ -11,7 +11,6 @@ from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_logger, get_run_logger
 from prefect.settings import PREFECT_TASKS_REFRESH_CACHE
-from prefect.utilities.hashing import hash_objects
 
 from s3kv_flows.store.tags import MAX_TAGS, normalize_tag_value
 
@@ -20,7 +19,6 @@ __all__ = [
     "is_refreshing",
     "is_runner_ending",
     "loaded_store",
-    "run_identity",
     "run_logger",
     "run_parameters",
     "task_name",
@@ -86,12 +84,6 @@ def run_parameters() -> dict[str, Any]:
     return dict(flow.parameters or {}) if flow is not None else {}
 
 
-def task_run_id() -> str:
-    """Return the id of the task run, which is the same in all of its retries; empty outside of tasks."""
-    task = TaskRunContext.get()
-    return str(task.task_run.id) if task is not None else ""
-
-
 def is_runner_ending() -> bool:
     """Tell whether this task was submitted to a thread, and its flow has ended, or was ended by a signal.
 
@@ -103,19 +95,3 @@ def is_runner_ending() -> bool:
         return False
     told = getattr(flow.task_runner, "_cancel_events", {}).get(task.task_run.id)
     return isinstance(told, Event) and told.is_set()
-
-
-def run_identity() -> str:
-    """Return what stays the same in all attempts of a run: its flow run and, in a task, which one, of what.
-
-    By what Prefect tells calls of one task from each other, its ``dynamic_key``, is made anew in each attempt
-    of a flow; what they are called with is not. Where that has no hash, the task alone counts.
-    """
-    task, flow = TaskRunContext.get(), FlowRunContext.get()
-    flow_run = flow.flow_run if flow is not None else None
-    if task is None:
-        return str(flow_run.id) if flow_run is not None else ""
-    run = task.task_run
-    owner = run.flow_run_id or (flow_run.id if flow_run is not None else None)
-    called_with = hash_objects(task.parameters) or ""
-    return f"{owner}/{run.task_key}/{called_with}" if owner is not None else str(run.id)

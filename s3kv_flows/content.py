@@ -1,0 +1,68 @@
+"""Digests of what values hold, however they came about."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import sys
+from typing import Any
+
+import cloudpickle
+
+__all__ = ["content_digest", "digest_or_none"]
+
+
+def content_digest(value: Any) -> str:
+    """Return a digest of the content of a picklable value.
+
+    Raises:
+        ValueError: The value contains itself.
+        TypeError, PicklingError: It cannot be pickled.
+    """
+    sink = _Digest()
+    buffers = hashlib.sha256()
+
+    def take(buffer: pickle.PickleBuffer) -> None:
+        with buffer.raw() as raw:
+            buffers.update(raw)
+
+    pickler = _ContentPickler(sink, protocol=5, buffer_callback=take)
+    pickler.fast = True  # writes what is shared as often as it occurs: sharing is no content
+    pickler.dump(value)
+    return sink.hash.hexdigest() + buffers.hexdigest()
+
+
+def digest_or_none(value: Any) -> str | None:
+    """Return a digest of the content of a value; None where it cannot be pickled, as a generator."""
+    try:
+        return content_digest(value)
+    except (ValueError, TypeError, AttributeError, pickle.PicklingError, RecursionError):
+        return None
+
+
+class _Digest:
+    """A file that keeps nothing but the digest of what is written."""
+
+    def __init__(self) -> None:
+        self.hash = hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        self.hash.update(data)
+        return len(data)
+
+
+class _ContentPickler(cloudpickle.Pickler):  # type: ignore[misc]  # untyped
+    """Pickles by content: for digests, not for unpickling."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        numpy = sys.modules.get("numpy")
+        if numpy is not None and type(obj) is numpy.ndarray and not obj.dtype.hasobject:
+            content = pickle.PickleBuffer(numpy.ascontiguousarray(obj).view("u1") if obj.size else b"")
+            return _part, (obj.dtype.str, str(obj.dtype), obj.shape, content)
+        if isinstance(obj, type):
+            return _part, (obj.__module__, obj.__qualname__)
+        return super().reducer_override(obj)
+
+
+def _part(*content: object) -> tuple[object, ...]:
+    return content
