@@ -7,6 +7,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, It
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
+from operator import length_hint
 from typing import Any, TypeVar
 
 from typing_extensions import Self
@@ -110,6 +111,8 @@ class Checkpoint:
             outside of flows.
     """
 
+    _block: object  # is there while a block is open
+
     def __init__(
         self,
         store: str | S3KVStore,
@@ -121,8 +124,8 @@ class Checkpoint:
         keep_on_success: bool = False,
         termination_seconds: float = 20.0,
     ) -> None:
-        if keep < 1:
-            raise ValueError(f"keep is 1 or more, got {keep}: the newest state stays")
+        if not isinstance(keep, int) or keep < 1:
+            raise ValueError(f"keep is a whole number from 1 on, got {keep}: the newest state stays")
         if load_policy not in ("own", "latest", "fresh"):
             raise ValueError(f"load_policy is 'own', 'latest' or 'fresh', got {load_policy!r}")
         self.store, self.name = store, validate_key(name)
@@ -146,8 +149,7 @@ class Checkpoint:
         try:
             self._finish(error)
         finally:
-            self._termination.__exit__()
-            self._termination.heed()
+            self._close()
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self._open)
@@ -158,10 +160,10 @@ class Checkpoint:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: object
     ) -> None:
         try:
+            await _left_loops_are_closed()
             await asyncio.to_thread(self._finish, error)
         finally:  # signals are for this thread
-            self._termination.__exit__()
-            self._termination.heed()
+            self._close()
 
     # --- states --------------------------------------------------------------------------------
 
@@ -213,7 +215,11 @@ class Checkpoint:
         """
         told = self._offered(state, tags, in_background=not wait, is_copied=not wait)
         if wait or self._termination.requested:
-            self._states.saving.wait_for(told, self._termination.is_over)
+            try:
+                self._states.saving.wait_for(told, self._termination.is_over)
+            finally:
+                if wait and not told.done():  # the caller goes on, and may change the state
+                    self._states.leave()
         else:
             self._states.saving.check()
         self._termination.heed()
@@ -305,13 +311,16 @@ class Checkpoint:
 
     async def apromote(self, key: str, retention: Retention | None = None, **options: Any) -> Receipt:
         """Do as :meth:`promote`, in a worker thread."""
-        for _ in range(2):  # in which the event loop closes a loop that was left by break
-            await asyncio.sleep(0)
+        await _left_loops_are_closed()
         return await asyncio.to_thread(self.promote, key, retention, **options)
 
     def clear(self) -> list[Snapshot]:
-        """Remove the states, promoted ones too, whose outputs stay; what is locked stays."""
-        return self._states.states.clear()
+        """Remove the states of all runs, promoted ones too, whose outputs stay; what is locked stays.
+
+        What is under way is waited for. This run may save again; another one that is under way cannot.
+        """
+        self._loop.offered = 0
+        return self._states.clear()
 
     async def aclear(self) -> list[Snapshot]:
         """Do as :meth:`clear`, in a worker thread."""
@@ -354,8 +363,10 @@ class Checkpoint:
             self.load()
         pace, loop = self._paced(items, every, seconds), self._loop
         state = state or ChangedInPlace(self._loaded)
+        position = 0
         with loop.until_end(state):
-            for position, item in enumerate(items, 1):
+            for item in items:
+                position += 1
                 if position <= loop.done:
                     continue
                 self._states.wait_until_safe(pace.oldest(position))
@@ -363,7 +374,7 @@ class Checkpoint:
                 self._count(loop, position, pace)
                 if pace.is_due() or self._termination.requested:
                     self.save(state(), wait=self._termination.requested)
-        if self._is_to_be_kept():
+        if self._is_to_be_kept(position):
             self.save(state(), wait=False)
 
     async def aiterate(
@@ -390,7 +401,7 @@ class Checkpoint:
                 self._count(loop, position, pace)
                 if pace.is_due() or self._termination.requested:
                     await self.asave(state(), wait=self._termination.requested)
-        if self._is_to_be_kept():
+        if self._is_to_be_kept(position):
             await self.asave(state(), wait=False)
 
     # --- how -----------------------------------------------------------------------------------
@@ -402,6 +413,22 @@ class Checkpoint:
         return self._opened
 
     def _open(self) -> None:
+        block = object()
+        if self.__dict__.setdefault("_block", block) is not block:  # of several threads, one comes first
+            raise RuntimeError("this Checkpoint is in use: each run, and each block, has one of its own")
+        try:
+            self._open_states()
+        except BaseException:
+            del self._block
+            raise
+
+    def _close(self) -> None:
+        self._opened = None
+        del self._block
+        self._termination.__exit__()
+        self._termination.heed()
+
+    def _open_states(self) -> None:
         name = formatted_key(self.name, run_parameters())
         identity = {_RUN: fingerprint(run_identity())}
         if own := task_run_id():  # also where a task changes what it was called with, and is retried
@@ -420,7 +447,10 @@ class Checkpoint:
 
     def _finish(self, error: BaseException | None) -> None:
         """Wait for what is under way, and remove the states of a run that has succeeded."""
+        succeeded = error is None and not self._termination.requested
         try:
+            if succeeded and self.keep_on_success and self._loop.end and self._loop.was_left:
+                self.save(self._loop.end(), wait=False)
             if not self._states.end():
                 run_logger().error("The last checkpoint was not saved in time")
         except Exception as exc:
@@ -453,7 +483,8 @@ class Checkpoint:
 
     def _paced(self, items: object, every: int | None, seconds: float | None) -> SavingPace:
         pace = SavingPace(every, seconds)
-        self._loop.begin(len(items) if isinstance(items, Sized) else None)
+        # An object may have __len__, and yet no length: that raises TypeError, and counts as none.
+        self._loop.begin(length_hint(items) if isinstance(items, Sized) else None)
         return pace
 
     def _count(self, loop: LoopProgress, position: int, pace: SavingPace) -> None:
@@ -464,8 +495,14 @@ class Checkpoint:
         if is_runner_ending():
             pace.hurry()
 
-    def _is_to_be_kept(self) -> bool:
+    def _is_to_be_kept(self, position: int) -> bool:
         """Tell whether the state at the end of a loop is to be saved although nothing more is done."""
+        if position < self._loop.done:
+            run_logger().warning(
+                "%d items were done before, and the loop was given %d: are they the same, from the first on?",
+                self._loop.done,
+                position,
+            )
         return self.keep_on_success and self._loop.done != self._loop.offered
 
     def _show(self, told: str = "") -> None:
@@ -480,6 +517,12 @@ def _ending(*, failed: bool, kept: bool) -> str:
     if failed:
         return ". It has failed: the next attempt goes on from the newest."
     return ". It has ended, and they are kept." if kept else ". It has ended, and they were removed."
+
+
+async def _left_loops_are_closed() -> None:
+    """Let the event loop close a loop that was left by ``break``."""
+    for _ in range(2):
+        await asyncio.sleep(0)
 
 
 async def _until_done(told: Future[BaseException | None]) -> None:

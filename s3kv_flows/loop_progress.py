@@ -18,6 +18,7 @@ class LoopProgress:
         total: How many there are, where that is known.
         end: Returns the state of the loop, once it has ended, also by ``break``.
         has_begun: Whether there is, or was, a loop.
+        was_left: Whether it was left in the middle.
     """
 
     def __init__(self) -> None:
@@ -28,7 +29,7 @@ class LoopProgress:
         """Forget what was done; so many items were before."""
         self.done = self.offered = done
         self.end: Callable[[], Any] | None = None
-        self.has_begun = False
+        self.has_begun = self.was_left = False
 
     @property
     def is_open(self) -> bool:
@@ -44,7 +45,7 @@ class LoopProgress:
         if self.has_begun:
             raise RuntimeError(
                 "there was a loop before, or there is one around this, and a checkpoint counts what is done "
-                "in one: give the items of both in a row, or load() again to begin anew"
+                "in one: give the items of both in a row, or each loop a Checkpoint of its own"
             )
         self.has_begun, self.total = True, total
 
@@ -53,5 +54,8 @@ class LoopProgress:
         """Note at the end of the block that the loop has ended, and what returns its state."""
         try:
             yield
+        except BaseException:
+            self.was_left = True
+            raise
         finally:
             self.end = state

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from threading import Event
 from typing import Any, Literal
 
 from s3kv_flows.background import Newest
@@ -43,6 +44,7 @@ class _Encoded:
     in_background: bool
     is_end: bool
     memory: memoryview | None
+    is_left: Event = field(default_factory=Event)
 
 
 class RunStates:
@@ -83,6 +85,9 @@ class RunStates:
         self._writer = SnapshotWriter(states)
         self._identity, self._keep, self._policy, self._given_up = identity, keep, policy, given_up
         self._memory = SpareMemory()
+        self._of_this_run: dict[int, bool] = {}
+        self._offered: _Encoded | None = None
+        self._has_gone_on = False
         self.saving = Newest(self._upload, "s3kv-checkpoint", then=then, replaced=self._let_go)
         self._forget()
 
@@ -96,9 +101,8 @@ class RunStates:
             StaleWriterError: All that were listed were gone when they were asked for, again and again.
         """
         there, found = self._newest()
-        self._writer.go_on_above(there)
-        self._forget()
-        self.there = there
+        self._go_on_above(there)
+        self._has_gone_on = True
         if found is None:
             return None
         snapshot, value, info = found
@@ -136,7 +140,16 @@ class RunStates:
         if is_copied and isinstance(body, Pieces):  # it views the memory of the state
             memory = self._memory.take(len(body)) if len(body) >= _LARGE else None
             body = bytes(body) if memory is None else body.copy_to(memory)
-        return self.saving.offer(_Encoded(body, tags, position, in_background, is_end, memory))
+        self._offered = _Encoded(body, tags, position, in_background, is_end, memory)
+        return self.saving.offer(self._offered)
+
+    def leave(self) -> None:
+        """Do not count on what was given last, if it is under way: it may be changed from now on.
+
+        It is there to be passed over, where it has been changed, and for no older state to be removed.
+        """
+        if self._offered is not None:
+            self._offered.is_left.set()
 
     def wait_until_safe(self, position: int) -> None:
         """Wait until a state has arrived in which so many items are done, or nothing is under way."""
@@ -154,24 +167,32 @@ class RunStates:
         """Tell by the metadata of a state whether this run, or a former attempt of it, has saved it."""
         return any(metadata.get(name) == own for name, own in self._identity.items())
 
+    def clear(self) -> list[Snapshot]:
+        """Remove all states, and go on above those that stay; return what was removed."""
+        self.saving.wait()
+        there = self.states.listed()
+        removed = [one for one in there if self.states.remove(one)]
+        self._go_on_above([one for one in there if one not in removed])
+        return removed
+
     def clear_own(self, stop: Callable[[], bool]) -> None:
         """Remove the states of a run that needs them no more, the newest last.
 
         One LIST, and one HEAD for each that was not saved here. Where another run has gone on from them, they
-        stay; where they cannot be removed, a warning says so.
+        stay; where they cannot be removed, a warning says so. Who has neither saved nor gone on removes none.
         """
-        last, removed = self.current, []
-        if last is None:
+        removed: list[Snapshot] = []
+        if self.current is None and not self._has_gone_on:
             return
         try:
             there = self.states.listed()
-            if there and there[-1].number > last.number:
+            if there and there[-1].number > (self._writer.after or 0):
                 run_logger().warning("Another run goes on from %r: its checkpoints stay", self.states.name)
                 return
             for one in there:
                 if stop():
                     break
-                if self._is_to_be_cleared(one) and self.states.remove(one):
+                if self._is_of_this_run(one) and self.states.remove(one):
                     removed.append(one)
         except S3KVError as exc:  # what was to be done is, and a cleanup finds them
             run_logger().warning("The checkpoints were not removed: %s", exc)
@@ -198,18 +219,31 @@ class RunStates:
     def _is_wanted(self, info: ObjectInfo) -> bool:
         return self._policy == "latest" or self.is_own(info.metadata)
 
-    def _is_to_be_cleared(self, snapshot: Snapshot) -> bool:
+    def _go_on_above(self, there: list[Snapshot]) -> None:
+        self._writer.go_on_above(there)
+        self._forget()
+        self.there = there
+
+    def _is_of_this_run(self, snapshot: Snapshot) -> bool:
+        """Tell whether a state is this run's to remove: with "latest", any; with one HEAD, once."""
         if self._policy == "latest" or snapshot.number in self.positions:
             return True
-        return self.is_own(self.states.metadata(snapshot) or {})
+        if snapshot.number not in self._of_this_run:
+            self._of_this_run[snapshot.number] = self.is_own(self.states.metadata(snapshot) or {})
+        return self._of_this_run[snapshot.number]
 
     def _upload(self, encoded: _Encoded) -> None:
         metadata = {**self._identity, POSITION: str(encoded.position)}
         save = partial(self._writer.save, encoded.body, metadata=metadata, tags=encoded.tags)
         try:
+            if encoded.is_left.is_set():
+                return
             number, there = behind_all_else(save) if encoded.in_background else save()
         finally:
             self._let_go(encoded)
+        if encoded.is_left.is_set():
+            self.there = there
+            return
         self.current = next((one for one in there if one.number == number), None)
         self._arrived(number, encoded.position, is_end=encoded.is_end)
         # Who has given it up may have changed the state since: the older ones may be needed.
@@ -226,7 +260,7 @@ class RunStates:
 
     def _pruned(self, there: list[Snapshot]) -> list[Snapshot]:
         try:
-            return self.states.prune(there, self._keep)
+            return self.states.prune([one for one in there if self._is_of_this_run(one)], self._keep)
         except S3KVError as exc:  # what was to be saved is
             run_logger().warning("Older checkpoints were not removed: %s", exc)
             return []

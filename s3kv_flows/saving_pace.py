@@ -24,7 +24,7 @@ class SavingPace:
 
     def __init__(self, every: int | None, seconds: float | None) -> None:
         given = [number for number in (every, seconds) if number is not None]
-        if not given or min(given) <= 0:
+        if not given or not all(0 < number < inf for number in given):
             raise ValueError("give every=, a number of items, or seconds=, or both, and more than 0")
         self._every, self._seconds = every, seconds
         self._items, self._since = 0, monotonic()

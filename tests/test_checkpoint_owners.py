@@ -260,3 +260,71 @@ def test_a_save_that_is_waited_for_is_tried_also_after_one_that_failed(
         with pytest.raises(StoreUnavailableError):
             checkpoint.save("fourth", wait=False)
         assert checkpoint.load() == "fourth", "it is under way although the error of the third is told"
+
+
+def test_a_run_prunes_its_own_and_leaves_those_of_one_that_will_come_back(lake: Lake) -> None:
+    loaded: list[int] = []
+    others: list[int] = []
+
+    @flow
+    def other() -> None:
+        with Checkpoint(lake.name, "train", keep=2) as checkpoint:
+            assert checkpoint.load() is None
+            for number in range(5):
+                checkpoint.save(-number)
+                assert len(checkpoint.history()) == 2 + min(2, number + 1)
+            others.append(number)
+
+    @flow(retries=1)
+    def run() -> None:
+        with Checkpoint(lake.name, "train", keep=2) as checkpoint:
+            loaded.append(checkpoint.load(default=0))
+            if loaded == [0]:
+                for number in range(1, 4):
+                    checkpoint.save(number)
+                raise CrashError
+
+    run.on_running_hooks.append(lambda *_: other() if loaded == [0] else None)
+    run()
+    assert (loaded, others) == ([0, 3], [4])
+    assert numbers(lake.block) == []
+
+
+def damage(block: S3KVStore, number: int) -> None:
+    store = block.checkpoints
+    (key,) = (key for key in store.list_keys() if key.endswith(str(number)))
+    name = store.namespace.name_of(key)
+    info = store.objects.head(name)
+    store.client.put_object(
+        store.bucket_name, name, b"damaged", content_type=info.content_type or "", metadata=info.metadata
+    )
+
+
+def test_a_damaged_state_of_its_own_is_no_sign_of_another_run(
+    block: S3KVStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Checkpoint(block, "train", keep_on_success=True) as checkpoint:
+        checkpoint.save("good")
+        checkpoint.save("bad")
+    damage(block, numbers(block)[-1])
+    with Checkpoint(block, "train") as checkpoint:
+        assert checkpoint.load() == "good"
+    assert numbers(block) == []
+    assert "Another run" not in caplog.text
+
+
+def test_a_fresh_run_that_saves_nothing_removes_those_of_its_former_attempt(lake: Lake) -> None:
+    attempts: list[int] = []
+
+    @flow(retries=1)
+    def run() -> None:
+        with Checkpoint(lake.name, "train", load_policy="fresh") as checkpoint:
+            assert checkpoint.load() is None
+            attempts.append(1)
+            if len(attempts) == 1:
+                checkpoint.save(1)
+                raise CrashError
+
+    run()
+    assert len(attempts) == 2
+    assert numbers(lake.block) == []

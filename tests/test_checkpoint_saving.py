@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import threading
 import uuid
@@ -364,3 +365,41 @@ def test_what_a_save_costs(proxy: CountingProxy) -> None:
             with proxy.counting() as wire:
                 checkpoint.save(number)
             assert dict(wire.requests) == expected, number
+
+
+def test_a_save_that_is_interrupted_costs_no_older_state(
+    block: S3KVStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_go, original = threading.Event(), Snapshots.create
+
+    def interrupting(*args: Any, **kwargs: Any) -> Any:
+        monkeypatch.setattr(Snapshots, "create", original)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert may_go.wait(30)
+        return original(*args, **kwargs)
+
+    with Checkpoint(block, "train", keep=1, keep_on_success=True) as checkpoint:
+        state = np.random.default_rng(1).random(1 << 18)  # is sent as it is, from where it is
+        expected = state.copy()
+        checkpoint.save(state)
+        monkeypatch.setattr(Snapshots, "create", interrupting)
+        with pytest.raises(KeyboardInterrupt):
+            checkpoint.save(state)
+        state += 1  # while it is under way
+        may_go.set()
+    with Checkpoint(block, "train") as later:
+        assert np.array_equal(later.load(), expected)
+
+
+def test_who_clears_may_save_again(block: S3KVStore) -> None:
+    with Checkpoint(block, "train", keep_on_success=True) as checkpoint:
+        checkpoint.save(1)
+        checkpoint.save(2, wait=False)
+        assert len(checkpoint.clear()) == 2
+        assert numbers(block) == []
+        checkpoint.save(3)
+        for item in checkpoint.iterate(range(6), lambda: "within", every=2):
+            if item == 3:
+                checkpoint.clear()
+        checkpoint.save("end")
+        assert checkpoint.load() == "end"

@@ -43,6 +43,11 @@ class SnapshotWriter:
             self._is_unsure = False
             self._replaced: StaleWriterError | None = None
 
+    @property
+    def after(self) -> int | None:
+        """The highest number that it knows of, above which it saves; None where it knows of none."""
+        return self._after
+
     def save(
         self,
         body: Body,

@@ -1,0 +1,99 @@
+"""What a block is for, and what a loop within it may be given."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from s3kv_flows import S3KVStore
+from s3kv_flows.checkpoints import Checkpoint
+from tests.checkpointing import CrashError, numbers
+
+
+def test_a_checkpoint_is_in_one_block_at_a_time(block: S3KVStore) -> None:
+    checkpoint = Checkpoint(block, "train")
+    with checkpoint:
+        with pytest.raises(RuntimeError, match="in use"), checkpoint:
+            pytest.fail("entered twice")
+        checkpoint.save(1)
+    with contextlib.suppress(CrashError), checkpoint:
+        assert checkpoint.load() is None
+        raise CrashError
+    with checkpoint:
+        checkpoint.save(2)
+
+
+def test_a_block_that_cannot_be_opened_may_be_tried_again(
+    block: S3KVStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = Checkpoint(block, "train/{parameters[missing]}")
+    for _ in range(2):
+        with pytest.raises(LookupError, match="missing"), checkpoint:
+            pytest.fail("opened")
+
+
+def test_after_the_block_nothing_is_saved(block: S3KVStore) -> None:
+    with Checkpoint(block, "train") as checkpoint:
+        items = checkpoint.iterate(range(10), lambda: 1, every=2)
+        next(items)
+    for use in (lambda: list(items), lambda: checkpoint.save(1), checkpoint.load, checkpoint.clear):
+        with pytest.raises(RuntimeError, match="within its block"):
+            use()
+    assert numbers(block) == []
+
+
+class Streamed:
+    """As a loader over a stream is: it has ``__len__``, and no length."""
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(4))
+
+    def __len__(self) -> int:
+        raise TypeError("of unknown length")
+
+
+def test_a_loop_needs_no_length(block: S3KVStore) -> None:
+    with Checkpoint(block, "train") as checkpoint:
+        assert list(checkpoint.iterate(Streamed(), lambda: 1, every=2)) == [0, 1, 2, 3]
+
+
+def test_fewer_items_than_were_done_are_noticed(block: S3KVStore, logged: pytest.LogCaptureFixture) -> None:
+    for count, found in ((6, [0, 1, 2, 3, 4, 5]), (6, []), (4, [])):
+        logged.clear()
+        with Checkpoint(block, "train", keep_on_success=True) as checkpoint:
+            checkpoint.load()
+            assert list(checkpoint.iterate(range(count), lambda: 1, every=2)) == found
+        assert ("6 items were done before, and the loop was given 4" in logged.text) is (count == 4)
+
+
+async def abandoned(block: S3KVStore, done: list[int]) -> None:
+    async with Checkpoint(block, "train", keep_on_success=True) as checkpoint:
+        async for item in checkpoint.aiterate(range(10), lambda: done, every=100):
+            done.append(item)
+            if item == 6:
+                break
+
+
+def test_the_end_that_a_break_makes_is_kept(block: S3KVStore) -> None:
+    done: list[int] = []
+    with Checkpoint(block, "train", keep_on_success=True) as checkpoint:
+        for item in checkpoint.iterate(range(10), lambda: done, every=100):
+            done.append(item)
+            if item == 6:
+                break
+    with Checkpoint(block, "train") as checkpoint:
+        assert checkpoint.load() == list(range(7))
+    done.clear()
+    asyncio.run(abandoned(block, done))
+    with Checkpoint(block, "train") as checkpoint:
+        assert checkpoint.load() == list(range(7))
+
+
+@pytest.mark.parametrize("options", [{"every": float("inf")}, {"seconds": float("nan")}, {"every": 0}])
+def test_a_pace_that_makes_no_sense_is_refused(block: S3KVStore, options: dict[str, Any]) -> None:
+    with Checkpoint(block, "train") as checkpoint, pytest.raises(ValueError, match="more than 0"):
+        next(checkpoint.iterate(range(3), lambda: 1, **options))
