@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 from uuid import UUID
@@ -15,6 +16,7 @@ from prefect.client.schemas.actions import ArtifactUpdate
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import PrefectException
 
+from s3kv_flows.background import Newest
 from s3kv_flows.runs import run_logger
 from s3kv_flows.store.snapshots import Snapshot
 
@@ -23,12 +25,22 @@ __all__ = ["CheckpointArtifacts"]
 _SECONDS = 2.0
 """Between two updates: who looks at the page does not look more often."""
 
+_PATIENCE_SECONDS = 5.0
+"""How long the end of a run waits for its last picture."""
+
+
+@dataclass(frozen=True)
+class _Picture:
+    rows: list[dict[str, Any]]
+    description: str
+    percent: float | None
+
 
 class CheckpointArtifacts:
     """The artifacts ``s3kv-checkpoint-progress`` and ``s3kv-checkpoints`` of a run, kept up to date.
 
-    Each is made once, and changed in place. Outside of runs, and where Prefect's API cannot be reached,
-    there are none: a loop does not end for want of a picture.
+    Each is made once, and changed in place, in a thread of their own. Outside of runs, and where Prefect's
+    API cannot be reached, there are none: no loop waits for a picture, or ends for want of one.
 
     Args:
         name: The name of the states.
@@ -37,6 +49,8 @@ class CheckpointArtifacts:
     def __init__(self, name: str) -> None:
         self._name = name
         self._ids: dict[str, UUID] = {}
+        self._drawing = Newest(self._draw, "s3kv-artifacts")
+        self._is_begun = False
         self._shown_at = -_SECONDS
         self._is_shown = TaskRunContext.get() is not None or FlowRunContext.get() is not None
 
@@ -49,7 +63,7 @@ class CheckpointArtifacts:
         total: int | None,
         told: str = "",
     ) -> None:
-        """Show states, unless it has just been done, or there is nothing to show, and never was.
+        """Show states soon, unless it has just been done, or there is nothing to show, and never was.
 
         Args:
             there: The states, the oldest first.
@@ -60,15 +74,30 @@ class CheckpointArtifacts:
         """
         if not self._is_shown or (not told and monotonic() - self._shown_at < _SECONDS):
             return
-        if not (there or position or self._ids):
+        if not (there or position or self._is_begun):
             return
-        self._shown_at = monotonic()
+        self._shown_at, self._is_begun = monotonic(), True
         done = f"{position:,} items done" if total is None else f"{position:,} of {total:,} items done"
         description = f"`{self._name}`: {done}, {len(there)} states{told}"
+        rows = [_row(one, positions) for one in reversed(there)]
+        self._drawing.offer(_Picture(rows, description, 100.0 * position / total if total else None))
+
+    def wait(self, give_up: Callable[[], bool]) -> None:
+        """Wait for the last picture, for a few seconds at most.
+
+        Args:
+            give_up: Tells whether to wait no longer.
+        """
+        until = monotonic() + _PATIENCE_SECONDS
+        self._drawing.wait(lambda: give_up() or monotonic() > until)
+
+    def _draw(self, picture: _Picture) -> None:
+        if not self._is_shown:
+            return
         try:
-            self._table([_row(one, positions) for one in reversed(there)], description)
-            if total:
-                self._progress(100.0 * position / total, description)
+            self._table(picture.rows, picture.description)
+            if picture.percent is not None:
+                self._progress(picture.percent, picture.description)
         except (HTTPError, PrefectException, RuntimeError) as exc:  # of Prefect's clients
             self._is_shown = False
             run_logger().warning("The checkpoints of this run are not shown any more: %s", exc)

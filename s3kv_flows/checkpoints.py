@@ -93,8 +93,9 @@ class Checkpoint:
     Args:
         store: The name of a saved store, or a saved store.
         name: A name, or a format string of ``flow_run``, ``task_run``, ``deployment`` and ``parameters``. It
-            has to tell apart what runs at once: calls of one task by their parameters.
-        keep: How many states stay, the newest ones.
+            has to tell apart what runs at once: calls of one task by their parameters. (``task_run.id`` is
+            another one in each attempt of a flow, and ``flow_run.id`` of a subflow in each of its parent's.)
+        keep: How many states of this run stay, the newest ones; with the policy ``"latest"``, of all runs.
         load_policy: Which states :meth:`load` takes: ``"own"``, of this run's former attempts (retries of a
             task or flow, a flow that was resumed); ``"latest"``, of any run under this name; ``"fresh"``,
             none.
@@ -198,7 +199,8 @@ class Checkpoint:
     def save(self, state: Any, *, tags: Mapping[str, str] | None = None, wait: bool = True) -> None:
         """Save a state: one PUT and one LIST, and two requests for each that is not kept any more.
 
-        Where there was no state at all, the first save lists once more, before it.
+        Where there was no state at all, the first save lists once more, before it. One HEAD, once, for each
+        state that may be of another run.
 
         Args:
             state: The state. It is encoded before this returns, and may be changed after that.
@@ -340,8 +342,9 @@ class Checkpoint:
 
         What :meth:`load` returned tells how many are done: items have to come in the same order again. An
         item is done when the next one is asked for, so that saving is left to this: what :meth:`save` puts
-        within the loop counts the current item as not done. On SIGTERM, the state is saved once more at the
-        end of the item; see :class:`Checkpoint` for tasks in threads.
+        within the loop counts the current item as not done, and so does what is saved after a ``break``. On
+        SIGTERM, the state is saved once more at the end of the item; see :class:`Checkpoint` for tasks in
+        threads.
 
         Args:
             items: The items, from the first one on.
@@ -460,7 +463,9 @@ class Checkpoint:
         succeeded = error is None and not self._termination.requested
         if succeeded and not self.keep_on_success:
             self._states.clear_own(lambda: self._termination.requested)
-        self._show(_ending(failed=not succeeded, kept=bool(self._states.there)))
+        self._show(self._ending(failed=not succeeded))
+        if self._artifacts is not None:
+            self._artifacts.wait(self._termination.is_over)
 
     def _has_to_load(self) -> bool:
         return self._loaded is _NOT_LOADED and not self._loop.has_begun
@@ -505,18 +510,19 @@ class Checkpoint:
             )
         return self.keep_on_success and self._loop.done != self._loop.offered
 
+    def _ending(self, *, failed: bool) -> str:
+        if failed:
+            next_one = "" if self.load_policy == "fresh" else ": the next attempt goes on from the newest"
+            return f". It has failed{next_one}."
+        kept = "they are kept" if self._states.there else "they were removed"
+        return f". It has ended, and {kept}."
+
     def _show(self, told: str = "") -> None:
         if self._artifacts is not None and self._opened is not None:
             states, loop = self._opened, self._loop
             self._artifacts.show(
                 states.there, states.positions, position=loop.done, total=loop.total, told=told
             )
-
-
-def _ending(*, failed: bool, kept: bool) -> str:
-    if failed:
-        return ". It has failed: the next attempt goes on from the newest."
-    return ". It has ended, and they are kept." if kept else ". It has ended, and they were removed."
 
 
 async def _left_loops_are_closed() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -241,7 +242,9 @@ def test_the_page_changes_no_more_often_than_anybody_looks(
             for seconds in (0.0, 0.5, 1.4, 0.2, 0.1):
                 now[0] += seconds
                 checkpoint.save("state")
-                checkpoint._states.saving.wait()  # which has shown it by then
+                checkpoint._states.saving.wait()
+                assert checkpoint._artifacts
+                checkpoint._artifacts.wait(lambda: False)
                 counts.append(len(shown))
         return counts
 
@@ -266,6 +269,27 @@ def test_that_prefect_cannot_be_reached_ends_no_loop(
     assert run() == sum(range(10))
     told = {record.created for record in logged.records if "not shown any more" in record.message}
     assert len(told) == 1
+
+
+def test_no_loop_and_no_save_waits_for_a_picture(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+    monkeypatch.setattr(checkpoint_artifacts, "create_table_artifact", lambda **_: answered.wait(30))
+    monkeypatch.setattr(checkpoint_artifacts, "_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoint_artifacts, "_PATIENCE_SECONDS", 0.1)
+
+    @flow
+    def run() -> int:
+        with Checkpoint(lake.name, "train") as checkpoint:
+            done = sum(checkpoint.iterate(range(10), lambda: "state", every=1))
+            checkpoint.save("by hand")
+            return done
+
+    try:
+        assert run() == sum(range(10))
+        assert not answered.is_set()
+        assert all_snapshots(lake.block.checkpoints) == {}
+    finally:
+        answered.set()
 
 
 def test_a_state_becomes_a_finalized_output(locked_lake: Lake) -> None:

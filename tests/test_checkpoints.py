@@ -215,8 +215,9 @@ def test_by_hand_they_are_listed_shown_and_cleared(
     assert command("checkpoints", "clear", lake.name, "c", "--yes") == 0
     assert "of 'c'" in capsys.readouterr().out
     assert set(all_snapshots(lake.block.checkpoints)) == {"a/b"}
-    with pytest.raises(KeyNotFoundError, match="no states of 'c'"):
-        command("checkpoints", "show", lake.name, "c")
+    for arguments in (["show", lake.name, "c"], ["clear", lake.name, "c", "--yes"]):
+        with pytest.raises(KeyNotFoundError, match="no states of 'c'"):
+            command("checkpoints", *arguments)
 
 
 def test_what_is_locked_survives_pruning_and_clearing(locked_lake: Lake) -> None:

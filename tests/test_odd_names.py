@@ -40,6 +40,16 @@ def test_in_an_audit(locked_lake: Lake, printed: Callable[..., str]) -> None:
     assert f" s3kv/{ODD}" in printed("audit", locked_lake.name)
 
 
+def test_names_of_checkpoints_are_whole_for_other_programs(
+    lake: Lake, printed: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    name = "train/5f2e9e43-17d8-4b5c-9a53-0f6f0a8c2b11"
+    with Checkpoint(lake.block, name, keep_on_success=True) as checkpoint:
+        checkpoint.save(1)
+    assert f" {name} " in printed("checkpoints", "ls", lake.name)
+
+
 def test_in_checkpoints(lake: Lake, printed: Callable[..., str]) -> None:
     with Checkpoint(lake.block, ODD, keep_on_success=True) as checkpoint:
         checkpoint.save(1, tags={"stage": ":key:"})
