@@ -14,6 +14,7 @@ from typing_extensions import Self
 
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.checkpoint_artifacts import CheckpointArtifacts
+from s3kv_flows.coroutines import each, left_loops_are_closed, until_done
 from s3kv_flows.identity import run_identity, task_run_id
 from s3kv_flows.in_place import ChangedInPlace
 from s3kv_flows.loop_progress import LoopProgress
@@ -161,7 +162,7 @@ class Checkpoint:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: object
     ) -> None:
         try:
-            await _left_loops_are_closed()
+            await left_loops_are_closed()
             await asyncio.to_thread(self._finish, error)
         finally:  # signals are for this thread
             self._close()
@@ -231,7 +232,7 @@ class Checkpoint:
         # Others go on while this waits, and may change the state.
         told = self._offered(state, tags, in_background=not wait, is_copied=True)
         if wait or self._termination.requested:
-            await _until_done(told)
+            await until_done(told)
             self._states.saving.wait_for(told)
         else:
             self._states.saving.check()
@@ -313,7 +314,7 @@ class Checkpoint:
 
     async def apromote(self, key: str, retention: Retention | None = None, **options: Any) -> Receipt:
         """Do as :meth:`promote`, in a worker thread."""
-        await _left_loops_are_closed()
+        await left_loops_are_closed()
         return await asyncio.to_thread(self.promote, key, retention, **options)
 
     def clear(self) -> list[Snapshot]:
@@ -365,7 +366,7 @@ class Checkpoint:
         if state is None and self._has_to_load():
             self.load()
         pace, loop = self._paced(items, every, seconds), self._loop
-        state = state or ChangedInPlace(self._loaded)
+        state = ChangedInPlace(self._loaded) if state is None else state
         position = 0
         with loop.until_end(state):
             for item in items:
@@ -377,7 +378,8 @@ class Checkpoint:
                 self._count(loop, position, pace)
                 if pace.is_due() or self._termination.requested:
                     self.save(state(), wait=self._termination.requested)
-        if self._is_to_be_kept(position):
+        loop.compare(position)
+        if self._is_to_be_kept():
             self.save(state(), wait=False)
 
     async def aiterate(
@@ -392,9 +394,9 @@ class Checkpoint:
         if state is None and self._has_to_load():
             await self.aload()
         pace, loop, position = self._paced(items, every, seconds), self._loop, 0
-        state = state or ChangedInPlace(self._loaded)
+        state = ChangedInPlace(self._loaded) if state is None else state
         with loop.until_end(state):
-            async for item in _each(items):
+            async for item in each(items):
                 position += 1
                 if position <= loop.done:
                     continue
@@ -404,7 +406,8 @@ class Checkpoint:
                 self._count(loop, position, pace)
                 if pace.is_due() or self._termination.requested:
                     await self.asave(state(), wait=self._termination.requested)
-        if self._is_to_be_kept(position):
+        loop.compare(position)
+        if self._is_to_be_kept():
             await self.asave(state(), wait=False)
 
     # --- how -----------------------------------------------------------------------------------
@@ -452,8 +455,9 @@ class Checkpoint:
         """Wait for what is under way, and remove the states of a run that has succeeded."""
         succeeded = error is None and not self._termination.requested
         try:
-            if succeeded and self.keep_on_success and self._loop.end and self._loop.was_left:
-                self.save(self._loop.end(), wait=False)
+            ended = self._loop.end
+            if succeeded and self.keep_on_success and ended is not None and self._loop.was_left:
+                self.save(ended(), wait=False)
             if not self._states.end():
                 run_logger().error("The last checkpoint was not saved in time")
         except Exception as exc:
@@ -500,14 +504,8 @@ class Checkpoint:
         if is_runner_ending():
             pace.hurry()
 
-    def _is_to_be_kept(self, position: int) -> bool:
+    def _is_to_be_kept(self) -> bool:
         """Tell whether the state at the end of a loop is to be saved although nothing more is done."""
-        if position < self._loop.done:
-            run_logger().warning(
-                "%d items were done before, and the loop was given %d: are they the same, from the first on?",
-                self._loop.done,
-                position,
-            )
         return self.keep_on_success and self._loop.done != self._loop.offered
 
     def _ending(self, *, failed: bool) -> str:
@@ -523,25 +521,3 @@ class Checkpoint:
             self._artifacts.show(
                 states.there, states.positions, position=loop.done, total=loop.total, told=told
             )
-
-
-async def _left_loops_are_closed() -> None:
-    """Let the event loop close a loop that was left by ``break``."""
-    for _ in range(2):
-        await asyncio.sleep(0)
-
-
-async def _until_done(told: Future[BaseException | None]) -> None:
-    """Wait for a future of threads, which goes on where the one that waits is cancelled."""
-    loop, is_done = asyncio.get_running_loop(), asyncio.Event()
-    told.add_done_callback(lambda _: loop.call_soon_threadsafe(is_done.set))
-    await is_done.wait()
-
-
-async def _each(items: AsyncIterable[T] | Iterable[T]) -> AsyncIterator[T]:
-    if isinstance(items, AsyncIterable):
-        async for item in items:
-            yield item
-    else:
-        for item in items:
-            yield item

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from s3kv_flows.runs import run_logger
+
 __all__ = ["LoopProgress"]
 
 
@@ -48,6 +50,15 @@ class LoopProgress:
                 "in one: give the items of both in a row, or each loop a Checkpoint of its own"
             )
         self.has_begun, self.total = True, total
+
+    def compare(self, given: int) -> None:
+        """Warn at the end of a loop that was given fewer items than were done before."""
+        if given < self.done:
+            run_logger().warning(
+                "%d items were done before, and the loop was given %d: are they the same, from the first on?",
+                self.done,
+                given,
+            )
 
     @contextmanager
     def until_end(self, state: Callable[[], Any]) -> Iterator[None]:

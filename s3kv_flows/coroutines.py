@@ -1,0 +1,35 @@
+"""What coroutines need of threads, loops and iterables."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from concurrent.futures import Future
+from typing import TypeVar
+
+__all__ = ["each", "left_loops_are_closed", "until_done"]
+
+T = TypeVar("T")
+
+
+async def left_loops_are_closed() -> None:
+    """Let the event loop close a loop that was left by ``break``."""
+    for _ in range(2):
+        await asyncio.sleep(0)
+
+
+async def until_done(told: Future[BaseException | None]) -> None:
+    """Wait for a future of threads, which goes on where the one that waits is cancelled."""
+    loop, is_done = asyncio.get_running_loop(), asyncio.Event()
+    told.add_done_callback(lambda _: loop.call_soon_threadsafe(is_done.set))
+    await is_done.wait()
+
+
+async def each(items: AsyncIterable[T] | Iterable[T]) -> AsyncIterator[T]:
+    """Yield the items of an iterable of either kind."""
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield item
+    else:
+        for item in items:
+            yield item
