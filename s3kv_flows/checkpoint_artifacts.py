@@ -98,7 +98,13 @@ class CheckpointArtifacts:
             self._table(picture.rows, picture.description)
             if picture.percent is not None:
                 self._progress(picture.percent, picture.description)
-        except (HTTPError, PrefectException, RuntimeError) as exc:  # of Prefect's clients
+        except (
+            HTTPError,
+            PrefectException,
+            RuntimeError,
+            ValueError,
+            OSError,
+        ) as exc:  # of Prefect's clients
             self._is_shown = False
             run_logger().warning("The checkpoints of this run are not shown any more: %s", exc)
 

@@ -7,14 +7,16 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, It
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from operator import length_hint
+from threading import Event
 from typing import Any, TypeVar
 
 from typing_extensions import Self
 
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.checkpoint_artifacts import CheckpointArtifacts
-from s3kv_flows.coroutines import each, left_loops_are_closed, until_done
+from s3kv_flows.coroutines import each, left_loops_are_closed, to_the_end, until_done
 from s3kv_flows.identity import run_identity, task_run_id
 from s3kv_flows.in_place import ChangedInPlace
 from s3kv_flows.loop_progress import LoopProgress
@@ -45,6 +47,7 @@ T = TypeVar("T")
 _RUN = "s3kv-run"
 _TASK_RUN = "s3kv-task-run"
 _NOT_LOADED = object()
+_REPLACED = object()
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,8 @@ class Checkpoint:
         store: The name of a saved store, or a saved store.
         name: A name, or a format string of ``flow_run``, ``task_run``, ``deployment`` and ``parameters``. It
             has to tell apart what runs at once: calls of one task by their parameters. (``task_run.id`` is
-            another one in each attempt of a flow, and ``flow_run.id`` of a subflow in each of its parent's.)
+            another one in each attempt of a flow. A subflow is another run in each attempt of its parent:
+            give it retries of its own, or a name of its parameters, and the policy ``"latest"``.)
         keep: How many states of this run stay, the newest ones; with the policy ``"latest"``, of all runs.
         load_policy: Which states :meth:`load` takes: ``"own"``, of this run's former attempts (retries of a
             task or flow, a flow that was resumed); ``"latest"``, of any run under this name; ``"fresh"``,
@@ -126,7 +130,7 @@ class Checkpoint:
         keep_on_success: bool = False,
         termination_seconds: float = 20.0,
     ) -> None:
-        if not isinstance(keep, int) or keep < 1:
+        if not hasattr(keep, "__index__") or keep < 1:
             raise ValueError(f"keep is a whole number from 1 on, got {keep}: the newest state stays")
         if load_policy not in ("own", "latest", "fresh"):
             raise ValueError(f"load_policy is 'own', 'latest' or 'fresh', got {load_policy!r}")
@@ -154,7 +158,7 @@ class Checkpoint:
             self._close()
 
     async def __aenter__(self) -> Self:
-        await asyncio.to_thread(self._open)
+        await to_the_end(self._open, self._release)
         self._termination.__enter__()
         return self
 
@@ -163,9 +167,14 @@ class Checkpoint:
     ) -> None:
         try:
             await left_loops_are_closed()
-            await asyncio.to_thread(self._finish, error)
-        finally:  # signals are for this thread
+            await to_the_end(partial(self._finish, error), self._release)
+        except asyncio.CancelledError:  # what ends the block goes on in its thread
+            self._end_signals()
+            raise
+        except BaseException:
             self._close()
+            raise
+        self._close()
 
     # --- states --------------------------------------------------------------------------------
 
@@ -216,13 +225,15 @@ class Checkpoint:
             InvalidTagError: A tag is illegal, or there are more than 10.
             UnsupportedByServerError: The bucket cannot carry the condition that a number is new.
         """
-        told = self._offered(state, tags, in_background=not wait, is_copied=not wait)
+        is_left = Event()
+        told = self._offered(state, tags, in_background=not wait, is_copied=not wait, is_left=is_left)
         if wait or self._termination.requested:
             try:
                 self._states.saving.wait_for(told, self._termination.is_over)
-            finally:
-                if wait and not told.done():  # the caller goes on, and may change the state
-                    self._states.leave()
+            except BaseException:
+                if wait:  # the caller goes on, and may change the state while it is sent
+                    is_left.set()
+                raise
         else:
             self._states.saving.check()
         self._termination.heed()
@@ -230,7 +241,7 @@ class Checkpoint:
     async def asave(self, state: Any, *, tags: Mapping[str, str] | None = None, wait: bool = True) -> None:
         """Do as :meth:`save`; other coroutines go on while the state, once encoded, is uploaded."""
         # Others go on while this waits, and may change the state.
-        told = self._offered(state, tags, in_background=not wait, is_copied=True)
+        told = self._offered(state, tags, in_background=not wait, is_copied=True, is_left=Event())
         if wait or self._termination.requested:
             await until_done(told)
             self._states.saving.wait_for(told)
@@ -351,7 +362,8 @@ class Checkpoint:
             items: The items, from the first one on.
             state: Returns the state to save. Without it, that is what :meth:`load` returned, which the loop
                 has to change in place: a list, a dict, a model with ``partial_fit``. A loop that needs no
-                state but how far it is, neither loads nor gives one: it is loaded for it.
+                state but how far it is, neither loads nor gives one: it is loaded for it. (Before and after
+                the first item it goes through that object, to warn where nothing changes it.)
             every: How many items a run that dies may have to repeat at most. Saving begins after half as
                 many, and the loop waits for it where the other half is done before it has arrived.
             seconds: Save when so many seconds have passed since the last time; what is done until that has
@@ -359,14 +371,15 @@ class Checkpoint:
 
         Raises:
             ValueError: Neither ``every`` nor ``seconds`` is given, or one is not positive.
-            TypeError: No ``state`` is given, and what was loaded cannot be changed, as a number or a tuple.
+            TypeError: No ``state`` is given, and what was loaded cannot be changed, as a number or a tuple,
+                or something else was saved since.
             RuntimeError: There was a loop before, or there is one around this: what was done is counted in
                 one. To go over the same items several times, give them in a row.
         """
         if state is None and self._has_to_load():
             self.load()
+        state = self._state_of(state)
         pace, loop = self._paced(items, every, seconds), self._loop
-        state = ChangedInPlace(self._loaded) if state is None else state
         position = 0
         with loop.until_end(state):
             for item in items:
@@ -393,8 +406,8 @@ class Checkpoint:
         """Do as :meth:`iterate`, over an iterable of either kind."""
         if state is None and self._has_to_load():
             await self.aload()
+        state = self._state_of(state)
         pace, loop, position = self._paced(items, every, seconds), self._loop, 0
-        state = ChangedInPlace(self._loaded) if state is None else state
         with loop.until_end(state):
             async for item in each(items):
                 position += 1
@@ -428,11 +441,17 @@ class Checkpoint:
             del self._block
             raise
 
-    def _close(self) -> None:
-        self._opened = None
-        del self._block
+    def _release(self) -> None:
+        self._opened, self._loaded = None, _NOT_LOADED
+        self.__dict__.pop("_block", None)
+
+    def _end_signals(self) -> None:
         self._termination.__exit__()
         self._termination.heed()
+
+    def _close(self) -> None:
+        self._release()
+        self._end_signals()
 
     def _open_states(self) -> None:
         name = formatted_key(self.name, run_parameters())
@@ -453,11 +472,7 @@ class Checkpoint:
 
     def _finish(self, error: BaseException | None) -> None:
         """Wait for what is under way, and remove the states of a run that has succeeded."""
-        succeeded = error is None and not self._termination.requested
         try:
-            ended = self._loop.end
-            if succeeded and self.keep_on_success and ended is not None and self._loop.was_left:
-                self.save(ended(), wait=False)
             if not self._states.end():
                 run_logger().error("The last checkpoint was not saved in time")
         except Exception as exc:
@@ -474,11 +489,32 @@ class Checkpoint:
     def _has_to_load(self) -> bool:
         return self._loaded is _NOT_LOADED and not self._loop.has_begun
 
+    def _state_of(self, given: Callable[[], Any] | None) -> Callable[[], Any]:
+        """Return what returns the state of a loop."""
+        if given is not None:
+            return given
+        if self._loop.has_begun:
+            return _nothing  # which is refused
+        if self._loaded is _REPLACED:
+            raise TypeError(
+                "what was saved last is not what load() returned: give iterate() a function that returns the "
+                "state to save, as its second argument"
+            )
+        return ChangedInPlace(self._loaded)
+
     def _offered(
-        self, state: Any, tags: Mapping[str, str] | None, *, in_background: bool, is_copied: bool
+        self,
+        state: Any,
+        tags: Mapping[str, str] | None,
+        *,
+        in_background: bool,
+        is_copied: bool,
+        is_left: Event,
     ) -> Future[BaseException | None]:
         """Give a state to be saved; return what to wait for."""
         done = self._loop.done
+        if state is not self._loaded:
+            self._loaded = _REPLACED
         told = self._states.offer(
             state,
             done,
@@ -486,6 +522,7 @@ class Checkpoint:
             in_background=in_background,
             is_copied=is_copied,
             is_end=self._loop.end is not None,
+            is_left=is_left,
         )
         self._loop.offered = done
         return told
@@ -493,7 +530,9 @@ class Checkpoint:
     def _paced(self, items: object, every: int | None, seconds: float | None) -> SavingPace:
         pace = SavingPace(every, seconds)
         # An object may have __len__, and yet no length: that raises TypeError, and counts as none.
-        self._loop.begin(length_hint(items) if isinstance(items, Sized) else None)
+        length = length_hint(items, -1) if isinstance(items, Sized) else -1
+        self._loop.begin(length if length >= 0 else None)
+        self._loaded = _REPLACED  # and is held no longer
         return pace
 
     def _count(self, loop: LoopProgress, position: int, pace: SavingPace) -> None:
@@ -521,3 +560,7 @@ class Checkpoint:
             self._artifacts.show(
                 states.there, states.positions, position=loop.done, total=loop.total, told=told
             )
+
+
+def _nothing() -> None:
+    return None

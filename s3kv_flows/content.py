@@ -12,8 +12,13 @@ import cloudpickle
 __all__ = ["content_digest", "digest_or_none"]
 
 
-def content_digest(value: Any) -> str:
+def content_digest(value: Any, *, with_sharing: bool = False) -> str:
     """Return a digest of the content of a picklable value.
+
+    Args:
+        value: The value.
+        with_sharing: Whether it counts, too, which of its parts are one object. Without, what is shared is
+            read as often as it occurs.
 
     Raises:
         ValueError: The value contains itself.
@@ -27,17 +32,17 @@ def content_digest(value: Any) -> str:
             buffers.update(raw)
 
     pickler = _ContentPickler(sink, protocol=5, buffer_callback=take)
-    pickler.fast = True  # writes what is shared as often as it occurs: sharing is no content
+    pickler.fast = not with_sharing
     pickler.dump(value)
     return sink.hash.hexdigest() + buffers.hexdigest()
 
 
-def digest_or_none(value: Any) -> str | None:
+def digest_or_none(value: Any, *, with_sharing: bool = False) -> str | None:
     """Return a digest of the content of a value; None where it cannot be pickled, as a generator."""
     try:
-        return content_digest(value)
-    except (ValueError, TypeError, AttributeError, pickle.PicklingError, RecursionError):
-        return None
+        return content_digest(value, with_sharing=with_sharing)
+    except (ValueError, TypeError, AttributeError, OSError, RuntimeError, pickle.PicklingError):
+        return None  # a class may have its own reasons
 
 
 class _Digest:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from concurrent.futures import Future
 from typing import TypeVar
 
-__all__ = ["each", "left_loops_are_closed", "until_done"]
+__all__ = ["each", "left_loops_are_closed", "to_the_end", "until_done"]
 
 T = TypeVar("T")
 
@@ -16,6 +16,16 @@ async def left_loops_are_closed() -> None:
     """Let the event loop close a loop that was left by ``break``."""
     for _ in range(2):
         await asyncio.sleep(0)
+
+
+async def to_the_end(work: Callable[[], object], after: Callable[[], object]) -> None:
+    """Do work in a thread, which goes on where the one that waits is cancelled; then, something after it."""
+    doing = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        await asyncio.shield(doing)
+    except asyncio.CancelledError:
+        doing.add_done_callback(lambda _: after())
+        raise
 
 
 async def until_done(told: Future[BaseException | None]) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from prefect.context import FlowRunContext, TaskRunContext
-from prefect.runtime import flow_run
-
-from s3kv_flows.content import digest_or_none
+from prefect.utilities.hashing import hash_objects
 
 __all__ = ["run_identity", "task_run_id"]
 
@@ -23,31 +21,32 @@ def run_identity() -> str:
     """Return what stays the same in all attempts of a run: its flow run and, in a task, which one, of what.
 
     By what Prefect tells calls of one task from each other, its ``dynamic_key``, is made anew in each attempt
-    of a flow; what they are called with is not. Where that has no digest, as a generator, the task alone
-    counts.
+    of a flow; what they are called with is not. Where that has no hash, the task alone counts.
     """
-    task, flow = TaskRunContext.get(), _flow_identity()
+    task, flow = TaskRunContext.get(), FlowRunContext.get()
+    flow_run = flow.flow_run if flow is not None else None
     if task is None:
-        return flow
+        return str(flow_run.id) if flow_run is not None else ""
     run = task.task_run
-    owner = flow or run.flow_run_id
-    return f"{owner}/{run.task_key}/{_called_with(task.parameters)}" if owner else str(run.id)
+    owner = run.flow_run_id or (flow_run.id if flow_run is not None else None)
+    return f"{owner}/{run.task_key}/{_called_with(task.parameters)}" if owner is not None else str(run.id)
 
 
-def _flow_identity() -> str:
-    """Return what a flow run is known by: its id; a subflow's is another one in each attempt of its parent.
+def _called_with(parameters: Mapping[str, Any]) -> str:
+    """Return a hash of parameters that is the same in all processes; empty where there is none.
 
-    So a subflow counts by the flow run at the root (Prefect's API is asked for it), and by what it was called
-    with.
+    An iterator has none: to hash it would be to use it up.
     """
-    context = FlowRunContext.get()
-    if context is None or context.flow_run is None:
-        return ""
-    if context.flow_run.parent_task_run_id is None:
-        return str(context.flow_run.id)
-    name = context.flow.name if context.flow is not None else ""
-    return f"{flow_run.root_flow_run_id}/{name}/{_called_with(context.parameters)}"
+    return "" if _holds_iterator(parameters) else hash_objects(dict(parameters)) or ""
 
 
-def _called_with(parameters: Mapping[str, Any] | None) -> str:
-    return digest_or_none(dict(parameters or {})) or ""
+def _holds_iterator(value: object) -> bool:
+    to_look_at, seen = [value], set[int]()
+    while to_look_at:
+        one = to_look_at.pop()
+        if isinstance(one, Iterator):
+            return True
+        if isinstance(one, (Mapping, list, tuple, set, frozenset)) and id(one) not in seen:
+            seen.add(id(one))
+            to_look_at.extend(one.values() if isinstance(one, Mapping) else one)
+    return False

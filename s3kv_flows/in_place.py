@@ -32,12 +32,12 @@ class ChangedInPlace:
                 "give iterate() a function that returns the state to save, as its second argument"
             )
         self._value = value
-        self._before = None if value is None else digest_or_none(value)
+        self._before = None if value is None else digest_or_none(value, with_sharing=True)
 
     def __call__(self) -> Any:
         """Return the object."""
         before, self._before = self._before, None
-        if before is not None and digest_or_none(self._value) == before:
+        if before is not None and digest_or_none(self._value, with_sharing=True) == before:
             run_logger().warning(
                 "What load() returned is saved as it was: nothing has changed it so far. Where the loop "
                 "makes a new state, give iterate() a function that returns it, as its second argument"

@@ -20,7 +20,6 @@ class LoopProgress:
         total: How many there are, where that is known.
         end: Returns the state of the loop, once it has ended, also by ``break``.
         has_begun: Whether there is, or was, a loop.
-        was_left: Whether it was left in the middle.
     """
 
     def __init__(self) -> None:
@@ -31,7 +30,7 @@ class LoopProgress:
         """Forget what was done; so many items were before."""
         self.done = self.offered = done
         self.end: Callable[[], Any] | None = None
-        self.has_begun = self.was_left = False
+        self.has_begun = False
 
     @property
     def is_open(self) -> bool:
@@ -65,8 +64,5 @@ class LoopProgress:
         """Note at the end of the block that the loop has ended, and what returns its state."""
         try:
             yield
-        except BaseException:
-            self.was_left = True
-            raise
         finally:
             self.end = state

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from threading import Event
 from typing import Any, Literal
@@ -44,7 +44,7 @@ class _Encoded:
     in_background: bool
     is_end: bool
     memory: memoryview | None
-    is_left: Event = field(default_factory=Event)
+    is_left: Event
 
 
 class RunStates:
@@ -86,8 +86,7 @@ class RunStates:
         self._identity, self._keep, self._policy, self._given_up = identity, keep, policy, given_up
         self._memory = SpareMemory()
         self._of_this_run: dict[int, bool] = {}
-        self._offered: _Encoded | None = None
-        self._has_gone_on = False
+        self._takes_part = False
         self.saving = Newest(self._upload, "s3kv-checkpoint", then=then, replaced=self._let_go)
         self._forget()
 
@@ -101,8 +100,9 @@ class RunStates:
             StaleWriterError: All that were listed were gone when they were asked for, again and again.
         """
         there, found = self._newest()
-        self._go_on_above(there)
-        self._has_gone_on = True
+        self._writer.go_on_above(there)
+        self._forget()
+        self.there, self._takes_part = there, True
         if found is None:
             return None
         snapshot, value, info = found
@@ -119,6 +119,7 @@ class RunStates:
         in_background: bool,
         is_copied: bool,
         is_end: bool,
+        is_left: Event,
     ) -> Future[BaseException | None]:
         """Save a state next, instead of what waits: one PUT and one LIST, and two for each that is pruned.
 
@@ -129,6 +130,8 @@ class RunStates:
             in_background: Whether something else goes on meanwhile.
             is_copied: Whether the state may change before it is saved.
             is_end: Whether a loop has ended before.
+            is_left: Is set where nobody waits any more, and the state may be changed while it is sent: it is
+                to be passed over then, and no older one is removed for it.
 
         Returns:
             What to wait for; see :meth:`Newest.offer`.
@@ -140,16 +143,8 @@ class RunStates:
         if is_copied and isinstance(body, Pieces):  # it views the memory of the state
             memory = self._memory.take(len(body)) if len(body) >= _LARGE else None
             body = bytes(body) if memory is None else body.copy_to(memory)
-        self._offered = _Encoded(body, tags, position, in_background, is_end, memory)
-        return self.saving.offer(self._offered)
-
-    def leave(self) -> None:
-        """Do not count on what was given last, if it is under way: it may be changed from now on.
-
-        It is there to be passed over, where it has been changed, and for no older state to be removed.
-        """
-        if self._offered is not None:
-            self._offered.is_left.set()
+        self._takes_part = True
+        return self.saving.offer(_Encoded(body, tags, position, in_background, is_end, memory, is_left))
 
     def wait_until_safe(self, position: int) -> None:
         """Wait until a state has arrived in which so many items are done, or nothing is under way."""
@@ -170,9 +165,9 @@ class RunStates:
     def clear(self) -> list[Snapshot]:
         """Remove all states, and go on above those that stay; return what was removed."""
         self.saving.wait()
-        there = self.states.listed()
-        removed = [one for one in there if self.states.remove(one)]
-        self._go_on_above([one for one in there if one not in removed])
+        removed, left = self._writer.clear()
+        self._forget()
+        self.there = left
         return removed
 
     def clear_own(self, stop: Callable[[], bool]) -> None:
@@ -182,11 +177,11 @@ class RunStates:
         stay; where they cannot be removed, a warning says so. Who has neither saved nor gone on removes none.
         """
         removed: list[Snapshot] = []
-        if self.current is None and not self._has_gone_on:
+        if not self._takes_part:
             return
         try:
             there = self.states.listed()
-            if there and there[-1].number > (self._writer.after or 0):
+            if not self._writer.is_foremost(there):
                 run_logger().warning("Another run goes on from %r: its checkpoints stay", self.states.name)
                 return
             for one in there:
@@ -219,11 +214,6 @@ class RunStates:
     def _is_wanted(self, info: ObjectInfo) -> bool:
         return self._policy == "latest" or self.is_own(info.metadata)
 
-    def _go_on_above(self, there: list[Snapshot]) -> None:
-        self._writer.go_on_above(there)
-        self._forget()
-        self.there = there
-
     def _is_of_this_run(self, snapshot: Snapshot) -> bool:
         """Tell whether a state is this run's to remove: with "latest", any; with one HEAD, once."""
         if self._policy == "latest" or snapshot.number in self.positions:
@@ -236,8 +226,6 @@ class RunStates:
         metadata = {**self._identity, POSITION: str(encoded.position)}
         save = partial(self._writer.save, encoded.body, metadata=metadata, tags=encoded.tags)
         try:
-            if encoded.is_left.is_set():
-                return
             number, there = behind_all_else(save) if encoded.in_background else save()
         finally:
             self._let_go(encoded)

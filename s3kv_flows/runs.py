@@ -93,5 +93,8 @@ def is_runner_ending() -> bool:
     task, flow = TaskRunContext.get(), FlowRunContext.get()
     if task is None or flow is None:
         return False
-    told = getattr(flow.task_runner, "_cancel_events", {}).get(task.task_run.id)
+    events = getattr(flow.task_runner, "_cancel_events", {})
+    told = events.get(task.task_run.id)
+    if told is None:  # of a task that was called by a submitted one; they all end at once
+        told = next(iter(list(events.values())), None)
     return isinstance(told, Event) and told.is_set()

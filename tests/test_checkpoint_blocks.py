@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 from s3kv_flows import S3KVStore
 from s3kv_flows.checkpoints import Checkpoint
+from s3kv_flows.store.snapshots import Snapshots
 from tests.checkpointing import CrashError, numbers
 
 
@@ -59,6 +63,7 @@ class Streamed:
 def test_a_loop_needs_no_length(block: S3KVStore) -> None:
     with Checkpoint(block, "train") as checkpoint:
         assert list(checkpoint.iterate(Streamed(), lambda: 1, every=2)) == [0, 1, 2, 3]
+        assert checkpoint._loop.total is None
 
 
 def test_fewer_items_than_were_done_are_noticed(block: S3KVStore, logged: pytest.LogCaptureFixture) -> None:
@@ -70,27 +75,67 @@ def test_fewer_items_than_were_done_are_noticed(block: S3KVStore, logged: pytest
         assert ("6 items were done before, and the loop was given 4" in logged.text) is (count == 4)
 
 
-async def abandoned(block: S3KVStore, done: list[int]) -> None:
-    async with Checkpoint(block, "train", keep_on_success=True) as checkpoint:
-        async for item in checkpoint.aiterate(range(10), lambda: done, every=100):
-            done.append(item)
-            if item == 6:
-                break
+def test_what_is_refused_may_be_given_right_in_the_same_block(block: S3KVStore) -> None:
+    with Checkpoint(block, "train", keep=np.int64(2)) as checkpoint:  # type: ignore[arg-type]
+        checkpoint.load(default=0)
+        with pytest.raises(TypeError, match="second argument"):
+            next(checkpoint.iterate(range(3), every=1))
+        assert list(checkpoint.iterate(range(3), lambda: 1, every=1)) == [0, 1, 2]
+    with Checkpoint(block, "train") as checkpoint:
+        checkpoint.save([])
+        with pytest.raises(TypeError, match="second argument"):  # which is not what it would load
+            next(checkpoint.iterate(range(3), every=1))
 
 
-def test_the_end_that_a_break_makes_is_kept(block: S3KVStore) -> None:
-    done: list[int] = []
+class Model:
+    """What takes memory."""
+
+
+def test_nothing_is_held_longer_than_it_is_needed(block: S3KVStore) -> None:
     with Checkpoint(block, "train", keep_on_success=True) as checkpoint:
-        for item in checkpoint.iterate(range(10), lambda: done, every=100):
-            done.append(item)
-            if item == 6:
-                break
+        model = Model()
+        held = weakref.ref(model)
+        checkpoint.save(model)
+        del model
+        assert held() is None
+        held = weakref.ref(checkpoint.load())
+        for _ in checkpoint.iterate(range(3), Model, every=1):
+            assert held() is None
     with Checkpoint(block, "train") as checkpoint:
-        assert checkpoint.load() == list(range(7))
-    done.clear()
-    asyncio.run(abandoned(block, done))
-    with Checkpoint(block, "train") as checkpoint:
-        assert checkpoint.load() == list(range(7))
+        held = weakref.ref(checkpoint.load())
+    assert held() is None
+
+
+def test_a_block_whose_beginning_is_cancelled_may_be_entered_again(
+    block: S3KVStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_go, original = threading.Event(), Snapshots.listed
+
+    def slow(states: Snapshots) -> Any:
+        assert may_go.wait(30)
+        return original(states)
+
+    monkeypatch.setattr(Snapshots, "listed", slow)
+    checkpoint = Checkpoint(block, "train")
+
+    async def enter() -> None:
+        async with checkpoint:
+            pytest.fail("entered")
+
+    async def run() -> None:
+        entering = asyncio.create_task(enter())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        entering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await entering
+        may_go.set()
+        while "_block" in checkpoint.__dict__:
+            await asyncio.sleep(0.01)
+        async with checkpoint:
+            checkpoint.save(1)
+
+    asyncio.run(asyncio.wait_for(run(), 30))
 
 
 @pytest.mark.parametrize("options", [{"every": float("inf")}, {"seconds": float("nan")}, {"every": 0}])

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -42,42 +45,70 @@ def half(store: str, loaded: list[int]) -> None:
             done.append(item)
 
 
-@pytest.mark.parametrize("within", ["flow", "task"])
-def test_a_subflow_goes_on_where_its_parent_is_retried(lake: Lake, within: str) -> None:
-    loaded: list[int] = []
-
-    @task
-    def work() -> None:
-        half(lake.name, loaded)
-
-    @flow
-    def sub(number: int) -> None:
-        half(lake.name, loaded) if within == "flow" else work()
-
-    @flow
-    def middle() -> None:
-        sub(7)
+def test_a_subflow_with_retries_goes_on_also_where_it_has_changed_what_it_was_called_with(lake: Lake) -> None:
+    attempts: list[int] = []
 
     @flow(retries=1)
-    def parent() -> None:
-        middle()
+    def sub(model: list[int]) -> list[int]:
+        attempts.append(1)
+        with Checkpoint(lake.name, "train") as checkpoint:
+            model = checkpoint.load(default=model)
+            for item in checkpoint.iterate(range(6), lambda: model, every=1):
+                if item == 3 and len(attempts) == 1:
+                    raise CrashError
+                model.append(item)
+        return model
 
-    parent()
-    assert loaded == [0, 5]
+    @flow
+    def parent() -> list[int]:
+        return sub([])
+
+    assert parent() == list(range(6))
 
 
-def test_a_subflow_is_another_one_where_it_is_called_with_something_else(lake: Lake) -> None:
+def test_a_subflow_is_another_one_in_each_flow_that_calls_it(lake: Lake) -> None:
     loaded: list[int] = []
 
     @flow
-    def sub(number: int) -> None:
+    def train() -> None:
         half(lake.name, loaded)
+
+    @flow
+    def fold(number: int) -> None:
+        train()
 
     @flow
     def parent() -> None:
         with pytest.raises(CrashError):
-            sub(1)
-        sub(2)
+            fold(1)
+        fold(2)
 
     parent()
     assert loaded == [0, 0]
+
+
+CALLED_WITH = """
+from pydantic import BaseModel
+from s3kv_flows.identity import _called_with
+
+class Config(BaseModel):
+    depth: int = 3
+    rate: float = 0.1
+
+print(_called_with({"config": Config(depth=4, rate=0.2), "options": {%s}}))
+"""
+
+
+def test_what_a_task_was_called_with_is_the_same_in_all_processes() -> None:
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", CALLED_WITH % options],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed, options in (("1", "'a': 1, 'b': 2"), ("2", "'b': 2, 'a': 1"))
+    }
+    assert len(told) == 1
+    assert told != {"\n"}

@@ -90,7 +90,7 @@ def test_a_submitted_task_goes_on_to_its_end_where_the_flow_has_come_to_its_own(
                 if item == 10:
                     until(is_runner_ending)
                 if item == 15:
-                    saved.extend(until(checkpoint.history)[-1:])
+                    saved.extend(until(checkpoint.history)[:1])
 
     @flow
     def run() -> None:
@@ -277,7 +277,11 @@ def test_that_prefect_cannot_be_reached_ends_no_loop(
 
 def test_no_loop_and_no_save_waits_for_a_picture(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     answered = threading.Event()
-    monkeypatch.setattr(checkpoint_artifacts, "create_table_artifact", lambda **_: answered.wait(30))
+
+    def hang(**_: Any) -> None:
+        assert answered.wait(30)
+
+    monkeypatch.setattr(checkpoint_artifacts, "create_table_artifact", hang)
     monkeypatch.setattr(checkpoint_artifacts, "_SECONDS", 0.0)
     monkeypatch.setattr(checkpoint_artifacts, "_PATIENCE_SECONDS", 0.1)
 

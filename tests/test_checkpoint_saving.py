@@ -403,3 +403,68 @@ def test_who_clears_may_save_again(block: S3KVStore) -> None:
                 checkpoint.clear()
         checkpoint.save("end")
         assert checkpoint.load() == "end"
+
+
+def test_what_is_interrupted_before_it_is_under_way_is_sent_as_well(
+    block: S3KVStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_go, original = threading.Event(), threading.Event(), Snapshots.create
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        begun.set()
+        assert may_go.wait(30)
+        return original(*args, **kwargs)
+
+    def interrupted(*_: Any) -> bool:
+        assert begun.wait(30)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Snapshots, "create", slow)
+    with Checkpoint(block, "train", keep=1) as checkpoint:
+        with monkeypatch.context() as patched:
+            patched.setattr(Newest, "wait_for", interrupted)
+            for state in ("under way", "waits"):
+                with pytest.raises(KeyboardInterrupt):
+                    checkpoint.save(state)
+        may_go.set()
+        assert checkpoint.load() == "waits"
+    assert numbers(block) == [], "also what nobody counted on"
+
+
+def test_what_may_have_arrived_is_no_sign_of_another_run(
+    block: S3KVStore, monkeypatch: pytest.MonkeyPatch, logged: pytest.LogCaptureFixture
+) -> None:
+    original = S3Client.put_object
+
+    def arrives(*args: Any, **kwargs: Any) -> Any:
+        original(*args, **kwargs)
+        raise StoreUnavailableError("the answer was lost")
+
+    for states in (0, 1):
+        with Checkpoint(block, "train") as checkpoint:
+            for number in range(states):
+                checkpoint.save(number)
+            with monkeypatch.context() as patched:
+                patched.setattr(S3Client, "put_object", arrives)
+                with pytest.raises(StoreUnavailableError):
+                    checkpoint.save("arrives")
+        assert numbers(block) == []
+    assert "Another run" not in logged.text
+
+
+def test_what_is_saved_while_it_is_cleared_is_saved_after_it(
+    block: S3KVStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Snapshots.remove
+    with Checkpoint(block, "train") as checkpoint:
+        checkpoint.save(1)
+
+        def saving(states: Snapshots, snapshot: Any) -> bool:
+            monkeypatch.setattr(Snapshots, "remove", original)
+            checkpoint.save(2, wait=False)
+            return original(states, snapshot)
+
+        monkeypatch.setattr(Snapshots, "remove", saving)
+        assert len(checkpoint.clear()) == 1
+        checkpoint.save(3)
+        assert checkpoint.load() == 3

@@ -105,6 +105,21 @@ def test_a_signal_waits_no_longer_than_it_may_for_an_upload(
     may_go.set()
 
 
+def test_who_lives_on_after_a_signal_goes_on_saving(block: S3KVStore) -> None:
+    former = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        with Checkpoint(block, "train", keep_on_success=True, termination_seconds=0.01) as checkpoint:
+            checkpoint.save(0)
+            os.kill(os.getpid(), signal.SIGTERM)
+            until(checkpoint._termination.is_over)
+            for number in range(1, 4):
+                checkpoint.save(number)
+    finally:
+        signal.signal(signal.SIGTERM, former)
+    with Checkpoint(block, "train") as later:
+        assert later.load() == 3
+
+
 WORKER = """
 import sys, time
 from s3kv_flows import S3KVStore

@@ -25,6 +25,8 @@ class SnapshotWriter:
         states: The states of the name.
     """
 
+    _replaced: StaleWriterError | None
+
     def __init__(self, states: Snapshots) -> None:
         self.states = states
         self._mark = secrets.token_hex(8)
@@ -38,15 +40,29 @@ class SnapshotWriter:
             there: The states that are there, as :meth:`Snapshots.listed` returns them.
         """
         with self._lock:
-            self._next, self._begins = self.states.following(there), not there
-            self._after = there[-1].number if there else None
-            self._is_unsure = False
-            self._replaced: StaleWriterError | None = None
+            self._go_on_above(there)
 
-    @property
-    def after(self) -> int | None:
-        """The highest number that it knows of, above which it saves; None where it knows of none."""
-        return self._after
+    def clear(self) -> tuple[list[Snapshot], list[Snapshot]]:
+        """Remove all states, and go on above the locked ones; return what was removed, and what stays."""
+        with self._lock:  # no save comes in between
+            there = self.states.listed()
+            removed = [one for one in there if self.states.remove(one)]
+            left = [one for one in there if one not in removed]
+            self._go_on_above(left)
+            return removed, left
+
+    def is_foremost(self, there: list[Snapshot]) -> bool:
+        """Tell whether nobody has gone on since: one HEAD, where it is not known whether a save has arrived.
+
+        Args:
+            there: The states that are there, as :meth:`Snapshots.listed` returns them.
+        """
+        newest = there[-1].number if there else 0
+        with self._lock:
+            if newest <= (self._after or 0):
+                return True
+            unsure = self._is_unsure and newest == self._next
+            return unsure and self.states.writer_of(newest, _WRITER) == self._mark
 
     def save(
         self,
@@ -69,6 +85,12 @@ class SnapshotWriter:
             except StaleWriterError as exc:
                 self._replaced = exc
                 raise
+
+    def _go_on_above(self, there: list[Snapshot]) -> None:
+        self._next, self._begins = self.states.following(there), not there
+        self._after = there[-1].number if there else None
+        self._is_unsure = False
+        self._replaced = None
 
     def _save(
         self, body: Body, metadata: Mapping[str, str], tags: Mapping[str, str]
