@@ -279,7 +279,7 @@ def test_no_loop_and_no_save_waits_for_a_picture(lake: Lake, monkeypatch: pytest
     answered = threading.Event()
 
     def hang(**_: Any) -> None:
-        assert answered.wait(30)
+        assert answered.wait(10)
 
     monkeypatch.setattr(checkpoint_artifacts, "create_table_artifact", hang)
     monkeypatch.setattr(checkpoint_artifacts, "_SECONDS", 0.0)
