@@ -7,7 +7,6 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, It
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from operator import length_hint
 from threading import Event
 from typing import Any, TypeVar
@@ -158,7 +157,7 @@ class Checkpoint:
             self._close()
 
     async def __aenter__(self) -> Self:
-        await to_the_end(self._open, self._release)
+        await to_the_end(asyncio.to_thread(self._open), self._release)
         self._termination.__enter__()
         return self
 
@@ -166,9 +165,8 @@ class Checkpoint:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: object
     ) -> None:
         try:
-            await left_loops_are_closed()
-            await to_the_end(partial(self._finish, error), self._release)
-        except asyncio.CancelledError:  # what ends the block goes on in its thread
+            await to_the_end(self._afinish(error), self._release)
+        except asyncio.CancelledError:  # what ends the block goes on
             self._end_signals()
             raise
         except BaseException:
@@ -362,8 +360,8 @@ class Checkpoint:
             items: The items, from the first one on.
             state: Returns the state to save. Without it, that is what :meth:`load` returned, which the loop
                 has to change in place: a list, a dict, a model with ``partial_fit``. A loop that needs no
-                state but how far it is, neither loads nor gives one: it is loaded for it. (Before and after
-                the first item it goes through that object, to warn where nothing changes it.)
+                state but how far it is, neither loads nor gives one: it is loaded for it. (At the beginning
+                and before the first save, a digest of that object is made, to warn where nothing changes it.)
             every: How many items a run that dies may have to repeat at most. Saving begins after half as
                 many, and the loop waits for it where the other half is done before it has arrived.
             seconds: Save when so many seconds have passed since the last time; what is done until that has
@@ -485,6 +483,10 @@ class Checkpoint:
         self._show(self._ending(failed=not succeeded))
         if self._artifacts is not None:
             self._artifacts.wait(self._termination.is_over)
+
+    async def _afinish(self, error: BaseException | None) -> None:
+        await left_loops_are_closed()
+        await asyncio.to_thread(self._finish, error)
 
     def _has_to_load(self) -> bool:
         return self._loaded is _NOT_LOADED and not self._loop.has_begun

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import Any, TypeVar
 
 __all__ = ["each", "left_loops_are_closed", "to_the_end", "until_done"]
 
@@ -18,9 +18,9 @@ async def left_loops_are_closed() -> None:
         await asyncio.sleep(0)
 
 
-async def to_the_end(work: Callable[[], object], after: Callable[[], object]) -> None:
-    """Do work in a thread, which goes on where the one that waits is cancelled; then, something after it."""
-    doing = asyncio.ensure_future(asyncio.to_thread(work))
+async def to_the_end(work: Coroutine[Any, Any, object], after: Callable[[], object]) -> None:
+    """Wait for work, which goes on where the one that waits is cancelled; then, something is done after."""
+    doing = asyncio.ensure_future(work)
     try:
         await asyncio.shield(doing)
     except asyncio.CancelledError:

@@ -82,7 +82,7 @@ class Training:
             process.wait()
 
 
-def ends_as_if_never_killed(block: S3KVStore, data: Path, journal: Path, way: Way, seed: int) -> None:
+def assert_ends_as_if_never_killed(block: S3KVStore, data: Path, journal: Path, way: Way, seed: int) -> None:
     """Kill a training at ten moments, let it end, and hold it against one that was not killed."""
     dice = random.Random(seed)
     journal.touch()

@@ -16,6 +16,7 @@ from s3kv_flows import S3KVStore
 from s3kv_flows.checkpoints import Checkpoint
 from s3kv_flows.store.snapshots import Snapshots
 from tests.checkpointing import CrashError, numbers
+from tests.waiting import until
 
 
 def test_a_checkpoint_is_in_one_block_at_a_time(block: S3KVStore) -> None:
@@ -109,9 +110,10 @@ def test_nothing_is_held_longer_than_it_is_needed(block: S3KVStore) -> None:
 def test_a_block_whose_beginning_is_cancelled_may_be_entered_again(
     block: S3KVStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    may_go, original = threading.Event(), Snapshots.listed
+    begun, may_go, original = threading.Event(), threading.Event(), Snapshots.listed
 
     def slow(states: Snapshots) -> Any:
+        begun.set()
         assert may_go.wait(30)
         return original(states)
 
@@ -124,18 +126,48 @@ def test_a_block_whose_beginning_is_cancelled_may_be_entered_again(
 
     async def run() -> None:
         entering = asyncio.create_task(enter())
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        assert await asyncio.to_thread(begun.wait, 30)
         entering.cancel()
         with pytest.raises(asyncio.CancelledError):
             await entering
         may_go.set()
-        while "_block" in checkpoint.__dict__:
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(until, lambda: "_block" not in checkpoint.__dict__)
         async with checkpoint:
             checkpoint.save(1)
 
-    asyncio.run(asyncio.wait_for(run(), 30))
+    asyncio.run(run())
+
+
+def test_a_block_whose_end_is_cancelled_ends_all_the_same(
+    block: S3KVStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_go, original = threading.Event(), threading.Event(), Snapshots.remove
+
+    def slow(states: Snapshots, snapshot: Any) -> bool:
+        begun.set()
+        assert may_go.wait(30)
+        return original(states, snapshot)
+
+    checkpoint = Checkpoint(block, "train")
+
+    async def save() -> None:
+        async with checkpoint:
+            await checkpoint.asave(1)
+            monkeypatch.setattr(Snapshots, "remove", slow)
+
+    async def run() -> None:
+        saving = asyncio.create_task(save())
+        assert await asyncio.to_thread(begun.wait, 30)
+        saving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await saving
+        with pytest.raises(RuntimeError, match="in use"):
+            checkpoint.__enter__()
+        may_go.set()
+        await asyncio.to_thread(until, lambda: "_block" not in checkpoint.__dict__)
+
+    asyncio.run(run())
+    assert numbers(block) == []
 
 
 @pytest.mark.parametrize("options", [{"every": float("inf")}, {"seconds": float("nan")}, {"every": 0}])

@@ -328,3 +328,26 @@ def test_a_fresh_run_that_saves_nothing_removes_those_of_its_former_attempt(lake
     run()
     assert len(attempts) == 2
     assert numbers(lake.block) == []
+
+
+def test_what_states_of_other_runs_cost(lake: Lake) -> None:
+    @flow
+    def other() -> None:
+        with Checkpoint(lake.name, "train", keep_on_success=True) as checkpoint:
+            for number in range(2):
+                checkpoint.save(number)
+
+    @flow
+    def run() -> tuple[int, int, int]:
+        with Checkpoint(lake.name, "train", keep=5) as checkpoint:
+            client = checkpoint._states.states.store.client
+            with client.counters.measure() as saving:
+                for number in range(3):
+                    checkpoint.save(number)
+            with client.counters.measure() as listing:
+                assert len(checkpoint.history()) == 5
+            looks = int(saving[0]["requests.HeadObject"])
+            return looks, saving[0].requests, listing[0].requests
+
+    other()
+    assert run() == (2, 2 + 3 * 2, 1 + 5 * 2)

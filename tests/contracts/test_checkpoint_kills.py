@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from s3kv_flows import S3KVStore
-from tests.killing import SEEDS, ends_as_if_never_killed
+from tests.killing import SEEDS, assert_ends_as_if_never_killed
 
 
 @pytest.mark.slow
@@ -15,4 +15,4 @@ from tests.killing import SEEDS, ends_as_if_never_killed
 def test_killed_at_ten_moments_before_the_last_byte_of_a_state_too(
     block: S3KVStore, batches: Path, tmp_path: Path, seed: int
 ) -> None:
-    ends_as_if_never_killed(block, batches, tmp_path / "journal", "put", seed)
+    assert_ends_as_if_never_killed(block, batches, tmp_path / "journal", "put", seed)
