@@ -25,7 +25,7 @@ from s3kv_flows.store.errors import KeyLockedError, S3KVError, StaleWriterError
 from s3kv_flows.store.keys import Namespace, validate_bucket_name
 from s3kv_flows.store.kv import endpoint_from_environment
 from s3kv_flows.store.lease_records import Register
-from s3kv_flows.store.lease_registers import register_of
+from s3kv_flows.store.lease_registers import open_leases, register_of
 from s3kv_flows.store.leases import Leases
 from s3kv_flows.store.local_cache import LocalCache
 from s3kv_flows.store.lock_audit import LockAudit, audit
@@ -244,10 +244,8 @@ class S3KVStore(WritableFileSystem):
             UnsupportedByServerError: Nothing excludes two holders there, or the bucket locks what is
                 written. Tried out once per process where it is not known.
         """
-        capabilities = self.results.client.capabilities
-        return Leases(
-            self.lease_register, lambda: int(capabilities.now().timestamp() * 1000), seconds=seconds
-        )
+        bucket = self.lease_bucket_name or self.bucket_name
+        return open_leases(self.results.client, bucket, self.lease_namespace.prefix, seconds=seconds)
 
     @property
     def lease_register(self) -> Register:

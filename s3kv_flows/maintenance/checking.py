@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from s3kv_flows.maintenance.entries import Entry, Version
 from s3kv_flows.maintenance.looking import read_tags
-from s3kv_flows.maintenance.pace import Pace
 from s3kv_flows.maintenance.plan import Decision
 from s3kv_flows.maintenance.relisting import unchanged
 from s3kv_flows.maintenance.report import SweepReport
@@ -28,7 +27,6 @@ class Checker:
     Args:
         store: The values of the store.
         protect_tag: The protect tag of the plan.
-        pace: How fast to go.
         concurrency: Requests at once.
         lease_bucket: Where leases are; None for the bucket of the store.
     """
@@ -37,14 +35,13 @@ class Checker:
         self,
         store: S3KV,
         protect_tag: str | None,
-        pace: Pace,
         *,
         concurrency: int,
         lease_bucket: str | None = None,
     ) -> None:
         self._store, self._lease_bucket = store, lease_bucket
         self._client, self._bucket = store.client, store.bucket_name
-        self._protect_tag, self._pace, self._concurrency = protect_tag, pace, concurrency
+        self._protect_tag, self._concurrency = protect_tag, concurrency
         self._results = store.namespace.sibling("results")
         self._sight = LockSight(self._client, self._bucket)
 
@@ -53,7 +50,6 @@ class Checker:
 
         Tags come first, and the listing last: what changes after it is for the conditions of the deletion.
         """
-        self._pace.take(sum(len(decision.going) for decision in batch))
         try:
             leases = self._leases(batch)
             obstacles = list(

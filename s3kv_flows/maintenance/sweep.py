@@ -16,7 +16,8 @@ Without versions, S3 deletes what a name stands for when the request arrives, an
 written a moment before. Servers that heed it in single deletions alone are asked one by one. Some heed it
 nowhere (Ceph 16), AWS takes it only from who may read the object, and where versioning was suspended, the
 version called "null" is whatever was written last: there the listing, of a hundred keys and right before they
-go, is all there is, and what is written within those milliseconds is lost. Nothing is tried twice there.
+go, is all there is, and what overwrites a key within those milliseconds is lost. Nothing is tried twice
+there, and of two sweeps at once, each looks and deletes under a lease, without the other in between.
 """
 
 from __future__ import annotations
@@ -30,8 +31,10 @@ from s3kv_flows.maintenance.deleting import Deleter
 from s3kv_flows.maintenance.pace import Pace
 from s3kv_flows.maintenance.plan import CleanupPlan, Decision
 from s3kv_flows.maintenance.report import SweepReport
+from s3kv_flows.maintenance.sweep_lease import SweepLease
 from s3kv_flows.store.bulk import batched
 from s3kv_flows.store.deletions import BATCH
+from s3kv_flows.store.errors import StaleWriterError, StoreUnavailableError
 from s3kv_flows.store.kv import S3KV
 from s3kv_flows.store.tags import SEARCHERS
 
@@ -60,8 +63,8 @@ def sweep(
     with Object Lock, one for each version of a chain of several; one LIST per 1,000 objects or versions of
     what is looked at again, and, where results go, of leases; one batch per 1,000 versions that are not
     current, and one per 1,000 keys. Without versions, one per key where the server heeds ETags in single
-    deletions alone, and one LIST and one batch per 100 where it does so nowhere. What S3 refuses with Object
-    Lock is asked about once more.
+    deletions alone, and one LIST, one batch and two for a lease per 100 where it does so nowhere. What S3
+    refuses with Object Lock is asked about once more.
 
     Args:
         store: The values of the store that was planned for.
@@ -106,14 +109,22 @@ def sweep_decisions(
     """
     if not decisions:
         return SweepReport()
-    checker = Checker(store, protect_tag, pace, concurrency=concurrency, lease_bucket=lease_bucket)
-    return _Sweep(store, checker, pace, progress or (lambda _: None)).run(decisions)
+    checker = Checker(store, protect_tag, concurrency=concurrency, lease_bucket=lease_bucket)
+    lease = SweepLease(store, lease_bucket)
+    return _Sweep(store, checker, lease, pace, progress or (lambda _: None)).run(decisions)
 
 
 class _Sweep:
-    def __init__(self, store: S3KV, checker: Checker, pace: Pace, progress: Callable[[int], object]) -> None:
+    def __init__(
+        self,
+        store: S3KV,
+        checker: Checker,
+        lease: SweepLease,
+        pace: Pace,
+        progress: Callable[[int], object],
+    ) -> None:
         self._store, self._client, self._bucket = store, store.client, store.bucket_name
-        self._checker, self._pace, self._progress = checker, pace, progress
+        self._checker, self._lease, self._pace, self._progress = checker, lease, pace, progress
         self._report = SweepReport()
 
     def run(self, decisions: Sequence[Decision]) -> SweepReport:
@@ -177,6 +188,7 @@ class _Sweep:
 
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="s3kv-sweep") as pool:
             for batch in batched(decisions, BATCH):
+                self._pass(batch)
                 same, report = self._checker.still_the_same(batch, self._report), SweepReport()
                 under_way.append((len(batch), report, pool.submit(deleter.delete, same, report)))
                 settle(_AT_ONCE - 1)
@@ -184,8 +196,20 @@ class _Sweep:
         return denied
 
     def _run_uncertain(self, decisions: Sequence[Decision]) -> None:
-        """Look at a few, delete them at once, and go on."""
+        """Look at a few, delete them at once, and go on; another sweep waits for that."""
         deleter = Deleter(self._client, self._bucket, self._pace, certain=False)
         for batch in batched(decisions, _UNCERTAIN):
-            deleter.delete(self._checker.still_the_same(batch, self._report), self._report)
+            self._pass(batch)
+            left = batch
+            try:
+                with self._lease.held() as kept:
+                    left = self._checker.still_the_same(batch, self._report)
+                    if kept is not None:
+                        kept.require()
+                    deleter.delete(left, self._report)
+            except (StoreUnavailableError, StaleWriterError) as exc:
+                self._report.failed |= {one.entry.name: str(exc) for one in left}
             self._progress(len(batch))
+
+    def _pass(self, batch: Sequence[Decision]) -> None:
+        self._pace.take(sum(len(decision.going) for decision in batch))

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from s3kv_flows.store.errors import UnsupportedByServerError
 from s3kv_flows.store.lease_records import Register
+from s3kv_flows.store.leases import Leases
 from s3kv_flows.store.numbered_claims import NumberedClaims
 from s3kv_flows.store.replaced_claims import ReplacedClaims
 
 if TYPE_CHECKING:
     from s3kv_flows.store.s3 import S3Client
 
-__all__ = ["register_of"]
+__all__ = ["open_leases", "register_of"]
 
 
 def register_of(client: S3Client, bucket: str, prefix: str) -> Register:
@@ -44,3 +45,19 @@ def register_of(client: S3Client, bucket: str, prefix: str) -> Register:
         return NumberedClaims(client, bucket)
     deletes = client.capabilities.conditional_deletes(bucket, prefix)
     return ReplacedClaims(client, bucket, puts.quoted, deletes.single)
+
+
+def open_leases(client: S3Client, bucket: str, prefix: str, *, seconds: float = 30.0) -> Leases:
+    """Return the leases of a bucket, numbered by the server's clock.
+
+    Requests and errors are those of :func:`register_of`.
+
+    Args:
+        client: The client.
+        bucket: The bucket.
+        prefix: What their names begin with.
+        seconds: For how long a lease holds without being renewed.
+    """
+    capabilities = client.capabilities
+    register = register_of(client, bucket, prefix)
+    return Leases(register, lambda: int(capabilities.now().timestamp() * 1000), seconds=seconds)

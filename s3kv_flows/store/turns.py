@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 __all__ = ["Turns"]
@@ -65,6 +66,23 @@ class Turns:
             line.at_turn = None
             told = self._next(place, settled=settled)
         _tell(told)
+
+    @contextmanager
+    def turn(self, place: Hashable, holder: str) -> Iterator[None]:
+        """Wait for the turn, and have it to the end of the block."""
+        while (waiting := self.take(place, holder)) is not None:
+            self._wait(place, waiting)
+        try:
+            yield
+        finally:
+            self.pass_on(place, holder, settled=False)
+
+    def _wait(self, place: Hashable, waiting: Future[None]) -> None:
+        try:
+            waiting.result()
+        except BaseException:
+            self.leave(place, waiting)
+            raise
 
     def _next(self, place: Hashable, *, settled: bool) -> list[Future[None]]:
         """Return who is to be told now."""

@@ -11,6 +11,9 @@ from s3kv_flows.store import S3KV
 from s3kv_flows.store.lease_registers import register_of
 from s3kv_flows.store.leases import Leases
 
+SWEEP_LEASE = "s3kv-leases/.s3kv-sweep"
+"""Of it, a server that heeds no condition of deletions keeps an object, marked as given back."""
+
 NOW = timedelta(0)
 RAW = {"stage": "raw"}
 RULES = [CleanupRule("raw", tags=RAW, older_than=NOW)]
@@ -27,8 +30,9 @@ def swept(store: S3KV, rules: list[CleanupRule] = RULES, **options: Any) -> Swee
 
 
 def names(store: S3KV) -> list[str]:
-    """Return the names of all that is there, also beneath delete markers."""
-    return sorted({version.name for version in store.client.list_versions(store.bucket_name, "")})
+    """Return the names of all that is there, also beneath delete markers; but for the lease of sweeps."""
+    listed = {version.name for version in store.client.list_versions(store.bucket_name, "")}
+    return sorted(listed - {SWEEP_LEASE})
 
 
 def results_of(store: S3KV) -> S3KV:

@@ -1,0 +1,82 @@
+"""One sweep at a time, where S3 would delete whatever stands under a name by then.
+
+Two sweeps of one store meet where one of them has overrun, or a person begins a second one. With version ids
+and ETags that does no harm. Without, it does::
+
+    one sweep    lists k (old) ... deletes k
+    a pipeline                               writes k (new)
+    the other    lists k (old) ......................... deletes k: a value that no plan has seen
+
+Under a lease, each looks and deletes without the other in between. Leases are taken for a batch, so that
+two sweeps take turns; parts of one sweep wait for each other in this process, which takes no request.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+
+from s3kv_flows.store.clients import shared_keeper
+from s3kv_flows.store.errors import AccessDeniedError, UnsupportedByServerError
+from s3kv_flows.store.kv import S3KV
+from s3kv_flows.store.lease_keeper import KeptLease
+from s3kv_flows.store.lease_registers import open_leases
+from s3kv_flows.store.leases import Leases
+
+__all__ = ["SweepLease"]
+
+logger = logging.getLogger(__name__)
+
+_KEY = ".s3kv-sweep"
+
+
+class SweepLease:
+    """The lease of whoever looks at keys of a store and deletes them by name.
+
+    Args:
+        store: The values of the store.
+        lease_bucket: Where leases are; None for the bucket of the store.
+    """
+
+    def __init__(self, store: S3KV, lease_bucket: str | None = None) -> None:
+        self._store, self._bucket = store, lease_bucket or store.bucket_name
+        namespace = store.namespace.sibling("leases")
+        self._prefix, self._name = namespace.prefix, namespace.name_of(_KEY)
+        self._leases: Leases | None = None
+        self._is_impossible = False
+        self._place: Hashable = (store.client.config, self._bucket, self._name)
+
+    @contextmanager
+    def held(self) -> Iterator[KeptLease | None]:
+        """Hold the lease, waiting for whoever does: two requests. None where there can be no lease.
+
+        Who died holding it is waited for, half a minute at most. There is none where nothing on the server
+        excludes two holders, or where these credentials may not write leases: that is logged once.
+
+        Raises:
+            StoreUnavailableError: The server does not answer.
+        """
+        keeper, holder = shared_keeper(), f"a sweep {uuid.uuid4().hex}"
+        with keeper.turns.turn(self._place, holder):
+            kept = self._taken(holder)
+            if kept is None:
+                yield None
+                return
+            keeper.keep(self._place, holder, kept)
+            try:
+                yield kept
+            finally:
+                keeper.dismiss(self._place, holder, wait=True)
+
+    def _taken(self, holder: str) -> KeptLease | None:
+        if self._is_impossible:
+            return None
+        try:
+            self._leases = self._leases or open_leases(self._store.client, self._bucket, self._prefix)
+            return KeptLease(self._leases, self._leases.acquire(self._name, holder))
+        except (UnsupportedByServerError, AccessDeniedError) as exc:
+            self._is_impossible = True
+            logger.warning("two sweeps of %r at once are not kept apart: %s", self._store.bucket_name, exc)
+            return None

@@ -1,0 +1,172 @@
+"""Two sweeps at once where the server heeds no ETag in deletions: they take turns."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from typing import Any
+
+import pytest
+
+from s3kv_flows.maintenance import sweep
+from s3kv_flows.maintenance.report import SweepReport
+from s3kv_flows.maintenance.sweep_lease import SweepLease
+from s3kv_flows.store import S3KV
+from s3kv_flows.store.capabilities import Capabilities, ConditionalDeletes, ConditionalPuts
+from s3kv_flows.store.errors import AccessDeniedError, StoreUnavailableError
+from s3kv_flows.store.lease_keeper import KeptLease, LeaseKeeper
+from s3kv_flows.store.leases import Leases
+from s3kv_flows.store.s3 import S3Client
+from s3kv_flows.store.s3_types import DeleteFailure
+from s3kv_flows.store.turns import Turns
+from tests.contracts.sweeping import RAW, SWEEP_LEASE, names, planned
+from tests.waiting import until
+
+LEASING = import_module("s3kv_flows.maintenance.sweep_lease")
+
+
+@pytest.fixture(autouse=True)
+def heeds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    nowhere = ConditionalDeletes(single=False, batch=False)
+    monkeypatch.setattr(Capabilities, "conditional_deletes", lambda *_: nowhere)
+
+
+@pytest.fixture
+def keepers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[LeaseKeeper], None]]:
+    """Give a thread the keeper of another process."""
+    local, own = threading.local(), LEASING.shared_keeper()
+    given: list[LeaseKeeper] = []
+    monkeypatch.setattr(LEASING, "shared_keeper", lambda: getattr(local, "keeper", own))
+
+    def give(keeper: LeaseKeeper) -> None:
+        local.keeper = keeper
+        given.append(keeper)
+
+    yield give
+    for keeper in given:
+        keeper.close()
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_second_sweep_does_not_delete_what_was_written_after_the_first_one(
+    store: S3KV,
+    monkeypatch: pytest.MonkeyPatch,
+    keepers: Callable[[LeaseKeeper], None],
+    elsewhere: bool,  # noqa: FBT001
+) -> None:
+    """While the first one deletes, the second one, of this process or another, does not even look."""
+    store.add("key", "old", tags=RAW)
+    made = planned(store)
+    arrived = threading.Event()  # the second one: it waits, or would delete
+    written = threading.Event()
+    deleting: list[str] = []
+    delete = S3Client.delete_objects
+
+    def delete_slowly(client: S3Client, bucket: str, objects: Any) -> list[DeleteFailure]:
+        deleting.append(threading.current_thread().name)
+        if len(deleting) > 1:
+            arrived.set()
+            assert written.wait(30)
+            return delete(client, bucket, objects)
+        until(arrived.is_set)
+        failures = delete(client, bucket, objects)
+        store.add("key", "new", tags=RAW)
+        written.set()
+        return failures
+
+    def noting(original: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*args: Any, **kwargs: Any) -> Any:
+            arrived.set()
+            return original(*args, **kwargs)
+
+        return noted
+
+    monkeypatch.setattr(S3Client, "delete_objects", delete_slowly)
+
+    def second() -> SweepReport:
+        if elsewhere:
+            keepers(LeaseKeeper())
+        return sweep(store, made)
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(sweep, store, made)
+        until(lambda: deleting)
+        monkeypatch.setattr(Leases, "_claim" if elsewhere else "unused", noting(Leases._claim), raising=False)
+        monkeypatch.setattr(Turns, "unused" if elsewhere else "_wait", noting(Turns._wait), raising=False)
+        other = pool.submit(second)
+        assert first.result(60).removed == ["s3kv/key.json"]
+        report = other.result(60)
+    assert (report.removed, report.changed) == ([], ["s3kv/key.json"])
+    assert store.get("key") == "new"
+
+
+def test_a_lease_that_was_taken_over_deletes_nothing(store: S3KV, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.add("key", 1, tags=RAW)
+    made = planned(store)
+    require = KeptLease.require
+
+    def too_late(kept: KeptLease) -> None:
+        store.client.delete_object(store.bucket_name, kept.name)
+        kept._lost = StoreUnavailableError("this machine was asleep")
+        require(kept)
+
+    monkeypatch.setattr(KeptLease, "require", too_late)
+    report = sweep(store, made)
+    assert list(report.failed) == ["s3kv/key.json"]
+    assert store.get("key") == 1
+
+
+def test_a_lease_that_cannot_be_asked_for_deletes_nothing(
+    store: S3KV, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        store.add(f"key{number}", 1, tags=RAW)
+    made = planned(store)
+
+    def fail(*_: object, **__: object) -> None:
+        raise StoreUnavailableError("the connection broke")
+
+    monkeypatch.setattr(Leases, "acquire", fail)
+    assert sweep(store, made).failed == {
+        f"s3kv/key{number}.json": "the connection broke" for number in range(3)
+    }
+    assert len(store.list_keys()) == 3
+
+
+@pytest.mark.parametrize("reason", ["no conditions", "no permission"])
+def test_where_there_can_be_no_lease_it_says_so_once_and_sweeps(
+    store: S3KV, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, reason: str
+) -> None:
+    for number in range(3):
+        store.add(f"key{number}", 1, tags=RAW)
+    made = planned(store)
+    monkeypatch.setattr(import_module("s3kv_flows.maintenance.sweep"), "_UNCERTAIN", 1)
+    if reason == "no conditions":
+        nowhere = ConditionalPuts(create="no", replace="no")
+        monkeypatch.setattr(Capabilities, "conditional_puts", lambda *_, **__: nowhere)
+    else:
+
+        def deny(*_: object, **__: object) -> None:
+            raise AccessDeniedError("not for you")
+
+        monkeypatch.setattr(Leases, "acquire", deny)
+    with caplog.at_level(logging.WARNING):
+        report = sweep(store, made)
+    assert len(report.removed) == 3
+    said = [one for one in caplog.records if "not kept apart" in one.getMessage()]
+    assert len(said) == 1
+
+
+def test_the_lease_is_given_back_and_lies_with_the_others(store: S3KV) -> None:
+    store.add("key", 1, tags=RAW)
+    lease = SweepLease(store)
+    with lease.held() as kept:
+        assert kept is not None
+        assert kept.name == SWEEP_LEASE
+    with lease.held() as again:
+        assert again is not None
+        assert again.number > kept.number
+    assert names(store) == ["s3kv/key.json"]
