@@ -30,6 +30,8 @@ __all__ = ["SweepLease"]
 logger = logging.getLogger(__name__)
 
 _KEY = ".s3kv-sweep"
+_SECONDS = 10.0
+"""For how long a sweep that died keeps others waiting; one that lives renews its lease."""
 
 
 class SweepLease:
@@ -52,7 +54,7 @@ class SweepLease:
     def held(self) -> Iterator[KeptLease | None]:
         """Hold the lease, waiting for whoever does: two requests. None where there can be no lease.
 
-        Who died holding it is waited for, half a minute at most. There is none where nothing on the server
+        Who died holding it is waited for, ten seconds and a little. There is none where nothing on the server
         excludes two holders, or where these credentials may not write leases: that is logged once.
 
         Raises:
@@ -74,9 +76,12 @@ class SweepLease:
         if self._is_impossible:
             return None
         try:
-            self._leases = self._leases or open_leases(self._store.client, self._bucket, self._prefix)
+            self._leases = self._leases or self._opened()
             return KeptLease(self._leases, self._leases.acquire(self._name, holder))
         except (UnsupportedByServerError, AccessDeniedError) as exc:
             self._is_impossible = True
             logger.warning("two sweeps of %r at once are not kept apart: %s", self._store.bucket_name, exc)
             return None
+
+    def _opened(self) -> Leases:
+        return open_leases(self._store.client, self._bucket, self._prefix, seconds=_SECONDS)

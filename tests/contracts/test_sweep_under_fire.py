@@ -21,14 +21,14 @@ ROOT = Path(__file__).parents[2]
 
 
 def stored(store: S3KV) -> dict[tuple[str, str], int]:
-    """Return the bytes of every version of the bucket."""
-    listed = store.client.list_versions(store.bucket_name, "")
+    """Return the bytes of every version of the values."""
+    listed = store.client.list_versions(store.bucket_name, store.namespace.prefix)
     return {(one.name, one.version_id): one.size for one in listed}
 
 
 def currents(store: S3KV) -> dict[str, str]:
     """Return the version that each key reads as."""
-    listed = store.client.list_versions(store.bucket_name, "")
+    listed = store.client.list_versions(store.bucket_name, store.namespace.prefix)
     return {one.name: one.version_id for one in listed if one.is_latest and not one.is_delete_marker}
 
 
