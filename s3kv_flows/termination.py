@@ -118,6 +118,7 @@ class _Handling:
         self._restore()
         self.requested = False
         signal.raise_signal(signal.SIGTERM)
+        self._give_up_at = None  # whoever handles signals lets this process live on
 
     def _restore(self) -> None:
         if self._timer is not None:

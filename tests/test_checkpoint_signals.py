@@ -106,18 +106,20 @@ def test_a_signal_waits_no_longer_than_it_may_for_an_upload(
 
 
 def test_who_lives_on_after_a_signal_goes_on_saving(block: S3KVStore) -> None:
-    former = signal.signal(signal.SIGTERM, lambda *_: None)
+    heard: list[int] = []
+    former = signal.signal(signal.SIGTERM, lambda signum, _: heard.append(signum))
     try:
         with Checkpoint(block, "train", keep_on_success=True, termination_seconds=0.01) as checkpoint:
             checkpoint.save(0)
             os.kill(os.getpid(), signal.SIGTERM)
-            until(checkpoint._termination.is_over)
+            until(lambda: heard)
             for number in range(1, 4):
                 checkpoint.save(number)
+                assert not checkpoint._termination.is_over(), "it was heeded, and nothing is to end any more"
     finally:
         signal.signal(signal.SIGTERM, former)
-    store = block.checkpoints  # the time to wait is over, and so the last one may arrive later
-    until(lambda: [store.get(key) for key in store.list_keys()][-1:] == [3])
+    store = block.checkpoints
+    assert [store.get(key) for key in store.list_keys()][-1:] == [3], "the end of the block waits for it"
 
 
 WORKER = """
