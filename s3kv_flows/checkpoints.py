@@ -377,20 +377,16 @@ class Checkpoint:
         if state is None and self._has_to_load():
             self.load()
         state = self._state_of(state)
-        pace, loop = self._paced(items, every, seconds), self._loop
-        position = 0
+        loop = self._begun(items, every, seconds)
         with loop.until_end(state):
             for item in items:
-                position += 1
-                if position <= loop.done:
+                if loop.passes():
                     continue
-                self._states.wait_until_safe(pace.oldest(position))
+                self._states.wait_until_safe(loop.must_be_safe)
                 yield item
-                self._count(loop, position, pace)
-                if pace.is_due() or self._termination.requested:
+                if self._is_to_be_saved(loop):
                     self.save(state(), wait=self._termination.requested)
-        loop.compare(position)
-        if self._is_to_be_kept():
+        if self._is_to_be_kept(loop):
             self.save(state(), wait=False)
 
     async def aiterate(
@@ -405,20 +401,17 @@ class Checkpoint:
         if state is None and self._has_to_load():
             await self.aload()
         state = self._state_of(state)
-        pace, loop, position = self._paced(items, every, seconds), self._loop, 0
+        loop = self._begun(items, every, seconds)
         with loop.until_end(state):
             async for item in each(items):
-                position += 1
-                if position <= loop.done:
+                if loop.passes():
                     continue
-                if self._states.safe < (oldest := pace.oldest(position)):
-                    await asyncio.to_thread(self._states.wait_until_safe, oldest)
+                if self._states.safe < loop.must_be_safe:
+                    await asyncio.to_thread(self._states.wait_until_safe, loop.must_be_safe)
                 yield item
-                self._count(loop, position, pace)
-                if pace.is_due() or self._termination.requested:
+                if self._is_to_be_saved(loop):
                     await self.asave(state(), wait=self._termination.requested)
-        loop.compare(position)
-        if self._is_to_be_kept():
+        if self._is_to_be_kept(loop):
             await self.asave(state(), wait=False)
 
     # --- how -----------------------------------------------------------------------------------
@@ -529,24 +522,23 @@ class Checkpoint:
         self._loop.offered = done
         return told
 
-    def _paced(self, items: object, every: int | None, seconds: float | None) -> SavingPace:
+    def _begun(self, items: object, every: int | None, seconds: float | None) -> LoopProgress:
         pace = SavingPace(every, seconds)
         # An object may have __len__, and yet no length: that raises TypeError, and counts as none.
         length = length_hint(items, -1) if isinstance(items, Sized) else -1
-        self._loop.begin(length if length >= 0 else None)
+        self._loop.begin(length if length >= 0 else None, pace)
         self._loaded = _REPLACED  # and is held no longer
-        return pace
+        return self._loop
 
-    def _count(self, loop: LoopProgress, position: int, pace: SavingPace) -> None:
-        """Note that an item is done."""
+    def _is_to_be_saved(self, loop: LoopProgress) -> bool:
+        """Note that an item is done; tell whether to save."""
         if loop is not self._loop:
             raise RuntimeError("the block of this loop has ended, and another one has begun")
-        loop.done = position
-        if is_runner_ending():
-            pace.hurry()
+        return loop.has_done(in_a_hurry=is_runner_ending()) or self._termination.requested
 
-    def _is_to_be_kept(self) -> bool:
+    def _is_to_be_kept(self, loop: LoopProgress) -> bool:
         """Tell whether the state at the end of a loop is to be saved although nothing more is done."""
+        loop.compare()
         return self.keep_on_success and self._loop.done != self._loop.offered
 
     def _ending(self, *, failed: bool) -> str:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from s3kv_flows.runs import run_logger
+from s3kv_flows.saving_pace import SavingPace
 
 __all__ = ["LoopProgress"]
 
@@ -15,7 +16,8 @@ class LoopProgress:
     """What is done in the one loop that a checkpoint counts.
 
     Attributes:
-        done: How many items are done.
+        done: How many items are done, those of former runs with them.
+        position: How many items the loop has come to.
         offered: How many were when a state was last given to be saved.
         total: How many there are, where that is known.
         end: Returns the state of the loop, once it has ended, also by ``break``.
@@ -29,6 +31,7 @@ class LoopProgress:
     def begin_anew(self, done: int) -> None:
         """Forget what was done; so many items were before."""
         self.done = self.offered = done
+        self.position = 0
         self.end: Callable[[], Any] | None = None
         self.has_begun = False
 
@@ -37,8 +40,8 @@ class LoopProgress:
         """Whether a loop has begun, and not ended."""
         return self.has_begun and self.end is None
 
-    def begin(self, total: int | None) -> None:
-        """Note that the loop begins.
+    def begin(self, total: int | None, pace: SavingPace) -> None:
+        """Note that the loop begins, and how often it wants its state saved.
 
         Raises:
             RuntimeError: One has begun before.
@@ -48,15 +51,32 @@ class LoopProgress:
                 "there was a loop before, or there is one around this, and a checkpoint counts what is done "
                 "in one: give the items of both in a row, or each loop a Checkpoint of its own"
             )
-        self.has_begun, self.total = True, total
+        self.has_begun, self.total, self._pace = True, total, pace
 
-    def compare(self, given: int) -> None:
+    def passes(self) -> bool:
+        """Come to the next item; tell whether a former run has done it."""
+        self.position += 1
+        return self.position <= self.done
+
+    @property
+    def must_be_safe(self) -> int:
+        """How many items have to be in a state that has arrived, before the current one is begun."""
+        return self._pace.oldest(self.position)
+
+    def has_done(self, *, in_a_hurry: bool) -> bool:
+        """Note that the current item is done; tell whether to save."""
+        self.done = self.position
+        if in_a_hurry:
+            self._pace.hurry()
+        return self._pace.is_due()
+
+    def compare(self) -> None:
         """Warn at the end of a loop that was given fewer items than were done before."""
-        if given < self.done:
+        if self.position < self.done:
             run_logger().warning(
                 "%d items were done before, and the loop was given %d: are they the same, from the first on?",
                 self.done,
-                given,
+                self.position,
             )
 
     @contextmanager

@@ -470,7 +470,7 @@ def test_a_hundred_mapped_tasks_compute_once_and_never_block_the_event_loop(
     async def produce(_: int) -> int:
         lake.ran.append(1)
         loops.add(threading.get_ident())
-        await asyncio.sleep(0.3)
+        await asyncio.to_thread(until, waiting_in_process)
         return 7
 
     @flow
