@@ -31,7 +31,6 @@ class LoopProgress:
     def begin_anew(self, done: int) -> None:
         """Forget what was done; so many items were before."""
         self.done = self.offered = done
-        self.position = 0
         self.end: Callable[[], Any] | None = None
         self.has_begun = False
 
@@ -52,6 +51,7 @@ class LoopProgress:
                 "in one: give the items of both in a row, or each loop a Checkpoint of its own"
             )
         self.has_begun, self.total, self._pace = True, total, pace
+        self.position = 0
 
     def passes(self) -> bool:
         """Come to the next item; tell whether a former run has done it."""

@@ -166,6 +166,21 @@ def test_one_loop_for_one_load(block: S3KVStore) -> None:
         assert len(list(checkpoint.iterate(range(5), lambda: 1, every=2))) == 5, "a block anew begins anew"
 
 
+def test_who_goes_back_to_a_state_within_the_loop_goes_on_with_the_next_item(block: S3KVStore) -> None:
+    """What is saved after that counts the items of the loop, not of the state."""
+    done: list[int] = []
+    with Checkpoint(block, "train", keep_on_success=True) as checkpoint:
+        for item in checkpoint.iterate(range(10), done.copy, every=1):
+            if item == 5:
+                done[:] = checkpoint.load()
+            done.append(item)
+    assert done == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    with Checkpoint(block, "train", load_policy="latest", keep_on_success=True) as checkpoint:
+        assert checkpoint.history()[-1].position == 10
+        assert checkpoint.load() == done
+        assert list(checkpoint.iterate(range(12), every=1)) == [10, 11]
+
+
 def test_what_is_kept_is_the_end_of_the_loop(block: S3KVStore) -> None:
     with Checkpoint(block, "train", keep_on_success=True) as checkpoint:
         done: list[int] = []

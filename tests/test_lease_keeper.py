@@ -98,6 +98,23 @@ def test_one_that_cannot_be_renewed_is_given_up_before_it_ends(
     until(lambda: kept._lease.claim.record.token != token)
 
 
+def test_what_ended_once_is_broken_although_nobody_has_taken_it_over(store: S3KV) -> None:
+    leases = make_leases(store, 0.5)
+    asleep = KeptLease(leases, leases.acquire(NAME, "holder", timeout=0))  # nothing renews it
+    asleep.require_unbroken()
+
+    def is_broken() -> bool:
+        try:
+            asleep.require_unbroken()
+        except LeaseNotHeldError:
+            return True
+        return False
+
+    until(is_broken)
+    asleep.require()  # takes it up again
+    asleep.require_unbroken()
+
+
 def test_one_that_another_has_taken_over_is_lost(store: S3KV, keeper: LeaseKeeper) -> None:
     leases, others = make_leases(store, 1.0), make_leases(store, 60)
     kept = keep(keeper, leases, renews=False)

@@ -17,7 +17,7 @@ written a moment before. Servers that heed it in single deletions alone are aske
 nowhere (Ceph 16), AWS takes it only from who may read the object, and where versioning was suspended, the
 version called "null" is whatever was written last: there the listing, of a hundred keys and right before they
 go, is all there is, and what overwrites a key within those milliseconds is lost. Nothing is tried twice
-there, and of two sweeps at once, each looks and deletes under a lease, without the other in between.
+there. Of two such sweeps at once, each looks and deletes under a lease, without the other in between.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 
 from s3kv_flows.maintenance.checking import Checker
 from s3kv_flows.maintenance.deleting import Deleter
@@ -34,7 +35,7 @@ from s3kv_flows.maintenance.report import SweepReport
 from s3kv_flows.maintenance.sweep_lease import SweepLease
 from s3kv_flows.store.bulk import batched
 from s3kv_flows.store.deletions import BATCH
-from s3kv_flows.store.errors import StaleWriterError, StoreUnavailableError
+from s3kv_flows.store.errors import LeaseNotHeldError, S3KVError
 from s3kv_flows.store.kv import S3KV
 from s3kv_flows.store.tags import SEARCHERS
 
@@ -63,8 +64,8 @@ def sweep(
     with Object Lock, one for each version of a chain of several; one LIST per 1,000 objects or versions of
     what is looked at again, and, where results go, of leases; one batch per 1,000 versions that are not
     current, and one per 1,000 keys. Without versions, one per key where the server heeds ETags in single
-    deletions alone, and one LIST, one batch and two for a lease per 100 where it does so nowhere. What S3
-    refuses with Object Lock is asked about once more.
+    deletions alone; where it does so nowhere, per 100 one LIST, one batch, and two for a lease, or four where
+    that is there from before. What S3 refuses with Object Lock is asked about once more.
 
     Args:
         store: The values of the store that was planned for.
@@ -200,16 +201,25 @@ class _Sweep:
         deleter = Deleter(self._client, self._bucket, self._pace, certain=False)
         for batch in batched(decisions, _UNCERTAIN):
             self._pass(batch)
-            left = batch
-            try:
-                with self._lease.held() as kept:
-                    left = self._checker.still_the_same(batch, self._report)
-                    if kept is not None:
-                        kept.require()
-                    deleter.delete(left, self._report)
-            except (StoreUnavailableError, StaleWriterError) as exc:
-                self._report.failed |= {one.entry.name: str(exc) for one in left}
+            with ExitStack() as stack:
+                deleter.delete(self._looked_at(batch, stack), self._report)
             self._progress(len(batch))
+
+    def _looked_at(self, batch: Sequence[Decision], stack: ExitStack) -> list[Decision]:
+        """Take the lease; return what is still as the plan saw it, by a look under that lease alone."""
+        try:
+            kept = stack.enter_context(self._lease.held())
+        except S3KVError as exc:
+            self._report.failed |= {one.entry.name: str(exc) for one in batch}
+            return []
+        looked = self._checker.still_the_same(batch, self._report)
+        try:
+            if kept is not None:
+                kept.require_unbroken()
+        except LeaseNotHeldError as exc:
+            self._report.failed |= {one.entry.name: str(exc) for one in looked}
+            return []
+        return looked
 
     def _pass(self, batch: Sequence[Decision]) -> None:
         self._pace.take(sum(len(decision.going) for decision in batch))

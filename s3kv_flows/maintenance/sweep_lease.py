@@ -1,14 +1,18 @@
 """One sweep at a time, where S3 would delete whatever stands under a name by then.
 
 Two sweeps of one store meet where one of them has overrun, or a person begins a second one. With version ids
-and ETags that does no harm. Without, it does::
+and ETags that does no harm. Where neither tells, it does::
 
     one sweep    lists k (old) ... deletes k
     a pipeline                               writes k (new)
     the other    lists k (old) ......................... deletes k: a value that no plan has seen
 
-Under a lease, each looks and deletes without the other in between. Leases are taken for a batch, so that
-two sweeps take turns; parts of one sweep wait for each other in this process, which takes no request.
+Under a lease, each looks and deletes without the other in between. It is taken for a batch: parts of one
+sweep in this process take turns, which takes no request, and a sweep with a pace leaves room for others. One
+without leaves little: the other mostly waits until it is done.
+
+What it does not keep apart: a deletion that arrives later than the lease lasts, while nothing renews it; and,
+on AWS, a sweep that may delete with ETags, and so takes no lease, from one that may not.
 """
 
 from __future__ import annotations
@@ -19,11 +23,11 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 
 from s3kv_flows.store.clients import shared_keeper
-from s3kv_flows.store.errors import AccessDeniedError, UnsupportedByServerError
+from s3kv_flows.store.errors import AccessDeniedError, LeaseTimeoutError, UnsupportedByServerError
 from s3kv_flows.store.kv import S3KV
 from s3kv_flows.store.lease_keeper import KeptLease
 from s3kv_flows.store.lease_registers import open_leases
-from s3kv_flows.store.leases import Leases
+from s3kv_flows.store.leases import HeldLease, Leases
 
 __all__ = ["SweepLease"]
 
@@ -47,18 +51,23 @@ class SweepLease:
         namespace = store.namespace.sibling("leases")
         self._prefix, self._name = namespace.prefix, namespace.name_of(_KEY)
         self._leases: Leases | None = None
-        self._is_impossible = False
+        self._is_impossible = self._has_waited = False
         self._place: Hashable = (store.client.config, self._bucket, self._name)
 
     @contextmanager
     def held(self) -> Iterator[KeptLease | None]:
-        """Hold the lease, waiting for whoever does: two requests. None where there can be no lease.
+        """Hold the lease, waiting for whoever does. None where there can be no lease.
 
-        Who died holding it is waited for, ten seconds and a little. There is none where nothing on the server
-        excludes two holders, or where these credentials may not write leases: that is logged once.
+        Two requests; four where deletions heed no condition, for what is given back stays there, more
+        on servers without ``If-Match``, and once what :func:`~s3kv_flows.store.lease_registers.register_of`
+        tries out. Who died holding it is waited for, ten seconds and a little.
+
+        There is none where nothing on the server excludes two holders, or where these credentials may not
+        write leases: that is logged, once per sweep or share of one.
 
         Raises:
             StoreUnavailableError: The server does not answer.
+            CorruptValueError: Under its name is something else.
         """
         keeper, holder = shared_keeper(), f"a sweep {uuid.uuid4().hex}"
         with keeper.turns.turn(self._place, holder):
@@ -66,8 +75,8 @@ class SweepLease:
             if kept is None:
                 yield None
                 return
-            keeper.keep(self._place, holder, kept)
             try:
+                keeper.keep(self._place, holder, kept)
                 yield kept
             finally:
                 keeper.dismiss(self._place, holder, wait=True)
@@ -76,12 +85,20 @@ class SweepLease:
         if self._is_impossible:
             return None
         try:
-            self._leases = self._leases or self._opened()
-            return KeptLease(self._leases, self._leases.acquire(self._name, holder))
+            leases = self._leases = self._leases or self._opened()
+            return KeptLease(leases, self._acquired(leases, holder))
         except (UnsupportedByServerError, AccessDeniedError) as exc:
             self._is_impossible = True
             logger.warning("two sweeps of %r at once are not kept apart: %s", self._store.bucket_name, exc)
             return None
+
+    def _acquired(self, leases: Leases, holder: str) -> HeldLease:
+        try:
+            return leases.acquire(self._name, holder, timeout=None if self._has_waited else 0)
+        except LeaseTimeoutError as exc:
+            self._has_waited = True
+            logger.warning("this sweep waits for another one: %s", exc)
+        return leases.acquire(self._name, holder)
 
     def _opened(self) -> Leases:
         return open_leases(self._store.client, self._bucket, self._prefix, seconds=_SECONDS)

@@ -103,6 +103,20 @@ class KeptLease:
             except ConflictError as exc:
                 raise StaleWriterError(f"{exc}: others may have worked since") from exc
 
+    def require_unbroken(self) -> None:
+        """Make sure that nobody else can have held the lease since it was taken: no request, no waiting.
+
+        What was lost once counts as broken, whoever has it now, unless :meth:`require` took it up again.
+
+        Raises:
+            LeaseNotHeldError: It ended in between, or is about to.
+        """
+        lease, lost = self._lease, self._lost  # a renewal may be under way
+        if lost is not None or lease.seconds_left() <= self._reserve:
+            raise LeaseNotHeldError(
+                f"the lease {self.name!r} ended meanwhile: {lost or 'it was not renewed'}"
+            )
+
     def renew(self) -> None:
         """Renew it where that is due; say so where it cannot be kept."""
         with self._mutex:

@@ -70,12 +70,12 @@ class Turns:
     @contextmanager
     def turn(self, place: Hashable, holder: str) -> Iterator[None]:
         """Wait for the turn, and have it to the end of the block."""
-        while (waiting := self.take(place, holder)) is not None:
-            self._wait(place, waiting)
         try:
+            while (waiting := self.take(place, holder)) is not None:
+                self._wait(place, waiting)
             yield
         finally:
-            self.pass_on(place, holder, settled=False)
+            self.pass_on(place, holder, settled=False)  # nothing, where it was interrupted while it waited
 
     def _wait(self, place: Hashable, waiting: Future[None]) -> None:
         try:

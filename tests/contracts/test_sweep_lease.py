@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import Any
@@ -12,19 +12,22 @@ from typing import Any
 import pytest
 
 from s3kv_flows.maintenance import sweep
+from s3kv_flows.maintenance.checking import Checker
+from s3kv_flows.maintenance.plan import Decision
 from s3kv_flows.maintenance.report import SweepReport
 from s3kv_flows.maintenance.sweep_lease import SweepLease
 from s3kv_flows.store import S3KV
 from s3kv_flows.store.capabilities import Capabilities, ConditionalDeletes, ConditionalPuts
-from s3kv_flows.store.errors import AccessDeniedError, StoreUnavailableError
+from s3kv_flows.store.errors import AccessDeniedError, LeaseTimeoutError, StoreUnavailableError
 from s3kv_flows.store.lease_keeper import KeptLease, LeaseKeeper
-from s3kv_flows.store.leases import Leases
+from s3kv_flows.store.leases import HeldLease, Leases
 from s3kv_flows.store.s3 import S3Client
 from s3kv_flows.store.s3_types import DeleteFailure
 from s3kv_flows.store.turns import Turns
-from tests.contracts.sweeping import RAW, SWEEP_LEASE, names, planned
+from tests.contracts.sweeping import RAW, SWEEP_LEASE, leases_of, planned
 from tests.waiting import until
 
+SWEEPING = import_module("s3kv_flows.maintenance.sweep")  # the name is also that of the function in it
 LEASING = import_module("s3kv_flows.maintenance.sweep_lease")
 
 
@@ -103,20 +106,74 @@ def test_a_second_sweep_does_not_delete_what_was_written_after_the_first_one(
     assert store.get("key") == "new"
 
 
-def test_a_lease_that_was_taken_over_deletes_nothing(store: S3KV, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_looked_at_under_a_lease_that_was_lost_since_stays(
+    store: S3KV, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where nobody has taken it over: a sweep may have come and gone, and a pipeline written since."""
+    store.add("key", "old", tags=RAW)
+    store.add("other", "old", tags=RAW)
+    made = planned(store)
+    still_the_same = Checker.still_the_same
+    held: list[KeptLease] = []
+    keep = LeaseKeeper.keep
+
+    def keeping(keeper: LeaseKeeper, place: Hashable, holder: str, lease: KeptLease) -> None:
+        held.append(lease)
+        keep(keeper, place, holder, lease)
+
+    def too_late(checker: Checker, batch: Sequence[Decision], report: SweepReport) -> list[Decision]:
+        store.add("other", "changed", tags=RAW)
+        same = still_the_same(checker, batch, report)
+        held[0]._give_up(StoreUnavailableError("this machine was asleep"))
+        store.add("key", "new", tags=RAW)
+        return same
+
+    monkeypatch.setattr(LeaseKeeper, "keep", keeping)
+    monkeypatch.setattr(Checker, "still_the_same", too_late)
+    report = sweep(store, made)
+    assert report.changed == ["s3kv/other.json"]
+    assert list(report.failed) == ["s3kv/key.json"]
+    assert "asleep" in report.failed["s3kv/key.json"]
+    assert (report.removed, store.get("key")) == ([], "new")
+
+
+def test_something_else_under_the_name_of_the_lease_deletes_nothing(store: S3KV) -> None:
     store.add("key", 1, tags=RAW)
     made = planned(store)
-    require = KeptLease.require
-
-    def too_late(kept: KeptLease) -> None:
-        store.client.delete_object(store.bucket_name, kept.name)
-        kept._lost = StoreUnavailableError("this machine was asleep")
-        require(kept)
-
-    monkeypatch.setattr(KeptLease, "require", too_late)
+    store.client.put_object(store.bucket_name, SWEEP_LEASE, b"no lease", content_type="text/plain")
     report = sweep(store, made)
     assert list(report.failed) == ["s3kv/key.json"]
+    assert SWEEP_LEASE in report.failed["s3kv/key.json"]
     assert store.get("key") == 1
+
+
+def test_who_waits_for_another_sweep_says_so_once(
+    store: S3KV, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    leases, lease = leases_of(store), SweepLease(store)
+    acquire, waits = Leases.acquire, threading.Event()
+
+    def note_wait(self: Leases, name: str, holder: str, *, timeout: float | None = None) -> HeldLease:
+        if timeout is None:
+            waits.set()
+        return acquire(self, name, holder, timeout=timeout)
+
+    def take_it() -> None:
+        with lease.held() as kept:
+            assert kept is not None
+
+    monkeypatch.setattr(Leases, "acquire", note_wait)
+    with ThreadPoolExecutor(1) as pool, caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            waits.clear()
+            mine = leases.acquire(SWEEP_LEASE, "another sweep", timeout=0)
+            taking = pool.submit(take_it)
+            until(waits.is_set)
+            leases.release(mine)
+            taking.result(60)
+    said = [one.getMessage() for one in caplog.records if "waits for another" in one.getMessage()]
+    assert len(said) == 1
+    assert "another sweep" in said[0]
 
 
 def test_a_lease_that_cannot_be_asked_for_deletes_nothing(
@@ -143,7 +200,7 @@ def test_where_there_can_be_no_lease_it_says_so_once_and_sweeps(
     for number in range(3):
         store.add(f"key{number}", 1, tags=RAW)
     made = planned(store)
-    monkeypatch.setattr(import_module("s3kv_flows.maintenance.sweep"), "_UNCERTAIN", 1)
+    monkeypatch.setattr(SWEEPING, "_UNCERTAIN", 1)
     if reason == "no conditions":
         nowhere = ConditionalPuts(create="no", replace="no")
         monkeypatch.setattr(Capabilities, "conditional_puts", lambda *_, **__: nowhere)
@@ -162,11 +219,26 @@ def test_where_there_can_be_no_lease_it_says_so_once_and_sweeps(
 
 def test_the_lease_is_given_back_and_lies_with_the_others(store: S3KV) -> None:
     store.add("key", 1, tags=RAW)
-    lease = SweepLease(store)
-    with lease.held() as kept:
+    with SweepLease(store).held() as kept:
         assert kept is not None
-        assert kept.name == SWEEP_LEASE
-    with lease.held() as again:
-        assert again is not None
-        assert again.number > kept.number
-    assert names(store) == ["s3kv/key.json"]
+        with pytest.raises(LeaseTimeoutError):
+            leases_of(store).acquire(SWEEP_LEASE, "another sweep", timeout=0)
+    after = leases_of(store).acquire(SWEEP_LEASE, "another sweep", timeout=0)
+    assert after.number > kept.number
+
+
+def test_it_is_given_back_where_the_sweep_is_interrupted(
+    store: S3KV, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.add("key", 1, tags=RAW)
+    made = planned(store)
+
+    def interrupted(*_: object) -> list[DeleteFailure]:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(S3Client, "delete_objects", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            sweep(store, made)
+    leases_of(store).release(leases_of(store).acquire(SWEEP_LEASE, "another sweep", timeout=0))
+    assert sweep(store, made).removed == ["s3kv/key.json"]
