@@ -109,7 +109,7 @@ def test_a_janitor_sweeps_and_reads_no_value(
         whole.add("held", 1, legal_hold=True)
         kept |= {NAME, "s3kv/held.json"}
     mine = as_role("janitor", whole.bucket_name)
-    now = mine.server_time()
+    now = mine.server_time() + timedelta(seconds=1)  # its dates are whole seconds
     made = plan(survey(mine, ALL, now, NONE), ALL, now, NONE)
     assert {decision.entry.name for decision in made.protected} == kept
     report = sweep(mine, made)
@@ -167,7 +167,7 @@ def test_what_changed_since_the_plan_of_a_janitor_stays(
     locking_store.add("changed", 1)
     locking_store.add("locked", 1)
     mine = as_role("janitor")
-    now = mine.server_time()
+    now = mine.server_time() + timedelta(seconds=1)  # its dates are whole seconds
     made = plan(survey(mine, ALL, now, NONE), ALL, now, NONE)
     locking_store.add("changed", 2)
     locking_store.place_retention_lock("locked", 1)
