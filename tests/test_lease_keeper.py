@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from s3kv_flows.store import S3KV
+from s3kv_flows.store import leases as leases_module
 from s3kv_flows.store.clients import shared_keeper
 from s3kv_flows.store.errors import (
     LeaseNotHeldError,
@@ -19,6 +20,7 @@ from s3kv_flows.store.errors import (
     StoreUnavailableError,
 )
 from s3kv_flows.store.lease_keeper import KeptLease, LeaseKeeper
+from s3kv_flows.store.lease_records import lease_clock
 from s3kv_flows.store.lease_registers import register_of
 from s3kv_flows.store.leases import Leases
 from s3kv_flows.store.s3 import S3Client
@@ -98,21 +100,22 @@ def test_one_that_cannot_be_renewed_is_given_up_before_it_ends(
     until(lambda: kept._lease.claim.record.token != token)
 
 
-def test_what_ended_once_is_broken_although_nobody_has_taken_it_over(store: S3KV) -> None:
-    leases = make_leases(store, 0.5)
-    asleep = KeptLease(leases, leases.acquire(NAME, "holder", timeout=0))  # nothing renews it
-    asleep.require_unbroken()
-
-    def is_broken() -> bool:
-        try:
-            asleep.require_unbroken()
-        except LeaseNotHeldError:
-            return True
-        return False
-
-    until(is_broken)
-    asleep.require()  # takes it up again
-    asleep.require_unbroken()
+def test_what_ended_once_is_broken_although_nobody_has_taken_it_over(
+    store: S3KV, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leases = make_leases(store, 30)
+    kept = KeptLease(leases, leases.acquire(NAME, "holder", timeout=0))
+    kept.require_unbroken()
+    with monkeypatch.context() as asleep:
+        asleep.setattr(leases_module, "lease_clock", lambda: lease_clock() + 28)
+        with pytest.raises(LeaseNotHeldError, match="not renewed"):
+            kept.require_unbroken()
+    kept._give_up(StoreUnavailableError("no answer"))
+    with pytest.raises(LeaseNotHeldError, match="no answer"):
+        kept.require_unbroken()
+    kept.require()
+    kept.require_unbroken()
+    assert kept.lost is None, "it was taken up again"
 
 
 def test_one_that_another_has_taken_over_is_lost(store: S3KV, keeper: LeaseKeeper) -> None:
@@ -161,6 +164,7 @@ SCRIPT = """
 import os, sys
 from tests.test_lease_keeper import NAME, make_leases
 from s3kv_flows.store import S3KV
+from s3kv_flows.store import leases as leases_module
 from s3kv_flows.store.clients import shared_keeper
 from s3kv_flows.store.lease_keeper import KeptLease
 

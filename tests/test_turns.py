@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 
 from s3kv_flows.store.turns import Turns
+from tests.waiting import until
 
 
 def waiting_ones(turns: Turns, *holders: str) -> list[Future[None]]:
@@ -58,6 +59,23 @@ def test_who_gives_up_is_not_told() -> None:
     turns.pass_on("key", "first", settled=False)
     assert not second.done()
     assert third.done()
+
+
+def test_who_is_interrupted_while_it_waits_leaves_the_line() -> None:
+    turns = Turns()
+
+    def wait() -> None:
+        with turns.turn("key", "interrupted"):
+            raise AssertionError("it was not its turn")
+
+    with ThreadPoolExecutor(1) as pool, turns.turn("key", "first"):
+        waiting = pool.submit(wait)
+        until(lambda: turns._lines["key"].waiting)
+        turns._lines["key"].waiting[0].cancel()
+        assert isinstance(waiting.exception(30), CancelledError)
+    assert turns._lines == {}
+    with turns.turn("key", "next"):
+        assert turns.take("key", "later")
 
 
 def test_many_threads_have_their_turns_one_by_one() -> None:

@@ -107,7 +107,9 @@ def sets_of_rules(draw: st.DrawFn) -> list[CleanupRule]:
     return [draw(rules_of(number)) for number in range(draw(st.integers(1, 3)))]
 
 
-def check(filled: Filled, rules: list[CleanupRule], at: float, grace: timedelta, protect: str | None) -> None:
+def assert_as_by_brute_force(
+    filled: Filled, rules: list[CleanupRule], at: float, grace: timedelta, protect: str | None
+) -> None:
     now: datetime = filled.last + timedelta(seconds=at)
     made, asked = filled.plan(rules, Terms(now, grace, protect))
     going = {(one.entry.name, version.version_id) for one in made.removals for version in one.going}
@@ -158,6 +160,6 @@ def test_a_plan_is_what_a_brute_force_over_all_objects_says(
     )
     @given(sets_of_rules(), st.floats(0, 300), SECONDS, st.sampled_from(["keep", "keep", "flow", None]))
     def compare(rules: list[CleanupRule], at: float, grace: timedelta, protect: str | None) -> None:
-        check(filled, rules, at, grace, protect)
+        assert_as_by_brute_force(filled, rules, at, grace, protect)
 
     compare()

@@ -26,7 +26,7 @@ def counted(make_store: Callable[..., S3KV], proxy: CountingProxy) -> S3KV:
     return store
 
 
-def check(costs: Costs, proxy: CountingProxy) -> None:
+def assert_costs(costs: Costs, proxy: CountingProxy) -> None:
     for name, call, expected in costs:
         with proxy.counting() as wire:
             call()
@@ -35,7 +35,7 @@ def check(costs: Costs, proxy: CountingProxy) -> None:
 
 def test_documented_requests(counted: S3KV, proxy: CountingProxy) -> None:
     store = counted
-    check(
+    assert_costs(
         [
             ("add a new key", lambda: store.add("key", 1, tags={"a": "b"}), {"PUT": 1}),
             ("overwrite", lambda: store.add("key", {"x": 2}), {"PUT": 1}),
@@ -83,7 +83,7 @@ def test_with_versions_a_purge_lists_and_deletes_in_two_batches(counted: S3KV, p
     old = store.versions("key")[-1].version_id
     store.add("tagged", 1, tags={"a": "b"})
     store.client.capabilities.is_versioned(store.bucket_name)
-    check(
+    assert_costs(
         [
             ("add", lambda: store.add("key2", 1), {"PUT": 1}),
             ("get a version", lambda: store.get("key", version_id=old), {"GET": 1}),
@@ -106,7 +106,7 @@ def test_with_object_lock_a_write_looks_before_and_after(
         store.add("key", 1, retention=WEEK, tags={"a": "b"})
     assert dict(wire.requests) == {"GET": 2, "PUT": 1}, "the lock is in the one PUT"
     store.add("free", 1, tags={"c": "d"})
-    check(
+    assert_costs(
         [
             ("overwrite", lambda: store.add("free", 2, tags={"c": "d"}), {"GET": 2, "HEAD": 2, "PUT": 1}),
             ("get", lambda: store.get("free"), {"GET": 1}),

@@ -1,4 +1,4 @@
-"""Two sweeps at once where the server heeds no ETag in deletions: they take turns."""
+"""Two sweeps at once where the server heeds no ETag in deletions: one looks and deletes at a time."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ import pytest
 
 from s3kv_flows.maintenance import sweep
 from s3kv_flows.maintenance.checking import Checker
+from s3kv_flows.maintenance.pace import Pace
 from s3kv_flows.maintenance.plan import Decision
 from s3kv_flows.maintenance.report import SweepReport
+from s3kv_flows.maintenance.sweep import sweep_decisions
 from s3kv_flows.maintenance.sweep_lease import SweepLease
 from s3kv_flows.store import S3KV
 from s3kv_flows.store.capabilities import Capabilities, ConditionalDeletes, ConditionalPuts
@@ -242,3 +244,26 @@ def test_it_is_given_back_where_the_sweep_is_interrupted(
             sweep(store, made)
     leases_of(store).release(leases_of(store).acquire(SWEEP_LEASE, "another sweep", timeout=0))
     assert sweep(store, made).removed == ["s3kv/key.json"]
+
+
+def test_nobody_is_kept_waiting_for_the_pace_of_a_sweep(store: S3KV, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3):
+        store.add(f"key{number}", 1, tags=RAW)
+    made, leases = planned(store), leases_of(store)
+    monkeypatch.setattr(SWEEPING, "_UNCERTAIN", 1)
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        leases.release(leases.acquire(SWEEP_LEASE, "another sweep", timeout=0))
+
+    report = sweep_decisions(store, made.removals, "keep", pace=Pace(10, pause=pause))
+    assert (len(report.removed), len(pauses)) == (3, 2)
+
+
+def test_the_lease_is_where_leases_are(store: S3KV, make_store: Callable[..., S3KV]) -> None:
+    store.add("key", 1, tags=RAW)
+    other = make_store()
+    sweep(store, planned(store), lease_bucket=other.bucket_name)
+    listed = [[one.name for one in each.client.list_objects(each.bucket_name, "")] for each in (store, other)]
+    assert listed == [[], [SWEEP_LEASE]]

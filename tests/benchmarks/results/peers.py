@@ -8,6 +8,7 @@ as a run in another process has.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -226,7 +227,7 @@ class PrefectAwsCompressed(PrefectAws):
 # --- others ------------------------------------------------------------------------------------
 
 
-class _KeyValue:
+class _KeyValue(ABC):
     """A base of stores that are asked by key."""
 
     @staticmethod
@@ -237,14 +238,14 @@ class _KeyValue:
     def run(self, key: str) -> Iterator[Run]:
         yield _KeyValueRun(self, key)
 
-    def forget(self, key: str) -> None:
+    def forget(self, key: str) -> None:  # noqa: B027  # most have nothing to forget
         pass
 
-    def read(self, key: str) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def read(self, key: str) -> Any: ...
 
-    def write(self, key: str, value: Any) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def write(self, key: str, value: Any) -> None: ...
 
 
 @dataclass(frozen=True)
