@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from importlib import import_module
+
+import pytest
 
 from s3kv_flows import CleanupRule
 from s3kv_flows.maintenance import find_unfinished, sweep
+from s3kv_flows.maintenance.pace import Pace
+from s3kv_flows.maintenance.sweep import sweep_decisions
 from s3kv_flows.store import S3KV, Retention
 from tests.contracts.sweeping import NOW, RAW, leases_of, names, planned, results_of, swept
+
+SWEEPING = import_module("s3kv_flows.maintenance.sweep")  # the name is also that of the function in it
 
 
 def test_what_the_plan_names_goes_and_the_rest_stays(store: S3KV) -> None:
@@ -112,3 +119,23 @@ def test_what_is_no_key_is_left_alone(store: S3KV) -> None:
     client.upload_part(bucket, "s3kv/movies/film.mp4", upload, 1, b"part")
     assert swept(store).removed == []
     assert find_unfinished(store, store.server_time() + timedelta(days=1), NOW) == []
+
+
+@pytest.mark.parametrize("object_lock", [False, True])
+def test_a_sweep_goes_no_faster_than_it_may_and_counts_old_versions(
+    make_store: Callable[..., S3KV],
+    monkeypatch: pytest.MonkeyPatch,
+    object_lock: bool,  # noqa: FBT001
+) -> None:
+    store = make_store(object_lock=object_lock)
+    for number in range(3):
+        for value in range(2):
+            store.add(f"key{number}", value, tags=RAW)
+    made = planned(store)
+    monkeypatch.setattr(SWEEPING, "BATCH", 1)
+    monkeypatch.setattr(SWEEPING, "_UNCERTAIN", 1)
+    pauses: list[float] = []
+    pace = Pace(10, clock=lambda: 0.0, pause=pauses.append)
+    report = sweep_decisions(store, made.removals, "keep", pace=pace)
+    each = 0.2 if object_lock else 0.1
+    assert (len(report.removed), pauses) == (3, [each, 2 * each])
