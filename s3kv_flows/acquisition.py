@@ -25,9 +25,8 @@ from s3kv_flows.results import FoundResult
 from s3kv_flows.runs import is_refreshing, run_logger
 from s3kv_flows.serializer import RunInfo
 from s3kv_flows.stepping import Pause
-from s3kv_flows.store.clients import shared_keeper
 from s3kv_flows.store.errors import KeyNotFoundError, LeaseTimeoutError, S3KVError
-from s3kv_flows.store.lease_keeper import KeptLease
+from s3kv_flows.store.lease_keeper import KeptLease, shared_keeper
 from s3kv_flows.store.lease_records import lease_clock
 from s3kv_flows.store.leases import HeldLease, Leases
 

@@ -201,7 +201,7 @@ class S3KVStore(WritableFileSystem):
     def results(self) -> S3KV:
         """The cached results of the bucket, by cache key: frames in ``<prefix>-results/<key>``."""
         return self._store(
-            Namespace(self.prefix).sibling("results"),
+            Namespace(self.prefix).results,
             "cloudpickle",
             enable_local_cache=self.enable_local_cache,
         )
@@ -209,7 +209,7 @@ class S3KVStore(WritableFileSystem):
     @property
     def checkpoints(self) -> S3KV:
         """The checkpoints of the bucket: frames in ``<prefix>-checkpoints/<name>/<number>``."""
-        space = Namespace(self.prefix).sibling("checkpoints")
+        space = Namespace(self.prefix).checkpoints
         return self._store(space, "cloudpickle", enable_local_cache=False)
 
     def locate(self, key: str) -> tuple[S3KV, str]:
@@ -228,11 +228,9 @@ class S3KVStore(WritableFileSystem):
     ) -> LockAudit:
         """Look at every version of the store; see :func:`s3kv_flows.store.lock_audit.audit`."""
         values = Namespace(self.prefix)
-        siblings = [values.sibling(kind).prefix for kind in ("results", "checkpoints")]
         client = self.values.client
-        return audit(
-            client, self.bucket_name, [values.prefix, *siblings], within=within, final_tags=final_tags
-        )
+        prefixes = [space.prefix for space in (values, values.results, values.checkpoints)]
+        return audit(client, self.bucket_name, prefixes, within=within, final_tags=final_tags)
 
     def leases(self, seconds: float = 30.0) -> Leases:
         """Return the leases of the store: ``<prefix>-leases/<cache key>``, in the bucket for leases.
@@ -256,7 +254,7 @@ class S3KVStore(WritableFileSystem):
     @property
     def lease_namespace(self) -> Namespace:
         """The object names of leases, by cache key."""
-        return Namespace(self.prefix).sibling("leases")
+        return Namespace(self.prefix).leases
 
     # --- the result face: what Prefect calls ---------------------------------------------------
 

@@ -32,6 +32,7 @@ from s3kv_flows.runs import (
 )
 from s3kv_flows.saving_pace import SavingPace
 from s3kv_flows.store.errors import KeyNotFoundError
+from s3kv_flows.store.final_marks import RUN, TASK_RUN
 from s3kv_flows.store.keys import fingerprint
 from s3kv_flows.store.locks import Retention
 from s3kv_flows.store.receipts import Receipt
@@ -43,8 +44,6 @@ __all__ = ["Checkpoint", "LoadPolicy", "SavedState"]
 
 T = TypeVar("T")
 
-_RUN = "s3kv-run"
-_TASK_RUN = "s3kv-task-run"
 _NOT_LOADED = object()
 _REPLACED = object()
 
@@ -446,9 +445,9 @@ class Checkpoint:
 
     def _open_states(self) -> None:
         name = formatted_key(self.name, run_parameters())
-        identity = {_RUN: fingerprint(run_identity())}
+        identity = {RUN: fingerprint(run_identity())}
         if own := task_run_id():  # also where a task changes what it was called with, and is retried
-            identity[_TASK_RUN] = fingerprint(own)
+            identity[TASK_RUN] = fingerprint(own)
         self._automatic_tags = automatic_tags(task_name())
         self._artifacts = CheckpointArtifacts(name)
         self._loop, self._loaded = LoopProgress(), _NOT_LOADED

@@ -13,7 +13,7 @@ from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.faces import leave_found
 from s3kv_flows.runs import loaded_store
 from s3kv_flows.stepping import Pause, adrive, drive
-from s3kv_flows.store.clients import shared_keeper
+from s3kv_flows.store.lease_keeper import shared_keeper
 from s3kv_flows.store.lease_records import lease_clock
 
 __all__ = ["LeaseLockManager"]

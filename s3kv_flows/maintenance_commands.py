@@ -109,6 +109,7 @@ def explain(
     key
         An object name, as s3kv plan shows it, or the key of a value.
     """
+    from s3kv_flows.maintenance import explain as explanation_of
     from s3kv_flows.store.errors import KeyNotFoundError
 
     block = saved_store(store)
@@ -116,7 +117,7 @@ def explain(
     name = kv.namespace.name_of(own)
     made = _plan(block, options, only=name)
     try:
-        print(made.explain(name))  # noqa: T201
+        print(explanation_of(made, name))  # noqa: T201
     except KeyError as exc:
         raise KeyNotFoundError(f"there is no object {name!r} in bucket {block.bucket_name!r}") from exc
     return 0

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from s3kv_flows.runs import with_automatic_tags
-from s3kv_flows.serializer import FENCE, Grant, Payload, RunInfo
+from s3kv_flows.serializer import Grant, Payload, RunInfo
 from s3kv_flows.store import S3KV
 from s3kv_flows.store.errors import (
     ConflictError,
@@ -17,10 +17,19 @@ from s3kv_flows.store.errors import (
     KeyNotFoundError,
     StaleWriterError,
 )
-from s3kv_flows.store.final_marks import is_own, name_mark
+from s3kv_flows.store.final_marks import (
+    EXPIRES,
+    FENCE,
+    INPUTS,
+    PREFECT_VERSION,
+    SECONDS,
+    TTL,
+    is_own,
+    name_mark,
+)
 from s3kv_flows.store.objects import NewObject
 from s3kv_flows.store.s3_types import ObjectInfo, Written
-from s3kv_flows.store.ttl_classes import TTL_METADATA, TTL_TAG, ttl_tags
+from s3kv_flows.store.ttl_classes import TTL_TAG, ttl_tags
 
 __all__ = ["ExpiredResultError", "FoundResult", "Record", "WrittenResult", "amend", "look_up", "write_result"]
 
@@ -56,14 +65,14 @@ class Record:
 
     def to_metadata(self, name: str) -> dict[str, str]:
         """Return the user metadata of the object."""
-        metadata = {"s3kv-prefect": self.prefect_version, **name_mark(name)}
+        metadata = {PREFECT_VERSION: self.prefect_version, **name_mark(name)}
         if self.expires is not None and self.ttl is not None:
-            metadata["s3kv-expires"] = self.expires.astimezone(timezone.utc).isoformat()
-            metadata[TTL_METADATA] = f"{self.ttl.total_seconds():.6f}"
+            metadata[EXPIRES] = self.expires.astimezone(timezone.utc).isoformat()
+            metadata[TTL] = f"{self.ttl.total_seconds():.6f}"
         if self.seconds is not None:
-            metadata["s3kv-seconds"] = f"{self.seconds:.3f}"
+            metadata[SECONDS] = f"{self.seconds:.3f}"
         if self.inputs is not None:
-            metadata["s3kv-inputs"] = self.inputs
+            metadata[INPUTS] = self.inputs
         if self.fence is not None:
             metadata[FENCE] = str(self.fence)
         return metadata
@@ -76,15 +85,15 @@ class Record:
             CorruptValueError: It has none, or that of another object (a copy under another name).
         """
         metadata = info.metadata
-        if not is_own(info):
+        if not is_own(info.name, info.metadata):
             raise CorruptValueError(f"{info.name!r} is not a result that was written under this name")
         try:
             return cls(
-                prefect_version=metadata["s3kv-prefect"],
-                expires=_optional(metadata, "s3kv-expires", datetime.fromisoformat),
-                ttl=_optional(metadata, TTL_METADATA, lambda text: timedelta(seconds=float(text))),
-                seconds=_optional(metadata, "s3kv-seconds", float),
-                inputs=metadata.get("s3kv-inputs"),
+                prefect_version=metadata[PREFECT_VERSION],
+                expires=_optional(metadata, EXPIRES, datetime.fromisoformat),
+                ttl=_optional(metadata, TTL, lambda text: timedelta(seconds=float(text))),
+                seconds=_optional(metadata, SECONDS, float),
+                inputs=metadata.get(INPUTS),
             )
         except (KeyError, ValueError) as exc:
             raise CorruptValueError(f"the record of {info.name!r} cannot be read: {exc!r}") from exc

@@ -14,18 +14,16 @@ from s3kv_flows.background import Newest
 from s3kv_flows.runs import run_logger
 from s3kv_flows.store.bulk import behind_all_else
 from s3kv_flows.store.errors import KeyNotFoundError, S3KVError, StaleWriterError
+from s3kv_flows.store.final_marks import POSITION
 from s3kv_flows.store.memory import SpareMemory
 from s3kv_flows.store.pieces import Body, Pieces
 from s3kv_flows.store.s3_types import ObjectInfo
 from s3kv_flows.store.snapshot_writer import SnapshotWriter
 from s3kv_flows.store.snapshots import Snapshot, Snapshots
 
-__all__ = ["POSITION", "LoadPolicy", "RunStates", "position_of"]
+__all__ = ["LoadPolicy", "RunStates", "position_of"]
 
 LoadPolicy = Literal["own", "latest", "fresh"]
-
-POSITION = "s3kv-position"
-"""The metadata that says how many items were done."""
 
 _LOOKS = 5
 """How often the states are listed anew where all that were listed have been pruned."""

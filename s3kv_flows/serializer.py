@@ -25,6 +25,7 @@ from typing_extensions import Self
 from s3kv_flows.runs import automatic_tags, run_logger, with_automatic_tags
 from s3kv_flows.store.codecs import codec_named
 from s3kv_flows.store.errors import CorruptValueError, S3KVError
+from s3kv_flows.store.final_marks import FENCE
 from s3kv_flows.store.frames import is_frame
 from s3kv_flows.store.lease_keeper import KeptLease
 from s3kv_flows.store.locks import Retention
@@ -33,7 +34,6 @@ from s3kv_flows.store.s3_types import ObjectInfo
 from s3kv_flows.store.ttl_classes import ttl_tags
 
 __all__ = [
-    "FENCE",
     "DecodedValue",
     "FrameSerializer",
     "Grant",
@@ -42,10 +42,6 @@ __all__ = [
     "RunInfo",
     "fence_of",
 ]
-
-
-FENCE = "s3kv-fence"
-"""The metadata that holds the fencing number."""
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ def test_a_key_comes_back_from_its_object_name(key: str) -> None:
 
 @given(legal_keys)
 def test_no_key_of_one_namespace_is_an_object_of_another(key: str) -> None:
-    assert VALUES.sibling("results").key_of(VALUES.name_of(key)) is None
-    assert VALUES.key_of(VALUES.sibling("results").name_of(key)) is None
+    assert VALUES.results.key_of(VALUES.name_of(key)) is None
+    assert VALUES.key_of(VALUES.results.name_of(key)) is None
 
 
 @pytest.mark.parametrize(

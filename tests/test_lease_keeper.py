@@ -12,14 +12,13 @@ import pytest
 
 from s3kv_flows.store import S3KV
 from s3kv_flows.store import leases as leases_module
-from s3kv_flows.store.clients import shared_keeper
 from s3kv_flows.store.errors import (
     LeaseNotHeldError,
     S3KVError,
     StaleWriterError,
     StoreUnavailableError,
 )
-from s3kv_flows.store.lease_keeper import KeptLease, LeaseKeeper
+from s3kv_flows.store.lease_keeper import KeptLease, LeaseKeeper, shared_keeper
 from s3kv_flows.store.lease_records import lease_clock
 from s3kv_flows.store.lease_registers import register_of
 from s3kv_flows.store.leases import Leases
@@ -165,7 +164,7 @@ import os, sys
 from tests.test_lease_keeper import NAME, make_leases
 from s3kv_flows.store import S3KV
 from s3kv_flows.store import leases as leases_module
-from s3kv_flows.store.clients import shared_keeper
+from s3kv_flows.store.lease_keeper import shared_keeper
 from s3kv_flows.store.lease_keeper import KeptLease
 
 store = S3KV(sys.argv[1], sys.argv[2])

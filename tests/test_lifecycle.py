@@ -15,6 +15,7 @@ from s3kv_flows.maintenance import Entry, Version, plan
 from s3kv_flows.maintenance.lifecycle import CompiledLifecycle, apply, compile_rules, diff, remove
 from s3kv_flows.maintenance.lifecycle_diff import describe, meaning
 from s3kv_flows.maintenance.lifecycle_ids import is_own, rule_id, short_id
+from s3kv_flows.store.clients import new_client
 from s3kv_flows.store.errors import UnsupportedByServerError
 from s3kv_flows.store.s3 import S3Client
 from s3kv_flows.store.s3_types import LifecycleConfiguration, S3Config
@@ -579,7 +580,7 @@ def test_from_which_size_on_objects_change_their_storage_class_is_read_and_put_b
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """moto takes it, and forgets it; Ceph does not know it."""
-    client, kept = S3Client(S3Config(endpoint_url="http://127.0.0.1:1")), "varies_by_storage_class"
+    client, kept = new_client(S3Config(endpoint_url="http://127.0.0.1:1")), "varies_by_storage_class"
     sent: list[dict[str, Any]] = []
 
     def call(operation: str, params: dict[str, Any]) -> dict[str, Any]:

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from s3kv_flows.store import body_file
 from s3kv_flows.store.body_file import BodyFile, for_botocore
+from s3kv_flows.store.clients import new_client
 from s3kv_flows.store.codecs import CloudpickleCodec
 from s3kv_flows.store.digests import sha256_of
 from s3kv_flows.store.memory import large_memory
 from s3kv_flows.store.pieces import Pieces
-from s3kv_flows.store.s3 import S3Client
 from s3kv_flows.store.s3_types import S3Config
 
 MIB = 1 << 20
@@ -80,7 +80,7 @@ def test_over_https_all_chunks_but_the_last_are_large() -> None:
         raise SentError
 
     config = S3Config("https://s3.us-east-1.amazonaws.com", "us-east-1", "key", "secret")
-    client = S3Client(config)
+    client = new_client(config)
     client._boto.client.meta.events.register("before-send.s3", hold)
     dice = np.random.default_rng(0)
     rows = [dice.random(5000) for _ in range(100)]  # with small buffers in between

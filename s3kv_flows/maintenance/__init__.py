@@ -2,6 +2,7 @@
 
 from s3kv_flows.maintenance.conditions import Terms
 from s3kv_flows.maintenance.entries import Entry, Version
+from s3kv_flows.maintenance.explanation import explain
 from s3kv_flows.maintenance.plan import CleanupPlan, Decision, plan
 from s3kv_flows.maintenance.report import SweepReport
 from s3kv_flows.maintenance.rule_files import parse_rules, read_rules
@@ -18,6 +19,7 @@ __all__ = [
     "SweepReport",
     "Terms",
     "Version",
+    "explain",
     "find_unfinished",
     "give_up",
     "parse_rules",

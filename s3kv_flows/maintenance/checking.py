@@ -42,7 +42,7 @@ class Checker:
         self._store, self._lease_bucket = store, lease_bucket
         self._client, self._bucket = store.client, store.bucket_name
         self._protect_tag, self._concurrency = protect_tag, concurrency
-        self._results = store.namespace.sibling("results")
+        self._results = store.namespace.results
         self._sight = LockSight(self._client, self._bucket)
 
     def still_the_same(self, batch: Sequence[Decision], report: SweepReport) -> list[Decision]:

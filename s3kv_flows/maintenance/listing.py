@@ -35,7 +35,7 @@ class Part:
 
 def namespaces(values: Namespace) -> list[Namespace]:
     """Return the namespaces that a cleanup looks after: values, results and checkpoints."""
-    return [values, values.sibling("results"), values.sibling("checkpoints")]
+    return [values, values.results, values.checkpoints]
 
 
 def parts(values: Namespace, count: int = 1) -> list[Part]:
@@ -48,8 +48,8 @@ def parts(values: Namespace, count: int = 1) -> list[Part]:
     """
     found = []
     for space in namespaces(values):
-        is_small = space.prefix == values.sibling("checkpoints").prefix
-        alphabet = _HEXADECIMAL if space.prefix == values.sibling("results").prefix else _ALPHANUMERIC
+        is_small = space.prefix == values.checkpoints.prefix
+        alphabet = _HEXADECIMAL if space.prefix == values.results.prefix else _ALPHANUMERIC
         bounds = [] if is_small else [space.prefix + text for text in _bounds(alphabet, count)]
         edges: list[str | None] = [None, *bounds, None]
         found += [Part(space, after, until) for after, until in pairwise(edges)]
@@ -90,7 +90,7 @@ def list_part(
     else:
         objects = client.list_objects(bucket, space.prefix, start_after=part.after)
         chains = ((listed,) for listed in objects)
-    results = store.namespace.sibling("results").prefix
+    results = store.namespace.results.prefix
     for chain in chains:
         name = chain[0].name
         if part.until is not None and name > part.until:

@@ -30,7 +30,7 @@ class Looker:
 
     def __init__(self, store: S3KV, leases: LeaseSight | None = None) -> None:
         self._client, self._bucket = store.client, store.bucket_name
-        self._results = store.namespace.sibling("results")
+        self._results = store.namespace.results
         self._leases = leases
         self._sight = LockSight(store.client, store.bucket_name)
 

@@ -102,19 +102,6 @@ class CleanupPlan:
         """
         return self.bytes_to_free / 2**30 * gib_month
 
-    def explain(self, name: str) -> str:
-        """Return, in lines, why a key is still there, or why it would go.
-
-        Args:
-            name: The object name.
-
-        Raises:
-            KeyError: The plan did not see it.
-        """
-        from s3kv_flows.maintenance.explanation import explain  # it knows plans
-
-        return explain(self, name)
-
 
 def plan(
     entries: Iterable[Entry],

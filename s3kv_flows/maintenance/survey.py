@@ -64,7 +64,7 @@ def survey(
 
 def leases_of(store: S3KV, bucket: str | None = None) -> LeaseSight:
     """Return the leases of a store: in its own bucket, or in another one. One LIST per 1,000."""
-    prefix = store.namespace.sibling("leases").prefix
+    prefix = store.namespace.leases.prefix
     return LeaseSight(store.client, bucket or store.bucket_name, prefix)
 
 

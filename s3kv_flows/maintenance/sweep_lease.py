@@ -22,10 +22,9 @@ import uuid
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 
-from s3kv_flows.store.clients import shared_keeper
 from s3kv_flows.store.errors import AccessDeniedError, LeaseTimeoutError, UnsupportedByServerError
 from s3kv_flows.store.kv import S3KV
-from s3kv_flows.store.lease_keeper import KeptLease
+from s3kv_flows.store.lease_keeper import KeptLease, shared_keeper
 from s3kv_flows.store.lease_registers import open_leases
 from s3kv_flows.store.leases import HeldLease, Leases
 
@@ -48,7 +47,7 @@ class SweepLease:
 
     def __init__(self, store: S3KV, lease_bucket: str | None = None) -> None:
         self._store, self._bucket = store, lease_bucket or store.bucket_name
-        namespace = store.namespace.sibling("leases")
+        namespace = store.namespace.leases
         self._prefix, self._name = namespace.prefix, namespace.name_of(_KEY)
         self._leases: Leases | None = None
         self._is_impossible = self._has_waited = False

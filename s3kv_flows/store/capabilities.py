@@ -39,12 +39,9 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from s3kv_flows.store.answers import date_of
-
-if TYPE_CHECKING:
-    from s3kv_flows.store.probes import Probes
 
 __all__ = [
     "DECLARED",
@@ -55,6 +52,7 @@ __all__ = [
     "Declared",
     "KnownObjectLock",
     "MultipartUploads",
+    "Prober",
 ]
 
 _RECHECK_SECONDS = 300
@@ -193,6 +191,31 @@ class KnownObjectLock:
         return not self.object_lock and (self.inferred or time.monotonic() - self.since > _RECHECK_SECONDS)
 
 
+class Prober(Protocol):
+    """Finds out by experiment what is not declared; None where the experiment could not be made."""
+
+    def is_versioned(self, bucket: str) -> bool:
+        """Tell whether the bucket keeps versions."""
+
+    def has_default_retention(self, bucket: str) -> bool:
+        """Tell whether the bucket locks whatever is written to it."""
+
+    def conditional_puts(self, bucket: str, prefix: str, *, briefly: bool = False) -> ConditionalPuts | None:
+        """Race conditional PUTs."""
+
+    def conditional_deletes(self, bucket: str, prefix: str) -> ConditionalDeletes | None:
+        """Delete with an ETag that does not match."""
+
+    def multipart_uploads(self, bucket: str, prefix: str) -> MultipartUploads | None:
+        """Upload in parts, with tags and a lock."""
+
+    def copies(self, bucket: str, prefix: str) -> Copies | None:
+        """Copy with new tags, and with a lock."""
+
+    def require_visible_locks(self, bucket: str, name: str, version_id: str | None) -> bool:
+        """Prove that these credentials see locks, or raise AccessDeniedError."""
+
+
 class Capabilities:
     """What one client knows of its server and buckets.
 
@@ -201,7 +224,7 @@ class Capabilities:
         is_aws: Whether the server is AWS itself.
     """
 
-    def __init__(self, probes: Probes, *, is_aws: bool) -> None:
+    def __init__(self, probes: Prober, *, is_aws: bool) -> None:
         self.server = "aws" if is_aws else ""
         self._probes = probes
         self._object_lock: dict[str, KnownObjectLock] = {}

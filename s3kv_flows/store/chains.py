@@ -12,16 +12,14 @@ from dataclasses import dataclass, replace
 
 from s3kv_flows.store.bulk import concurrently
 from s3kv_flows.store.errors import KeyNotFoundError, S3KVError
+from s3kv_flows.store.final_marks import WRITE_ID
 from s3kv_flows.store.locks import Protection, protection_of
 from s3kv_flows.store.s3 import S3Client
 from s3kv_flows.store.s3_types import ListedVersion, ObjectInfo, Written
 
-__all__ = ["WRITE_ID", "ChainGuard", "Own", "Seen", "current_of", "look_at", "visible_protection"]
+__all__ = ["ChainGuard", "Own", "Seen", "current_of", "look_at", "visible_protection"]
 
 logger = logging.getLogger(__name__)
-
-WRITE_ID = "s3kv-write-id"
-"""The metadata by which a writer knows its own version again, also where it was sent twice."""
 
 
 @dataclass(frozen=True)

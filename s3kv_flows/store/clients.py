@@ -1,19 +1,18 @@
-"""What a process has once: the clients, one per configuration, and the keeper of its leases."""
+"""The shared clients of a process: one per configuration and environment."""
 
 from __future__ import annotations
 
 import os
 import threading
 
-from s3kv_flows.store.lease_keeper import LeaseKeeper
+from s3kv_flows.store.probes import Probes
 from s3kv_flows.store.s3 import S3Client
 from s3kv_flows.store.s3_types import S3Config
 
-__all__ = ["forget_clients", "shared_client", "shared_keeper"]
+__all__ = ["forget_clients", "new_client", "shared_client"]
 
 _clients: dict[tuple[S3Config, tuple[str | None, ...]], S3Client] = {}
 _clients_lock = threading.Lock()
-_keeper = LeaseKeeper()
 
 _MOST = 64
 """Credentials that rotate make a client each time: of more than these, the least recently used goes."""
@@ -30,25 +29,25 @@ _CHAIN = (
 )
 
 
+def new_client(config: S3Config) -> S3Client:
+    """Return a client of its own, which nobody shares."""
+    return S3Client(config, Probes)
+
+
 def shared_client(config: S3Config) -> S3Client:
     """Return the client of this configuration in this process.
 
-    This registry, and the keeper, are the mutable globals of the package. A client is made once per
+    This registry and that of leases are the mutable globals of the package. A client is made once per
     configuration and per state of the environment that boto3's chain reads, and never shared with a
     forked child, whose copies of the sockets would mix up answers.
     """
     key = (config, tuple(os.environ.get(name) for name in _CHAIN))
     with _clients_lock:
-        client = _clients.pop(key, None) or S3Client(config)
+        client = _clients.pop(key, None) or new_client(config)
         _clients[key] = client  # the last used one is the last
         if len(_clients) > _MOST:
             del _clients[next(iter(_clients))]
         return client
-
-
-def shared_keeper() -> LeaseKeeper:
-    """Return the keeper of the leases of this process; a forked child has one of its own, with none."""
-    return _keeper
 
 
 def forget_clients() -> None:
@@ -58,10 +57,4 @@ def forget_clients() -> None:
     _clients.clear()
 
 
-def _begin_anew() -> None:
-    global _keeper
-    forget_clients()
-    _keeper = LeaseKeeper()
-
-
-os.register_at_fork(after_in_child=_begin_anew)
+os.register_at_fork(after_in_child=forget_clients)

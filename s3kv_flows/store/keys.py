@@ -36,9 +36,28 @@ class Namespace:
             raise ValueError(f"a prefix ends with '/' and does not start with it, got {self.prefix!r}")
         _refuse_control_characters(self.prefix, "prefix")
 
-    def sibling(self, kind: str, suffix: str = "") -> Namespace:
-        """Return the namespace beside this one: ``s3kv/`` -> ``s3kv-<kind>/``."""
-        return Namespace(f"{self.prefix.removesuffix('/')}-{kind}/", suffix)
+    @property
+    def results(self) -> Namespace:
+        """The cached results of a store, beside its values: ``s3kv/`` -> ``s3kv-results/``."""
+        return self._sibling("results")
+
+    @property
+    def checkpoints(self) -> Namespace:
+        """The states of long tasks: ``s3kv-checkpoints/``."""
+        return self._sibling("checkpoints")
+
+    @property
+    def leases(self) -> Namespace:
+        """The leases of keys that are being computed: ``s3kv-leases/``."""
+        return self._sibling("leases")
+
+    @property
+    def shadows(self) -> Namespace:
+        """What hid a finalized output, kept by a repair: ``s3kv-shadows/``."""
+        return self._sibling("shadows")
+
+    def _sibling(self, kind: str) -> Namespace:
+        return Namespace(f"{self.prefix.removesuffix('/')}-{kind}/", "")
 
     def name_of(self, key: str) -> str:
         """Return the object name of a key.

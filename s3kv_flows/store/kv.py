@@ -754,7 +754,7 @@ class S3KV:
 
         What this package wrote lies on top of none, but of those that it supersedes.
         """
-        if info is not None and is_own(info):
+        if info is not None and is_own(info.name, info.metadata):
             return
         if not self.objects.has_object_lock:
             return

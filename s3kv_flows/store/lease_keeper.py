@@ -22,7 +22,7 @@ from s3kv_flows.store.lease_records import lease_clock
 from s3kv_flows.store.leases import HeldLease, Leases
 from s3kv_flows.store.turns import Turns
 
-__all__ = ["KeptLease", "LeaseKeeper"]
+__all__ = ["KeptLease", "LeaseKeeper", "shared_keeper"]
 
 logger = logging.getLogger(__name__)
 
@@ -302,3 +302,19 @@ class LeaseKeeper:
             with self._changed:
                 self._at_work.discard(lease)
                 self._changed.notify_all()
+
+
+_keeper = LeaseKeeper()
+
+
+def shared_keeper() -> LeaseKeeper:
+    """Return the keeper of the leases of this process; a forked child has one of its own, with none."""
+    return _keeper
+
+
+def _begin_anew() -> None:
+    global _keeper
+    _keeper = LeaseKeeper()
+
+
+os.register_at_fork(after_in_child=_begin_anew)

@@ -206,7 +206,7 @@ class _Auditor:
         return "expiring" if ends_soon else "locked"
 
     def _state_of_unlocked(self, seen: Seen, info: ObjectInfo) -> LockState | None:
-        mark = mark_of(info)
+        mark = mark_of(info.name, info.metadata)
         until = (mark.until if mark else None) or info.retain_until
         if until is not None:
             return "ended" if until <= info.server_time else "lifted"
@@ -220,7 +220,7 @@ class _Auditor:
 
 
 def _row(state: LockState, seen: Seen, info: ObjectInfo, by: str | None) -> AuditRow:
-    protection, mark = seen.protection, mark_of(info)
+    protection, mark = seen.protection, mark_of(info.name, info.metadata)
     in_force = protection.until if protection else None
     left = (in_force - info.server_time).total_seconds() / 86400 if in_force else None
     return AuditRow(

@@ -115,7 +115,7 @@ class ObjectLocks:
         """
         self._objects.require_object_lock()
         chain = look_at(self._client, self._bucket, self._objects.versions(name))
-        if not chain or chain[0].info is None or not is_own(chain[0].info):
+        if not chain or chain[0].info is None or not is_own(chain[0].info.name, chain[0].info.metadata):
             self._current(name)  # says what is the matter, if anything is
         for seen in reversed(chain):  # stopped on the way, the current one is held still
             if seen.protection is not None and seen.protection.legal_hold:
@@ -141,7 +141,7 @@ class ObjectLocks:
         except KeyNotFoundError:
             require_uncovered(self._client, self._bucket, name, self._label(name))
             raise
-        if not is_own(info):
+        if not is_own(info.name, info.metadata):
             require_uncovered(self._client, self._bucket, name, self._label(name))
         protection = protection_of(info)
         if protection is None or not protection.legal_hold or protection.mode is None:

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from s3kv_flows.store.capabilities import Copies
-from s3kv_flows.store.chains import WRITE_ID, ChainGuard, Own, current_of
+from s3kv_flows.store.chains import ChainGuard, Own, current_of
 from s3kv_flows.store.errors import (
     ConflictError,
     CorruptValueError,
@@ -35,7 +35,7 @@ from s3kv_flows.store.errors import (
     StoreUnavailableError,
     UnsupportedByServerError,
 )
-from s3kv_flows.store.final_marks import final_mark, name_mark
+from s3kv_flows.store.final_marks import WRITE_ID, final_mark, name_mark
 from s3kv_flows.store.locks import Retention
 from s3kv_flows.store.pieces import Body
 from s3kv_flows.store.s3 import S3Client
@@ -457,7 +457,7 @@ class GuardedBucket:
             "metadata": {
                 **new.metadata,
                 **name_mark(name),
-                **final_mark(name, lock, held=new.legal_hold),
+                **(final_mark(name, lock.until if lock else None) if lock or new.legal_hold else {}),
                 **({WRITE_ID: write_id} if write_id else {}),
             },
             "tagging": tagging_header(new.tags),

@@ -121,7 +121,7 @@ class Publication:
         What was not born locked is written anew, so that the version which is published was.
         """
         info, new, client, bucket = there.info, self.new, self.objects.client, self.objects.bucket
-        if protection_of(info) is None and mark_of(info) is None:
+        if protection_of(info) is None and mark_of(info.name, info.metadata) is None:
             written = self.objects.put(self.name, new, mode=current.etag, accept_races=self.accept_races)
             return self._receipt(new.body, written.version_id, "written")
         outcome: Outcome = "unchanged"

@@ -113,7 +113,7 @@ def _refusal(label: str, hidden: Seen, top: Seen) -> KeyLockedError:
 
 
 def _aside(namespace: Namespace, name: str, version_id: str) -> str:
-    shadows = namespace.sibling("shadows").prefix
+    shadows = namespace.shadows.prefix
     target = f"{shadows}{name}/{version_id}"
     if len(target.encode()) <= MAX_NAME_BYTES:
         return target

@@ -108,9 +108,9 @@ def role_policy(
         raise ValueError(f"no role {role!r}; there are {', '.join(ROLES)}")
     own_partition = "aws" if principal is None else require_one(principal)
     values = Namespace(prefix)
-    leases = values.sibling("leases").prefix
-    siblings = ["results", "checkpoints", *(["shadows"] if role == "admin" else [])]
-    prefixes = [values.prefix, *(values.sibling(kind).prefix for kind in siblings)]
+    leases = values.leases.prefix
+    namespaces = [values, values.results, values.checkpoints, *([values.shadows] if role == "admin" else [])]
+    prefixes = [space.prefix for space in namespaces]
     partition = partition or own_partition
     arn = f"arn:{partition}:s3:::{bucket}"
     within = {"StringLikeIfExists": {"s3:prefix": [f"{one}*" for one in (*prefixes, leases)]}}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -18,7 +18,7 @@ from s3kv_flows.store.answers import date_of, listed_versions, object_info
 from s3kv_flows.store.body_file import for_botocore
 from s3kv_flows.store.boto import Boto, BotoStream, drop_none
 from s3kv_flows.store.buckets import Buckets, require_no_lock
-from s3kv_flows.store.capabilities import Capabilities
+from s3kv_flows.store.capabilities import Capabilities, Prober
 from s3kv_flows.store.counters import Counters
 from s3kv_flows.store.direct_paths import DirectPaths
 from s3kv_flows.store.direct_reads import DirectAnswer, error_code, parse_tags
@@ -28,7 +28,6 @@ from s3kv_flows.store.errors import (
 )
 from s3kv_flows.store.open_object import BodyStream, OpenObject
 from s3kv_flows.store.pieces import Body
-from s3kv_flows.store.probes import Probes
 from s3kv_flows.store.s3_types import (
     DeleteFailure,
     ListedObject,
@@ -57,14 +56,18 @@ class S3Client(Buckets):
 
     Use :func:`~s3kv_flows.store.clients.shared_client` to get one. Methods are one request each unless
     they say otherwise, and raise the errors that :data:`ERROR_TYPES` lists.
+
+    Args:
+        config: How to reach the server.
+        prober: Makes what finds out by experiment what the server can do.
     """
 
-    def __init__(self, config: S3Config) -> None:
+    def __init__(self, config: S3Config, prober: Callable[[S3Client], Prober]) -> None:
         self.config = config
         self.counters = Counters()
         self._boto = Boto(config, self.counters, lambda headers: self.capabilities.learn(headers))
         self._paths = DirectPaths(config, self._boto)
-        self.capabilities = Capabilities(Probes(self), is_aws=is_aws(self._boto.client.meta.endpoint_url))
+        self.capabilities = Capabilities(prober(self), is_aws=is_aws(self._boto.client.meta.endpoint_url))
 
     @property
     def access_key_id(self) -> str | None:
@@ -154,10 +157,7 @@ class S3Client(Buckets):
             Body=for_botocore(body),
             ContentType=content_type,
             Metadata=dict(metadata or {}),
-            Tagging=tagging or None,
-            ObjectLockMode=lock.mode if lock else None,
-            ObjectLockRetainUntilDate=lock.until if lock else None,
-            ObjectLockLegalHoldStatus="ON" if legal_hold else None,
+            **_tags_and_lock(tagging or None, lock, legal_hold=legal_hold),
             IfNoneMatch="*" if if_none_match else None,
             IfMatch=if_match,
         )
@@ -205,11 +205,8 @@ class S3Client(Buckets):
             Metadata=None if metadata is None else dict(metadata),
             MetadataDirective=None if metadata is None else "REPLACE",
             ContentType=content_type,
-            Tagging=tagging,
             TaggingDirective=None if tagging is None else "REPLACE",
-            ObjectLockMode=lock.mode if lock else None,
-            ObjectLockRetainUntilDate=lock.until if lock else None,
-            ObjectLockLegalHoldStatus="ON" if legal_hold else None,
+            **_tags_and_lock(tagging, lock, legal_hold=legal_hold),
         )
         response = self._boto.call("copy_object", params)
         return Written(response.get("CopyObjectResult", {}).get("ETag", ""), response.get("VersionId"))
@@ -405,10 +402,7 @@ class S3Client(Buckets):
             Key=name,
             ContentType=content_type,
             Metadata=dict(metadata or {}),
-            Tagging=tagging or None,
-            ObjectLockMode=lock.mode if lock else None,
-            ObjectLockRetainUntilDate=lock.until if lock else None,
-            ObjectLockLegalHoldStatus="ON" if legal_hold else None,
+            **_tags_and_lock(tagging or None, lock, legal_hold=legal_hold),
         )
         upload_id: str = self._boto.call("create_multipart_upload", params)["UploadId"]
         return upload_id
@@ -532,3 +526,13 @@ def _etag_of_parts(parts: Sequence[Part]) -> str:
     """Return the ETag that servers give to an upload in parts: nobody documents it, and all do it so."""
     digests = b"".join(bytes.fromhex(part.etag.strip('"')) for part in parts)
     return f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"
+
+
+def _tags_and_lock(tagging: str | None, lock: ObjectLock | None, *, legal_hold: bool) -> dict[str, Any]:
+    """Return what a PUT, an upload in parts and a copy take alike, by boto3's names; None is left out."""
+    return {
+        "Tagging": tagging,
+        "ObjectLockMode": lock.mode if lock else None,
+        "ObjectLockRetainUntilDate": lock.until if lock else None,
+        "ObjectLockLegalHoldStatus": "ON" if legal_hold else None,
+    }

@@ -7,12 +7,11 @@ import threading
 from collections.abc import Mapping
 
 from s3kv_flows.store.errors import StaleWriterError
+from s3kv_flows.store.final_marks import WRITER
 from s3kv_flows.store.pieces import Body
 from s3kv_flows.store.snapshots import Snapshot, Snapshots
 
 __all__ = ["SnapshotWriter"]
-
-_WRITER = "s3kv-writer"
 
 
 class SnapshotWriter:
@@ -62,7 +61,7 @@ class SnapshotWriter:
             if newest <= (self._after or 0):
                 return True
             unsure = self._is_unsure and newest == self._next
-            return unsure and self.states.writer_of(newest, _WRITER) == self._mark
+            return unsure and self.states.writer_of(newest, WRITER) == self._mark
 
     def save(
         self,
@@ -81,7 +80,7 @@ class SnapshotWriter:
         """
         with self._lock:
             try:
-                return self._save(body, {**(metadata or {}), _WRITER: self._mark}, tags or {})
+                return self._save(body, {**(metadata or {}), WRITER: self._mark}, tags or {})
             except StaleWriterError as exc:
                 self._replaced = exc
                 raise
@@ -113,7 +112,7 @@ class SnapshotWriter:
 
     def _find_out(self) -> None:
         """Find out whether what was sent last has arrived: one HEAD, and one LIST where it has."""
-        writer = self.states.writer_of(self._next, _WRITER)
+        writer = self.states.writer_of(self._next, WRITER)
         if writer == self._mark:
             self.states.require_foremost(self._next, self._after)
             self._confirm()

@@ -283,5 +283,5 @@ def _snapshot(name: str, number: str, item: ListedObject) -> Snapshot:
 
 def _require_own(info: ObjectInfo) -> None:
     """Raise CorruptValueError for a copy under another name."""
-    if not is_own(info):
+    if not is_own(info.name, info.metadata):
         raise CorruptValueError(f"{info.name!r} was not saved under this name")

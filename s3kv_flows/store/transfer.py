@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from s3kv_flows.store.bulk import concurrently
-from s3kv_flows.store.chains import WRITE_ID
 from s3kv_flows.store.errors import (
     ConflictError,
     KeyNotFoundError,
@@ -26,6 +25,7 @@ from s3kv_flows.store.errors import (
     StoreUnavailableError,
     UnsupportedByServerError,
 )
+from s3kv_flows.store.final_marks import WRITE_ID
 from s3kv_flows.store.memory import large_memory
 from s3kv_flows.store.open_object import OpenObject
 from s3kv_flows.store.pieces import Pieces

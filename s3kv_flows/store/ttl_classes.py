@@ -10,9 +10,10 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from datetime import timedelta
 
+from s3kv_flows.store.final_marks import TTL
+
 __all__ = [
     "TTL_CLASSES",
-    "TTL_METADATA",
     "TTL_TAG",
     "least_ttl",
     "recorded_ttl",
@@ -23,9 +24,6 @@ __all__ = [
 
 TTL_TAG = "ttl_days"
 """The tag: days after its writing at which an object has surely expired."""
-
-TTL_METADATA = "s3kv-ttl"
-"""The user metadata with the exact time to live of a result, in seconds."""
 
 TTL_CLASSES = (1, 2, 3, 5, 7, 10, 14, 21, 30, 45, 60, 90, 120, 180, 270, 365, 730, 1825, 3650)
 """The classes, in days: S3 takes 1,000 lifecycle rules per bucket, and whole days alone."""
@@ -54,7 +52,7 @@ def ttl_of_tags(tags: Mapping[str, str]) -> timedelta | None:
 def recorded_ttl(metadata: Mapping[str, str]) -> timedelta | None:
     """Return the exact time to live in the metadata of an object, None where there is none."""
     try:
-        return timedelta(seconds=float(metadata[TTL_METADATA]))
+        return timedelta(seconds=float(metadata[TTL]))
     except (KeyError, ValueError, OverflowError):
         return None
 

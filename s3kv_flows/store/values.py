@@ -13,6 +13,7 @@ import xxhash
 
 from s3kv_flows.store.codecs import Codec
 from s3kv_flows.store.errors import CorruptValueError, EncodingError, KeyNotFoundError
+from s3kv_flows.store.final_marks import CHECKSUM, CODEC, OWN
 from s3kv_flows.store.local_cache import CachedObject, LocalCache
 from s3kv_flows.store.locks import Retention
 from s3kv_flows.store.objects import GuardedBucket, NewObject
@@ -22,16 +23,12 @@ from s3kv_flows.store.tags import validate_tags
 
 __all__ = ["Values", "codec_of", "user_metadata"]
 
-_OWN = "s3kv-"
 _METADATA_NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
 """Names that every server gives back as they are: upper case is lowered, and `_` lost or made a `-`."""
 _METADATA_VALUE = re.compile(r"([!-~]([ -~]*[!-~])?)?")
 
 _METADATA_BYTES = 2048 - 256
 """S3 takes 2 KiB of user metadata, names and values together; some of it is for the store's own."""
-_CODEC = "s3kv-codec"
-_CHECKSUM = "s3kv-xxh3"
-"""Of bodies that hold no checksum themselves: not every server verifies what it is sent."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +63,9 @@ class Values:
             EncodingError: The codec cannot hold the value, or S3 would not take the metadata.
         """
         body = self.codec.encode(value)
-        own = {_CODEC: self.codec.name}
+        own = {CODEC: self.codec.name}
         if not isinstance(body, Pieces):  # a frame has its own
-            own[_CHECKSUM] = _checksum(body)
+            own[CHECKSUM] = _checksum(body)
         return NewObject(
             body=body,
             content_type=self.codec.content_type,
@@ -169,7 +166,7 @@ class Values:
                 f"{where} was written with codec {written_by!r}, and this store reads {self.codec.name!r}: "
                 f"use S3KV(..., codec={written_by!r})"
             )
-        if metadata.get(_CHECKSUM, checksum := _checksum(body)) != checksum:
+        if metadata.get(CHECKSUM, checksum := _checksum(body)) != checksum:
             raise CorruptValueError(f"{where} is damaged: its checksum does not match")
         try:
             return self.codec.decode(body)
@@ -179,7 +176,7 @@ class Values:
 
 def codec_of(metadata: Mapping[str, str]) -> str | None:
     """Return the codec that an object records, None where it records none."""
-    return metadata.get(_CODEC)
+    return metadata.get(CODEC)
 
 
 def _checksum(body: Buffer) -> str:
@@ -193,7 +190,7 @@ def _second(moment: datetime) -> datetime:
 
 def user_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
     """Return the metadata that a user gave."""
-    return {key: value for key, value in metadata.items() if not key.startswith(_OWN)}
+    return {key: value for key, value in metadata.items() if not key.startswith(OWN)}
 
 
 def _validated(metadata: Mapping[str, str]) -> dict[str, str]:
@@ -207,8 +204,8 @@ def _validated(metadata: Mapping[str, str]) -> dict[str, str]:
             raise EncodingError(
                 f"metadata {key!r}: values are printable ASCII without blanks around it, got {value!r}"
             )
-        if key.startswith(_OWN):
-            raise EncodingError(f"metadata {key!r}: names that begin with {_OWN!r} are the store's own")
+        if key.startswith(OWN):
+            raise EncodingError(f"metadata {key!r}: names that begin with {OWN!r} are the store's own")
     if (size := sum(len(key) + len(value) for key, value in metadata.items())) > _METADATA_BYTES:
         raise EncodingError(f"metadata of {size} bytes: there is room for {_METADATA_BYTES}")
     return dict(metadata)

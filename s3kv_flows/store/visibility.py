@@ -33,7 +33,7 @@ def visibility(chain: Sequence[Seen], at: int) -> Visibility:
     if at == 0:
         return "current"
     above = [seen.info for seen in chain[:at] if seen.info is not None]
-    if any(map(supersedes, above)):
+    if any(supersedes(one.name, one.metadata) for one in above):
         return "superseded"
     if chain[0].listed.is_delete_marker:
         return "hidden"
@@ -41,7 +41,7 @@ def visibility(chain: Sequence[Seen], at: int) -> Visibility:
     if protection is not None and not protection.retained:
         # A hold allows change by this package, also by a copy, and is carried on.
         top = chain[0].protection
-        if any(map(is_own, above)) or (top is not None and top.legal_hold):
+        if any(is_own(one.name, one.metadata) for one in above) or (top is not None and top.legal_hold):
             return "superseded"
     return "shadowed"
 
@@ -64,7 +64,7 @@ def _covered(label: str, protection: Protection, top: Seen, how: Visibility) -> 
     """Return the error for a locked version that its key does not read as."""
     by = "a delete marker" if how == "hidden" else f"version {top.listed.version_id}"
     since = top.listed.last_modified.isoformat(timespec="seconds")
-    lost = top.info is not None and is_own(top.info)
+    lost = top.info is not None and is_own(top.info.name, top.info.metadata)
     whence = "of a writer that lost a race" if lost else "from outside of this package"
     return HiddenOutputError(
         f"{label!r} is locked, and {how} by {by} of {since} {whence}: version {protection.version_id} is "

@@ -270,5 +270,6 @@ def test_a_version_that_was_copied_has_no_mark_of_its_own(locking_store: S3KV) -
 
     finalize(locking_store, "key", 1)
     locking_store.copy_key("key", "copy")
-    assert mark_of(locking_store.objects.head(NAME)) is not None
-    assert mark_of(locking_store.objects.head("s3kv/copy.json")) is None
+    born, copied = (locking_store.objects.head(name) for name in (NAME, "s3kv/copy.json"))
+    assert mark_of(born.name, born.metadata) is not None
+    assert mark_of(copied.name, copied.metadata) is None
