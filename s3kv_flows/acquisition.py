@@ -19,11 +19,11 @@ from prefect.context import TaskRunContext
 from prefect.transactions import BaseTransaction, get_transaction
 
 from s3kv_flows.blocks import S3KVStore
-from s3kv_flows.faces import glance, run_info
+from s3kv_flows.faces import current_attempt, lookup
 from s3kv_flows.refusals import refuse_what_cannot_be_saved
 from s3kv_flows.results import FoundResult
 from s3kv_flows.runs import is_refreshing, run_logger
-from s3kv_flows.serializer import RunInfo
+from s3kv_flows.serializer import CacheAttempt
 from s3kv_flows.stepping import Pause
 from s3kv_flows.store.errors import KeyNotFoundError, LeaseTimeoutError, S3KVError
 from s3kv_flows.store.lease_keeper import KeptLease, shared_keeper
@@ -77,14 +77,14 @@ class Acquisition:
         if _inherits(self.manager):
             self._admit()
             return Acquired(store)
-        run, refreshes = self._own_run()
-        looks = run is not None and not refreshes
+        attempt, refreshes = self._own_attempt()
+        looks = attempt is not None and not refreshes
         give_up = lease_clock() + self.wait_seconds
         found = yield from self._await_turn(store, looks=looks, give_up=give_up)
         if found is None:
-            found = yield from self._take(store, run, refreshes=refreshes, looks=looks, give_up=give_up)
-        if run is not None:
-            run.give_back, run.settle = self.give_back, self._settle
+            found = yield from self._take(store, attempt, refreshes=refreshes, looks=looks, give_up=give_up)
+        if attempt is not None:
+            attempt.entered(release=self.give_back, return_lease=self._return_lease)
         if found is not None:
             self._admit()
         return Acquired(store, found)
@@ -93,19 +93,19 @@ class Acquisition:
         """Let the holder read without a lease, while its run lives: Prefect may forget to release."""
         shared_keeper().admit(self.place, self.holder, while_alive=TaskRunContext.get())
 
-    def _settle(self) -> None:
+    def _return_lease(self) -> None:
         """Give the lease back that was taken for a result that is there after all, and read it."""
         keeper = shared_keeper()
         keeper.turns.pass_on(self.place, self.holder, settled=True)
         keeper.dismiss(self.place, self.holder, wait=True)
         self._admit()
 
-    def _own_run(self) -> tuple[RunInfo | None, bool]:
-        """Return the run whose result this key is, and whether it refreshes; None for another key."""
-        info, context = run_info(), TaskRunContext.get()
-        if info is None or info.key != self.key or context is None:
+    def _own_attempt(self) -> tuple[CacheAttempt | None, bool]:
+        """Return the attempt whose result this key is, and whether it refreshes; None for another key."""
+        attempt, context = current_attempt(), TaskRunContext.get()
+        if attempt is None or attempt.key != self.key or context is None:
             return None, False
-        return info, is_refreshing(context)
+        return attempt, is_refreshing(context)
 
     def _await_turn(
         self, store: S3KVStore, *, looks: bool, give_up: float
@@ -116,7 +116,7 @@ class Acquisition:
         found: FoundResult | None = None
         try:
             while True:
-                found = glance(store, self.key) if looks else None
+                found = lookup(store, self.key) if looks else None
                 if found is not None:
                     return found
                 self._require_no_relative()
@@ -136,7 +136,7 @@ class Acquisition:
                 turns.leave(self.place, waited, settled=found is not None)
 
     def _take(
-        self, store: S3KVStore, run: RunInfo | None, *, refreshes: bool, looks: bool, give_up: float
+        self, store: S3KVStore, attempt: CacheAttempt | None, *, refreshes: bool, looks: bool, give_up: float
     ) -> Generator[Pause, None, FoundResult | None]:
         """Take the lease, and give it to the keeper; or return the result that another run has made."""
         keeper, found = shared_keeper(), None
@@ -145,7 +145,7 @@ class Acquisition:
 
         def settled() -> bool:
             nonlocal found
-            found = glance(store, self.key) if looks else None
+            found = lookup(store, self.key) if looks else None
             return found is not None
 
         try:
@@ -159,7 +159,7 @@ class Acquisition:
             lease = yield from _pausing(attempts)
             if lease is not None and refreshes:
                 refuse_what_cannot_be_saved(self.key)  # others may have locked it meanwhile
-                _note_what_is_there(store, self.key, run)
+                _note_what_is_there(store, self.key, attempt)
         except BaseException:
             if leases is not None and lease is not None:
                 _give_back(leases, lease)
@@ -170,8 +170,8 @@ class Acquisition:
             return found
         kept = KeptLease(leases, lease, _reporter(self.key), renews=self.hold_seconds is None)
         keeper.keep(self.place, self.holder, kept)
-        if run is not None:
-            run.flight = kept
+        if attempt is not None:
+            attempt.took_lease(kept)
         return None
 
     def _require_no_relative(self) -> None:
@@ -223,15 +223,14 @@ def _with_children(transaction: BaseTransaction) -> Iterator[BaseTransaction]:
         yield from _with_children(child)
 
 
-def _note_what_is_there(store: S3KVStore, key: str, run: RunInfo | None) -> None:
+def _note_what_is_there(store: S3KVStore, key: str, attempt: CacheAttempt | None) -> None:
     """Tell the writer of a refreshing run, which does not look, what it will replace: one request."""
-    if run is None:
+    if attempt is None:
         return
     try:
-        run.note(store.results.objects.head(store.results.namespace.name_of(key)))
+        attempt.found(store.results.objects.head(store.results.namespace.name_of(key)))
     except KeyNotFoundError as exc:
-        run.note(None)
-        run.found_delete_marker = exc.is_deleted
+        attempt.found_nothing(deleted=exc.is_deleted)
 
 
 def _give_back(leases: Leases, lease: HeldLease) -> None:

@@ -1,8 +1,7 @@
-"""S3KVStore: a bucket as a Prefect block, and the result face of everything cached in it."""
+"""S3KVStore: a bucket as a Prefect block."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import os
 from collections.abc import Mapping
@@ -11,17 +10,12 @@ from datetime import timedelta
 from functools import cache
 from typing import Any, ClassVar, Literal, cast
 
-import prefect
-from prefect.events import emit_event
 from prefect.filesystems import WritableFileSystem
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from s3kv_flows import slots
-from s3kv_flows.results import WrittenResult, write_result
-from s3kv_flows.runs import run_logger
-from s3kv_flows.serializer import Payload
+from s3kv_flows.result_storage import ResultStorage
+from s3kv_flows.runs import block_document_name
 from s3kv_flows.store import S3KV, Encryption
-from s3kv_flows.store.errors import KeyLockedError, S3KVError, StaleWriterError
 from s3kv_flows.store.keys import Namespace, validate_bucket_name
 from s3kv_flows.store.kv import endpoint_from_environment
 from s3kv_flows.store.lease_records import Register
@@ -29,7 +23,6 @@ from s3kv_flows.store.lease_registers import open_leases, register_of
 from s3kv_flows.store.leases import Leases
 from s3kv_flows.store.local_cache import LocalCache
 from s3kv_flows.store.lock_audit import LockAudit, audit
-from s3kv_flows.store.objects import NewObject
 from s3kv_flows.store.s3_types import S3Config
 
 __all__ = ["SLUG", "S3KVStore"]
@@ -37,15 +30,13 @@ __all__ = ["SLUG", "S3KVStore"]
 SLUG = "s3kv-store"
 """The block type's part of a reference such as ``s3kv-store/lake``."""
 
-_PLAIN = "application/octet-stream"
-
 
 @cache
 def _json_schema(block: type[WritableFileSystem], *args: Any, **options: Any) -> dict[str, Any]:
     return super(WritableFileSystem, block).model_json_schema(*args, **options)
 
 
-class S3KVStore(WritableFileSystem):
+class S3KVStore(ResultStorage, WritableFileSystem):  # type: ignore[misc]  # see ResultStorage.read_path
     """A bucket that caches results, keeps values and locks finalized outputs.
 
     The block is configuration only: it may be copied, pickled and sent to other processes, and finds
@@ -184,8 +175,8 @@ class S3KVStore(WritableFileSystem):
     @property
     def reference(self) -> str | None:
         """The reference to this store, by which Prefect loads it; None where it is not saved."""
-        # Prefect's name for it, there is no other.
-        return self.reference_to(self._block_document_name) if self._block_document_name else None
+        name = block_document_name(self)
+        return self.reference_to(name) if name else None
 
     @property
     def values(self) -> S3KV:
@@ -256,82 +247,7 @@ class S3KVStore(WritableFileSystem):
         """The object names of leases, by cache key."""
         return Namespace(self.prefix).leases
 
-    # --- the result face: what Prefect calls ---------------------------------------------------
-
-    def read_path(
-        self, path: str, *, _sync: bool | None = None
-    ) -> Any:  # Prefect declares it async, and calls this
-        """Return the stored bytes of a result, or the value that the record face has just decoded.
-
-        Raises:
-            KeyNotFoundError: There is none.
-        """
-        results = self.results
-        value = slots.take_value(repr(results), results.namespace.name_of(path))
-        return self._read(path) if value is None else value
-
-    async def aread_path(self, path: str) -> Any:
-        """Do as :meth:`read_path`, in a worker thread."""
-        results = self.results
-        value = slots.take_value(repr(results), results.namespace.name_of(path))
-        return await asyncio.to_thread(self._read, path) if value is None else value
-
-    def write_path(self, path: str, content: Any, *, _sync: bool | None = None) -> None:  # type: ignore[override]  # see read_path
-        """Write a result: bytes as they are, and what ``caching()`` hands over complete, in one PUT.
-
-        Raises:
-            KeyLockedError: The key is under retention.
-        """
-        slots.leave_written(self._write(path, content))
-
-    async def awrite_path(self, path: str, content: Any) -> None:
-        """Do as :meth:`write_path`, in a worker thread."""
-        slots.leave_written(await asyncio.to_thread(self._write, path, content))
-
-    def _resolve_path(self, path: str) -> None:  # noqa: ARG002  # asked by Prefect for unsaved blocks
-        """Keep storage keys as they are: they are no paths of a file system."""
-        return
-
     # --- how -----------------------------------------------------------------------------------
-
-    def _read(self, path: str) -> bytes:
-        results = self.results
-        return bytes(results.fetch(path).body or b"")
-
-    def _write(self, path: str, content: Any) -> WrittenResult | None:
-        results = self.results
-        grant = content.grant.for_name(path) if isinstance(content, Payload) else None
-        must_be_heard = grant is not None and (grant.locks or grant.inputs is not None)
-        try:
-            if isinstance(content, Payload):
-                return write_result(results, path, content, prefect.__version__)
-            new = NewObject(body=bytes(content), content_type=_PLAIN)
-            results.objects.put(results.namespace.name_of(path), new)
-        except (S3KVError, ValueError) as exc:
-            if must_be_heard or isinstance(exc, (KeyLockedError, StaleWriterError)):
-                self._report(results, path, exc)
-            raise
-        return None
-
-    def _report(self, results: S3KV, path: str, exc: Exception) -> None:
-        """Make it heard that a result was not saved: Prefect logs it, and lets the run complete."""
-        results.client.counters.add("results.refused")
-        run_logger().error("The result of this run was not saved: %s", exc)
-        name = results.namespace.name_of(path)
-        until = exc.retain_until if isinstance(exc, KeyLockedError) else None
-        emit_event(
-            event="s3kv.result.refused",
-            resource={
-                "prefect.resource.id": f"s3kv.{self.bucket_name}.{name}",
-                "prefect.resource.name": name,
-            },
-            payload={
-                "bucket": self.bucket_name,
-                "object": name,
-                "error": f"{type(exc).__name__}: {exc}",
-                "retain_until": until.isoformat() if until else None,
-            },
-        )
 
     def _encryption(self) -> Encryption | None:
         if self.server_side_encryption is None and self.customer_key is None and self.kms_key_id is None:

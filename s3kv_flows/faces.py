@@ -23,8 +23,8 @@ from s3kv_flows import slots
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.ownership import require_own, require_replaceable, require_unhidden
 from s3kv_flows.results import ExpiredResultError, FoundResult, WrittenResult, amend, look_up
-from s3kv_flows.runs import loaded_store, run_logger
-from s3kv_flows.serializer import FrameSerializer, RunInfo
+from s3kv_flows.runs import block_document_id, loaded_store, run_logger
+from s3kv_flows.serializer import CacheAttempt, FrameSerializer
 from s3kv_flows.store import S3KV
 from s3kv_flows.store.counters import Counters
 from s3kv_flows.store.errors import (
@@ -37,7 +37,7 @@ from s3kv_flows.store.errors import (
 )
 from s3kv_flows.store.s3_types import ObjectInfo
 
-__all__ = ["RecordFace", "glance", "leave_found", "look_ahead", "run_info"]
+__all__ = ["RecordFace", "current_attempt", "leave_found", "lookup", "prefetch"]
 
 
 class RecordFace(WritableFileSystem):
@@ -108,7 +108,7 @@ def leave_found(store: S3KVStore, path: str, found: FoundResult) -> bytes:
     return record
 
 
-def glance(store: S3KVStore, path: str) -> FoundResult | None:
+def lookup(store: S3KVStore, path: str) -> FoundResult | None:
     """Return a valid result, and count the hit; None where there is none, which is not counted.
 
     Raises:
@@ -116,23 +116,21 @@ def glance(store: S3KVStore, path: str) -> FoundResult | None:
         HiddenOutputError: It is there, and locked, and somebody else has hidden it.
         StoreUnavailableError: It cannot be told.
     """
-    run = run_info()
-    if run is not None and run.key != path:
-        run = None
+    attempt = _attempt_for(path)
     seen: list[ObjectInfo] = []
     try:
         found = look_up(store.results, path, seen=seen.append)
     except (KeyNotFoundError, CorruptValueError) as exc:
-        if run is not None:
-            _require_free(store.results, run, exc, seen)
+        if attempt is not None:
+            _require_free(store.results, attempt, exc, seen)
         return None
-    if run is not None:
-        require_own(store.results, run, found)
+    if attempt is not None:
+        require_own(store.results, attempt, found)
     _count_hit(store.results.client.counters, found)
     return found
 
 
-def look_ahead(store: S3KVStore, run: RunInfo) -> FoundResult | None:
+def prefetch(store: S3KVStore, attempt: CacheAttempt) -> FoundResult | None:
     """Look the result of a run up before Prefect does, which takes every error for an absence.
 
     What is not there, or cannot be used, is left for Prefect's own look, so that nobody asks twice.
@@ -143,57 +141,53 @@ def look_ahead(store: S3KVStore, run: RunInfo) -> FoundResult | None:
         KeyLockedError: It cannot be used, and not be replaced.
     """
     try:
-        found = _find(store, run.key)
+        found = _find(store, attempt.key)
     except (ConflictError, HiddenOutputError, KeyLockedError):
         raise
     except S3KVError as exc:
-        run.missed = exc
+        attempt.keep_miss(exc)
         return None
     return found
 
 
 def _find(store: S3KVStore, path: str) -> FoundResult:
     """Look a result up, count the outcome, and say aloud what Prefect takes for a plain absence."""
-    results, run = store.results, run_info()
-    if run is not None and run.key != path:
-        run = None  # the key of a transaction within this run
-    if run is not None and run.missed is not None:
-        missed, run.missed = run.missed, None
-        raise missed
+    results, attempt = store.results, _attempt_for(path)
+    miss = attempt.take_miss() if attempt is not None else None
+    if miss is not None:
+        raise miss
     counters = results.client.counters
     seen: list[ObjectInfo] = []
     try:
         found = look_up(results, path, seen=seen.append)
     except S3KVError as exc:
-        if run is not None and (seen or isinstance(exc, KeyNotFoundError)):
-            run.note(seen[0] if seen else None)
+        if attempt is not None and seen:
+            attempt.found(seen[0])
+        elif attempt is not None and isinstance(exc, KeyNotFoundError):
+            attempt.found_nothing(deleted=exc.is_deleted)
         outcome = _count_miss(counters, exc)
-        if run is not None and isinstance(exc, KeyNotFoundError) and exc.is_deleted:
-            run.found_delete_marker = True  # there are versions beneath, which may be locked
         if outcome == "undecodable":
             run_logger().warning("The cached result %r cannot be used and is computed anew: %s", path, exc)
         elif outcome == "unreachable":
             run_logger().error("Cannot tell whether %r is cached, so it is computed: %s", path, exc)
-        if run is not None:
-            _require_free(results, run, exc, seen)
+        if attempt is not None:
+            _require_free(results, attempt, exc, seen)
         raise
-    if run is not None:
-        require_own(results, run, found)
-    if run is not None and run.flight is not None and run.settle is not None:
-        run.flight = None
-        run.settle()
+    if attempt is not None:
+        require_own(results, attempt, found)
+        attempt.returns_lease()
     _count_hit(counters, found)
     return found
 
 
-def _require_free(results: S3KV, run: RunInfo, exc: S3KVError, seen: list[ObjectInfo]) -> None:
+def _require_free(results: S3KV, attempt: CacheAttempt, exc: S3KVError, seen: list[ObjectInfo]) -> None:
     """Refuse to compute what is there after all, or could not be written."""
     if isinstance(exc, ExpiredResultError):
         return
     if isinstance(exc, KeyNotFoundError):
-        require_unhidden(results, run, exc)
+        require_unhidden(results, attempt, exc)
     elif isinstance(exc, CorruptValueError) and seen:
-        require_replaceable(results, run, seen[0])
+        require_replaceable(results, attempt, seen[0])
 
 
 @contextmanager
@@ -202,17 +196,23 @@ def _beginning(path: str) -> Iterator[None]:
     try:
         yield
     except BaseException as exc:
-        run = run_info()
-        if not isinstance(exc, Exception) and run is not None and run.key == path and run.give_back:
-            run.give_back()
+        attempt = _attempt_for(path)
+        if not isinstance(exc, Exception) and attempt is not None:
+            attempt.interrupted()
         raise
 
 
-def run_info() -> RunInfo | None:
-    """Return what the writer of the current run knows, None where it is no run of ``caching()``."""
+def _attempt_for(key: str) -> CacheAttempt | None:
+    """Return the attempt of the current run where this is its key, not that of an inner transaction."""
+    attempt = current_attempt()
+    return attempt if attempt is not None and attempt.key == key else None
+
+
+def current_attempt() -> CacheAttempt | None:
+    """Return the attempt of the current run, None where it is no run of ``caching()``."""
     run = TaskRunContext.get()
     serializer = run.result_store.serializer if run is not None else None
-    return serializer.run if isinstance(serializer, FrameSerializer) else None
+    return serializer.attempt if isinstance(serializer, FrameSerializer) else None
 
 
 def _count_hit(counters: Counters, found: FoundResult) -> None:
@@ -234,7 +234,7 @@ def _count_miss(counters: Counters, exc: S3KVError) -> str:
 
 def _record_of(store: S3KVStore, path: str, found: FoundResult) -> bytes:
     """Return the record as Prefect writes it."""
-    block_id = store._block_document_id  # noqa: SLF001  # Prefect's name for it, there is no other
+    block_id = block_document_id(store)
     record: dict[str, Any] = {
         "storage_key": path,
         "expiration": found.expiration.isoformat() if found.expiration else None,

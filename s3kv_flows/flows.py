@@ -20,7 +20,7 @@ from prefect.events import emit_event
 from s3kv_flows import cleanup_page
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.maintenance import CleanupPlan, CleanupRule, SweepReport, Terms
-from s3kv_flows.sharding import plan_in_shares, sweep_in_shares
+from s3kv_flows.sharding import plan_in_shards, sweep_in_shards
 from s3kv_flows.store.lock_audit import AuditRow, LockAudit
 from s3kv_flows.tasks.locks import look_at_locks
 from s3kv_flows.tasks.maintenance import age_local_cache, give_up_uploads, sweep_leases
@@ -90,7 +90,7 @@ def maintain_store(
     ``s3kv-cleanup-report``; while it sweeps, ``s3kv-cleanup-progress`` tells how far it is. What could not be
     deleted is logged as errors, and emitted as the event ``s3kv.cleanup.failed``.
 
-    The work is done in shares by ``task.map``: in threads of this process, or, with
+    The work is done in shards by ``task.map``: in threads of this process, or, with
     ``maintain_store.with_options(task_runner=DaskTaskRunner(...))`` (the extra ``dask``), on many machines.
 
     Args:
@@ -100,7 +100,7 @@ def maintain_store(
         grace: What is younger is not touched.
         protect_tag: What carries this tag, with any value, is not touched.
         local_cache_max_days: Days after which an unused local copy is forgotten; not in a dry run.
-        shards: How many shares of the work are done at once.
+        shards: How many shards of the work are done at once.
         concurrency: How many requests each of them makes at once. A process keeps 32 connections.
         per_second: How many objects may be looked at or deleted in a second, to leave room for pipelines
             (S3 takes 3,500 deletions and 5,500 reads a second below a prefix); None for no limit.
@@ -116,12 +116,12 @@ def maintain_store(
     values = S3KVStore.of(store).values
     leases = sweep_leases(store, grace, dry_run)
     terms = Terms(values.server_time(), grace, protect_tag)
-    plan = plan_in_shares(store, rules, terms, shards=shards, concurrency=concurrency, per_second=per_second)
+    plan = plan_in_shards(store, rules, terms, shards=shards, concurrency=concurrency, per_second=per_second)
     _show_plan(plan, dry_run=dry_run)
     logger.info("%s", cleanup_page.told(plan))
     swept = None
     if not dry_run:
-        swept = sweep_in_shares(
+        swept = sweep_in_shards(
             store,
             plan,
             shards=shards,

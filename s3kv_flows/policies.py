@@ -24,7 +24,7 @@ from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.content import digest_or_none
 from s3kv_flows.result_names import formatted_key
 from s3kv_flows.runs import automatic_tags, is_refreshing
-from s3kv_flows.serializer import FrameSerializer, RunInfo
+from s3kv_flows.serializer import CacheAttempt, FrameSerializer
 
 __all__ = ["ResultPolicy", "StableInputs"]
 
@@ -143,8 +143,8 @@ def _bind(
             f"task {run.task.name!r} has another result_storage or result_serializer than caching() gave it"
         )
     store.result_storage.results.namespace.name_of(key)  # or raise
-    store.serializer = store.serializer.for_run(
-        RunInfo(
+    store.serializer = store.serializer.for_attempt(
+        CacheAttempt(
             key=key,
             tags=automatic_tags(run.task.name),
             started=datetime.now(timezone.utc),

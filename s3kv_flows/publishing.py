@@ -8,7 +8,7 @@ from prefect.runtime import deployment, flow_run
 
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.lock_actions import artifact_key
-from s3kv_flows.runs import run_logger
+from s3kv_flows.runs import block_document_name, run_logger
 from s3kv_flows.store.receipts import Receipt
 
 __all__ = ["keep_receipt"]
@@ -22,7 +22,7 @@ def keep_receipt(block: S3KVStore, receipt: Receipt) -> Receipt:
     receipt = receipt.published_by(
         flow_run_id=flow_run.get_id(),
         code_version=_code_version(),
-        store=block._block_document_name,  # noqa: SLF001  # Prefect's name for it
+        store=block_document_name(block),
     )
     if TaskRunContext.get() is not None or FlowRunContext.get() is not None:
         create_table_artifact(  # type: ignore[call-arg]  # `_sync` is Prefect's switch of its async_dispatch

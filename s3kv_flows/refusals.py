@@ -7,7 +7,7 @@ import asyncio
 from prefect.context import TaskRunContext
 
 from s3kv_flows.blocks import S3KVStore
-from s3kv_flows.faces import leave_found, look_ahead, run_info
+from s3kv_flows.faces import current_attempt, leave_found, prefetch
 from s3kv_flows.results import FoundResult
 from s3kv_flows.runs import is_refreshing, loaded_store
 from s3kv_flows.serializer import FrameSerializer
@@ -58,11 +58,17 @@ class EarlyRefusals:
     @staticmethod
     def _refuse_or_look(key: str) -> FoundResult | None:
         refuse_what_cannot_be_saved(key)
-        context, run, store = TaskRunContext.get(), run_info(), loaded_store(S3KVStore)
+        context, attempt, store = TaskRunContext.get(), current_attempt(), loaded_store(S3KVStore)
         # Prefect lets tasks within this one inherit the manager: their results are not to be looked at.
-        if context is None or run is None or run.key != key or store is None or is_refreshing(context):
+        if (
+            context is None
+            or attempt is None
+            or attempt.key != key
+            or store is None
+            or is_refreshing(context)
+        ):
             return None
-        return look_ahead(store, run)
+        return prefetch(store, attempt)
 
     @staticmethod
     def _leave(key: str, found: FoundResult | None) -> None:
@@ -105,12 +111,12 @@ def refuse_what_cannot_be_saved(key: str) -> None:
     store, serializer = run.result_store.result_storage, run.result_store.serializer
     if not isinstance(store, S3KVStore) or not isinstance(serializer, FrameSerializer):
         return
-    info = serializer.run
+    attempt = serializer.attempt
     # Prefect lets tasks within this one inherit the manager: their results are not to be locked.
-    if info is not None and info.key == key and info.refusal is not None:
-        raise info.refusal
-    if info is not None and info.key == key and info.finalizes:
-        if info.cache_expiration is not None:
+    if attempt is not None and attempt.key == key and attempt.refusal is not None:
+        raise attempt.refusal
+    if attempt is not None and attempt.key == key and attempt.finalizes:
+        if attempt.cache_expiration is not None:
             raise ValueError("a result that is locked cannot expire: the task has a cache_expiration, too")
         store.results.objects.require_object_lock()
     if is_refreshing(run):

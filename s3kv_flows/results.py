@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from s3kv_flows.runs import with_automatic_tags
-from s3kv_flows.serializer import Grant, Payload, RunInfo
+from s3kv_flows.serializer import CacheAttempt, Payload, WriteOptions
 from s3kv_flows.store import S3KV
 from s3kv_flows.store.errors import (
     ConflictError,
@@ -187,44 +187,44 @@ def write_result(results: S3KV, key: str, payload: Payload, prefect_version: str
         ConflictError: Another run has written the result of other inputs under the same name.
     """
     name = results.namespace.name_of(key)
-    grant = payload.grant.for_name(key)
-    if grant.barred == key:
+    options = payload.options.for_name(key)
+    if options.forbidden_key == key:
         raise ValueError(f"this is not the result of the run with the key {key!r}, which has not ended")
-    fence = _required_lease(grant.run)
-    record = Record(prefect_version, seconds=grant.seconds, inputs=grant.inputs, fence=fence)
-    if grant.expires is not None:
-        record = _expiring(record, grant.expires)
+    fence = _required_lease(options.attempt)
+    record = Record(prefect_version, seconds=options.seconds, inputs=options.inputs, fence=fence)
+    if options.expires is not None:
+        record = _expiring(record, options.expires)
     new = NewObject(
         body=payload.frame,
         content_type=payload.content_type,
         metadata=record.to_metadata(name),
-        tags=grant.tags,
-        retention=grant.retention,
-        legal_hold=grant.legal_hold,
+        tags=options.tags,
+        retention=options.retention,
+        legal_hold=options.legal_hold,
     )
-    if grant.run is not None:
-        written = _put_in_flight(results, name, new, grant.run)
-        if grant.run.flight is not None:
-            grant.run.flight.settled = True
-    elif grant.inputs is not None and grant.was_absent:
-        written = _put_named(results, name, new, grant)
+    if options.attempt is not None:
+        written = _put_under_lease(results, name, new, options.attempt)
+        if options.attempt.lease is not None:
+            options.attempt.lease.settled = True
+    elif options.inputs is not None and options.was_absent:
+        written = _put_named(results, name, new, options)
     else:
-        written = results.objects.put(name, new, probably_new=grant.probably_new)
-    return WrittenResult(results, key, record, payload.content_type, written, grant.tags)
+        written = results.objects.put(name, new, probably_new=options.probably_new)
+    return WrittenResult(results, key, record, payload.content_type, written, options.tags)
 
 
-def _required_lease(run: RunInfo | None) -> int | None:
+def _required_lease(attempt: CacheAttempt | None) -> int | None:
     """Return the number of the lease of a run, which still holds it."""
-    if run is None or run.flight is None:
+    if attempt is None or attempt.lease is None:
         return None
-    run.flight.require(above=run.fence)
-    return run.flight.number
+    attempt.lease.require(above=attempt.fence)
+    return attempt.lease.number
 
 
-def _put_in_flight(results: S3KV, name: str, new: NewObject, run: RunInfo) -> Written:
+def _put_under_lease(results: S3KV, name: str, new: NewObject, attempt: CacheAttempt) -> Written:
     """Write the result of a run that holds a lease, over what it found and nothing else."""
-    mode = run.expected
-    conditions = {"probably_new": mode == "create" and not run.found_delete_marker}
+    mode = attempt.expected
+    conditions = {"probably_new": mode == "create" and not attempt.found_delete_marker}
     puts = results.client.capabilities.conditional_puts(
         results.bucket_name, results.namespace.prefix, briefly=True
     )
@@ -235,22 +235,22 @@ def _put_in_flight(results: S3KV, name: str, new: NewObject, run: RunInfo) -> Wr
     except ConflictError as exc:
         if mode != "create" and _is_absent(results, name):
             # A cleanup has removed what had expired.
-            run.note(None)
-            return _put_in_flight(results, name, new, run)
+            attempt.found_nothing()
+            return _put_under_lease(results, name, new, attempt)
         raise StaleWriterError(f"another run has written the result meanwhile: {exc}") from exc
 
 
-def _put_named(results: S3KV, name: str, new: NewObject, grant: Grant) -> Written:
+def _put_named(results: S3KV, name: str, new: NewObject, options: WriteOptions) -> Written:
     """Write a result under a name that had none, and, where S3 can tell, not over one of other inputs."""
     puts = results.client.capabilities.known_conditional_puts(results.bucket_name)
     if puts is None or puts.create != "atomic":
-        return results.objects.put(name, new, probably_new=grant.probably_new)
+        return results.objects.put(name, new, probably_new=options.probably_new)
     try:
-        return results.objects.put(name, new, mode="create", probably_new=grant.probably_new)
+        return results.objects.put(name, new, mode="create", probably_new=options.probably_new)
     except ConflictError as taken:
         if not _is_absent(results, name):
             record = Record.from_info(results.objects.head(name))
-            if record.inputs != grant.inputs:
+            if record.inputs != options.inputs:
                 raise ConflictError(
                     f"{name!r} was written by a run with other inputs while this one was computing"
                 ) from taken

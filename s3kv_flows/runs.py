@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from threading import Event
 from typing import Any, TypeVar
+from uuid import UUID
 
 from prefect.blocks.core import Block
 from prefect.context import FlowRunContext, TaskRunContext
@@ -16,6 +17,8 @@ from s3kv_flows.store.tags import MAX_TAGS, normalize_tag_value
 
 __all__ = [
     "automatic_tags",
+    "block_document_id",
+    "block_document_name",
     "is_refreshing",
     "is_runner_ending",
     "loaded_store",
@@ -41,6 +44,20 @@ def loaded_store(kind: type[B]) -> B | None:
     run = TaskRunContext.get()
     storage = run.result_store.result_storage if run is not None else None
     return storage if isinstance(storage, kind) else None
+
+
+def block_document_name(block: Block) -> str | None:
+    """Return the name that a block was saved or loaded under, None for one that is not saved."""
+    return block._block_document_name  # noqa: SLF001  # Prefect's name for it, there is no other
+
+
+def block_document_id(block: Block) -> UUID | None:
+    """Return the id of the saved document of a block, None for one that is not saved.
+
+    Where Prefect has it no more, this is None, too: it is asked within ``exists``, where Prefect takes an
+    AttributeError for an absence, so that every hit would become a miss without a word.
+    """
+    return getattr(block, "_block_document_id", None)
 
 
 def is_refreshing(context: TaskRunContext) -> bool:

@@ -2,7 +2,7 @@
 
 Prefect hands what ``dumps`` returns to the storage untouched, wherever and whenever the transaction
 commits, and knows nothing of tags or locks. So ``dumps`` returns more than bytes: a :class:`Payload`
-with the frame and a :class:`Grant`, what to put into the same PUT.
+with the frame and a :class:`WriteOptions`, what to put into the same PUT.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from s3kv_flows.store.s3_types import ObjectInfo
 from s3kv_flows.store.ttl_classes import ttl_tags
 
 __all__ = [
+    "CacheAttempt",
     "DecodedValue",
     "FrameSerializer",
-    "Grant",
     "Payload",
     "ResultOptions",
-    "RunInfo",
+    "WriteOptions",
     "fence_of",
 ]
 
@@ -67,8 +67,8 @@ class ResultOptions:
 
 
 @dataclass
-class RunInfo:
-    """The task run whose result is to be cached.
+class CacheAttempt:
+    """One attempt of a task run to come to a cached result: what it is after, and what it has found so far.
 
     Attributes:
         key: The cache key of the run; a result under another name is not this run's.
@@ -80,14 +80,11 @@ class RunInfo:
         inputs: What the result is made of, where the key is a name and does not say it.
         finalizes: Whether the result is to be locked.
         refusal: Why there can be no key, which fails the run before it computes.
-        missed: What the look before the run has found out, for Prefect's own look; it holds once.
-        found_delete_marker: Whether the server said that the result is not absent, but deleted.
-        flight: The lease under which the run computes.
         expected: What the run found under its key, as the mode of a write: ``"create"`` for nothing, an
             ETag, or ``"overwrite"`` where that is not known.
         fence: The fencing number of what it found.
-        give_back: Gives back what the run holds; there where it has come to something.
-        settle: Gives back the lease, and lets the run read.
+        found_delete_marker: Whether the server said that the result is not absent, but deleted.
+        lease: The lease under which the run computes.
     """
 
     key: str
@@ -99,38 +96,78 @@ class RunInfo:
     inputs: str | None = None
     finalizes: bool = False
     refusal: Exception | None = None
-    missed: S3KVError | None = None
-    found_delete_marker: bool = False
-    flight: KeptLease | None = None
-    expected: str = "overwrite"
-    fence: int = 0
-    give_back: Callable[[], object] | None = None
-    settle: Callable[[], object] | None = None
+    expected: str = field(default="overwrite", init=False)
+    fence: int = field(default=0, init=False)
+    found_delete_marker: bool = field(default=False, init=False)
+    lease: KeptLease | None = field(default=None, init=False)
+    _miss: S3KVError | None = field(default=None, init=False)
+    _release: Callable[[], object] | None = field(default=None, init=False)
+    _return_lease: Callable[[], object] | None = field(default=None, init=False)
 
-    def note(self, found: ObjectInfo | None) -> None:
-        """Remember what was found under the key, None for nothing."""
-        self.expected = found.etag if found else "create"
-        self.fence = fence_of(found.metadata) if found else 0
+    def found(self, info: ObjectInfo) -> None:
+        """Note what is under the key, usable or not: a write replaces that, and nothing else."""
+        self.expected, self.fence = info.etag, fence_of(info.metadata)
+
+    def found_nothing(self, *, deleted: bool = False) -> None:
+        """Note that the key is absent.
+
+        Args:
+            deleted: Whether there is a delete marker, and thus versions beneath, which may be locked.
+        """
+        self.expected, self.fence, self.found_delete_marker = "create", 0, deleted
+
+    def keep_miss(self, miss: S3KVError) -> None:
+        """Keep the outcome of a lookup before Prefect's own, so that Prefect's need not ask again."""
+        self._miss = miss
+
+    def take_miss(self) -> S3KVError | None:
+        """Return the outcome that was kept; it holds once."""
+        miss, self._miss = self._miss, None
+        return miss
+
+    def entered(self, *, release: Callable[[], object], return_lease: Callable[[], object]) -> None:
+        """Note how to leave again what a lock manager has let the run into.
+
+        Args:
+            release: Gives back what the run holds; does nothing where it holds nothing.
+            return_lease: Gives the lease back, and lets the run read without one.
+        """
+        self._release, self._return_lease = release, return_lease
+
+    def took_lease(self, lease: KeptLease) -> None:
+        """Note the lease that the run computes under."""
+        self.lease = lease
+
+    def returns_lease(self) -> None:
+        """Give the lease back, if there is one, because a valid result turned up after all."""
+        if self.lease is not None and self._return_lease is not None:
+            self.lease = None
+            self._return_lease()
+
+    def interrupted(self) -> None:
+        """Give back what the run holds: it ends before Prefect would release it."""
+        if self._release is not None:
+            self._release()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A run does not leave its process: copies and pickles of the serializer are without it.
-        return (_no_run, ())
+        # An attempt does not leave its process: copies and pickles of the serializer are without it.
+        return (_no_attempt, ())
 
 
 @dataclass(frozen=True)
-class Grant:
+class WriteOptions:
     """What goes into the PUT beside the frame.
 
     Attributes:
-        key: The name the grant is for; None for any.
+        key: The name that these options are for; None for any.
         expires: When the result expires, by this machine's clock.
         seconds: How long the task took.
         legal_hold: Whether it is to be held.
         probably_new: Whether the run found no result under this name.
         inputs: What the result is made of, where its key is a name.
         was_absent: Whether the run saw that there is nothing under the name.
-        run: The run, where it computes under a lease.
-        barred: A name that it must not be written under: of a run whose result this is not.
+        attempt: The attempt, where it computes under a lease.
+        forbidden_key: A name that it must not be written under: of a run whose result this is not.
     """
 
     key: str | None = None
@@ -142,19 +179,19 @@ class Grant:
     probably_new: bool = True
     inputs: str | None = None
     was_absent: bool = False
-    run: RunInfo | None = None
-    barred: str | None = None
+    attempt: CacheAttempt | None = None
+    forbidden_key: str | None = None
 
     @property
     def locks(self) -> bool:
         """Whether the object is to be locked."""
         return self.retention is not None or self.legal_hold
 
-    def for_name(self, name: str) -> Grant:
-        """Return the grant for a name: for another one than its own, the flow's tag and nothing else."""
+    def for_name(self, name: str) -> WriteOptions:
+        """Return the options for a name: for another one than its own, the flow's tag and nothing else."""
         if self.key is None or self.key == name:
             return self
-        return Grant(tags={key: value for key, value in self.tags.items() if key == "flow"})
+        return WriteOptions(tags={key: value for key, value in self.tags.items() if key == "flow"})
 
 
 def fence_of(metadata: Mapping[str, str]) -> int:
@@ -173,12 +210,12 @@ class Payload(bytes):
 
     frame: Body
     content_type: str
-    grant: Grant
+    options: WriteOptions
 
-    def __new__(cls, frame: Body, content_type: str, grant: Grant, *, inherited: bool) -> Self:
+    def __new__(cls, frame: Body, content_type: str, options: WriteOptions, *, inherited: bool) -> Self:
         """Return the payload of a frame."""
         payload = super().__new__(cls, base64.b64encode(bytes(frame)) if inherited else b"")
-        payload.frame, payload.content_type, payload.grant = frame, content_type, grant
+        payload.frame, payload.content_type, payload.options = frame, content_type, options
         return payload
 
 
@@ -200,15 +237,15 @@ class FrameSerializer(Serializer):
     codec: Literal["cloudpickle"] = "cloudpickle"
 
     _options: ResultOptions = PrivateAttr(default_factory=ResultOptions)
-    _run: RunInfo | None = PrivateAttr(default=None)
+    _attempt: CacheAttempt | None = PrivateAttr(default=None)
 
     def __init__(
-        self, *, options: ResultOptions | None = None, run: RunInfo | None = None, **fields: Any
+        self, *, options: ResultOptions | None = None, attempt: CacheAttempt | None = None, **fields: Any
     ) -> None:
         super().__init__(**fields)
         if options is not None:
             self._options = options
-        self._run = run
+        self._attempt = attempt
 
     @property
     def options(self) -> ResultOptions:
@@ -216,13 +253,13 @@ class FrameSerializer(Serializer):
         return self._options
 
     @property
-    def run(self) -> RunInfo | None:
-        """The task run this instance was made for."""
-        return self._run
+    def attempt(self) -> CacheAttempt | None:
+        """The attempt of a task run that this instance was made for."""
+        return self._attempt
 
-    def for_run(self, run: RunInfo) -> FrameSerializer:
-        """Return a serializer with the same options, for one task run."""
-        return type(self)(codec=self.codec, options=self._options, run=run)
+    def for_attempt(self, attempt: CacheAttempt) -> FrameSerializer:
+        """Return a serializer with the same options, for one attempt of a task run."""
+        return type(self)(codec=self.codec, options=self._options, attempt=attempt)
 
     def dumps(self, obj: Any) -> bytes:
         """Encode a value; return the payload that carries the frame and what belongs to it.
@@ -253,21 +290,21 @@ class FrameSerializer(Serializer):
 
     def _payload(self, obj: Any) -> Payload:
         codec = codec_named(self.codec)
-        grant = self._task_grant(obj) if self._options.scope == "task" else self._flow_grant(obj)
+        options = self._task_options(obj) if self._options.scope == "task" else self._flow_options(obj)
         frame = codec.encode(obj)
-        if grant is None:
+        if options is None:
             # Prefect saves None under the run's own key where it tries again a run that returned a
             # failed state.
-            barred = self._run.key if self._run is not None else None
-            grant = Grant(tags=automatic_tags(), barred=barred)
-            return Payload(frame, codec.content_type, grant, inherited=True)
-        return Payload(frame, codec.content_type, grant, inherited=False)
+            forbidden = self._attempt.key if self._attempt is not None else None
+            options = WriteOptions(tags=automatic_tags(), forbidden_key=forbidden)
+            return Payload(frame, codec.content_type, options, inherited=True)
+        return Payload(frame, codec.content_type, options, inherited=False)
 
-    def _task_grant(self, obj: Any) -> Grant | None:
+    def _task_options(self, obj: Any) -> WriteOptions | None:
         """Return what belongs to the result of this instance's run, None for anything else."""
-        run, options = self._run, self._options
-        task_run = run.task_run() if run is not None else None
-        if run is None or task_run is None or task_run.state is None:
+        attempt, options = self._attempt, self._options
+        task_run = attempt.task_run() if attempt is not None else None
+        if attempt is None or task_run is None or task_run.state is None:
             if (options.locks or options.is_named) and not isinstance(obj, BaseException):
                 raise ValueError(_NEEDS_POLICY)
             return None
@@ -279,20 +316,20 @@ class FrameSerializer(Serializer):
         # The record that Prefect is about to hand to the record face is this state's.
         expires = getattr(state.data, "expiration", None)
         ttl = None if expires is None else expires - datetime.now(timezone.utc)
-        return Grant(
-            key=run.key,
-            tags=with_automatic_tags(options.object_tags, ttl_tags(ttl) | run.tags),
+        return WriteOptions(
+            key=attempt.key,
+            tags=with_automatic_tags(options.object_tags, ttl_tags(ttl) | attempt.tags),
             retention=options.retention,
             legal_hold=options.legal_hold,
             expires=expires,
-            seconds=(state.timestamp - run.started).total_seconds(),
-            probably_new=not run.refreshes and not run.found_delete_marker,
-            inputs=run.inputs,
-            was_absent=not run.refreshes and run.expected == "create",
-            run=run if run.flight is not None else None,
+            seconds=(state.timestamp - attempt.started).total_seconds(),
+            probably_new=not attempt.refreshes and not attempt.found_delete_marker,
+            inputs=attempt.inputs,
+            was_absent=not attempt.refreshes and attempt.expected == "create",
+            attempt=attempt if attempt.lease is not None else None,
         )
 
-    def _flow_grant(self, obj: Any) -> Grant | None:
+    def _flow_options(self, obj: Any) -> WriteOptions | None:
         """Return what belongs to the result of this instance's flow, None for anything else."""
         run, task_run = FlowRunContext.get(), TaskRunContext.get()
         if run is None or run.flow is None or run.flow_run is None or _is_failure(obj):
@@ -300,7 +337,7 @@ class FrameSerializer(Serializer):
         within_task = task_run is not None and task_run.task_run.flow_run_id == run.flow_run.id
         if within_task or run.flow.result_serializer is not self:
             return None
-        return Grant(
+        return WriteOptions(
             tags=with_automatic_tags(self._options.object_tags, automatic_tags()),
             retention=self._options.retention,
             legal_hold=self._options.legal_hold,
@@ -320,5 +357,5 @@ def _is_failure(obj: Any) -> bool:
     return isinstance(obj, BaseException)
 
 
-def _no_run() -> None:
+def _no_attempt() -> None:
     return None

@@ -1,4 +1,4 @@
-"""A cleanup in shares: ``task.map`` over the keyspace, wherever the task runner runs them."""
+"""A cleanup in shards: ``task.map`` over the keyspace, wherever the task runner runs them."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from s3kv_flows.maintenance import CleanupPlan, CleanupRule, Decision, Entry, Sw
 from s3kv_flows.maintenance.listing import parts
 from s3kv_flows.maintenance.plan import plan
 from s3kv_flows.maintenance.questions import Question
-from s3kv_flows.maintenance.shares import Share, shares
+from s3kv_flows.maintenance.shares import Shard, split
 from s3kv_flows.maintenance.survey import settle
-from s3kv_flows.tasks.cleanup_shares import list_share, look_closer, sweep_share
+from s3kv_flows.tasks.cleanup_shards import list_shard, look_closer, sweep_shard
 
-__all__ = ["plan_in_shares", "sweep_in_shares"]
+__all__ = ["plan_in_shards", "sweep_in_shards"]
 
 _QUESTIONS = 500
 _DECISIONS = 1000
 """What is worth a task of its own."""
 
 _STEPS = 4
-"""Shares of a sweep for each that is swept at once: so often, about, its progress is told."""
+"""Shards of a sweep for each that is swept at once: so often, about, its progress is told."""
 
 
-def plan_in_shares(
+def plan_in_shards(
     store: str | S3KVStore,
     rules: Sequence[CleanupRule],
     terms: Terms,
@@ -37,7 +37,7 @@ def plan_in_shares(
     concurrency: int,
     per_second: float | None,
 ) -> CleanupPlan:
-    """Return the plan of a cleanup, listed and asked in shares; to be called within a flow.
+    """Return the plan of a cleanup, listed and asked in shards; to be called within a flow.
 
     Args:
         store: The name of a saved store, or a saved store.
@@ -49,10 +49,10 @@ def plan_in_shares(
     """
     values = S3KVStore.of(store).values
     versioned = values.client.is_versioned(values.bucket_name)
-    listing = list_share.map(unmapped(store), parts(values.namespace, shards), versioned=unmapped(versioned))
+    listing = list_shard.map(unmapped(store), parts(values.namespace, shards), versioned=unmapped(versioned))
 
     def ask(asked: list[Question]) -> Iterable[Entry | None]:
-        given = list(shares(asked, shards, _QUESTIONS))
+        given = list(split(asked, shards, _QUESTIONS))
         answers = look_closer.map(
             unmapped(store),
             given,
@@ -66,7 +66,7 @@ def plan_in_shares(
     return plan(entries, rules, terms.now, terms.grace, protect_tag=terms.protect_tag)
 
 
-def sweep_in_shares(
+def sweep_in_shards(
     store: str | S3KVStore,
     made: CleanupPlan,
     *,
@@ -75,43 +75,43 @@ def sweep_in_shares(
     per_second: float | None,
     progress: Callable[[float], object],
 ) -> SweepReport:
-    """Remove what a plan names, in shares; to be called within a flow. A share that fails is in the report.
+    """Remove what a plan names, in shards; to be called within a flow. A shard that fails is in the report.
 
     Args:
         store: The name of a saved store, or a saved store.
         made: The plan.
-        shards: How many shares may be swept at once.
+        shards: How many shards may be swept at once.
         concurrency: Requests for tags at once of each.
         per_second: Objects looked at or deleted in a second, by all of them; None for no limit.
         progress: Called with the percentage that is done.
     """
     protect_tag = made.terms.protect_tag if made.terms else "keep"
-    given = list(shares(made.removals, shards * _STEPS, _DECISIONS))
+    given = list(split(made.removals, shards * _STEPS, _DECISIONS))
     each = per_second and per_second / min(shards, max(len(given), 1))
     report, done = SweepReport(), 0
-    under_way: deque[tuple[Share[Decision], PrefectFuture[SweepReport]]] = deque()
+    under_way: deque[tuple[Shard[Decision], PrefectFuture[SweepReport]]] = deque()
 
     def settle(most: int) -> None:
         nonlocal done
         while len(under_way) > most:
-            share, future = under_way.popleft()
-            report.add(_result(share, future))
+            shard, future = under_way.popleft()
+            report.add(_result(shard, future))
             done += 1
             progress(100 * done / len(given))
 
-    for share in given:
+    for shard in given:
         settle(shards - 1)
-        under_way.append((share, sweep_share.submit(store, share, protect_tag, each, concurrency)))
+        under_way.append((shard, sweep_shard.submit(store, shard, protect_tag, each, concurrency)))
     settle(0)
     report.removed.sort()
     return report
 
 
-def _result(share: Share[Decision], future: PrefectFuture[SweepReport]) -> SweepReport:
-    """Return the report of a share; where its task failed, one that says so of all that it was given."""
+def _result(shard: Shard[Decision], future: PrefectFuture[SweepReport]) -> SweepReport:
+    """Return the report of a shard; where its task failed, one that says so of all that it was given."""
     future.wait()
     state = future.state
     if state.is_completed():
         return future.result()
-    reason = f"its share of the sweep ended as {state.name}: {state.message}"
-    return SweepReport(failed={decision.entry.name: reason for decision in share.items})
+    reason = f"its shard of the sweep ended as {state.name}: {state.message}"
+    return SweepReport(failed={decision.entry.name: reason for decision in shard.items})

@@ -1,4 +1,4 @@
-"""The cleanup as a flow: in shares, in other processes, deployed, and what it shows of itself."""
+"""The cleanup as a flow: in shards, in other processes, deployed, and what it shows of itself."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from s3kv_flows.embedded import embedded_prefect
 from s3kv_flows.flows import maintain_store
 from s3kv_flows.maintenance import SweepReport
 from s3kv_flows.maintenance.pace import Pace
-from s3kv_flows.maintenance.shares import Share
+from s3kv_flows.maintenance.shares import Shard
 from s3kv_flows.maintenance.sweep import sweep_decisions
 from s3kv_flows.store import S3KV
 from s3kv_flows.store.bulk import concurrently
-from s3kv_flows.tasks import cleanup_shares, plan_cleanup, sweep
+from s3kv_flows.tasks import cleanup_shards, plan_cleanup, sweep
 from tests.lake import Lake
 from tests.waiting import until
 
@@ -235,7 +235,7 @@ def _locked(values: S3KV, key: str) -> bool:
 
 @pytest.fixture
 def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make a share of every object."""
+    """Make a shard of every object."""
     monkeypatch.setattr(sharding, "_DECISIONS", 1)
     monkeypatch.setattr(sharding, "_STEPS", 1000)
 
@@ -257,7 +257,7 @@ def test_no_more_shares_than_asked_for_run_at_once_and_they_divide_the_pace(
             with lock:
                 running[0] -= 1
 
-    monkeypatch.setattr(cleanup_shares, "sweep_decisions", watched)
+    monkeypatch.setattr(cleanup_shards, "sweep_decisions", watched)
     report = maintain_store(lake, RULES[:1], grace=ZERO, shards=3, per_second=900)
     assert len(paces) == len(report.removed) > 10
     assert 1 <= most[0] <= 3
@@ -274,7 +274,7 @@ def test_a_share_that_fails_does_not_take_the_account_of_the_others_with_it(
             raise RuntimeError("the machine burns")
         return sweep_decisions(store, decisions, *args, **kwargs)
 
-    monkeypatch.setattr(cleanup_shares, "sweep_decisions", failing)
+    monkeypatch.setattr(cleanup_shards, "sweep_decisions", failing)
     state = maintain_store(lake, RULES[:1], grace=ZERO, return_state=True)
     report = state.result()
     assert "the machine burns" in report.failed["s3kv/b/1.json"]
@@ -320,7 +320,7 @@ def test_leases_in_a_bucket_of_their_own_protect_as_well(s3_url: str) -> None:
     lease = leases.acquire(block.lease_namespace.name_of("later"), "a run")
     for swept in (
         sweep(block, quote(made)),  # type: ignore[call-overload]  # as Prefect wants it
-        cleanup_shares.sweep_share(block, Share(made.removals)),
+        cleanup_shards.sweep_shard(block, Shard(made.removals)),
     ):
         assert "holds its lease" in swept.protected["s3kv-results/later"]
     leases.release(lease)
@@ -333,10 +333,10 @@ def test_questions_keep_to_the_pace_as_well(lake: S3KVStore, monkeypatch: pytest
         paces.append(per_second)
         return Pace(per_second)
 
-    monkeypatch.setattr(cleanup_shares, "Pace", noted)
+    monkeypatch.setattr(cleanup_shards, "Pace", noted)
     monkeypatch.setattr(sharding, "_QUESTIONS", 10)
     maintain_store(lake, RULES, dry_run=True, grace=ZERO, shards=4, per_second=4000)
-    assert {pace and 4000 / pace for pace in paces} <= {1, 2, 3, 4}, "the shares of a round divide it"
+    assert {pace and 4000 / pace for pace in paces} <= {1, 2, 3, 4}, "the shards of a round divide it"
     assert 1000 in paces
 
 

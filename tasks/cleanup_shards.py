@@ -1,4 +1,4 @@
-"""Shares of a cleanup as tasks, for ``task.map``: each lists, asks or deletes a part."""
+"""Shards of a cleanup as tasks, for ``task.map``: each lists, asks or deletes a part."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from s3kv_flows.maintenance.listing import Part, list_part
 from s3kv_flows.maintenance.looking import Looker
 from s3kv_flows.maintenance.pace import Pace
 from s3kv_flows.maintenance.questions import Question
-from s3kv_flows.maintenance.shares import Share
+from s3kv_flows.maintenance.shares import Shard
 from s3kv_flows.maintenance.survey import leases_of
 from s3kv_flows.maintenance.sweep import sweep_decisions
 from s3kv_flows.store.bulk import WORKERS, concurrently
 
-__all__ = ["list_share", "look_closer", "sweep_share"]
+__all__ = ["list_shard", "look_closer", "sweep_shard"]
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def list_share(store: str | S3KVStore, part: Part, *, versioned: bool) -> Share[Entry]:
+def list_shard(store: str | S3KVStore, part: Part, *, versioned: bool) -> Shard[Entry]:
     """List a part of the keys of a store: one LIST per 1,000 objects or versions; of results, also of leases.
 
     Args:
@@ -31,16 +31,16 @@ def list_share(store: str | S3KVStore, part: Part, *, versioned: bool) -> Share[
     block = S3KVStore.of(store)
     of_results = part.namespace.prefix == block.results.namespace.prefix
     leases = leases_of(block.values, block.lease_bucket_name) if of_results else None
-    return Share(list(list_part(block.values, part, leases, versioned=versioned)))
+    return Shard(list(list_part(block.values, part, leases, versioned=versioned)))
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def look_closer(
     store: str | S3KVStore,
-    asked: Share[Question],
+    asked: Shard[Question],
     concurrency: int = WORKERS,
     per_second: float | None = None,
-) -> Share[Entry | None]:
+) -> Shard[Entry | None]:
     """Answer questions of a plan: with the key as it is known then, or None where it is gone.
 
     Args:
@@ -58,22 +58,22 @@ def look_closer(
         pace.take(1)
         return looker.answer(question)
 
-    return Share(list(concurrently(answer, asked.items, workers=concurrency)))
+    return Shard(list(concurrently(answer, asked.items, workers=concurrency)))
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def sweep_share(
+def sweep_shard(
     store: str | S3KVStore,
-    decisions: Share[Decision],
+    decisions: Shard[Decision],
     protect_tag: str | None = "keep",
     per_second: float | None = None,
     concurrency: int = WORKERS,
 ) -> SweepReport:
-    """Remove what a share of a plan names, if it is still what the plan saw.
+    """Remove what a shard of a plan names, if it is still what the plan saw.
 
     Args:
         store: The name of a saved store, or a saved store.
-        decisions: The share, by object name.
+        decisions: The shard, by object name.
         protect_tag: The protect tag of the plan.
         per_second: Objects looked at or deleted in a second; None for no limit.
         concurrency: Requests for tags at once.

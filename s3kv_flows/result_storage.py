@@ -1,0 +1,112 @@
+"""Prefect's storage of results: frames in a bucket, read and written as one object.
+
+Prefect calls :meth:`ResultStorage.read_path` and :meth:`ResultStorage.write_path`. What ``caching()``
+encoded goes out complete, in one PUT: body, record, tags and lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import prefect
+from prefect.events import emit_event
+
+from s3kv_flows import slots
+from s3kv_flows.results import WrittenResult, write_result
+from s3kv_flows.runs import run_logger
+from s3kv_flows.serializer import Payload
+from s3kv_flows.store import S3KV
+from s3kv_flows.store.errors import KeyLockedError, S3KVError, StaleWriterError
+from s3kv_flows.store.objects import NewObject
+
+__all__ = ["ResultStorage"]
+
+_PLAIN = "application/octet-stream"
+
+
+class ResultStorage:
+    """The methods that a block needs to be Prefect's ``result_storage``.
+
+    A plain class, and no block: it must not become a block type of its own. A block that inherits from it
+    has a property ``results``.
+    """
+
+    if TYPE_CHECKING:
+
+        @property
+        def results(self) -> S3KV:
+            """The cached results, by cache key."""
+
+    def read_path(
+        self, path: str, *, _sync: bool | None = None
+    ) -> Any:  # Prefect declares it async, and calls this
+        """Return the stored bytes of a result, or the value that the record face has just decoded.
+
+        Raises:
+            KeyNotFoundError: There is none.
+        """
+        results = self.results
+        value = slots.take_value(repr(results), results.namespace.name_of(path))
+        return self._read(path) if value is None else value
+
+    async def aread_path(self, path: str) -> Any:
+        """Do as :meth:`read_path`, in a worker thread."""
+        results = self.results
+        value = slots.take_value(repr(results), results.namespace.name_of(path))
+        return await asyncio.to_thread(self._read, path) if value is None else value
+
+    def write_path(self, path: str, content: Any, *, _sync: bool | None = None) -> None:
+        """Write a result: bytes as they are, and what ``caching()`` hands over complete, in one PUT.
+
+        Raises:
+            KeyLockedError: The key is under retention.
+        """
+        slots.leave_written(self._write(path, content))
+
+    async def awrite_path(self, path: str, content: Any) -> None:
+        """Do as :meth:`write_path`, in a worker thread."""
+        slots.leave_written(await asyncio.to_thread(self._write, path, content))
+
+    def _resolve_path(self, path: str) -> None:  # noqa: ARG002  # asked by Prefect for unsaved blocks
+        """Keep storage keys as they are: they are no paths of a file system."""
+        return
+
+    def _read(self, path: str) -> bytes:
+        results = self.results
+        return bytes(results.fetch(path).body or b"")
+
+    def _write(self, path: str, content: Any) -> WrittenResult | None:
+        results = self.results
+        options = content.options.for_name(path) if isinstance(content, Payload) else None
+        must_be_heard = options is not None and (options.locks or options.inputs is not None)
+        try:
+            if isinstance(content, Payload):
+                return write_result(results, path, content, prefect.__version__)
+            new = NewObject(body=bytes(content), content_type=_PLAIN)
+            results.objects.put(results.namespace.name_of(path), new)
+        except (S3KVError, ValueError) as exc:
+            if must_be_heard or isinstance(exc, (KeyLockedError, StaleWriterError)):
+                self._report(results, path, exc)
+            raise
+        return None
+
+    def _report(self, results: S3KV, path: str, exc: Exception) -> None:
+        """Make it heard that a result was not saved: Prefect logs it, and lets the run complete."""
+        results.client.counters.add("results.refused")
+        run_logger().error("The result of this run was not saved: %s", exc)
+        name = results.namespace.name_of(path)
+        until = exc.retain_until if isinstance(exc, KeyLockedError) else None
+        emit_event(
+            event="s3kv.result.refused",
+            resource={
+                "prefect.resource.id": f"s3kv.{results.bucket_name}.{name}",
+                "prefect.resource.name": name,
+            },
+            payload={
+                "bucket": results.bucket_name,
+                "object": name,
+                "error": f"{type(exc).__name__}: {exc}",
+                "retain_until": until.isoformat() if until else None,
+            },
+        )
