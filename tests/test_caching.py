@@ -596,7 +596,7 @@ def test_options_copy_and_pickle(lake: Lake) -> None:
 def test_the_state_of_a_run_pickles_to_other_processes(lake: Lake) -> None:
     state = adding_task(lake)(1, return_state=True)
     assert cloudpickle.loads(cloudpickle.dumps(state)).data.result == 2
-    assert pickle.loads(pickle.dumps(state.data.metadata.serializer)).run is None
+    assert pickle.loads(pickle.dumps(state.data.metadata.serializer)).attempt is None
 
 
 # --- nothing outlives a run -------------------------------------------------------------------------
