@@ -104,23 +104,22 @@ def _single_flight(found: Examination) -> _Judgement:
             f"bucket {leases.bucket!r} locks whatever is written to it, leases too; nothing was tried there",
             "name a bucket without retention as lease_bucket_name",
         )
-    if leases.puts is None or leases.puts.create != "atomic":
+    if leases.puts is None or not leases.puts.carry_updates:
         return (
             "cannot work",
             _why_no_conditions(leases),
             _ADVICE_PLAIN.format(what="leases (lease_bucket_name)"),
         )
-    how = "by If-Match" if leases.puts.replace == "atomic" else "by numbered claims"
     puts = found.bucket.puts
     if puts is None or not puts.carry_updates:
         return (
             "with limits",
-            f"leases exclude, {how}; bucket {found.bucket.bucket!r} carries no condition for the results",
+            f"leases exclude; bucket {found.bucket.bucket!r} carries no condition for the results",
             "a run that is stopped for a lease's time just before it writes may replace a newer result",
         )
     if leases.deletes is None or not leases.deletes.single:
-        return "with limits", f"leases exclude, {how}; deletions heed no condition", _ADVICE_SWEEP
-    return "works", f"one of {_WRITERS} racing writers wins, {how}", ""
+        return "with limits", "leases exclude; deletions ignore conditions", _ADVICE_SWEEP
+    return "works", f"one of {_WRITERS} racing writers wins", ""
 
 
 def _finalizing(found: Examination) -> _Judgement:

@@ -12,7 +12,6 @@ from uuid import UUID
 from cyclopts import Parameter
 
 from s3kv_flows.saved_stores import is_saved, saved_store
-from s3kv_flows.store.locks import LockMode
 
 if TYPE_CHECKING:
     from s3kv_flows.store.receipts import Receipt
@@ -31,7 +30,7 @@ def finalize(
     file: Path,
     *,
     days: float | None = None,
-    mode: LockMode = "GOVERNANCE",
+    mode: Literal["GOVERNANCE", "COMPLIANCE"] = "GOVERNANCE",
     i_understand: Flag = False,
     legal_hold: Flag = False,
     supersede: Flag = False,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,13 +21,11 @@ if TYPE_CHECKING:
 __all__ = [
     "CLAIM_TYPE",
     "LEAST_DEAD_SECONDS",
-    "USABLE_SECONDS",
     "Claim",
     "LeaseRecord",
     "Register",
     "kept_version",
     "lease_clock",
-    "own_until",
     "read_claim",
     "released",
 ]
@@ -36,10 +34,6 @@ CLAIM_TYPE = "application/json"
 """The content type of a claim."""
 
 _FORMAT = 1
-
-USABLE_SECONDS = 10.0
-"""Who has read a claim writes the next one within this time, or reads again: a sweep that removes dead claims
-holds each for longer than that before it does."""
 
 LEAST_DEAD_SECONDS = 600.0
 """A sweep leaves claims alone that ended less long ago; their own writer may still go on from them."""
@@ -109,28 +103,20 @@ class Claim:
     Attributes:
         record: What it says.
         etag: The ETag of its object.
-        sequence: Its number among the claims of the key; 0 where one replaces the other.
         version_id: Its version, where the bucket keeps versions.
         written: When it was written, by the server's clock.
         age: How old it was when it was read, by the server's clock, whose dates are whole seconds.
-        usable_until: Until when another may be written next to it, by :func:`lease_clock`.
     """
 
     record: LeaseRecord
     etag: str
-    sequence: int = 0
     version_id: str | None = None
     written: datetime | None = None
     age: timedelta = timedelta(0)
-    usable_until: float = field(default_factory=lambda: lease_clock() + USABLE_SECONDS)
 
 
 class Register(Protocol):
     """The claims of a bucket. Methods raise the errors of the client."""
-
-    @property
-    def retired_seconds(self) -> float:
-        """Return for how long a claim has to be retired before it may be erased."""
 
     def look(self, name: str) -> Claim | None:
         """Return the last claim of a key, None where there is none."""
@@ -167,7 +153,7 @@ class Register(Protocol):
         """
 
 
-def read_claim(client: S3Client, bucket: str, name: str, *, sequence: int = 0) -> Claim | None:
+def read_claim(client: S3Client, bucket: str, name: str) -> Claim | None:
     """Return the claim in an object, None where there is none: one request.
 
     Raises:
@@ -181,15 +167,14 @@ def read_claim(client: S3Client, bucket: str, name: str, *, sequence: int = 0) -
         raise StoreUnavailableError(f"{name!r}: the server answers 304 to an unconditional request")
     body = bytearray(opened.info.size)
     opened.read_into(memoryview(body))
-    return _claim(opened.info, bytes(body), sequence)
+    return _claim(opened.info, bytes(body))
 
 
-def _claim(info: ObjectInfo, body: bytes, sequence: int) -> Claim:
+def _claim(info: ObjectInfo, body: bytes) -> Claim:
     record = LeaseRecord.from_json(info.name, body)
     return Claim(
         record,
         info.etag,
-        sequence,
         kept_version(info.version_id),
         info.last_modified,
         info.server_time - info.last_modified,
@@ -204,8 +189,3 @@ def kept_version(version_id: str | None) -> str | None:
 def released(record: LeaseRecord) -> LeaseRecord:
     """Return the record that says that its holder is done."""
     return replace(record, released=True)
-
-
-def own_until(record: LeaseRecord) -> float:
-    """Return until when the writer of a claim may go on from it, by the clock of leases."""
-    return lease_clock() + record.seconds + LEAST_DEAD_SECONDS / 2

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from s3kv_flows.store.errors import UnsupportedByServerError
 from s3kv_flows.store.lease_records import Register
 from s3kv_flows.store.leases import Leases
-from s3kv_flows.store.numbered_claims import NumberedClaims
 from s3kv_flows.store.replaced_claims import ReplacedClaims
 
 if TYPE_CHECKING:
@@ -42,7 +41,11 @@ def register_of(client: S3Client, bucket: str, prefix: str) -> Register:
             "lease would not exclude anybody: name a bucket without versions as lease_bucket_name"
         )
     if puts.replace != "atomic":
-        return NumberedClaims(client, bucket)
+        raise UnsupportedByServerError(
+            f"{client.config.server} has no conditional overwrite (If-Match) in bucket {bucket!r}, so that a "
+            "lease could not be renewed or taken over safely: name a bucket without versions as "
+            "lease_bucket_name"
+        )
     deletes = client.capabilities.conditional_deletes(bucket, prefix)
     return ReplacedClaims(client, bucket, puts.quoted, deletes.single)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import secrets
 import socket
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -29,11 +27,10 @@ class LeaseSweep:
 
     Args:
         register: Where they are written down.
-        pause: Waits for so many seconds.
     """
 
-    def __init__(self, register: Register, *, pause: Callable[[float], object] = time.sleep) -> None:
-        self._register, self._pause = register, pause
+    def __init__(self, register: Register) -> None:
+        self._register = register
 
     def run(self, prefix: str, now: datetime, grace: timedelta) -> list[str]:
         """Remove the leases that ended a while ago.
@@ -53,8 +50,6 @@ class LeaseSweep:
         swept: list[str] = []
         for names in batched(old, _SWEPT_AT_ONCE):
             retired = list(concurrently(lambda name: self._retired(name, now - grace), names))
-            if any(retired) and self._register.retired_seconds:
-                self._pause(self._register.retired_seconds + 1)
             erased = concurrently(self._erased, [one for one in retired if one is not None])
             swept += [name for name in erased if name is not None]
         return swept

@@ -1,4 +1,4 @@
-"""Claims that replace one another: one object per key, for servers that know ``If-Match``.
+"""Claims that replace one another: one object per key, by ``If-Match``.
 
 A bucket that keeps versions would keep one per renewal. So whoever replaces a claim there deletes the
 version it replaced, and a claim is given back by deleting its version: nothing of a lease is left.
@@ -18,7 +18,6 @@ from s3kv_flows.store.lease_records import (
     Claim,
     LeaseRecord,
     kept_version,
-    own_until,
     read_claim,
     released,
 )
@@ -71,9 +70,7 @@ class ReplacedClaims:
             raise ConflictError(f"{name!r} was given back meanwhile") from exc
         if after is not None and after.version_id is not None:
             self._forget(name, after.version_id)
-        return Claim(
-            record, written.etag, version_id=kept_version(written.version_id), usable_until=own_until(record)
-        )
+        return Claim(record, written.etag, kept_version(written.version_id))
 
     def remove(self, name: str, claim: Claim) -> None:
         """Give a claim back: one request. One that was replaced stays replaced."""
@@ -87,8 +84,6 @@ class ReplacedClaims:
             self.client.delete_object(self.bucket, name, if_match=self._condition(claim))
         except KeyNotFoundError as exc:
             raise ConflictError(f"{name!r} is not there any more") from exc
-
-    retired_seconds = 0.0
 
     def keys(self, prefix: str) -> Iterator[tuple[str, datetime]]:
         """Yield the names that have claims: one request per 1,000."""

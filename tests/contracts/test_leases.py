@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from s3kv_flows.store import S3KV
+from s3kv_flows.store.capabilities import Capabilities, ConditionalPuts
 from s3kv_flows.store.errors import (
     ConflictError,
     CorruptValueError,
@@ -24,7 +25,6 @@ from s3kv_flows.store.lease_registers import register_of
 from s3kv_flows.store.lease_sight import LeaseSight
 from s3kv_flows.store.lease_sweep import LeaseSweep
 from s3kv_flows.store.leases import HeldLease, Leases
-from s3kv_flows.store.numbered_claims import NumberedClaims
 from s3kv_flows.store.s3 import S3Client
 from tests.servers import Server
 
@@ -36,10 +36,8 @@ def now_ms(store: S3KV) -> int:
     return int(store.client.capabilities.now().timestamp() * 1000)
 
 
-@pytest.fixture(params=["by what the server offers", "without If-Match"])
-def register(request: pytest.FixtureRequest, store: S3KV) -> Register:
-    if request.param == "without If-Match":
-        return NumberedClaims(store.client, store.bucket_name)
+@pytest.fixture
+def register(store: S3KV) -> Register:
     return register_of(store.client, store.bucket_name, "s3kv/")
 
 
@@ -196,24 +194,18 @@ def test_leases_of_other_keys_are_others(leases: Leases) -> None:
 
 
 def test_what_is_no_lease_is_said_to_be_none(leases: Leases, store: S3KV) -> None:
-    for name in (NAME, f"{NAME}/000000000001"):
-        store.client.put_object(store.bucket_name, name, b"{}", content_type="text/plain")
+    store.client.put_object(store.bucket_name, NAME, b"{}", content_type="text/plain")
     with pytest.raises(CorruptValueError, match="is no lease"):
         leases.acquire(NAME, "first", timeout=0)
 
 
-def test_nothing_is_left_of_a_lease_but_where_it_must(
-    leases: Leases, register: Register, store: S3KV, server: Server
-) -> None:
+def test_nothing_is_left_of_a_lease_but_where_it_must(leases: Leases, store: S3KV, server: Server) -> None:
     leases.release(leases.renew(leases.acquire(NAME, "first")))
     left = list(store.client.list_objects(store.bucket_name, "s3kv-leases/"))
-    stays = isinstance(register, NumberedClaims) or server.name == "ceph"
-    assert len(left) == stays
+    assert len(left) == (server.name == "ceph")
 
 
-def test_requests(leases: Leases, register: Register, store: S3KV) -> None:
-    if isinstance(register, NumberedClaims):
-        pytest.skip("the other way, for few servers")
+def test_requests(leases: Leases, store: S3KV) -> None:
     with store.client.counters.measure() as counted:
         lease = leases.acquire(NAME, "first", timeout=0)
         lease = leases.renew(lease)
@@ -229,6 +221,15 @@ def test_where_claims_exclude_nobody_there_are_no_leases(make_store: Callable[..
         pytest.skip("here they do")
     with pytest.raises(UnsupportedByServerError, match="lease_bucket_name"):
         register_of(versioned.client, versioned.bucket_name, "s3kv/")
+
+
+def test_where_leases_could_not_be_renewed_there_are_none(
+    store: S3KV, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    creates_alone = ConditionalPuts(create="atomic", replace="no")
+    monkeypatch.setattr(Capabilities, "conditional_puts", lambda *_, **__: creates_alone)
+    with pytest.raises(UnsupportedByServerError, match="no conditional overwrite"):
+        register_of(store.client, store.bucket_name, "s3kv/")
 
 
 def test_where_everything_is_locked_there_are_no_leases(store: S3KV, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,9 +253,8 @@ def everything(store: S3KV) -> list[str]:
 
 
 def test_a_sweep_removes_the_leases_of_the_dead_and_no_others(register: Register, store: S3KV) -> None:
-    pauses: list[float] = []
     leases = Leases(register, lambda: now_ms(store), seconds=SHORT)
-    sweep = LeaseSweep(register, pause=pauses.append).run
+    sweep = LeaseSweep(register).run
     for name in ("s3kv-leases/dead", "s3kv-leases/released", "s3kv-leases/path/of/many"):
         leases.acquire(name, "dead")
     lease = leases.acquire("s3kv-leases/again", "alive", timeout=0)
@@ -269,7 +269,6 @@ def test_a_sweep_removes_the_leases_of_the_dead_and_no_others(register: Register
     assert {"s3kv-leases/dead", "s3kv-leases/path/of/many"} <= set(found)
     assert leases.holder_of("s3kv-leases/long")
     assert sorted(sweep(prefix, now + HOUR, timedelta(minutes=30))) == sorted(found)
-    assert [seconds > 10 for seconds in pauses] == [True] * isinstance(register, NumberedClaims)
     assert {name for name in everything(store) if not name.startswith("s3kv-leases/long")} == set()
     record = leases.holder_of("s3kv-leases/long")
     assert record
@@ -281,7 +280,7 @@ def test_what_was_taken_over_since_is_not_swept(
 ) -> None:
     leases = Leases(register, lambda: now_ms(store), seconds=SHORT)
     leases.acquire(NAME, "dead")
-    sweeping = LeaseSweep(register, pause=lambda _: None)
+    sweeping = LeaseSweep(register)
     dead = sweeping._dead
 
     def taken_over(name: str, since: datetime) -> object:
