@@ -7,6 +7,7 @@ arrive; and what the direct reads have to know of the client's configuration.
 from __future__ import annotations
 
 import os
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -26,7 +27,7 @@ from botocore.exceptions import (
     ParamValidationError,
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
-from botocore.httpsession import get_cert_path
+from botocore.httpsession import create_urllib3_context, get_cert_path
 from botocore.loaders import Loader, create_loader
 from botocore.session import Session as BotocoreSession
 from botocore.utils import get_environ_proxies, parse_timestamp
@@ -80,6 +81,7 @@ class Boto:
     ) -> None:
         self._config, self._counters, self._learn = config, counters, learn
         self._session, self.client = _boto_client(config)
+        self._authorities = _authorities(config, self._session)
         self._attempts = _Attempts()
         self.reached: set[str] = set()
         events = self.client.meta.events
@@ -185,12 +187,24 @@ class Boto:
         """Tell whether requests to a URL go through a proxy."""
         return bool(self.options.proxies or get_environ_proxies(url))
 
-    def certificates(self) -> str:
-        """Return the file or directory of the authorities to trust."""
-        if isinstance(self._config.verify, str):
-            return self._config.verify
-        bundle = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE")
-        return bundle or str(get_cert_path(True))  # botocore's own
+    @property
+    def verifies(self) -> bool:
+        """Whether the certificates of servers are verified."""
+        return bool(self._authorities)
+
+    def tls(self) -> ssl.SSLContext:
+        """Return what trusts the authorities that the client trusts, and no others.
+
+        Raises:
+            OSError: Their file is not there, or holds none.
+        """
+        if not self._authorities:
+            raise OSError("no certificates are verified")
+        context: ssl.SSLContext = create_urllib3_context()
+        context.check_hostname = True  # which botocore leaves to its HTTP library
+        context.hostname_checks_common_name = False  # as that does
+        context.load_verify_locations(cafile=self._authorities)
+        return context
 
     # --- how -----------------------------------------------------------------------------------
 
@@ -311,11 +325,30 @@ def _boto_client(config: S3Config) -> tuple[Any, Any]:
         return session, session.client(
             "s3",
             endpoint_url=config.endpoint_url,
-            verify=config.verify,
+            verify=_verify(config),
             config=Config(**options | {"s3": {"addressing_style": style, **options.get("s3", {})}}),
         )
     except (BotoCoreError, TypeError) as exc:  # an unknown profile or option, a malformed region
         raise ValueError(str(exc)) from exc
+
+
+def _verify(config: S3Config) -> bool | str | None:
+    """Return what boto3 is given: with True, it would not look at the environment and the profile."""
+    return None if config.verify is True else config.verify
+
+
+def _authorities(config: S3Config, session: Any) -> str | None:
+    """Return the file of the authorities that the client trusts, None where it verifies nothing.
+
+    botocore looks in this order: the argument, ``AWS_CA_BUNDLE``, ``ca_bundle`` of the profile,
+    ``REQUESTS_CA_BUNDLE``, the bundle of certifi or its own. What it finds first is all it trusts.
+    """
+    found = _verify(config)
+    if found is None:
+        found = session._session.get_config_variable("ca_bundle")  # noqa: SLF001  # boto3 has no name for it
+    if found is None:
+        found = os.environ.get("REQUESTS_CA_BUNDLE", True)
+    return get_cert_path(found) or None
 
 
 @cache
