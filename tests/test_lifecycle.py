@@ -475,8 +475,7 @@ def test_a_rule_is_told_in_a_line(rule: dict[str, Any], text: str) -> None:
 class Bucket:
     """A bucket of a server that shows the former rules for a while, or makes something else of rules."""
 
-    class config:  # noqa: N801  # as a client has it
-        server = "http://somewhere"
+    server = "http://somewhere"
 
     def __init__(self, *rules: dict[str, Any], lag: int = 0, drops: str = "") -> None:
         self.shown = self.there = LifecycleConfiguration(list(rules), "varies_by_storage_class")

@@ -44,7 +44,7 @@ from s3kv_flows.store.errors import (
     S3KVError,
     StoreUnavailableError,
 )
-from s3kv_flows.store.s3_types import AWS, S3Config, is_aws
+from s3kv_flows.store.s3_types import S3Config, is_aws, server_of
 from s3kv_flows.store.translation import OUTCOME_UNKNOWN, error_type, no_bucket
 
 __all__ = ["MAX_CONNECTIONS", "Boto", "BotoStream", "drop_none"]
@@ -73,6 +73,7 @@ class Boto:
 
     Attributes:
         client: The client itself.
+        server: The server it asks; see :func:`s3kv_flows.store.s3_types.server_of`.
         reached: Buckets that have answered.
     """
 
@@ -82,6 +83,7 @@ class Boto:
         self._config, self._counters, self._learn = config, counters, learn
         self._session, self.client = _boto_client(config)
         self._authorities = _authorities(config, self._session)
+        self.server = server_of(self.client.meta.endpoint_url)
         self._attempts = _Attempts()
         self.reached: set[str] = set()
         events = self.client.meta.events
@@ -111,15 +113,15 @@ class Boto:
             raise self._translate(exc, operation, bucket, name) from exc
         except NoCredentialsError as exc:
             raise AccessDeniedError(
-                f"no credentials for {self._config.server}: pass aws_access_key_id and "
+                f"no credentials for {self.server}: pass aws_access_key_id and "
                 "aws_secret_access_key, or provide them by environment, profile or role"
             ) from exc
         except (BotoConnectionError, HTTPClientError) as exc:
-            raise StoreUnavailableError(f"cannot reach {self._config.server}: {exc}") from exc
+            raise StoreUnavailableError(f"cannot reach {self.server}: {exc}") from exc
         except ParamValidationError as exc:
             raise EncodingError(f"{operation}: {exc}") from exc
         except BotoCoreError as exc:
-            raise StoreUnavailableError(f"{operation} at {self._config.server} failed: {exc}") from exc
+            raise StoreUnavailableError(f"{operation} at {self.server} failed: {exc}") from exc
         self.reached.add(bucket)
         self._learn(_headers(response))
         return response
@@ -150,11 +152,11 @@ class Boto:
                 ),
             )
             if not token or token == last:
-                raise StoreUnavailableError(f"{operation} at {self._config.server} does not come to its end")
+                raise StoreUnavailableError(f"{operation} at {self.server} does not come to its end")
 
     def no_such_key(self, where: str, code: str, headers: Mapping[str, str]) -> KeyNotFoundError:
         """Return the error of a missing key, which may be a deleted one."""
-        missing = KeyNotFoundError(f"{where} does not exist at {self._config.server}")
+        missing = KeyNotFoundError(f"{where} does not exist at {self.server}")
         missing.code = code
         missing.is_deleted = headers.get("x-amz-delete-marker") == "true"
         return missing
@@ -218,12 +220,12 @@ class Boto:
                 return no_bucket_error
             return self.no_such_key(where, code, _headers(exc.response))
         if code in ("NoSuchBucket", "InvalidBucketName"):
-            return no_bucket(bucket, self._config.server)
+            return no_bucket(bucket, self.server)
         hint = ""
         if kind is AccessDeniedError and operation in ("get_object", "head_object"):
             hint = " (without s3:ListBucket, S3 answers so for a missing key, too)"
         message = error.get("Message") or "no further word from the server"
-        translated = kind(f"{operation} of {where} at {self._config.server}: {code}: {message}{hint}")
+        translated = kind(f"{operation} of {where} at {self.server}: {code}: {message}{hint}")
         translated.code = code
         if isinstance(translated, ConflictError):
             # A PUT whose answer was lost is sent again, and meets its own success.
@@ -238,7 +240,7 @@ class Boto:
             and bucket not in self.reached
             and not self.bucket_exists(bucket)
         ):
-            return no_bucket(bucket, self._config.server)
+            return no_bucket(bucket, self.server)
         return None
 
     def _count_request(self, request: Any, event_name: str, **_: Any) -> None:
@@ -306,9 +308,15 @@ _DEFAULTS: Mapping[str, Any] = {
 
 def _boto_client(config: S3Config) -> tuple[Any, Any]:
     options = {**_DEFAULTS, **config.boto_config}
-    style = config.addressing_style
-    if style == "auto" and config.server != AWS and not is_aws(config.server):
-        style = "path"  # most S3-compatible servers have no DNS name per bucket
+
+    def make(session: Any, style: str) -> Any:
+        return session.client(
+            "s3",
+            endpoint_url=config.endpoint_url,
+            verify=_verify(config),
+            config=Config(**options | {"s3": {"addressing_style": style, **options.get("s3", {})}}),
+        )
+
     try:
         base = BotocoreSession()
         parsers = base.get_component("response_parser_factory")
@@ -322,14 +330,15 @@ def _boto_client(config: S3Config) -> tuple[Any, Any]:
             profile_name=config.profile_name,
         )
         base.register_component("data_loader", _data_loader(base.get_config_variable("data_path")))
-        return session, session.client(
-            "s3",
-            endpoint_url=config.endpoint_url,
-            verify=_verify(config),
-            config=Config(**options | {"s3": {"addressing_style": style, **options.get("s3", {})}}),
-        )
+        style = config.addressing_style
+        # Most S3-compatible servers have no DNS name per bucket.
+        by_path = style == "auto" and config.endpoint_url is not None and not is_aws(config.endpoint_url)
+        client = make(session, "path" if by_path else style)
+        if style == "auto" and not by_path and not is_aws(client.meta.endpoint_url):
+            client = make(session, "path")  # the endpoint is one of the environment, or of a profile
     except (BotoCoreError, TypeError) as exc:  # an unknown profile or option, a malformed region
         raise ValueError(str(exc)) from exc
+    return session, client
 
 
 def _verify(config: S3Config) -> bool | str | None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from s3kv_flows.store.boto import Boto, drop_none
 from s3kv_flows.store.capabilities import Capabilities, KnownObjectLock
 from s3kv_flows.store.errors import AccessDeniedError, KeyNotFoundError, S3KVError, UnsupportedByServerError
-from s3kv_flows.store.s3_types import LifecycleConfiguration, S3Config
+from s3kv_flows.store.s3_types import LifecycleConfiguration, S3Config, is_aws
 from s3kv_flows.store.translation import NO_LOCK
 
 __all__ = ["Buckets", "require_no_lock"]
@@ -20,15 +20,24 @@ class Buckets:
     capabilities: Capabilities
     _boto: Boto
 
+    @property
+    def server(self) -> str:
+        """The server that is asked, wherever its endpoint comes from.
+
+        Two buckets of the same name are the same bucket where this is the same; see
+        :func:`s3kv_flows.store.s3_types.server_of`.
+        """
+        return self._boto.server
+
     def create_bucket(self, bucket: str, *, object_lock: bool) -> None:
         """Create a bucket.
 
         Raises:
             ConflictError: It exists.
         """
-        region = self._boto.client.meta.region_name
+        region = self._boto.region
         params: dict[str, Any] = {"Bucket": bucket, "ObjectLockEnabledForBucket": object_lock}
-        if self.config.endpoint_url is None and region not in (None, "us-east-1"):
+        if is_aws(self._boto.client.meta.endpoint_url) and region != "us-east-1":
             params["CreateBucketConfiguration"] = {"LocationConstraint": region}
         self._boto.call("create_bucket", params)
         self.capabilities.forget(bucket)
@@ -73,7 +82,7 @@ class Buckets:
             if (
                 exc.code in NO_LOCK
             ):  # 405 is a delete marker's code, too, and no word of a bucket without rules
-                raise UnsupportedByServerError(f"{self.config.server} has no lifecycle rules") from exc
+                raise UnsupportedByServerError(f"{self.server} has no lifecycle rules") from exc
             return LifecycleConfiguration()
         return LifecycleConfiguration(
             response.get("Rules", []), response.get("TransitionDefaultMinimumObjectSize")

@@ -474,7 +474,7 @@ class S3Client(Buckets):
         info = object_info(name, headers)
         found = _CONTENT_RANGE.fullmatch(headers.get("content-range") or "")
         start, size = (int(found[1]), int(found[2])) if found else (0, info.size)
-        where = f"{name!r} at {self.config.server}"
+        where = f"{name!r} at {self.server}"
         stop, is_range = start + info.size, found is not None
         return OpenObject(replace(info, size=size), start, stop, is_range, stream, self.counters, where)
 
@@ -499,7 +499,7 @@ class S3Client(Buckets):
             return answer
         code = error_code(body)
         if answer.status == _NO_SUCH_RANGE:
-            refusal = UnsupportedByServerError(f"{name!r} at {self.config.server}: {code}")
+            refusal = UnsupportedByServerError(f"{name!r} at {self.server}: {code}")
             refusal.code = "InvalidRange"
             raise refusal
         if code not in ("NoSuchKey", "NoSuchVersion"):
