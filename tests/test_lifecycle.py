@@ -581,7 +581,7 @@ def test_from_which_size_on_objects_change_their_storage_class_is_read_and_put_b
     client, kept = S3Client(S3Config(endpoint_url="http://127.0.0.1:1")), "varies_by_storage_class"
     sent: list[dict[str, Any]] = []
 
-    def call(operation: str, params: dict[str, Any]) -> dict[str, Any]:
+    def call(operation: str, params: dict[str, Any], **_: object) -> dict[str, Any]:
         sent.append({operation: params})
         return {"Rules": [FOREIGN], "TransitionDefaultMinimumObjectSize": kept}
 

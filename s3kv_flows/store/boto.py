@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import cache
@@ -43,9 +43,10 @@ from s3kv_flows.store.errors import (
     KeyNotFoundError,
     S3KVError,
     StoreUnavailableError,
+    UnsupportedByServerError,
 )
 from s3kv_flows.store.s3_types import S3Config, is_aws, server_of
-from s3kv_flows.store.translation import OUTCOME_UNKNOWN, error_type, no_bucket
+from s3kv_flows.store.translation import NO_CODE, NOT_ALLOWED, OUTCOME_UNKNOWN, error_type, no_bucket
 
 __all__ = ["MAX_CONNECTIONS", "Boto", "BotoStream", "drop_none"]
 
@@ -91,16 +92,24 @@ class Boto:
         events.register("before-send.s3", self._count_request)
         events.register("response-received.s3", self._count_response)
 
-    def call(self, operation: str, params: dict[str, Any], *, not_modified: bool = False) -> Any:
+    def call(
+        self,
+        operation: str,
+        params: dict[str, Any],
+        *,
+        not_modified: bool = False,
+        none: Collection[str] = (),
+    ) -> Any:
         """Make a call; return the answer.
 
         Args:
             operation: The operation, by the name of the client's method.
             params: Its parameters; those of encryption are added.
             not_modified: Whether a 304 is an answer, and no error.
+            none: The codes by which servers say that there is no such thing as is asked for, such as a
+                retention of an object: then the answer is empty.
         """
         bucket = params["Bucket"]
-        name = params.get("Key")
         self._attempts.lost = False
         if self._config.encryption:
             params = {**params, **self._config.encryption.parameters(operation)}
@@ -110,7 +119,10 @@ class Boto:
             self._learn(_headers(exc.response))
             if not_modified and _status(exc) == 304:
                 return exc.response
-            raise self._translate(exc, operation, bucket, name) from exc
+            if _code(exc) in none:
+                self.reached.add(bucket)
+                return {}
+            raise self._translate(exc, operation, params) from exc
         except NoCredentialsError as exc:
             raise AccessDeniedError(
                 f"no credentials for {self.server}: pass aws_access_key_id and "
@@ -210,14 +222,18 @@ class Boto:
 
     # --- how -----------------------------------------------------------------------------------
 
-    def _translate(self, exc: ClientError, operation: str, bucket: str, name: str | None) -> S3KVError:
-        error = exc.response.get("Error", {})
-        code = str(error.get("Code", ""))
+    def _translate(self, exc: ClientError, operation: str, params: Mapping[str, Any]) -> S3KVError:
+        error, code = exc.response.get("Error", {}), _code(exc)
+        bucket, name = params["Bucket"], params.get("Key")
         kind = error_type(code, _status(exc))
         where = f"{bucket}/{name}" if name else bucket
+        if kind is KeyNotFoundError and code in NOT_ALLOWED and not _is_about_a_version(params, exc):
+            kind = UnsupportedByServerError
+        if kind is KeyNotFoundError and name is None and operation != "head_bucket":
+            kind = StoreUnavailableError  # no key was asked about
         if kind is KeyNotFoundError:
-            if no_bucket_error := self._missing_bucket(operation, bucket, name):
-                return no_bucket_error
+            if self._lacks_bucket(bucket, name, code):
+                return no_bucket(bucket, self.server)
             return self.no_such_key(where, code, _headers(exc.response))
         if code in ("NoSuchBucket", "InvalidBucketName"):
             return no_bucket(bucket, self.server)
@@ -232,16 +248,14 @@ class Boto:
             translated.was_lost = self._attempts.lost
         return translated
 
-    def _missing_bucket(self, operation: str, bucket: str, name: str | None) -> S3KVError | None:
-        """Tell a missing bucket from a missing key, which a HEAD does not."""
-        if (
-            operation in ("head_object", "head_bucket")
-            and name is not None
+    def _lacks_bucket(self, bucket: str, name: str | None, code: str) -> bool:
+        """Tell a missing bucket from a missing key, which an answer without a code does not, as to a HEAD."""
+        return (
+            name is not None
+            and code in NO_CODE
             and bucket not in self.reached
             and not self.bucket_exists(bucket)
-        ):
-            return no_bucket(bucket, self.server)
-        return None
+        )
 
     def _count_request(self, request: Any, event_name: str, **_: Any) -> None:
         self._counters.add(f"requests.{event_name.rsplit('.', 1)[-1]}")
@@ -388,6 +402,17 @@ def _expect_only_for_large_bodies(params: dict[str, Any], **_: Any) -> None:
         body.seek(here)
         if size < _EXPECT_BYTES:
             params["headers"].pop("Expect", None)
+
+
+def _code(exc: ClientError) -> str:
+    return str(exc.response.get("Error", {}).get("Code", ""))
+
+
+def _is_about_a_version(params: Mapping[str, Any], exc: ClientError) -> bool:
+    """Tell whether a version was asked about, which may turn out to be a delete marker."""
+    source = params.get("CopySource")
+    version_id = params.get("VersionId") or (source.get("VersionId") if isinstance(source, dict) else None)
+    return version_id is not None or _headers(exc.response).get("x-amz-delete-marker") == "true"
 
 
 def _status(exc: ClientError) -> int:
