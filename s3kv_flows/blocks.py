@@ -80,7 +80,9 @@ class S3KVStore(ResultStorage, WritableFileSystem):  # type: ignore[misc]  # see
         default=None, description="A profile of the AWS configuration files of the machine that runs."
     )
     verify: bool | str = Field(
-        default=True, description="Whether to verify TLS certificates, or the path of a CA bundle."
+        default=True,
+        description="Whether to verify TLS certificates, or the path of a CA bundle, which alone is trusted. "
+        "By default, boto3 finds the bundle: AWS_CA_BUNDLE, the profile, or its own.",
     )
     addressing_style: Literal["auto", "path", "virtual"] = Field(
         default="auto", description="How the bucket is addressed; auto takes path style for an endpoint URL."

@@ -72,7 +72,7 @@ def init(
     if is_saved(name) and not overwrite:
         raise ValueError(f"a store is saved as {name!r} already: take another name, or --overwrite")
     created = store.values.create_bucket(object_lock=object_lock)
-    print(f"{'Created' if created else 'Found'} bucket {bucket!r} at {store.values.config.server}.")  # noqa: T201
+    print(f"{'Created' if created else 'Found'} bucket {bucket!r} at {store.values.client.server}.")  # noqa: T201
     store.save(name, overwrite=overwrite)
     print(f"Saved the store as {name!r}: use it with @task(**caching({name!r})).")  # noqa: T201
     return 0

@@ -33,7 +33,7 @@ from rich.table import Table
 from s3kv_flows import CleanupRule, Retention, S3KVStore
 from s3kv_flows.embedded import embedded_prefect, embedded_s3
 from s3kv_flows.store.errors import ConflictError, HiddenOutputError, KeyLockedError
-from s3kv_flows.store.kv import S3KV, endpoint_from_environment
+from s3kv_flows.store.kv import S3KV
 
 if TYPE_CHECKING:
     from s3kv_flows.demo import StepFigures
@@ -127,7 +127,7 @@ def _enter_store(demo: Demo, servers: ExitStack) -> S3KVStore:
         given = S3KVStore.from_env()
         # A prefix of its own: what it finds there is its own, and nothing else can be swept.
         store = given.model_copy(update={"prefix": f"s3kv-demo-{secrets.token_hex(4)}/"})
-        where = f"bucket {store.bucket_name!r} at {endpoint_from_environment() or 'AWS'}"
+        where = f"bucket {store.bucket_name!r} at {store.values.client.server}"
         demo.console.print(
             f"S3:      {where}, below {store.prefix!r}. "
             "[yellow]The report stays there twice, locked for a year.[/]"

@@ -107,11 +107,11 @@ def verify(receipt: str, *, store: str | None = None, json: Flag = False) -> int
     if name is not None:
         kv = saved_store(name).values
     else:
-        endpoint = None if given.endpoint == AWS else given.endpoint
+        endpoint = None if given.endpoint.startswith(AWS) else given.endpoint
         kv = S3KV(bucket_name=given.bucket, enable_local_cache=False, config=S3Config(endpoint_url=endpoint))
-    if store is None and kv.config.server != given.endpoint:
+    if store is None and kv.client.server != given.endpoint:
         raise ValueError(
-            f"the receipt is of {given.endpoint}, and this would ask {kv.config.server}: name a --store that "
+            f"the receipt is of {given.endpoint}, and this would ask {kv.client.server}: name a --store that "
             "is the same server"
         )
     found = kv.outputs.verify(given)

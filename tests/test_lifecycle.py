@@ -476,8 +476,7 @@ def test_a_rule_is_told_in_a_line(rule: dict[str, Any], text: str) -> None:
 class Bucket:
     """A bucket of a server that shows the former rules for a while, or makes something else of rules."""
 
-    class config:  # noqa: N801  # as a client has it
-        server = "http://somewhere"
+    server = "http://somewhere"
 
     def __init__(self, *rules: dict[str, Any], lag: int = 0, drops: str = "") -> None:
         self.shown = self.there = LifecycleConfiguration(list(rules), "varies_by_storage_class")
@@ -583,7 +582,7 @@ def test_from_which_size_on_objects_change_their_storage_class_is_read_and_put_b
     client, kept = new_client(S3Config(endpoint_url="http://127.0.0.1:1")), "varies_by_storage_class"
     sent: list[dict[str, Any]] = []
 
-    def call(operation: str, params: dict[str, Any]) -> dict[str, Any]:
+    def call(operation: str, params: dict[str, Any], **_: object) -> dict[str, Any]:
         sent.append({operation: params})
         return {"Rules": [FOREIGN], "TransitionDefaultMinimumObjectSize": kept}
 

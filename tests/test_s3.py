@@ -225,7 +225,7 @@ def test_an_endpoint_of_the_environment_is_not_taken_for_aws(
     store = S3KV(bucket_name="environment-bucket", config=S3Config(), enable_local_cache=False)
     store.create_bucket()
     assert store.client.capabilities.server == "moto"
-    assert store.config.server == s3_url
+    assert store.client.server == s3_url
     assert s3_url in repr(store)
 
 

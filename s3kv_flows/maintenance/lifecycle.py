@@ -78,7 +78,7 @@ def apply(
     if problems := _problems(now, trial, prefix):
         client.put_lifecycle(bucket, _with_own(now, _own(former, prefix), prefix))
         raise UnsupportedByServerError(
-            f"{client.config.server} does not keep lifecycle rules as they are put: {'; '.join(problems)}. "
+            f"{client.server} does not keep lifecycle rules as they are put: {'; '.join(problems)}. "
             f"Bucket {bucket!r} has its former rules: leave these to the sweep"
         )
     client.put_lifecycle(bucket, _with_own(now, compiled.rules, prefix))

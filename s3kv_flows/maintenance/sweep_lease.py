@@ -51,7 +51,7 @@ class SweepLease:
         self._prefix, self._name = namespace.prefix, namespace.name_of(_KEY)
         self._leases: Leases | None = None
         self._is_impossible = self._has_waited = False
-        self._place: Hashable = (store.client.config, self._bucket, self._name)
+        self._place: Hashable = (store.client.server, self._bucket, self._name)
 
     @contextmanager
     def held(self) -> Iterator[KeptLease | None]:

@@ -16,7 +16,6 @@ from s3kv_flows.store.errors import (
     S3KVError,
     StaleWriterError,
     StoreUnavailableError,
-    TamperedValueError,
     UnsupportedByServerError,
 )
 from s3kv_flows.store.kv import S3KV
@@ -49,7 +48,6 @@ __all__ = [
     "S3KVError",
     "StaleWriterError",
     "StoreUnavailableError",
-    "TamperedValueError",
     "UnsupportedByServerError",
     "Verification",
 ]

@@ -7,8 +7,9 @@ arrive; and what the direct reads have to know of the client's configuration.
 from __future__ import annotations
 
 import os
+import ssl
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import cache
@@ -26,7 +27,7 @@ from botocore.exceptions import (
     ParamValidationError,
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
-from botocore.httpsession import get_cert_path
+from botocore.httpsession import create_urllib3_context, get_cert_path
 from botocore.loaders import Loader, create_loader
 from botocore.session import Session as BotocoreSession
 from botocore.utils import get_environ_proxies, parse_timestamp
@@ -42,9 +43,10 @@ from s3kv_flows.store.errors import (
     KeyNotFoundError,
     S3KVError,
     StoreUnavailableError,
+    UnsupportedByServerError,
 )
-from s3kv_flows.store.s3_types import AWS, S3Config, is_aws
-from s3kv_flows.store.translation import OUTCOME_UNKNOWN, error_type, no_bucket
+from s3kv_flows.store.s3_types import S3Config, is_aws, server_of
+from s3kv_flows.store.translation import NO_CODE, NOT_ALLOWED, OUTCOME_UNKNOWN, error_type, no_bucket
 
 __all__ = ["MAX_CONNECTIONS", "Boto", "BotoStream", "drop_none"]
 
@@ -72,6 +74,7 @@ class Boto:
 
     Attributes:
         client: The client itself.
+        server: The server it asks; see :func:`s3kv_flows.store.s3_types.server_of`.
         reached: Buckets that have answered.
     """
 
@@ -80,6 +83,8 @@ class Boto:
     ) -> None:
         self._config, self._counters, self._learn = config, counters, learn
         self._session, self.client = _boto_client(config)
+        self._authorities = _authorities(config, self._session)
+        self.server = server_of(self.client.meta.endpoint_url)
         self._attempts = _Attempts()
         self.reached: set[str] = set()
         events = self.client.meta.events
@@ -87,16 +92,24 @@ class Boto:
         events.register("before-send.s3", self._count_request)
         events.register("response-received.s3", self._count_response)
 
-    def call(self, operation: str, params: dict[str, Any], *, not_modified: bool = False) -> Any:
+    def call(
+        self,
+        operation: str,
+        params: dict[str, Any],
+        *,
+        not_modified: bool = False,
+        none: Collection[str] = (),
+    ) -> Any:
         """Make a call; return the answer.
 
         Args:
             operation: The operation, by the name of the client's method.
             params: Its parameters; those of encryption are added.
             not_modified: Whether a 304 is an answer, and no error.
+            none: The codes by which servers say that there is no such thing as is asked for, such as a
+                retention of an object: then the answer is empty.
         """
         bucket = params["Bucket"]
-        name = params.get("Key")
         self._attempts.lost = False
         if self._config.encryption:
             params = {**params, **self._config.encryption.parameters(operation)}
@@ -106,18 +119,21 @@ class Boto:
             self._learn(_headers(exc.response))
             if not_modified and _status(exc) == 304:
                 return exc.response
-            raise self._translate(exc, operation, bucket, name) from exc
+            if _code(exc) in none:
+                self.reached.add(bucket)
+                return {}
+            raise self._translate(exc, operation, params) from exc
         except NoCredentialsError as exc:
             raise AccessDeniedError(
-                f"no credentials for {self._config.server}: pass aws_access_key_id and "
+                f"no credentials for {self.server}: pass aws_access_key_id and "
                 "aws_secret_access_key, or provide them by environment, profile or role"
             ) from exc
         except (BotoConnectionError, HTTPClientError) as exc:
-            raise StoreUnavailableError(f"cannot reach {self._config.server}: {exc}") from exc
+            raise StoreUnavailableError(f"cannot reach {self.server}: {exc}") from exc
         except ParamValidationError as exc:
             raise EncodingError(f"{operation}: {exc}") from exc
         except BotoCoreError as exc:
-            raise StoreUnavailableError(f"{operation} at {self._config.server} failed: {exc}") from exc
+            raise StoreUnavailableError(f"{operation} at {self.server} failed: {exc}") from exc
         self.reached.add(bucket)
         self._learn(_headers(response))
         return response
@@ -148,11 +164,11 @@ class Boto:
                 ),
             )
             if not token or token == last:
-                raise StoreUnavailableError(f"{operation} at {self._config.server} does not come to its end")
+                raise StoreUnavailableError(f"{operation} at {self.server} does not come to its end")
 
     def no_such_key(self, where: str, code: str, headers: Mapping[str, str]) -> KeyNotFoundError:
         """Return the error of a missing key, which may be a deleted one."""
-        missing = KeyNotFoundError(f"{where} does not exist at {self._config.server}")
+        missing = KeyNotFoundError(f"{where} does not exist at {self.server}")
         missing.code = code
         missing.is_deleted = headers.get("x-amz-delete-marker") == "true"
         return missing
@@ -185,47 +201,61 @@ class Boto:
         """Tell whether requests to a URL go through a proxy."""
         return bool(self.options.proxies or get_environ_proxies(url))
 
-    def certificates(self) -> str:
-        """Return the file or directory of the authorities to trust."""
-        if isinstance(self._config.verify, str):
-            return self._config.verify
-        bundle = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE")
-        return bundle or str(get_cert_path(True))  # botocore's own
+    @property
+    def verifies(self) -> bool:
+        """Whether the certificates of servers are verified."""
+        return bool(self._authorities)
+
+    def tls(self) -> ssl.SSLContext:
+        """Return what trusts the authorities that the client trusts, and no others.
+
+        Raises:
+            OSError: Their file is not there, or holds none.
+        """
+        if not self._authorities:
+            raise OSError("no certificates are verified")
+        context: ssl.SSLContext = create_urllib3_context()
+        context.check_hostname = True  # which botocore leaves to its HTTP library
+        context.hostname_checks_common_name = False  # as that does
+        context.load_verify_locations(cafile=self._authorities)
+        return context
 
     # --- how -----------------------------------------------------------------------------------
 
-    def _translate(self, exc: ClientError, operation: str, bucket: str, name: str | None) -> S3KVError:
-        error = exc.response.get("Error", {})
-        code = str(error.get("Code", ""))
+    def _translate(self, exc: ClientError, operation: str, params: Mapping[str, Any]) -> S3KVError:
+        error, code = exc.response.get("Error", {}), _code(exc)
+        bucket, name = params["Bucket"], params.get("Key")
         kind = error_type(code, _status(exc))
         where = f"{bucket}/{name}" if name else bucket
+        if kind is KeyNotFoundError and code in NOT_ALLOWED and not _is_about_a_version(params, exc):
+            kind = UnsupportedByServerError
+        if kind is KeyNotFoundError and name is None and operation != "head_bucket":
+            kind = StoreUnavailableError  # no key was asked about
         if kind is KeyNotFoundError:
-            if no_bucket_error := self._missing_bucket(operation, bucket, name):
-                return no_bucket_error
+            if self._lacks_bucket(bucket, name, code):
+                return no_bucket(bucket, self.server)
             return self.no_such_key(where, code, _headers(exc.response))
         if code in ("NoSuchBucket", "InvalidBucketName"):
-            return no_bucket(bucket, self._config.server)
+            return no_bucket(bucket, self.server)
         hint = ""
         if kind is AccessDeniedError and operation in ("get_object", "head_object"):
             hint = " (without s3:ListBucket, S3 answers so for a missing key, too)"
         message = error.get("Message") or "no further word from the server"
-        translated = kind(f"{operation} of {where} at {self._config.server}: {code}: {message}{hint}")
+        translated = kind(f"{operation} of {where} at {self.server}: {code}: {message}{hint}")
         translated.code = code
         if isinstance(translated, ConflictError):
             # A PUT whose answer was lost is sent again, and meets its own success.
             translated.was_lost = self._attempts.lost
         return translated
 
-    def _missing_bucket(self, operation: str, bucket: str, name: str | None) -> S3KVError | None:
-        """Tell a missing bucket from a missing key, which a HEAD does not."""
-        if (
-            operation in ("head_object", "head_bucket")
-            and name is not None
+    def _lacks_bucket(self, bucket: str, name: str | None, code: str) -> bool:
+        """Tell a missing bucket from a missing key, which an answer without a code does not, as to a HEAD."""
+        return (
+            name is not None
+            and code in NO_CODE
             and bucket not in self.reached
             and not self.bucket_exists(bucket)
-        ):
-            return no_bucket(bucket, self._config.server)
-        return None
+        )
 
     def _count_request(self, request: Any, event_name: str, **_: Any) -> None:
         self._counters.add(f"requests.{event_name.rsplit('.', 1)[-1]}")
@@ -292,9 +322,15 @@ _DEFAULTS: Mapping[str, Any] = {
 
 def _boto_client(config: S3Config) -> tuple[Any, Any]:
     options = {**_DEFAULTS, **config.boto_config}
-    style = config.addressing_style
-    if style == "auto" and config.server != AWS and not is_aws(config.server):
-        style = "path"  # most S3-compatible servers have no DNS name per bucket
+
+    def make(session: Any, style: str) -> Any:
+        return session.client(
+            "s3",
+            endpoint_url=config.endpoint_url,
+            verify=_verify(config),
+            config=Config(**options | {"s3": {"addressing_style": style, **options.get("s3", {})}}),
+        )
+
     try:
         base = BotocoreSession()
         parsers = base.get_component("response_parser_factory")
@@ -308,14 +344,34 @@ def _boto_client(config: S3Config) -> tuple[Any, Any]:
             profile_name=config.profile_name,
         )
         base.register_component("data_loader", _data_loader(base.get_config_variable("data_path")))
-        return session, session.client(
-            "s3",
-            endpoint_url=config.endpoint_url,
-            verify=config.verify,
-            config=Config(**options | {"s3": {"addressing_style": style, **options.get("s3", {})}}),
-        )
+        style = config.addressing_style
+        # Most S3-compatible servers have no DNS name per bucket.
+        by_path = style == "auto" and config.endpoint_url is not None and not is_aws(config.endpoint_url)
+        client = make(session, "path" if by_path else style)
+        if style == "auto" and not by_path and not is_aws(client.meta.endpoint_url):
+            client = make(session, "path")  # the endpoint is one of the environment, or of a profile
     except (BotoCoreError, TypeError) as exc:  # an unknown profile or option, a malformed region
         raise ValueError(str(exc)) from exc
+    return session, client
+
+
+def _verify(config: S3Config) -> bool | str | None:
+    """Return what boto3 is given: with True, it would not look at the environment and the profile."""
+    return None if config.verify is True else config.verify
+
+
+def _authorities(config: S3Config, session: Any) -> str | None:
+    """Return the file of the authorities that the client trusts, None where it verifies nothing.
+
+    botocore looks in this order: the argument, ``AWS_CA_BUNDLE``, ``ca_bundle`` of the profile,
+    ``REQUESTS_CA_BUNDLE``, the bundle of certifi or its own. What it finds first is all it trusts.
+    """
+    found = _verify(config)
+    if found is None:
+        found = session._session.get_config_variable("ca_bundle")  # noqa: SLF001  # boto3 has no name for it
+    if found is None:
+        found = os.environ.get("REQUESTS_CA_BUNDLE", True)
+    return get_cert_path(found) or None
 
 
 @cache
@@ -346,6 +402,17 @@ def _expect_only_for_large_bodies(params: dict[str, Any], **_: Any) -> None:
         body.seek(here)
         if size < _EXPECT_BYTES:
             params["headers"].pop("Expect", None)
+
+
+def _code(exc: ClientError) -> str:
+    return str(exc.response.get("Error", {}).get("Code", ""))
+
+
+def _is_about_a_version(params: Mapping[str, Any], exc: ClientError) -> bool:
+    """Tell whether a version was asked about, which may turn out to be a delete marker."""
+    source = params.get("CopySource")
+    version_id = params.get("VersionId") or (source.get("VersionId") if isinstance(source, dict) else None)
+    return version_id is not None or _headers(exc.response).get("x-amz-delete-marker") == "true"
 
 
 def _status(exc: ClientError) -> int:

@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 from s3kv_flows.store.boto import Boto, drop_none
 from s3kv_flows.store.capabilities import Capabilities, KnownObjectLock
-from s3kv_flows.store.errors import AccessDeniedError, KeyNotFoundError, S3KVError, UnsupportedByServerError
-from s3kv_flows.store.s3_types import LifecycleConfiguration, S3Config
-from s3kv_flows.store.translation import NO_LOCK
+from s3kv_flows.store.errors import AccessDeniedError, UnsupportedByServerError
+from s3kv_flows.store.s3_types import LifecycleConfiguration, S3Config, is_aws
+from s3kv_flows.store.translation import NO_LIFECYCLE, NO_LOCK, NO_POLICY, NOT_OFFERED
 
-__all__ = ["Buckets", "require_no_lock"]
+__all__ = ["Buckets"]
 
 
 class Buckets:
@@ -20,15 +20,24 @@ class Buckets:
     capabilities: Capabilities
     _boto: Boto
 
+    @property
+    def server(self) -> str:
+        """The server that is asked, wherever its endpoint comes from.
+
+        Two buckets of the same name are the same bucket where this is the same; see
+        :func:`s3kv_flows.store.s3_types.server_of`.
+        """
+        return self._boto.server
+
     def create_bucket(self, bucket: str, *, object_lock: bool) -> None:
         """Create a bucket.
 
         Raises:
             ConflictError: It exists.
         """
-        region = self._boto.client.meta.region_name
+        region = self._boto.region
         params: dict[str, Any] = {"Bucket": bucket, "ObjectLockEnabledForBucket": object_lock}
-        if self.config.endpoint_url is None and region not in (None, "us-east-1"):
+        if is_aws(self._boto.client.meta.endpoint_url) and region != "us-east-1":
             params["CreateBucketConfiguration"] = {"LocationConstraint": region}
         self._boto.call("create_bucket", params)
         self.capabilities.forget(bucket)
@@ -48,19 +57,13 @@ class Buckets:
 
     def has_default_retention(self, bucket: str) -> bool:
         """Tell whether the bucket locks whatever is written to it."""
-        try:
-            response = self._boto.call("get_object_lock_configuration", {"Bucket": bucket})
-        except (UnsupportedByServerError, KeyNotFoundError) as exc:
-            require_no_lock(exc)
-            return False
+        response = self._boto.call("get_object_lock_configuration", {"Bucket": bucket}, none=NO_LOCK)
         return bool(response.get("ObjectLockConfiguration", {}).get("Rule"))
 
     def takes_lifecycle_rules(self, bucket: str) -> bool:
         """Tell whether the bucket can have lifecycle rules; not whether the server carries them out."""
         try:
-            self._boto.call("get_bucket_lifecycle_configuration", {"Bucket": bucket})
-        except KeyNotFoundError:
-            return True  # it has none
+            self._boto.call("get_bucket_lifecycle_configuration", {"Bucket": bucket}, none=NO_LIFECYCLE)
         except UnsupportedByServerError:
             return False
         return True
@@ -68,13 +71,15 @@ class Buckets:
     def get_lifecycle(self, bucket: str) -> LifecycleConfiguration:
         """Return the lifecycle rules of the bucket. AWS may show the former ones for some minutes."""
         try:
-            response = self._boto.call("get_bucket_lifecycle_configuration", {"Bucket": bucket})
-        except KeyNotFoundError as exc:
-            if (
-                exc.code in NO_LOCK
-            ):  # 405 is a delete marker's code, too, and no word of a bucket without rules
-                raise UnsupportedByServerError(f"{self.config.server} has no lifecycle rules") from exc
-            return LifecycleConfiguration()
+            response = self._boto.call(
+                "get_bucket_lifecycle_configuration", {"Bucket": bucket}, none=NO_LIFECYCLE
+            )
+        except UnsupportedByServerError as exc:
+            if exc.code not in NOT_OFFERED:
+                raise
+            refusal = UnsupportedByServerError(f"{self.server} has no lifecycle rules")
+            refusal.code = exc.code
+            raise refusal from exc
         return LifecycleConfiguration(
             response.get("Rules", []), response.get("TransitionDefaultMinimumObjectSize")
         )
@@ -82,7 +87,7 @@ class Buckets:
     def put_lifecycle(self, bucket: str, configuration: LifecycleConfiguration) -> None:
         """Replace all lifecycle rules of the bucket, whoever made them. S3 knows no condition for it."""
         if not configuration.rules:  # which S3 does not take
-            self._boto.call("delete_bucket_lifecycle", {"Bucket": bucket})
+            self._boto.call("delete_bucket_lifecycle", {"Bucket": bucket}, none=NO_LIFECYCLE)
             return
         params = drop_none(
             Bucket=bucket,
@@ -93,10 +98,9 @@ class Buckets:
 
     def get_bucket_policy(self, bucket: str) -> str | None:
         """Return the policy of the bucket as JSON, None where it has none."""
-        try:
-            policy: str = self._boto.call("get_bucket_policy", {"Bucket": bucket})["Policy"]
-        except KeyNotFoundError:
-            return None
+        policy: str | None = self._boto.call("get_bucket_policy", {"Bucket": bucket}, none=NO_POLICY).get(
+            "Policy"
+        )
         return policy
 
     def put_bucket_policy(self, bucket: str, policy: str) -> None:
@@ -118,17 +122,8 @@ class Buckets:
 
     def _ask_object_lock(self, bucket: str) -> KnownObjectLock:
         try:
-            response = self._boto.call("get_object_lock_configuration", {"Bucket": bucket})
-        except (UnsupportedByServerError, KeyNotFoundError) as exc:
-            require_no_lock(exc)
-            return KnownObjectLock(object_lock=False)
+            response = self._boto.call("get_object_lock_configuration", {"Bucket": bucket}, none=NO_LOCK)
         except AccessDeniedError:
             return KnownObjectLock(object_lock=True, inferred=True)
         lock_configuration: dict[str, str] = response.get("ObjectLockConfiguration", {})
         return KnownObjectLock(lock_configuration.get("ObjectLockEnabled") == "Enabled")
-
-
-def require_no_lock(exc: S3KVError) -> None:
-    """Raise an error again that does not say that there is no lock, or no such thing as locks."""
-    if exc.code not in NO_LOCK:
-        raise exc

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Literal
 
 from s3kv_flows.store.boto import MAX_CONNECTIONS, Boto
@@ -10,6 +11,8 @@ from s3kv_flows.store.s3_types import S3Config
 from s3kv_flows.store.signatures import Signer
 
 __all__ = ["DirectPaths"]
+
+logger = logging.getLogger(__name__)
 
 
 class DirectPaths:
@@ -37,12 +40,16 @@ class DirectPaths:
         if self._boto.credentials() is None:
             return False
         url = self._boto.base_url(bucket)
-        if options.signature_version != "s3v4" or options.client_cert or self._config.verify is False:
+        if options.signature_version != "s3v4" or options.client_cert or not self._boto.verifies:
             return False
         if self._boto.has_proxy(url):
             return False
         signer = Signer(self._boto.region, self._boto.credentials)
-        return DirectReads(url, signer, self._connections_to)
+        try:
+            return DirectReads(url, signer, self._connections_to)
+        except OSError as exc:  # the bundle cannot be read, which the full client will say
+            logger.debug("the full client asks about bucket %r: %s", bucket, exc)
+            return False
 
     def _connections_to(self, origin: str) -> Connections:
         """Return the connections to a server, which its buckets share."""
@@ -51,7 +58,7 @@ class DirectPaths:
             origin,
             connect_timeout=options.connect_timeout,
             read_timeout=options.read_timeout,
-            certificates=self._boto.certificates(),
+            tls=self._boto.tls() if origin.startswith("https:") else None,
             keep=MAX_CONNECTIONS,
         )
         return self._connections.setdefault(origin, found)

@@ -37,20 +37,23 @@ class Connections:
         origin: Such as ``https://s3.amazonaws.com``.
         connect_timeout: In seconds.
         read_timeout: In seconds, for each piece of an answer.
-        certificates: The file or directory of the authorities to trust.
+        tls: What verifies the server before anything is asked of it; None for plain HTTP.
         keep: How many are kept.
     """
 
     def __init__(
-        self, origin: str, *, connect_timeout: float, read_timeout: float, certificates: str, keep: int
+        self,
+        origin: str,
+        *,
+        connect_timeout: float,
+        read_timeout: float,
+        tls: ssl.SSLContext | None,
+        keep: int,
     ) -> None:
         parts = urlsplit(origin)
         self._host, self._port = parts.hostname or "", parts.port
         self._connect_timeout, self._read_timeout = connect_timeout, read_timeout
-        self._tls: ssl.SSLContext | None = None
-        if parts.scheme == "https":
-            self._tls = ssl.create_default_context()
-            self._tls.load_verify_locations(certificates)
+        self._tls = tls
         # The last one comes first, so that those a server has closed meanwhile stay at the bottom.
         self._idle: queue.LifoQueue[http.client.HTTPConnection] = queue.LifoQueue(keep)
 

@@ -8,7 +8,6 @@
     ├── InvalidTagError(ValueError)         over 10 tags, over 128/256 characters, reserved prefix, ...
     ├── EncodingError(ValueError)           this codec cannot hold this value
     ├── CorruptValueError                   checksum, truncation, wrong codec
-    │   └── TamperedValueError              the seal does not match; never unpickled
     ├── KeyLockedError(PermissionError)     retention until ... / legal hold
     ├── HiddenOutputError                   a locked output lies under what came from outside
     ├── ConflictError                       a condition failed: the key exists, or changed under us
@@ -44,7 +43,6 @@ __all__ = [
     "S3KVError",
     "StaleWriterError",
     "StoreUnavailableError",
-    "TamperedValueError",
     "UnsupportedByServerError",
 ]
 
@@ -87,10 +85,6 @@ class EncodingError(S3KVError, ValueError):
 
 class CorruptValueError(S3KVError):
     """The object is there, but it is not a value this codec wrote, or it is damaged."""
-
-
-class TamperedValueError(CorruptValueError):
-    """The seal does not match the content, which is therefore never unpickled."""
 
 
 class KeyLockedError(S3KVError, PermissionError):

@@ -58,7 +58,7 @@ class Examination:
     """What a server does for a store.
 
     Attributes:
-        server: Its URL, or ``AWS``.
+        server: Its URL, or what messages call AWS.
         kind: What it is known to be: ``aws``, ``ceph``, ``moto``; else empty.
         clock_skew_seconds: How far this machine's clock is ahead of the server's.
         bucket: The bucket of the store.
@@ -96,7 +96,7 @@ def examine(
         own if lease_bucket in (None, bucket) else examine_bucket(client, lease_bucket or "", lease_prefix)
     )
     return Examination(
-        server=client.config.server,
+        server=client.server,
         kind=client.capabilities.server,
         clock_skew_seconds=client.capabilities.clock_skew.total_seconds(),
         bucket=own,

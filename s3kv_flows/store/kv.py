@@ -31,7 +31,7 @@ from s3kv_flows.store.object_locks import ObjectLocks
 from s3kv_flows.store.objects import GuardedBucket, NewObject, validate_mode
 from s3kv_flows.store.outputs import FinalizedOutputs
 from s3kv_flows.store.s3 import S3Client
-from s3kv_flows.store.s3_types import Fetched, ListedObject, ListedVersion, ObjectInfo, S3Config, Written
+from s3kv_flows.store.s3_types import AWS, Fetched, ListedObject, ListedVersion, ObjectInfo, S3Config, Written
 from s3kv_flows.store.tags import tagged, validate_tags
 from s3kv_flows.store.updates import compare_and_swap
 from s3kv_flows.store.values import Values, user_metadata
@@ -51,8 +51,8 @@ class S3KV:
     has it is asked once per process, unless a PUT has already shown that it has not.
 
     Args:
-        s3_endpoint_url: URL of the server; by default ``S3_ENDPOINT_URL`` or ``AWS_ENDPOINT_URL_S3``
-            of the environment, else AWS.
+        s3_endpoint_url: URL of the server; by default ``S3_ENDPOINT_URL`` of the environment, else what boto3
+            finds (``AWS_ENDPOINT_URL_S3``, ``AWS_ENDPOINT_URL``, the profile), else AWS.
         bucket_name: The bucket; by default ``S3_BUCKET`` of the environment.
         aws_access_key_id: By default, boto3's own chain: environment, profile, role.
         aws_secret_access_key: Goes with the access key id.
@@ -61,7 +61,9 @@ class S3KV:
         region_name: Region, where the server has any.
         aws_session_token: Of temporary credentials.
         profile_name: A profile of the AWS configuration files.
-        verify: Whether to verify TLS certificates, or the path of a CA bundle.
+        verify: Whether to verify TLS certificates, or the path of a CA bundle, which alone is trusted then.
+            True leaves that to boto3's chain: ``AWS_CA_BUNDLE``, ``ca_bundle`` of the profile,
+            ``REQUESTS_CA_BUNDLE``, or the bundle it brings.
         addressing_style: ``path`` or ``virtual``; ``auto`` takes path style for a custom endpoint.
         prefix: What every object name begins with; ends with ``/``.
         suffix: What every object name ends with.
@@ -124,9 +126,8 @@ class S3KV:
         self.bucket_name = validate_bucket_name(bucket)
         self.namespace = Namespace(prefix, suffix)
         self.codec: Codec = codec_named(codec)
-        self.local_cache = LocalCache(
-            f"{self.config.server} {bucket}", directory=cache_directory, max_bytes=cache_max_bytes
-        )
+        self._cache_directory, self._cache_max_bytes = cache_directory, cache_max_bytes
+        self._caches: dict[str, LocalCache] = {}  # by server
         self.enable_local_cache = enable_local_cache
         self.cache_max_age = cache_max_age
 
@@ -136,12 +137,29 @@ class S3KV:
         return shared_client(self.config)
 
     @property
+    def local_cache(self) -> LocalCache:
+        """The local copies of objects of this bucket, whether or not they are in use.
+
+        Their directory goes by the server that the client asks, which the environment and the profile may
+        name: the first use makes the client, and asks nothing of any server.
+        """
+        server = self.client.server
+        found = self._caches.get(server) or LocalCache(
+            f"{server} {self.bucket_name}", directory=self._cache_directory, max_bytes=self._cache_max_bytes
+        )
+        return self._caches.setdefault(server, found)
+
+    @property
     def objects(self) -> GuardedBucket:
         """The objects of the bucket, behind the guard of what is locked."""
         return GuardedBucket(self.client, self.bucket_name, self._label, prefix=self.namespace.prefix)
 
     def __repr__(self) -> str:
-        return f"S3KV({self.config.server!r}, {self.bucket_name!r}, prefix={self.namespace.prefix!r})"
+        try:
+            server = self.client.server
+        except ValueError:  # no client can be made, of an unknown profile for one
+            server = self.config.endpoint_url or AWS
+        return f"S3KV({server!r}, {self.bucket_name!r}, prefix={self.namespace.prefix!r})"
 
     # --- values --------------------------------------------------------------------------------
 
@@ -720,7 +738,7 @@ class S3KV:
             StoreUnavailableError: There is no such server, or no such bucket.
         """
         if not self.client.bucket_exists(self.bucket_name):
-            raise StoreUnavailableError(f"bucket {self.bucket_name!r} does not exist at {self.config.server}")
+            raise StoreUnavailableError(f"bucket {self.bucket_name!r} does not exist at {self.client.server}")
         return self.client.capabilities.now()
 
     # --- how -----------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ def register_of(client: S3Client, bucket: str, prefix: str) -> Register:
     puts = client.capabilities.conditional_puts(bucket, prefix, briefly=True)
     if puts.create != "atomic":
         raise UnsupportedByServerError(
-            f"{client.config.server} lets several writers create one object in bucket {bucket!r}, so that a "
+            f"{client.server} lets several writers create one object in bucket {bucket!r}, so that a "
             "lease would not exclude anybody: name a bucket without versions as lease_bucket_name"
         )
     if puts.replace != "atomic":

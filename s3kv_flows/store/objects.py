@@ -302,7 +302,7 @@ class GuardedBucket:
         if not (puts.create == "atomic" if mode == "create" else puts.carry_updates):
             what = "create a key only where it is absent" if mode == "create" else "compare and swap a key"
             raise UnsupportedByServerError(
-                f"{self.client.config.server} cannot {what} in bucket {self.bucket!r}: conditional PUTs do "
+                f"{self.client.server} cannot {what} in bucket {self.bucket!r}: conditional PUTs do "
                 "not hold there, or could not be tried. On Ceph, use a bucket without versioning"
             )
 

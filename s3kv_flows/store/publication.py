@@ -154,12 +154,12 @@ class Publication:
         if (new.retention and info.lock_mode is None) or (new.legal_hold and not info.legal_hold):
             client.capabilities.require_visible_locks(self.objects.bucket, self.name, version_id)
             raise UnsupportedByServerError(
-                f"{client.config.server} took {self.key!r} with a lock, and does not show it: version "
+                f"{client.server} took {self.key!r} with a lock, and does not show it: version "
                 f"{version_id} is there, and not locked as it was to be"
             )
         return Receipt(
             bucket=self.objects.bucket,
-            endpoint=client.config.server,
+            endpoint=client.server,
             key=self.key,
             object_name=self.name,
             version_id=version_id or "null",

@@ -22,7 +22,8 @@ class Receipt:
 
     Attributes:
         bucket: The bucket.
-        endpoint: The URL of the server, or what messages call AWS.
+        endpoint: The server: its URL, or what messages call AWS (a partition of it, where it is another than
+            ``aws``).
         key: The key, as it was given.
         object_name: The name of the object.
         version_id: The version.

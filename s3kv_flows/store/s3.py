@@ -17,7 +17,7 @@ from typing import Any
 from s3kv_flows.store.answers import date_of, listed_versions, object_info
 from s3kv_flows.store.body_file import for_botocore
 from s3kv_flows.store.boto import Boto, BotoStream, drop_none
-from s3kv_flows.store.buckets import Buckets, require_no_lock
+from s3kv_flows.store.buckets import Buckets
 from s3kv_flows.store.capabilities import Capabilities, Prober
 from s3kv_flows.store.counters import Counters
 from s3kv_flows.store.direct_paths import DirectPaths
@@ -41,10 +41,12 @@ from s3kv_flows.store.s3_types import (
     Written,
     is_aws,
 )
+from s3kv_flows.store.translation import NO_LOCK, NO_TAGS
 
 __all__ = ["S3Client"]
 
 _OK, _PARTIAL, _NOT_MODIFIED, _NO_SUCH_RANGE = 200, 206, 304, 416
+_NO_SUCH_KEY = ("NoSuchKey", "NoSuchVersion")
 _CONDITIONS = {"IfNoneMatch": "If-None-Match", "IfMatch": "If-Match", "Range": "Range"}
 """Headers of a GET that need no signature, by their names in boto3."""
 
@@ -313,20 +315,23 @@ class S3Client(Buckets):
     def get_tags(self, bucket: str, name: str, *, version_id: str | None = None) -> dict[str, str]:
         """Return the tags of an object."""
         params = drop_none(Bucket=bucket, Key=name, VersionId=version_id)
-        response = self._boto.call("get_object_tagging", params)
+        response = self._boto.call("get_object_tagging", params, none=NO_TAGS)
         return {tag["Key"]: tag["Value"] for tag in response.get("TagSet", [])}
 
     def search_tags(self, bucket: str, name: str) -> dict[str, str] | None:
         """Return the tags of an object, None where it is gone: as :meth:`get_tags`, with less work."""
         reads = self._paths.to(bucket)
         answer = reads.get(name, {"tagging": ""}) if reads else None
-        if answer is None:
-            with suppress(KeyNotFoundError):
-                return self.get_tags(bucket, name)
-            return None
-        self.capabilities.learn_version(bucket, _version(answer.headers))
-        body = self._count_direct("GetObjectTagging", answer)
-        return parse_tags(body) if answer.status == _OK else None
+        if answer is not None:
+            self.capabilities.learn_version(bucket, _version(answer.headers))
+            body = self._count_direct("GetObjectTagging", answer)
+            if answer.status == _OK:
+                return parse_tags(body)
+            if error_code(body) in _NO_SUCH_KEY:
+                return None
+        with suppress(KeyNotFoundError):  # the full client knows the way, or what else is missing
+            return self.get_tags(bucket, name)
+        return None
 
     def put_tags(
         self, bucket: str, name: str, tags: Mapping[str, str], *, version_id: str | None = None
@@ -334,7 +339,7 @@ class S3Client(Buckets):
         """Replace the whole tag set of an object."""
         params = drop_none(Bucket=bucket, Key=name, VersionId=version_id)
         if not tags and not self.capabilities.declared.takes_empty_tag_set:
-            self._boto.call("delete_object_tagging", params)
+            self._boto.call("delete_object_tagging", params, none=NO_TAGS)
             return
         tag_set = [{"Key": key, "Value": value} for key, value in tags.items()]
         self._boto.call("put_object_tagging", {**params, "Tagging": {"TagSet": tag_set}})
@@ -346,13 +351,13 @@ class S3Client(Buckets):
             AccessDeniedError: These credentials may not see it.
         """
         params = drop_none(Bucket=bucket, Key=name, VersionId=version_id)
-        found = self._call_for_lock("get_object_retention", params).get("Retention", {})
+        found = self._boto.call("get_object_retention", params, none=NO_LOCK).get("Retention", {})
         return ObjectLock(found["Mode"], found["RetainUntilDate"]) if found.get("Mode") else None
 
     def get_legal_hold(self, bucket: str, name: str, *, version_id: str | None = None) -> bool:
         """Tell whether a version is under a legal hold, as :meth:`get_retention` does."""
         params = drop_none(Bucket=bucket, Key=name, VersionId=version_id)
-        hold = self._call_for_lock("get_object_legal_hold", params).get("LegalHold", {})
+        hold = self._boto.call("get_object_legal_hold", params, none=NO_LOCK).get("LegalHold", {})
         return bool(hold.get("Status") == "ON")
 
     def put_retention(
@@ -468,7 +473,7 @@ class S3Client(Buckets):
         info = object_info(name, headers)
         found = _CONTENT_RANGE.fullmatch(headers.get("content-range") or "")
         start, size = (int(found[1]), int(found[2])) if found else (0, info.size)
-        where = f"{name!r} at {self.config.server}"
+        where = f"{name!r} at {self.server}"
         stop, is_range = start + info.size, found is not None
         return OpenObject(replace(info, size=size), start, stop, is_range, stream, self.counters, where)
 
@@ -493,10 +498,10 @@ class S3Client(Buckets):
             return answer
         code = error_code(body)
         if answer.status == _NO_SUCH_RANGE:
-            refusal = UnsupportedByServerError(f"{name!r} at {self.config.server}: {code}")
+            refusal = UnsupportedByServerError(f"{name!r} at {self.server}: {code}")
             refusal.code = "InvalidRange"
             raise refusal
-        if code not in ("NoSuchKey", "NoSuchVersion"):
+        if code not in _NO_SUCH_KEY:
             return None
         raise self._boto.no_such_key(f"{bucket}/{name}", code, headers)
 
@@ -506,14 +511,6 @@ class S3Client(Buckets):
         self.counters.add(f"requests.{operation}")
         self.counters.add("bytes.received", len(body))
         return body
-
-    def _call_for_lock(self, operation: str, params: dict[str, Any]) -> dict[str, Any]:
-        try:
-            answer: dict[str, Any] = self._boto.call(operation, params)
-        except (KeyNotFoundError, UnsupportedByServerError) as exc:
-            require_no_lock(exc)
-            return {}
-        return answer
 
 
 def _version(headers: Mapping[str, str]) -> str | None:

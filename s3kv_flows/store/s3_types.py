@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,16 +26,52 @@ __all__ = [
     "UnfinishedUpload",
     "Written",
     "is_aws",
+    "server_of",
 ]
 
 
 AWS = "AWS S3"
 """What messages call AWS."""
 
+_PARTITIONS = {
+    "amazonaws.com": "aws",
+    "amazonaws.com.cn": "aws-cn",
+    "amazonaws.eu": "aws-eusc",
+    "c2s.ic.gov": "aws-iso",
+    "sc2s.sgov.gov": "aws-iso-b",
+    "cloud.adc-e.uk": "aws-iso-e",
+    "csp.hci.ic.gov": "aws-iso-f",
+}
+"""AWS's partitions by their domains; GovCloud shares that of ``aws``, and is told by its regions."""
+
+_AWS_HOST = re.compile(
+    # A load balancer or a machine in AWS, with who knows what behind it, has another name below the domain.
+    r"(?:.+\.)?(?P<service>s3(?:express)?(?:-[a-z0-9-]+)?(?:\.dualstack)?(?:\.[a-z]+(?:-[a-z0-9]+)+)?(?:\.vpce)?)"
+    rf"\.(?P<domain>{'|'.join(map(re.escape, _PARTITIONS))})"
+)
+
 
 def is_aws(url: str) -> bool:
-    """Tell whether an endpoint is AWS itself."""
-    return (urlsplit(url).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn"))
+    """Tell whether an endpoint is AWS itself: S3, and not any other host of its domains."""
+    return _AWS_HOST.fullmatch(urlsplit(url).hostname or "") is not None
+
+
+def server_of(url: str) -> str:
+    """Return by what a server is known: in messages, in receipts, and to the local cache.
+
+    Two buckets of the same name are the same bucket where this is the same. AWS gives a name once per
+    partition, whatever the region, so it is :data:`AWS` for all regions of the partition ``aws``, and names
+    the others: ``AWS S3 (aws-cn)``. Any other server is known by its URL; one that is reached by two of them
+    counts as two.
+
+    Args:
+        url: The endpoint that a client uses, wherever it found it.
+    """
+    found = _AWS_HOST.fullmatch(urlsplit(url).hostname or "")
+    if found is None:
+        return url
+    partition = "aws-us-gov" if "us-gov-" in found["service"] else _PARTITIONS[found["domain"]]
+    return AWS if partition == "aws" else f"{AWS} ({partition})"
 
 
 @dataclass(frozen=True)
@@ -43,13 +79,16 @@ class S3Config:
     """How to reach a server: data, comparable, and the key of the shared client.
 
     Attributes:
-        endpoint_url: URL of an S3-compatible server; None for AWS.
+        endpoint_url: URL of an S3-compatible server; None leaves it to boto3's chain (environment, profile),
+            which ends with AWS. The server that comes of it is :attr:`S3Client.server`.
         region_name: Region; None leaves it to boto3's chain.
         aws_access_key_id: None leaves credentials to boto3's chain.
         aws_secret_access_key: Never shown in a repr.
         aws_session_token: Never shown in a repr.
         profile_name: A profile of the AWS configuration files.
-        verify: Whether to verify TLS certificates, or the path of a CA bundle.
+        verify: The path of a CA bundle, which alone is trusted; True leaves that to boto3's chain
+            (``AWS_CA_BUNDLE``, ``ca_bundle`` of the profile, ``REQUESTS_CA_BUNDLE``, the bundle it brings);
+            False verifies no certificates.
         addressing_style: ``path`` or ``virtual``; ``auto`` takes path style for a custom endpoint.
         encryption: How objects are encrypted at rest; None leaves it to the bucket.
         boto_config: Options of ``botocore.config.Config``, as a dict: ``proxies``, ``connect_timeout``,
@@ -72,12 +111,6 @@ class S3Config:
             raise ValueError(f"endpoint_url {self.endpoint_url!r} is no URL such as 'https://s3.example.com'")
         if (self.aws_access_key_id is None) != (self.aws_secret_access_key is None):
             raise ValueError("aws_access_key_id and aws_secret_access_key go together: give both or neither")
-
-    @property
-    def server(self) -> str:
-        """What messages call the server; boto3 reads the same variables of the environment."""
-        names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-        return self.endpoint_url or next((os.environ[name] for name in names if os.environ.get(name)), AWS)
 
 
 @dataclass(frozen=True)

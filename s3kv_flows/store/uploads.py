@@ -77,7 +77,7 @@ class Uploads:
             if len(body) > _SINGLE_PUT_LIMIT:
                 raise UnsupportedByServerError(
                     f"{self._label(name)!r} has {len(body):,} bytes: S3 takes 5 GiB in one PUT, and "
-                    f"{self._client.config.server} drops {dropped} from uploads in parts"
+                    f"{self._client.server} drops {dropped} from uploads in parts"
                 )
             return self._client.put_object(self._bucket, name, body, **options, **conditions)
         written = upload_in_parts(
