@@ -13,10 +13,12 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
+from functools import cache
 from typing import Any, ClassVar
 
 from prefect.context import TaskRunContext
 from prefect.filesystems import WritableFileSystem
+from prefect.results import ResultStore
 from pydantic import Field
 
 from s3kv_flows import slots
@@ -198,10 +200,17 @@ def _require_free(results: S3KV, run: RunInfo, exc: S3KVError, seen: list[Object
 
 @contextmanager
 def _beginning(path: str) -> Iterator[None]:
-    """Give the lease back where a run is interrupted while it begins: Prefect then does not."""
+    """Let no look of Prefect's fail in silence.
+
+    Where a run is interrupted while it begins, its lease is given back: Prefect then does not. And Prefect
+    takes whatever is raised for an absence, also what no server has said, but a fault of this package.
+    """
     try:
         yield
     except BaseException as exc:
+        if isinstance(exc, Exception) and not isinstance(exc, S3KVError):
+            run_logger().exception("The look for %r failed, and Prefect takes that for an absence", path)
+            raise
         run = run_info()
         if not isinstance(exc, Exception) and run is not None and run.key == path and run.give_back:
             run.give_back()
@@ -234,7 +243,7 @@ def _count_miss(counters: Counters, exc: S3KVError) -> str:
 
 def _record_of(store: S3KVStore, path: str, found: FoundResult) -> bytes:
     """Return the record as Prefect writes it."""
-    block_id = store._block_document_id  # noqa: SLF001  # Prefect's name for it, there is no other
+    block_id = _block_id(store)
     record: dict[str, Any] = {
         "storage_key": path,
         "expiration": found.expiration.isoformat() if found.expiration else None,
@@ -243,6 +252,31 @@ def _record_of(store: S3KVStore, path: str, found: FoundResult) -> bytes:
         "storage_block_id": str(block_id) if block_id else None,
     }
     return json.dumps(record).encode()
+
+
+def _block_id(store: S3KVStore) -> object:
+    """Return the id by which the state of a run names its store; None where Prefect does not tell it.
+
+    It is asked within a look, where Prefect takes an error for an absence: no hit may depend on it.
+    """
+    run = TaskRunContext.get()
+    if run is not None and run.result_store.result_storage is store:
+        result_store = run.result_store
+    else:
+        result_store = ResultStore.model_construct(result_storage=store)
+    block_id = getattr(result_store, "result_storage_block_id", None)
+    if block_id is None:
+        _warn_of_missing_id()
+    return block_id
+
+
+@cache
+def _warn_of_missing_id() -> None:
+    """Say it once in a process."""
+    run_logger().warning(
+        "This version of Prefect does not tell the id of a saved store in the way that s3kv_flows knows. "
+        "Cached results are used; nobody can read them through the states of the runs that used them"
+    )
 
 
 def _compare(path: str, content: bytes) -> tuple[WrittenResult, datetime | None, bool]:

@@ -22,7 +22,8 @@ def keep_receipt(block: S3KVStore, receipt: Receipt) -> Receipt:
     receipt = receipt.published_by(
         flow_run_id=flow_run.get_id(),
         code_version=_code_version(),
-        store=block._block_document_name,  # noqa: SLF001  # Prefect's name for it
+        # Prefect's name for it. The output is locked by now: its receipt is not lost for want of a name.
+        store=getattr(block, "_block_document_name", None),
     )
     if TaskRunContext.get() is not None or FlowRunContext.get() is not None:
         create_table_artifact(  # type: ignore[call-arg]  # `_sync` is Prefect's switch of its async_dispatch
