@@ -10,16 +10,19 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
 SHOW := 2>&1 | sed -u -n -e 's/^Collecting \([^ ]*\).*/    \1/p' -e '/^ERROR/p' -e 's/^Installing collected.*/    installing them/p'
 
-.PHONY: help demo test conformance slow oracle bench lint types format clean
+.PHONY: help demo test test-matrix conformance slow oracle bench lint types format clean
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
 
 demo: $(VENV)/demo-installed ## Run the demo pipeline on servers of its own
 	@$(BIN)/s3kv demo
 
 test: $(VENV)/dev-installed ## Run the tests
 	@$(BIN)/pytest -n 2 --dist worksteal
+
+test-matrix: ## Run what hangs on Prefect and boto3 on the oldest and the newest of both, and of Python
+	@$(PYTHON) -m tests.matrix
 
 conformance: $(VENV)/dev-installed .ceph/complete ## Run the contracts of the store on real servers, and slow tests
 	@$(BIN)/pytest -n 2 --dist worksteal tests/contracts --server ceph -m "slow or not slow" -rs
@@ -53,7 +56,7 @@ format: $(VENV)/dev-installed ## Format the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 clean: ## Remove what the other targets made
-	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) .matrix build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "s3kv_flows needs Python 3.10 or newer: make PYTHON=python3.x ...")'

@@ -192,12 +192,20 @@ def _require_free(results: S3KV, attempt: CacheAttempt, exc: S3KVError, seen: li
 
 @contextmanager
 def _beginning(path: str) -> Iterator[None]:
-    """Give the lease back where a run is interrupted while it begins: Prefect then does not."""
+    """Let no look of Prefect's fail in silence.
+
+    Where a run is interrupted while it begins, its lease is given back: Prefect then does not. And Prefect
+    takes whatever is raised for an absence, also what no server has said, but a fault of this package.
+    """
     try:
         yield
     except BaseException as exc:
+        if isinstance(exc, Exception):
+            if not isinstance(exc, S3KVError):
+                run_logger().exception("The look for %r failed, and Prefect takes that for an absence", path)
+            raise
         attempt = _attempt_for(path)
-        if not isinstance(exc, Exception) and attempt is not None:
+        if attempt is not None:
             attempt.interrupted()
         raise
 

@@ -82,6 +82,7 @@ class ResultStorage:
         must_be_heard = options is not None and (options.locks or options.inputs is not None)
         try:
             if isinstance(content, Payload):
+                self._report_unused(results, path)
                 return write_result(results, path, content, prefect.__version__)
             new = NewObject(body=bytes(content), content_type=_PLAIN)
             results.objects.put(results.namespace.name_of(path), new)
@@ -90,6 +91,15 @@ class ResultStorage:
                 self._report(results, path, exc)
             raise
         return None
+
+    def _report_unused(self, results: S3KV, path: str) -> None:
+        """Say so where this run found a result and computed nevertheless: Prefect does not say why."""
+        if slots.peek_record(repr(results), results.namespace.name_of(path)) is not None:
+            run_logger().warning(
+                "The cached result %r was there, and was computed anew: Prefect did not take its record, or "
+                "its time was over a moment later",
+                path,
+            )
 
     def _report(self, results: S3KV, path: str, exc: Exception) -> None:
         """Make it heard that a result was not saved: Prefect logs it, and lets the run complete."""

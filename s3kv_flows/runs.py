@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+from functools import cache
 from threading import Event
 from typing import Any, TypeVar
-from uuid import UUID
 
 from prefect.blocks.core import Block
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import MissingContextError
+from prefect.filesystems import WritableFileSystem
 from prefect.logging import get_logger, get_run_logger
+from prefect.results import ResultStore
 from prefect.settings import PREFECT_TASKS_REFRESH_CACHE
 
 from s3kv_flows.store.tags import MAX_TAGS, normalize_tag_value
@@ -48,16 +50,32 @@ def loaded_store(kind: type[B]) -> B | None:
 
 def block_document_name(block: Block) -> str | None:
     """Return the name that a block was saved or loaded under, None for one that is not saved."""
-    return block._block_document_name  # noqa: SLF001  # Prefect's name for it, there is no other
+    return getattr(block, "_block_document_name", None)
 
 
-def block_document_id(block: Block) -> UUID | None:
-    """Return the id of the saved document of a block, None for one that is not saved.
+def block_document_id(store: WritableFileSystem) -> object:
+    """Return the id by which the state of a run names its store; None where Prefect does not tell it.
 
-    Where Prefect has it no more, this is None, too: it is asked within ``exists``, where Prefect takes an
-    AttributeError for an absence, so that every hit would become a miss without a word.
+    It is asked within a look, where Prefect takes an error for an absence: no hit may depend on it.
     """
-    return getattr(block, "_block_document_id", None)
+    run = TaskRunContext.get()
+    if run is not None and run.result_store.result_storage is store:
+        result_store = run.result_store
+    else:
+        result_store = ResultStore.model_construct(result_storage=store)
+    block_id = getattr(result_store, "result_storage_block_id", None)
+    if block_id is None:
+        _warn_of_missing_id()
+    return block_id
+
+
+@cache
+def _warn_of_missing_id() -> None:
+    """Say it once in a process."""
+    run_logger().warning(
+        "This version of Prefect does not tell the id of a saved store in the way that s3kv_flows knows. "
+        "Cached results are used; nobody can read them through the states of the runs that used them"
+    )
 
 
 def is_refreshing(context: TaskRunContext) -> bool:

@@ -271,9 +271,9 @@ class FrameSerializer(Serializer):
         """
         try:
             return self._payload(obj)
-        except ValueError as exc:  # EncodingError is one
+        except Exception as exc:
             # Prefect's own line names the type of the value, and not the reason.
-            run_logger().error("The result of this run was not saved: %s", exc)
+            run_logger().error("The result of this run was not saved: %s", str(exc) or repr(exc))
             raise
 
     def loads(self, blob: Any) -> Any:

@@ -42,7 +42,7 @@ def register_of(client: S3Client, bucket: str, prefix: str) -> Register:
         )
     if puts.replace != "atomic":
         raise UnsupportedByServerError(
-            f"{client.config.server} has no conditional overwrite (If-Match) in bucket {bucket!r}, so that a "
+            f"{client.server} has no conditional overwrite (If-Match) in bucket {bucket!r}, so that a "
             "lease could not be renewed or taken over safely: name a bucket without versions as "
             "lease_bucket_name"
         )
