@@ -11,13 +11,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from s3kv_flows.maintenance.entries import Entry, Version
-from s3kv_flows.maintenance.rules import CleanupRule
+from s3kv_flows.maintenance.rules import CleanupRule, unknown_fields
 from s3kv_flows.store.ttl_classes import TTL_TAG, least_ttl, ttl_of_tags
 
 __all__ = ["UNKNOWN", "Terms", "is_expired"]
 
 UNKNOWN = "what protects it is not known"
 """Said of what may be protected, and is therefore left alone."""
+
+_OF_ALL = frozenset({"name", "prefix", "tags", "unless_tags", "larger_than", "older_than"})
+_OF_OBJECTS = _OF_ALL | {"expired", "keep_last", "group_by", "max_bytes"}
+"""The fields of a rule about objects that are understood, here or by
+:func:`~s3kv_flows.maintenance.selection.select`."""
+_OF_VERSIONS = _OF_ALL | {"noncurrent_after"}
+"""The fields of a rule about old versions that are understood here."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,13 @@ class Terms:
     # --- keys ----------------------------------------------------------------------------------
 
     def matches(self, entry: Entry, rule: CleanupRule) -> bool | None:
-        """Tell whether a key is in the matching set of a rule."""
+        """Tell whether a key is in the matching set of a rule.
+
+        Raises:
+            ValueError: The rule has a field that is not understood here: to leave it out would be to remove
+                more than the rule says.
+        """
+        _require_known(rule, _OF_OBJECTS)
         current = entry.current
         if current.is_delete_marker or not self._listing_matches(entry.name, current, rule):
             return False
@@ -69,7 +82,12 @@ class Terms:
     # --- old versions --------------------------------------------------------------------------
 
     def matches_version(self, name: str, version: Version, rule: CleanupRule) -> bool | None:
-        """Tell whether an old version is in the matching set of a rule about versions."""
+        """Tell whether an old version is in the matching set of a rule about versions.
+
+        Raises:
+            ValueError: As of :meth:`matches`.
+        """
+        _require_known(rule, _OF_VERSIONS)
         since = version.noncurrent_since
         if rule.noncurrent_after is None or since is None or self.now - since < rule.noncurrent_after:
             return False
@@ -121,6 +139,14 @@ class Terms:
             name.startswith(rule.prefix)
             and (rule.older_than is None or self.now - version.last_modified >= rule.older_than)
             and (rule.larger_than is None or version.size > rule.larger_than)
+        )
+
+
+def _require_known(rule: CleanupRule, known: frozenset[str]) -> None:
+    if unknown := unknown_fields(rule, known):
+        raise ValueError(
+            f"rule {rule.name!r} gives {' and '.join(unknown)}, which is not known here: without it, "
+            "the rule would remove more than it says"
         )
 
 

@@ -1,7 +1,8 @@
 """Cleanup rules as lifecycle rules, which S3 carries out by itself, as far as it can express them.
 
 What a compiled rule expires is what the cleanup rule would remove, or less, and not sooner. What S3 cannot
-express is left to the sweep, with the reason. Days are all that S3 counts: everything is rounded up to them.
+express is left to the sweep, with the reason, and so is a rule with a field that is not known here. Days are
+all that S3 counts: everything is rounded up to them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 from s3kv_flows.maintenance.lifecycle_ids import rule_id
 from s3kv_flows.maintenance.listing import namespaces
-from s3kv_flows.maintenance.rules import CleanupRule
+from s3kv_flows.maintenance.rules import CleanupRule, unknown_fields
 from s3kv_flows.store.keys import Namespace
 from s3kv_flows.store.tags import MAX_TAGS
 from s3kv_flows.store.ttl_classes import TTL_CLASSES, TTL_TAG, ttl_of_tags
@@ -27,6 +28,10 @@ _DAY = timedelta(days=1)
 _KINDS = ("values", "results", "checkpoints")
 _WITHOUT_TTL = "checkpoints"
 """Objects there carry no time to live."""
+
+_EXPRESSED = frozenset({"name", "prefix", "tags", "larger_than", "older_than", "expired", "noncurrent_after"})
+_REFUSED = frozenset({"unless_tags", "keep_last", "group_by", "max_bytes"})
+"""The fields of a rule that are known not to be expressible, with the reason of each."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,8 @@ class _Compiler:
                 f"S3 cannot spare what carries the tag {self.protect_tag!r}: where nothing does, say that "
                 "there is no protect tag"
             )
+        for name in unknown_fields(rule, _EXPRESSED | _REFUSED):
+            yield f"it is not known here what S3 would have to do ({name})"
         if rule.unless_tags:
             yield "S3 cannot leave out what carries a tag (unless_tags)"
         if rule.keep_last is not None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import MISSING, fields
+from dataclasses import Field as DataclassField
 from datetime import timedelta
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic.dataclasses import dataclass
+from pydantic.fields import FieldInfo
 from typing_extensions import Self
 
 from s3kv_flows.maintenance.units import Duration, Size
 from s3kv_flows.store.tags import validate_tags
 
-__all__ = ["CleanupRule"]
+__all__ = ["CleanupRule", "unknown_fields"]
 
 _REASONS = ("older_than", "expired", "keep_last", "max_bytes", "noncurrent_after")
 """What makes a rule remove anything; the other fields only narrow it."""
@@ -128,6 +131,34 @@ class CleanupRule:
 
 def _is_given(value: object) -> bool:
     return value is not None and value is not False
+
+
+def unknown_fields(rule: CleanupRule, known: frozenset[str]) -> list[str]:
+    """Return the fields that a rule gives, and that are not among those that somebody knows.
+
+    Who carries out a rule has to refuse these: a field that is left out makes a rule remove more.
+
+    Args:
+        rule: The rule.
+        known: The names of the fields that are heeded.
+    """
+    others = _others(type(rule), known)  # type: ignore[arg-type]  # a class is hashable
+    return [field.name for field in others if _differs(getattr(rule, field.name), field)]
+
+
+@lru_cache
+def _others(kind: type[CleanupRule], known: frozenset[str]) -> tuple[DataclassField[object], ...]:
+    return tuple(field for field in fields(kind) if field.name not in known)
+
+
+def _differs(value: object, field: DataclassField[object]) -> bool:
+    """Tell whether a field is not as it is by default."""
+    default = field.default
+    if isinstance(default, FieldInfo):
+        default = default.get_default(call_default_factory=True, validated_data={})
+    elif field.default_factory is not MISSING:
+        default = field.default_factory()
+    return bool(value != default)
 
 
 def _shown(value: object) -> str:
