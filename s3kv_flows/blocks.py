@@ -21,6 +21,7 @@ from s3kv_flows.results import WrittenResult, write_result
 from s3kv_flows.runs import run_logger
 from s3kv_flows.serializer import Payload
 from s3kv_flows.store import S3KV, Encryption
+from s3kv_flows.store.durations import DurationLike
 from s3kv_flows.store.errors import KeyLockedError, S3KVError, StaleWriterError
 from s3kv_flows.store.keys import Namespace, validate_bucket_name
 from s3kv_flows.store.kv import endpoint_from_environment
@@ -224,7 +225,7 @@ class S3KVStore(WritableFileSystem):
         return self.values, key
 
     def audit(
-        self, *, within: timedelta = timedelta(days=30), final_tags: Mapping[str, str] | None = None
+        self, *, within: DurationLike = timedelta(days=30), final_tags: Mapping[str, str] | None = None
     ) -> LockAudit:
         """Look at every version of the store; see :func:`s3kv_flows.store.lock_audit.audit`."""
         values = Namespace(self.prefix)

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from typing_extensions import Self
 
 from s3kv_flows.maintenance.units import Duration, Size
+from s3kv_flows.store.durations import CalendarDuration, format_duration
 from s3kv_flows.store.tags import validate_tags
 
 __all__ = ["CleanupRule", "unknown_fields"]
@@ -36,9 +37,12 @@ class CleanupRule:
     lease is for, what carries the protect tag (a key, by its current version), and what is younger than the
     grace period: it is not counted by ``keep_last``, and is counted in the total of ``max_bytes``.
 
+    Durations have a unit: ``30d``, ``1h30min``, ISO 8601 (``P30D``), or a timedelta. Months and years are
+    those of the calendar, counted back from the moment of the plan, in UTC.
+
     Raises:
-        ValueError: The rule is empty: it would remove everything it matches; or it has fields that do not
-            go together.
+        ValueError: The rule is empty: it would remove everything it matches; it has fields that do not go
+            together; or a duration has no unit.
     """
 
     name: str = Field(description="What plans and reports call the rule.", min_length=1)
@@ -48,7 +52,8 @@ class CleanupRule:
     tags: dict[str, str] = Field(default_factory=dict, description="Tags that all must match.")
     unless_tags: dict[str, str] = Field(default_factory=dict, description="Tags of which none may match.")
     older_than: Duration | None = Field(
-        default=None, description="At least so long since the object was written: P30D, or 30d."
+        default=None,
+        description="At least so long since the object was written, with the unit: 30d, 1h30min, 6mo.",
     )
     expired: bool = Field(
         default=False,
@@ -65,7 +70,7 @@ class CleanupRule:
     )
     larger_than: Size | None = Field(default=None, description="The object has more bytes than this.")
     noncurrent_after: Duration | None = Field(
-        default=None, description="Old versions go, so long after they were replaced or deleted."
+        default=None, description="Old versions go, so long after they were replaced or deleted: 7d, 1mo."
     )
 
     @field_validator("tags", "unless_tags")
@@ -162,4 +167,4 @@ def _differs(value: object, field: DataclassField[object]) -> bool:
 
 
 def _shown(value: object) -> str:
-    return str(value) if isinstance(value, timedelta) else repr(value)
+    return format_duration(value) if isinstance(value, timedelta | CalendarDuration) else repr(value)
