@@ -16,6 +16,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from s3kv_flows.result_storage import ResultStorage
 from s3kv_flows.runs import block_document_name
 from s3kv_flows.store import S3KV, Encryption
+from s3kv_flows.store.durations import DurationLike
 from s3kv_flows.store.keys import Namespace, validate_bucket_name
 from s3kv_flows.store.kv import endpoint_from_environment
 from s3kv_flows.store.lease_records import Register
@@ -217,7 +218,7 @@ class S3KVStore(ResultStorage, WritableFileSystem):  # type: ignore[misc]  # see
         return self.values, key
 
     def audit(
-        self, *, within: timedelta = timedelta(days=30), final_tags: Mapping[str, str] | None = None
+        self, *, within: DurationLike = timedelta(days=30), final_tags: Mapping[str, str] | None = None
     ) -> LockAudit:
         """Look at every version of the store; see :func:`s3kv_flows.store.lock_audit.audit`."""
         values = Namespace(self.prefix)

@@ -15,6 +15,7 @@ from s3kv_flows.policies import ResultPolicy
 from s3kv_flows.refusals import EarlyRefusals
 from s3kv_flows.result_names import validate_key
 from s3kv_flows.serializer import FrameSerializer, ResultOptions
+from s3kv_flows.store.durations import fixed_duration
 from s3kv_flows.store.locks import Retention
 from s3kv_flows.store.tags import MAX_TAGS, validate_tags
 from s3kv_flows.store.ttl_classes import TTL_TAG
@@ -28,7 +29,7 @@ def caching(
     store: str | S3KVStore,
     *,
     cache_policy: CachePolicy = _DEFAULT_POLICY,
-    cache_expiration: timedelta | None = None,
+    cache_expiration: timedelta | str | None = None,
     object_tags: Mapping[str, str] | None = None,
     retention: Retention | None = None,
     legal_hold: bool = False,
@@ -47,7 +48,8 @@ def caching(
         store: The name of a saved :class:`S3KVStore`, or a saved one.
         cache_policy: What the cache key is made of; by default, inputs and source of the task. Inputs
             count by their content, so that a value out of the cache makes the key of a computed one.
-        cache_expiration: For how long a result is valid; by default, for ever. The object is tagged
+        cache_expiration: For how long a result is valid: a timedelta, or text such as ``7d`` (no months or
+            years, which Prefect does not know); by default, for ever. The object is tagged
             ``ttl_days`` with its class (see :mod:`s3kv_flows.store.ttl_classes`), by which cleanup rules and
             S3's own lifecycle rules remove it.
         object_tags: Tags of the object; ``flow`` and ``task`` are added as far as ten allow.
@@ -68,10 +70,10 @@ def caching(
         lease_wait_seconds: For how long a run waits for another one.
 
     Raises:
-        ValueError: An expiration together with a retention or hold, or with ten tags; a tag ``ttl_days``, or
-            tags that S3 would refuse (InvalidTagError); a key that is no such format string; a store that is
-            not saved; or a cache policy that makes no keys, or brings a key storage or lock manager of its
-            own.
+        ValueError: An expiration without a unit, together with a retention or hold, or with ten tags; a tag
+            ``ttl_days``, or tags that S3 would refuse (InvalidTagError); a key that is no such format string;
+            a store that is not saved; or a cache policy that makes no keys, or brings a key storage or lock
+            manager of its own.
     """
     if (retention is not None or legal_hold) and cache_expiration is not None:
         raise ValueError(
@@ -97,7 +99,7 @@ def caching(
         "result_storage": storage,
         "result_serializer": FrameSerializer(options=options),
         "cache_policy": policy,
-        "cache_expiration": cache_expiration,
+        "cache_expiration": None if cache_expiration is None else fixed_duration(cache_expiration),
         "persist_result": True,
         # Prefect's own memo, of a thousand results, would serve values that were replaced since.
         "cache_result_in_memory": False,

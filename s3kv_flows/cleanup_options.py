@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -12,15 +11,22 @@ from cyclopts import Parameter
 __all__ = ["CleanupOptions"]
 
 
+def _require_duration(_: object, value: str) -> None:
+    """Raise ValueError, which names the option, for what is no duration."""
+    from s3kv_flows.store.durations import parse_duration  # start-up stays lean
+
+    parse_duration(value)
+
+
 @Parameter(name="*")
 @dataclass(frozen=True)
 class CleanupOptions:
     """The rules, and what they spare."""
 
     rules: Annotated[Path, Parameter(help="A file with cleanup rules, in YAML or JSON.")]
-    grace: Annotated[timedelta, Parameter(help="What is younger is not touched: 90m, 1h, 2d.")] = timedelta(
-        hours=1
-    )
+    grace: Annotated[
+        str, Parameter(validator=_require_duration, help="What is younger is not touched: 90min, 1h, 2d.")
+    ] = "1h"
     protect_tag: Annotated[
         str,
         Parameter(help="What carries this tag, with any value, is not touched. S3 itself cannot heed it."),

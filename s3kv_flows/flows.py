@@ -20,7 +20,9 @@ from prefect.events import emit_event
 from s3kv_flows import cleanup_page
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.maintenance import CleanupPlan, CleanupRule, SweepReport, Terms
+from s3kv_flows.maintenance.units import GivenDuration
 from s3kv_flows.sharding import plan_in_shards, sweep_in_shards
+from s3kv_flows.store.durations import length_before
 from s3kv_flows.store.lock_audit import AuditRow, LockAudit
 from s3kv_flows.tasks.locks import look_at_locks
 from s3kv_flows.tasks.maintenance import age_local_cache, give_up_uploads, sweep_leases
@@ -75,7 +77,7 @@ def maintain_store(
     store: str | S3KVStore,
     rules: list[CleanupRule],
     dry_run: bool = False,  # noqa: FBT001, FBT002  # a parameter of a deployment
-    grace: timedelta = timedelta(hours=1),
+    grace: GivenDuration = timedelta(hours=1),
     protect_tag: str | None = "keep",
     local_cache_max_days: float = 7,
     shards: int = 4,
@@ -97,7 +99,9 @@ def maintain_store(
         store: The name of a saved store, or a saved store.
         rules: What may go; one that removes is enough.
         dry_run: Plan, and remove nothing.
-        grace: What is younger is not touched.
+        grace: What is younger is not touched: a timedelta, or text with a unit, such as ``90min``. As a
+            parameter of a deployment, give text: Prefect stores a timedelta as a bare number, which is
+            refused.
         protect_tag: What carries this tag, with any value, is not touched.
         local_cache_max_days: Days after which an unused local copy is forgotten; not in a dry run.
         shards: How many shards of the work are done at once.
@@ -107,6 +111,7 @@ def maintain_store(
 
     Raises:
         ValueError: Two rules have the same name, or a number is not positive.
+        ParameterTypeError: A rule is empty, or a duration has no unit; raised by Prefect.
     """
     if len({rule.name for rule in rules}) < len(rules):
         raise ValueError("two rules have the same name: a report could not tell them apart")
@@ -115,7 +120,8 @@ def maintain_store(
     logger = get_run_logger()
     values = S3KVStore.of(store).values
     leases = sweep_leases(store, grace, dry_run)
-    terms = Terms(values.server_time(), grace, protect_tag)
+    now = values.server_time()
+    terms = Terms(now, length_before(grace, now), protect_tag)
     plan = plan_in_shards(store, rules, terms, shards=shards, concurrency=concurrency, per_second=per_second)
     _show_plan(plan, dry_run=dry_run)
     logger.info("%s", cleanup_page.told(plan))

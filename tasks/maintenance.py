@@ -11,6 +11,7 @@ from s3kv_flows import maintenance
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.maintenance import CleanupPlan, CleanupRule, SweepReport, survey
 from s3kv_flows.maintenance.survey import leases_of
+from s3kv_flows.store.durations import DurationLike, length_before
 from s3kv_flows.store.errors import AccessDeniedError, UnsupportedByServerError
 from s3kv_flows.store.lease_sweep import LeaseSweep
 
@@ -21,7 +22,7 @@ __all__ = ["age_local_cache", "give_up_uploads", "plan_cleanup", "sweep", "sweep
 def plan_cleanup(
     store: str | S3KVStore,
     rules: list[CleanupRule],
-    grace: timedelta = timedelta(hours=1),
+    grace: DurationLike = timedelta(hours=1),
     protect_tag: str | None = "keep",
 ) -> CleanupPlan:
     """Decide what a cleanup would remove; remove nothing.
@@ -29,8 +30,11 @@ def plan_cleanup(
     Args:
         store: The name of a saved store, or a saved store.
         rules: One that removes is enough.
-        grace: What is younger is not touched.
+        grace: What is younger is not touched: a timedelta, or text with a unit, such as ``90min``.
         protect_tag: What carries this tag, with any value, is not touched.
+
+    Raises:
+        ValueError: The grace period has no unit.
     """
     block = S3KVStore.of(store)
     values, now = block.values, block.values.server_time()
@@ -61,7 +65,7 @@ def sweep(store: str | S3KVStore, plan: CleanupPlan, per_second: float | None = 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def give_up_uploads(
     store: str | S3KVStore,
-    grace: timedelta = timedelta(hours=1),
+    grace: DurationLike = timedelta(hours=1),
     dry_run: bool = False,  # noqa: FBT001, FBT002  # a parameter of a task
 ) -> list[str]:
     """Free the parts of multipart uploads that a killed writer left; return the names of their objects.
@@ -70,6 +74,9 @@ def give_up_uploads(
         store: The name of a saved store, or a saved store.
         grace: How long an upload may take.
         dry_run: Return the names, and free nothing.
+
+    Raises:
+        ValueError: The grace period has no unit.
     """
     values = S3KVStore.of(store).values
     try:
@@ -89,7 +96,7 @@ def give_up_uploads(
 @task(cache_policy=NO_CACHE, persist_result=False)
 def sweep_leases(
     store: str | S3KVStore,
-    grace: timedelta = timedelta(hours=1),
+    grace: DurationLike = timedelta(hours=1),
     dry_run: bool = False,  # noqa: FBT001, FBT002  # a parameter of a task
 ) -> list[str]:
     """Remove the leases of runs that died, or whose server keeps what was given back; return their names.
@@ -98,14 +105,18 @@ def sweep_leases(
         store: The name of a saved store, or a saved store.
         grace: For how long they have to have ended; ten minutes at least.
         dry_run: Return the names, and remove nothing.
+
+    Raises:
+        ValueError: The grace period has no unit.
     """
     block = S3KVStore.of(store)
     now, prefix = block.values.server_time(), block.lease_namespace.prefix
+    least = length_before(grace, now)
     sight = leases_of(block.values, block.lease_bucket_name)
     if dry_run or not sight:
-        return sight.ended(now, grace)
+        return sight.ended(now, least)
     try:
-        return LeaseSweep(block.lease_register).run(prefix, now, grace)
+        return LeaseSweep(block.lease_register).run(prefix, now, least)
     except UnsupportedByServerError as exc:
         get_run_logger().warning("Leases were not swept: %s", exc)
         return []

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta, timezone
 from s3kv_flows import CleanupRule
 from s3kv_flows.store import S3KV
 from s3kv_flows.store.bulk import concurrently
+from s3kv_flows.store.durations import length_before
 from s3kv_flows.store.s3_types import ObjectLock
 
 SPACES = ("s3kv/", "s3kv-results/", "s3kv-checkpoints/")
@@ -165,7 +166,7 @@ def _fits(name: str, version: Written, rule: CleanupRule, now: datetime) -> bool
         name.startswith(rule.prefix)
         and all(tags.get(key) == value for key, value in rule.tags.items())
         and all(tags.get(key) != value for key, value in rule.unless_tags.items())
-        and (rule.older_than is None or now - version.written >= rule.older_than)
+        and (rule.older_than is None or now - version.written >= length_before(rule.older_than, now))
         and (rule.larger_than is None or version.size > rule.larger_than)
     )
 
@@ -187,7 +188,7 @@ def _history(
         since = now - newer.written
         named = any(
             rule.noncurrent_after is not None
-            and since >= rule.noncurrent_after
+            and since >= length_before(rule.noncurrent_after, now)
             and _fits(key.name, old, rule, now)
             for rule in rules
         )

@@ -522,6 +522,10 @@ def test_a_task_without_options_within_a_caching_task_is_cached_with_its_own_exp
     ("options", "message"),
     [
         ({"cache_expiration": timedelta(1), "retention": WEEK}, "cannot expire"),
+        ({"cache_expiration": 30}, "30 has no unit: write 30d"),
+        ({"cache_expiration": "30"}, "30 has no unit: write 30d"),
+        ({"cache_expiration": "1mo"}, "no fixed length"),
+        ({"cache_expiration": timedelta(-1)}, "not negative"),
         ({"object_tags": {f"t{i}": "x" for i in range(11)}}, "10 tags"),
         ({"object_tags": {"aws:x": "y"}}, "reserved"),
         ({"cache_policy": NO_CACHE}, "makes keys"),
@@ -531,6 +535,11 @@ def test_a_task_without_options_within_a_caching_task_is_cached_with_its_own_exp
 def test_options_that_make_no_sense_are_refused_at_once(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         caching("lake", **options)
+
+
+@pytest.mark.parametrize("week", ["7d", "P7D", "1w", timedelta(7)])
+def test_an_expiration_is_a_timedelta_for_prefect_however_it_is_given(week: str | timedelta) -> None:
+    assert caching("lake", cache_expiration=week)["cache_expiration"] == timedelta(7)
 
 
 def test_tags_are_an_invalid_tag_error_of_finalizing_too() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -8,12 +9,23 @@ import pytest
 from prefect import flow, task
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.exceptions import ParameterTypeError
+from prefect.utilities.schema_tools.validation import is_valid_schema, validate
+from pydantic import TypeAdapter
 
 from s3kv_flows import CleanupRule, Retention, S3KVStore, caching
 from s3kv_flows.flows import maintain_store
 from s3kv_flows.store import S3KV
 from s3kv_flows.store.errors import KeyLockedError, UnsupportedByServerError
-from s3kv_flows.tasks import age_local_cache, delete_by_tag, finalize_value, get_value, put_value
+from s3kv_flows.tasks import (
+    age_local_cache,
+    delete_by_tag,
+    finalize_value,
+    get_value,
+    plan_cleanup,
+    put_value,
+)
+from s3kv_flows.tasks.maintenance import give_up_uploads, sweep_leases
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
@@ -59,6 +71,50 @@ def test_a_dry_run_removes_nothing_and_the_run_just_that(lake: str) -> None:
     assert values.list_keys() == ["final", "locked"]
 
 
+@pytest.mark.parametrize("bare", [30, 30.0, "30", " 30 ", "1m", True])
+def test_a_run_whose_durations_have_no_unit_fails_before_it_looks(bare: object) -> None:
+    rules: Any = [{"name": "nightly", "older_than": bare}]
+    with pytest.raises(ParameterTypeError, match=r"rules\.0\.older_than[\s\S]*write"):
+        maintain_store("lake", rules)
+    with pytest.raises(ParameterTypeError, match=r"grace[\s\S]*write"):
+        maintain_store("lake", RULES, grace=bare)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("bare", [30, "30", " 30 ", True])
+def test_tasks_take_no_duration_without_a_unit(lake: str, bare: Any) -> None:
+    with pytest.raises(ValueError, match="write 30d"):
+        plan_cleanup.fn(lake, RULES, grace=bare)
+    with pytest.raises(ValueError, match="write 30d"):
+        sweep_leases.fn(lake, grace=bare)
+    with pytest.raises(ValueError, match="write 30d"):
+        give_up_uploads.fn(lake, grace=bare)
+    with pytest.raises(ValueError, match="write 30d"):
+        S3KVStore.of(lake).audit(within=bare)
+    assert plan_cleanup.fn(lake, RULES, grace="1mo").removals == []
+    assert S3KVStore.of(lake).audit(within="30d").within_days == 30
+
+
+def test_a_deployment_keeps_rules_as_text_and_its_schema_takes_them() -> None:
+    read = TypeAdapter(list[CleanupRule]).validate_python(
+        [{"name": "half a year", "older_than": "6mo"}, {"name": "history", "noncurrent_after": "P7DT12H"}]
+    )
+    deployment: Any = maintain_store.to_deployment(
+        "nightly", parameters={"store": "lake", "rules": read, "grace": "1h30min"}
+    )
+    kept = deployment.model_dump(mode="json")["parameters"]
+    assert [rule["older_than"] for rule in kept["rules"]] == ["6mo", None]
+    assert [rule["noncurrent_after"] for rule in kept["rules"]] == [None, "7d12h"]
+    schema = maintain_store.parameters.model_dump()
+    is_valid_schema(schema)
+    assert validate(kept, schema) == []
+    checked = maintain_store.validate_parameters(json.loads(json.dumps(kept)))
+    assert checked["rules"] == read
+    assert checked["grace"] == timedelta(minutes=90)
+    for bare in (30, 30.5, True):
+        assert validate(kept | {"rules": [{"name": "nightly", "older_than": bare}]}, schema)
+        assert validate(kept | {"grace": bare}, schema)
+
+
 def test_what_is_younger_than_an_hour_stays_by_default(lake: str) -> None:
     values = S3KVStore.of(lake).values
     values.add("raw", 1)
@@ -70,7 +126,7 @@ def test_what_is_younger_than_an_hour_stays_by_default(lake: str) -> None:
 def test_rules_of_a_deployment_are_json(lake: str) -> None:
     S3KVStore.of(lake).values.add("raw", 1, tags={"stage": "raw"})
     rules: Any = [{"name": "raw", "tags": {"stage": "raw"}, "older_than": "PT0S"}]
-    report = maintain_store(lake, rules, grace="PT0S", dry_run=True)  # type: ignore[call-overload]
+    report = maintain_store(lake, rules, grace="PT0S", dry_run=True)
     assert list(report.planned) == ["s3kv/raw.json"]
 
 

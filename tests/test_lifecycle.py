@@ -16,6 +16,7 @@ from s3kv_flows.maintenance.lifecycle import CompiledLifecycle, apply, compile_r
 from s3kv_flows.maintenance.lifecycle_diff import describe, meaning
 from s3kv_flows.maintenance.lifecycle_ids import is_own, rule_id, short_id
 from s3kv_flows.store.clients import new_client
+from s3kv_flows.store.durations import CalendarDuration
 from s3kv_flows.store.errors import UnsupportedByServerError
 from s3kv_flows.store.s3 import S3Client
 from s3kv_flows.store.s3_types import LifecycleConfiguration, S3Config
@@ -47,6 +48,22 @@ def only(*rules: CleanupRule, **options: Any) -> dict[str, Any]:
 
 
 # --- what is compiled -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("months", "days"), [(1, 31), (2, 62), (12, 366), (13, 397), (24, 732)])
+def test_of_months_and_years_s3_counts_the_longest(months: int, days: int) -> None:
+    rule = CleanupRule("old", prefix="s3kv/", older_than=CalendarDuration(months))
+    assert only(rule)["Expiration"] == {"Days": days}
+    versions = CleanupRule("old", prefix="s3kv/", noncurrent_after=CalendarDuration(months))
+    expiration = only(versions, versioned=True)["NoncurrentVersionExpiration"]
+    assert expiration == {"NoncurrentDays": days}
+    assert only(rule, grace="9y")["Expiration"] == {"Days": 9 * 366}
+
+
+@pytest.mark.parametrize("grace", [30, "30", "1m"])
+def test_a_grace_period_without_a_unit_is_refused(grace: Any) -> None:
+    with pytest.raises(ValueError, match="write"):
+        compiled(OLD, grace=grace)
 
 
 def test_a_rule_becomes_one_for_each_namespace() -> None:
@@ -181,8 +198,10 @@ def test_old_versions_may_go_under_object_lock() -> None:
 @pytest.mark.parametrize(
     ("rule", "options", "note"),
     [
-        (CleanupRule("r", older_than=DAY + HOUR), {}, "'r': older_than of 1 day, 1:00:00 counts as 2 days"),
+        (CleanupRule("r", older_than=DAY + HOUR), {}, "'r': older_than of 1d1h counts as 2 days"),
         (CleanupRule("r", older_than=NONE), {}, "counts as 1 day"),
+        (CleanupRule("r", older_than=CalendarDuration(1)), {}, "older_than of 1mo counts as 31 days"),
+        (CleanupRule("r", older_than=CalendarDuration(18)), {}, "of 1y6mo counts as 552 days"),
         (CleanupRule("r", older_than=DAY), {}, "midnight (UTC)"),
         (CleanupRule("r", older_than=DAY), {}, "whatever lies below 's3kv/' is meant"),
         (CleanupRule("r", older_than=DAY), {}, "does not know leases"),
@@ -222,13 +241,14 @@ TAGS = st.fixed_dictionaries(
     },
 )
 SPANS = st.integers(0, 24 * 40).map(lambda hours: timedelta(hours=hours))
+DURATIONS = SPANS | st.builds(CalendarDuration, st.integers(1, 3), SPANS)
 SIZES = st.integers(0, 3)
 RULES = st.builds(
     lambda reasons, others: reasons | others,
     st.one_of(
-        st.fixed_dictionaries({"older_than": SPANS}, optional={"expired": st.booleans()}),
+        st.fixed_dictionaries({"older_than": DURATIONS}, optional={"expired": st.booleans()}),
         st.fixed_dictionaries({"expired": st.just(True)}),
-        st.fixed_dictionaries({"noncurrent_after": SPANS}),
+        st.fixed_dictionaries({"noncurrent_after": DURATIONS}),
         st.fixed_dictionaries({"keep_last": st.just(1)}),
     ),
     st.fixed_dictionaries(

@@ -48,7 +48,7 @@ def test_a_diff_shows_what_apply_then_does(
         lines[3] == "+ [unfinished uploads of values]: below 's3kv/': give unfinished uploads up after 1 day"
     )
     assert "for the sweep alone: newest: S3 does not count objects (keep_last)" in lines
-    assert "note: rule 'raw': older_than of 1 day, 12:00:00 counts as 2 days" in lines
+    assert "note: rule 'raw': older_than of 1d12h counts as 2 days" in lines
     assert there(lake) == [], "nothing was put"
 
     assert command("apply", *arguments) == 0

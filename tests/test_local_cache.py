@@ -215,6 +215,12 @@ def test_the_store_ages_and_clears_its_copies(make_store: Callable[..., S3KV]) -
     assert store.local_cache.size() == 0
 
 
+def test_an_age_has_a_unit(make_store: Callable[..., S3KV]) -> None:
+    assert make_store(cache_max_age="90s").cache_max_age == timedelta(seconds=90)
+    with pytest.raises(ValueError, match="30 has no unit: write 30d for days, 30s for seconds"):
+        make_store(cache_max_age=30)
+
+
 def test_within_the_age_that_is_allowed_nothing_is_asked(
     make_store: Callable[..., S3KV], proxy: CountingProxy
 ) -> None:

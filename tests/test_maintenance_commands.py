@@ -128,6 +128,27 @@ def test_it_explains_a_key(
     assert all(text in told for text in texts), told
 
 
+@pytest.mark.parametrize(
+    ("grace", "why"),
+    [
+        ("30", "30 has no unit: write 30d for days, 30s for seconds"),
+        ("30.0", "30 has no unit"),
+        ("90m", "write 90min for minutes, 90mo for months"),
+        ("-1d", "not negative"),
+    ],
+)
+def test_a_grace_period_without_a_unit_is_refused_before_anything_is_asked(
+    rules: list[str], grace: str, why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("plan", "sweep", "lifecycle diff", "lifecycle apply"):
+        with pytest.raises(SystemExit) as stopped:
+            command(*name.split(), "lake", *rules[:2], f"--grace={grace}")
+        assert stopped.value.code != 0
+        told = shown("".join(capsys.readouterr()).replace("│", ""))
+        assert "--grace" in told
+        assert why in told
+
+
 def test_it_lists_no_more_than_the_key_where_no_rule_counts(filled: Lake, tmp_path: Path) -> None:
     file = tmp_path / "own.yaml"
     file.write_text("- {name: raw, older_than: 0s}")

@@ -3,14 +3,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from s3kv_flows.maintenance import CleanupRule, Entry, Terms, Version, explain, plan
 from s3kv_flows.maintenance.questions import Question, questions
 from s3kv_flows.maintenance.survey import settle
+from s3kv_flows.store.durations import length_before
 from s3kv_flows.store.locks import Protection
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=timezone.utc)
@@ -59,6 +62,40 @@ def test_the_grace_period_ends_at_its_very_age() -> None:
     everything = CleanupRule("all", older_than=timedelta(0))
     assert reason(entry(HOUR), everything).startswith("goes")
     assert reason(entry(HOUR - timedelta(seconds=1)), everything).startswith("stays: younger than the grace")
+
+
+MARCH_31 = datetime(2026, 3, 31, 12, tzinfo=timezone.utc)
+
+
+@pytest.mark.parametrize("older_than", ["1mo", "P1M"])
+def test_a_month_is_that_of_the_calendar_back_from_the_plan(older_than: str) -> None:
+    rule = TypeAdapter(CleanupRule).validate_python({"name": "r", "older_than": older_than})
+    history = TypeAdapter(CleanupRule).validate_python({"name": "r", "noncurrent_after": older_than})
+    limit = datetime(2026, 2, 28, 12, tzinfo=timezone.utc)
+    for late, goes in ((timedelta(0), True), (timedelta(seconds=1), False)):
+        written = Entry("s3kv/k", Version("v1", "e", 10, limit + late, tags={}))
+        made = plan([written], [rule], MARCH_31, HOUR)
+        assert bool(made.remove) is goes
+        assert ("asks for 1mo" in made.explain("s3kv/k")) is not goes
+        old = Version("v0", "e", 10, limit - 99 * DAY, tags={}, noncurrent_since=limit + late)
+        replaced = Entry("s3kv/k", Version("v1", "e", 10, limit + late, tags={}), (old,))
+        assert bool(plan([replaced], [history], MARCH_31, HOUR).prune) is goes
+
+
+def test_the_grace_period_may_be_a_month_too() -> None:
+    rule = CleanupRule("all", older_than=timedelta(0))
+    young = Entry("s3kv/k", Version("v1", "e", 10, MARCH_31 - 30 * DAY, tags={}))
+    old = Entry("s3kv/k", Version("v1", "e", 10, MARCH_31 - 31 * DAY, tags={}))
+    assert not plan([young], [rule], MARCH_31, "1mo").remove
+    assert plan([old], [rule], MARCH_31, "1mo").remove
+
+
+@pytest.mark.parametrize("grace", [30, "30", "1m", True, -HOUR])
+def test_a_grace_period_without_a_unit_is_refused(grace: Any) -> None:
+    with pytest.raises(ValueError, match=r"write|not negative"):
+        plan([entry()], [RAW], NOW, grace)
+    with pytest.raises(ValueError, match=r"write|not negative"):
+        Terms(NOW, grace)
 
 
 def test_conditions_within_a_rule_are_all_needed() -> None:
@@ -133,7 +170,7 @@ def test_a_plan_is_what_the_rules_say_word_for_word(
         and any(
             rule.older_than is not None
             and one.name.startswith(rule.prefix)
-            and age >= rule.older_than
+            and age >= length_before(rule.older_than, NOW)
             and rule.tags.items() <= tags.items()
             and not (rule.unless_tags.items() & tags.items())
             for rule in rules

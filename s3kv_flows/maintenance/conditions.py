@@ -11,13 +11,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from s3kv_flows.maintenance.entries import Entry, Version
-from s3kv_flows.maintenance.rules import CleanupRule
+from s3kv_flows.maintenance.rules import CleanupRule, unknown_fields
+from s3kv_flows.store.durations import CalendarDuration, format_duration, length_before
 from s3kv_flows.store.ttl_classes import TTL_TAG, least_ttl, ttl_of_tags
 
 __all__ = ["UNKNOWN", "Terms", "is_expired"]
 
 UNKNOWN = "what protects it is not known"
 """Said of what may be protected, and is therefore left alone."""
+
+_OF_ALL = frozenset({"name", "prefix", "tags", "unless_tags", "larger_than", "older_than"})
+_OF_OBJECTS = _OF_ALL | {"expired", "keep_last", "group_by", "max_bytes"}
+"""The fields of a rule about objects that are understood, here or by
+:func:`~s3kv_flows.maintenance.selection.select`."""
+_OF_VERSIONS = _OF_ALL | {"noncurrent_after"}
+"""The fields of a rule about old versions that are understood here."""
 
 
 @dataclass(frozen=True)
@@ -28,16 +36,28 @@ class Terms:
         now: The server's time.
         grace: What is younger is not touched.
         protect_tag: What carries this tag, with any value, is not touched; None for no such tag.
+
+    Raises:
+        ValueError: The grace period has no unit, or is negative.
     """
 
     now: datetime
     grace: timedelta
     protect_tag: str | None = "keep"
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "grace", length_before(self.grace, self.now))
+
     # --- keys ----------------------------------------------------------------------------------
 
     def matches(self, entry: Entry, rule: CleanupRule) -> bool | None:
-        """Tell whether a key is in the matching set of a rule."""
+        """Tell whether a key is in the matching set of a rule.
+
+        Raises:
+            ValueError: The rule has a field that is not understood here: to leave it out would be to remove
+                more than the rule says.
+        """
+        _require_known(rule, _OF_OBJECTS)
         current = entry.current
         if current.is_delete_marker or not self._listing_matches(entry.name, current, rule):
             return False
@@ -50,7 +70,7 @@ class Terms:
         """Return what protects a key, None for nothing, and :data:`UNKNOWN` where it cannot be told."""
         current = entry.current
         if self.now - current.last_modified < self.grace:
-            return f"younger than the grace period of {self.grace}"
+            return f"younger than the grace period of {format_duration(self.grace)}"
         if lock := next((version.protection for version in entry.chain if version.protection), None):
             return str(lock)
         if self.protect_tag is not None and self.protect_tag in (current.tags or ()):
@@ -69,9 +89,14 @@ class Terms:
     # --- old versions --------------------------------------------------------------------------
 
     def matches_version(self, name: str, version: Version, rule: CleanupRule) -> bool | None:
-        """Tell whether an old version is in the matching set of a rule about versions."""
+        """Tell whether an old version is in the matching set of a rule about versions.
+
+        Raises:
+            ValueError: As of :meth:`matches`.
+        """
+        _require_known(rule, _OF_VERSIONS)
         since = version.noncurrent_since
-        if rule.noncurrent_after is None or since is None or self.now - since < rule.noncurrent_after:
+        if since is None or not self._is_past(rule.noncurrent_after, since):
             return False
         if not self._listing_matches(name, version, rule):
             return False
@@ -81,7 +106,7 @@ class Terms:
         """Return what protects an old version by itself, as :meth:`protection` does."""
         since = version.noncurrent_since
         if since is not None and self.now - since < self.grace:
-            return f"replaced within the grace period of {self.grace}"
+            return f"replaced within the grace period of {format_duration(self.grace)}"
         if version.is_delete_marker:
             return None
         if version.protection:
@@ -97,11 +122,12 @@ class Terms:
     def obstacles(self, entry: Entry, rule: CleanupRule) -> list[str]:
         """Return why a rule does not match a key; nothing where it does."""
         current, age = entry.current, self.now - entry.current.last_modified
+        older_than = format_duration(rule.older_than or timedelta(0))
         said = [
             (not entry.name.startswith(rule.prefix), f"its name does not begin with {rule.prefix!r}"),
             (
-                rule.older_than is not None and age < rule.older_than,
-                f"it is {whole_seconds(age)} old, and the rule asks for {rule.older_than}",
+                rule.older_than is not None and not self._is_past(rule.older_than, current.last_modified),
+                f"it is {whole_seconds(age)} old, and the rule asks for {older_than}",
             ),
             (
                 rule.larger_than is not None and current.size <= rule.larger_than,
@@ -119,8 +145,23 @@ class Terms:
     def _listing_matches(self, name: str, version: Version, rule: CleanupRule) -> bool:
         return (
             name.startswith(rule.prefix)
-            and (rule.older_than is None or self.now - version.last_modified >= rule.older_than)
+            and (rule.older_than is None or self._is_past(rule.older_than, version.last_modified))
             and (rule.larger_than is None or version.size > rule.larger_than)
+        )
+
+    def _is_past(self, duration: timedelta | CalendarDuration | None, since: datetime) -> bool:
+        """Tell whether a duration has gone by since a moment; None never does."""
+        if duration is None:
+            return False
+        fixed = duration if isinstance(duration, timedelta) else length_before(duration, self.now)
+        return self.now - since >= fixed
+
+
+def _require_known(rule: CleanupRule, known: frozenset[str]) -> None:
+    if unknown := unknown_fields(rule, known):
+        raise ValueError(
+            f"rule {rule.name!r} gives {' and '.join(unknown)}, which is not known here: without it, "
+            "the rule would remove more than it says"
         )
 
 

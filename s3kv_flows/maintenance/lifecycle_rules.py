@@ -1,7 +1,8 @@
 """Cleanup rules as lifecycle rules, which S3 carries out by itself, as far as it can express them.
 
 What a compiled rule expires is what the cleanup rule would remove, or less, and not sooner. What S3 cannot
-express is left to the sweep, with the reason. Days are all that S3 counts: everything is rounded up to them.
+express is left to the sweep, with the reason, and so is a rule with a field that is not known here. Days are
+all that S3 counts: everything is rounded up to them, a month to 31 and a year to 366.
 """
 
 from __future__ import annotations
@@ -13,7 +14,14 @@ from typing import Any
 
 from s3kv_flows.maintenance.lifecycle_ids import rule_id
 from s3kv_flows.maintenance.listing import namespaces
-from s3kv_flows.maintenance.rules import CleanupRule
+from s3kv_flows.maintenance.rules import CleanupRule, unknown_fields
+from s3kv_flows.store.durations import (
+    CalendarDuration,
+    DurationLike,
+    format_duration,
+    longest,
+    parse_duration,
+)
 from s3kv_flows.store.keys import Namespace
 from s3kv_flows.store.tags import MAX_TAGS
 from s3kv_flows.store.ttl_classes import TTL_CLASSES, TTL_TAG, ttl_of_tags
@@ -27,6 +35,10 @@ _DAY = timedelta(days=1)
 _KINDS = ("values", "results", "checkpoints")
 _WITHOUT_TTL = "checkpoints"
 """Objects there carry no time to live."""
+
+_EXPRESSED = frozenset({"name", "prefix", "tags", "larger_than", "older_than", "expired", "noncurrent_after"})
+_REFUSED = frozenset({"unless_tags", "keep_last", "group_by", "max_bytes"})
+"""The fields of a rule that are known not to be expressible, with the reason of each."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +63,7 @@ def compile_rules(
     versioned: bool,
     object_lock: bool,
     protect_tag: str | None = "keep",
-    grace: timedelta = timedelta(hours=1),
+    grace: DurationLike = timedelta(hours=1),
     housekeeping: bool = True,
 ) -> CompiledLifecycle:
     """Return what S3 can do of what cleanup rules say.
@@ -69,11 +81,13 @@ def compile_rules(
             markers that hide nothing.
 
     Raises:
-        ValueError: Two rules have one name, or it would take more than 1,000 lifecycle rules.
+        ValueError: Two rules have one name, it would take more than 1,000 lifecycle rules, or the grace
+            period has no unit.
     """
     if len({rule.name for rule in rules}) < len(rules):
         raise ValueError("two rules have the same name")
-    compiler = _Compiler(Namespace(prefix), versioned or object_lock, object_lock, protect_tag, grace)
+    least = longest(parse_duration(grace))
+    compiler = _Compiler(Namespace(prefix), versioned or object_lock, object_lock, protect_tag, least)
     made: list[dict[str, Any]] = []
     inexpressible: dict[str, str] = {}
     for rule in rules:
@@ -104,6 +118,8 @@ class _Compiler:
                 f"S3 cannot spare what carries the tag {self.protect_tag!r}: where nothing does, say that "
                 "there is no protect tag"
             )
+        for name in unknown_fields(rule, _EXPRESSED | _REFUSED):
+            yield f"it is not known here what S3 would have to do ({name})"
         if rule.unless_tags:
             yield "S3 cannot leave out what carries a tag (unless_tags)"
         if rule.keep_last is not None:
@@ -180,8 +196,8 @@ class _Compiler:
             if longer.startswith(shorter) and not (rule.expired and kind == _WITHOUT_TTL):
                 yield kind, longer
 
-    def _days(self, *spans: timedelta) -> int:
-        return max(1, *(-(-span // _DAY) for span in (self.grace, *spans)))
+    def _days(self, *spans: timedelta | CalendarDuration) -> int:
+        return max(1, *(-(-longest(span) // _DAY) for span in (self.grace, *spans)))
 
     # --- in words ------------------------------------------------------------------------------
 
@@ -191,7 +207,8 @@ class _Compiler:
             for name in ("older_than", "noncurrent_after"):
                 span = getattr(rule, name)
                 if span is not None and (days := self._days(span)) * _DAY != span:
-                    yield f"rule {rule.name!r}: {name} of {span} counts as {days} day{'s' * (days != 1)}"
+                    shown = format_duration(span)
+                    yield f"rule {rule.name!r}: {name} of {shown} counts as {days} day{'s' * (days != 1)}"
         if rules:
             yield "S3 acts at the midnight (UTC) after that, or later"
         if any(kind == "values" for rule in rules for kind, _ in self._places(rule)):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from s3kv_flows.maintenance.conditions import UNKNOWN, Terms
 from s3kv_flows.maintenance.entries import Entry, Version
 from s3kv_flows.maintenance.old_versions import prune
 from s3kv_flows.maintenance.rules import CleanupRule
 from s3kv_flows.maintenance.selection import Selection, select
+from s3kv_flows.store.durations import DurationLike, length_before
 
 __all__ = ["GIB_MONTH_DOLLARS", "CleanupPlan", "Decision", "plan"]
 
@@ -107,7 +108,7 @@ def plan(
     entries: Iterable[Entry],
     rules: Sequence[CleanupRule],
     now: datetime,
-    grace: timedelta,
+    grace: DurationLike,
     *,
     protect_tag: str | None = "keep",
 ) -> CleanupPlan:
@@ -120,8 +121,11 @@ def plan(
         now: The server's time.
         grace: What is younger is not touched.
         protect_tag: What carries this tag, with any value, is not touched; None for no such tag.
+
+    Raises:
+        ValueError: The grace period has no unit, or a rule a field that is not understood here.
     """
-    terms, there = Terms(now, grace, protect_tag), list(entries)
+    terms, there = Terms(now, length_before(grace, now), protect_tag), list(entries)
     about_objects = [rule for rule in rules if not rule.of_versions]
     about_versions = [rule for rule in rules if rule.of_versions]
     chosen = [(rule, select(there, rule, terms)) for rule in about_objects]

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import MISSING, fields
+from dataclasses import Field as DataclassField
 from datetime import timedelta
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic.dataclasses import dataclass
+from pydantic.fields import FieldInfo
 from typing_extensions import Self
 
 from s3kv_flows.maintenance.units import Duration, Size
+from s3kv_flows.store.durations import CalendarDuration, format_duration
 from s3kv_flows.store.tags import validate_tags
 
-__all__ = ["CleanupRule"]
+__all__ = ["CleanupRule", "unknown_fields"]
 
 _REASONS = ("older_than", "expired", "keep_last", "max_bytes", "noncurrent_after")
 """What makes a rule remove anything; the other fields only narrow it."""
@@ -33,9 +37,12 @@ class CleanupRule:
     lease is for, what carries the protect tag (a key, by its current version), and what is younger than the
     grace period: it is not counted by ``keep_last``, and is counted in the total of ``max_bytes``.
 
+    Durations have a unit: ``30d``, ``1h30min``, ISO 8601 (``P30D``), or a timedelta. Months and years are
+    those of the calendar, counted back from the moment of the plan, in UTC.
+
     Raises:
-        ValueError: The rule is empty: it would remove everything it matches; or it has fields that do not
-            go together.
+        ValueError: The rule is empty: it would remove everything it matches; it has fields that do not go
+            together; or a duration has no unit.
     """
 
     name: str = Field(description="What plans and reports call the rule.", min_length=1)
@@ -45,7 +52,8 @@ class CleanupRule:
     tags: dict[str, str] = Field(default_factory=dict, description="Tags that all must match.")
     unless_tags: dict[str, str] = Field(default_factory=dict, description="Tags of which none may match.")
     older_than: Duration | None = Field(
-        default=None, description="At least so long since the object was written: P30D, or 30d."
+        default=None,
+        description="At least so long since the object was written, with the unit: 30d, 1h30min, 6mo.",
     )
     expired: bool = Field(
         default=False,
@@ -62,7 +70,7 @@ class CleanupRule:
     )
     larger_than: Size | None = Field(default=None, description="The object has more bytes than this.")
     noncurrent_after: Duration | None = Field(
-        default=None, description="Old versions go, so long after they were replaced or deleted."
+        default=None, description="Old versions go, so long after they were replaced or deleted: 7d, 1mo."
     )
 
     @field_validator("tags", "unless_tags")
@@ -130,5 +138,33 @@ def _is_given(value: object) -> bool:
     return value is not None and value is not False
 
 
+def unknown_fields(rule: CleanupRule, known: frozenset[str]) -> list[str]:
+    """Return the fields that a rule gives, and that are not among those that somebody knows.
+
+    Who carries out a rule has to refuse these: a field that is left out makes a rule remove more.
+
+    Args:
+        rule: The rule.
+        known: The names of the fields that are heeded.
+    """
+    others = _others(type(rule), known)  # type: ignore[arg-type]  # a class is hashable
+    return [field.name for field in others if _differs(getattr(rule, field.name), field)]
+
+
+@lru_cache
+def _others(kind: type[CleanupRule], known: frozenset[str]) -> tuple[DataclassField[object], ...]:
+    return tuple(field for field in fields(kind) if field.name not in known)
+
+
+def _differs(value: object, field: DataclassField[object]) -> bool:
+    """Tell whether a field is not as it is by default."""
+    default = field.default
+    if isinstance(default, FieldInfo):
+        default = default.get_default(call_default_factory=True, validated_data={})
+    elif field.default_factory is not MISSING:
+        default = field.default_factory()
+    return bool(value != default)
+
+
 def _shown(value: object) -> str:
-    return str(value) if isinstance(value, timedelta) else repr(value)
+    return format_duration(value) if isinstance(value, timedelta | CalendarDuration) else repr(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import chain
 
 from s3kv_flows.maintenance.conditions import Terms
@@ -13,6 +13,7 @@ from s3kv_flows.maintenance.looking import Looker
 from s3kv_flows.maintenance.questions import Question, questions
 from s3kv_flows.maintenance.rules import CleanupRule
 from s3kv_flows.store.bulk import concurrently
+from s3kv_flows.store.durations import DurationLike, length_before
 from s3kv_flows.store.kv import S3KV
 from s3kv_flows.store.lease_sight import LeaseSight
 from s3kv_flows.store.tags import SEARCHERS
@@ -24,7 +25,7 @@ def survey(
     store: S3KV,
     rules: Sequence[CleanupRule],
     now: datetime,
-    grace: timedelta,
+    grace: DurationLike,
     *,
     protect_tag: str | None = "keep",
     leases: LeaseSight | None = None,
@@ -48,7 +49,11 @@ def survey(
         leases: The leases of the store; by default, those in its own bucket.
         concurrency: Requests at once.
         only: An object name: nothing else is listed, unless a rule counts what else there is.
+
+    Raises:
+        ValueError: The grace period has no unit, or a rule a field that is not understood here.
     """
+    terms = Terms(now, length_before(grace, now), protect_tag)
     leases = leases or leases_of(store)
     looker = Looker(store, leases)
 
@@ -59,7 +64,7 @@ def survey(
     of_all = only is None or any(rule.counts for rule in rules)
     wanted = parts(store.namespace) if only is None or of_all else part_of(store.namespace, only)
     listed = chain.from_iterable(list_part(store, part, leases, versioned=versioned) for part in wanted)
-    return settle(listed, rules, Terms(now, grace, protect_tag), ask)
+    return settle(listed, rules, terms, ask)
 
 
 def leases_of(store: S3KV, bucket: str | None = None) -> LeaseSight:

@@ -5,10 +5,11 @@ No listing of objects shows their parts, and S3 bills them like objects.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from s3kv_flows.maintenance.listing import namespaces
 from s3kv_flows.store.bulk import concurrently
+from s3kv_flows.store.durations import DurationLike, length_before
 from s3kv_flows.store.errors import KeyNotFoundError
 from s3kv_flows.store.kv import S3KV
 from s3kv_flows.store.s3_types import UnfinishedUpload
@@ -16,7 +17,7 @@ from s3kv_flows.store.s3_types import UnfinishedUpload
 __all__ = ["find_unfinished", "give_up"]
 
 
-def find_unfinished(store: S3KV, now: datetime, grace: timedelta) -> list[UnfinishedUpload]:
+def find_unfinished(store: S3KV, now: datetime, grace: DurationLike) -> list[UnfinishedUpload]:
     """Return the uploads to a store that were begun before the grace period.
 
     Three requests, and more for more than 1,000 uploads.
@@ -28,12 +29,14 @@ def find_unfinished(store: S3KV, now: datetime, grace: timedelta) -> list[Unfini
 
     Raises:
         AccessDeniedError: s3:ListBucketMultipartUploads is not granted.
+        ValueError: The grace period has no unit.
     """
+    least = length_before(grace, now)
     return [
         upload
         for space in namespaces(store.namespace)
         for upload in store.client.list_multipart_uploads(store.bucket_name, space.prefix)
-        if now - upload.begun >= grace and space.key_of(upload.name) is not None
+        if now - upload.begun >= least and space.key_of(upload.name) is not None
     ]
 
 

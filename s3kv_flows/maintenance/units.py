@@ -1,30 +1,25 @@
-"""Times and sizes as people write them: ``30d``, ``10 GB``."""
+"""Durations and sizes as people write them: ``30d``, ``10 GB``."""
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ByteSize, Field, TypeAdapter
+from pydantic import (
+    BeforeValidator,
+    ByteSize,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    TypeAdapter,
+    WithJsonSchema,
+)
 
-__all__ = ["Duration", "Size"]
+from s3kv_flows.store.durations import CalendarDuration, DurationLike, format_duration, parse_duration
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_SHORT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([smhdw])\s*")
+__all__ = ["Duration", "GivenDuration", "Size"]
+
 _BYTES = TypeAdapter(ByteSize)
-
-
-def _duration(value: Any) -> Any:
-    """Return the timedelta of ``30d``; anything else is for pydantic, which knows ISO 8601."""
-    if isinstance(value, bool):
-        raise ValueError("a time is no yes or no")  # noqa: TRY004  # pydantic takes ValueErrors
-    if isinstance(value, str) and (short := _SHORT.fullmatch(value)):
-        try:
-            return timedelta(**{_UNITS[short[2]]: float(short[1])})
-        except OverflowError as exc:
-            raise ValueError(f"{value!r} is too long a time") from exc
-    return value
 
 
 def _size(value: Any) -> Any:
@@ -34,8 +29,16 @@ def _size(value: Any) -> Any:
     return int(_BYTES.validate_python(value)) if isinstance(value, str) else value
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta(0))]
-"""A time that is not negative: a timedelta, seconds, ``P30D`` (ISO 8601), or ``30d`` (s, m, h, d or w)."""
+_READ = PlainValidator(parse_duration)
+_WRITTEN = PlainSerializer(format_duration, return_type=str)
+# Without "format": that would be ISO 8601 alone, and Prefect's server refuses what is of another format.
+_IN_FORMS = WithJsonSchema({"type": "string", "examples": ["30d", "1h30min", "1y6mo", "P30D"]})
+
+Duration = Annotated[timedelta | CalendarDuration, _READ, _WRITTEN, _IN_FORMS]
+"""What :func:`~s3kv_flows.store.durations.parse_duration` takes; dumped as text, such as ``30d``."""
+
+GivenDuration = Annotated[DurationLike, _READ, _WRITTEN, _IN_FORMS]
+"""A :data:`Duration` as an argument of a flow, which is also given as text in Python."""
 
 Size = Annotated[int, BeforeValidator(_size), Field(ge=0)]
 """Bytes: a number, ``10 GB`` (powers of ten) or ``10 GiB`` (powers of two)."""

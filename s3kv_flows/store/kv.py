@@ -13,6 +13,7 @@ from s3kv_flows.store.bulk import concurrently
 from s3kv_flows.store.clients import shared_client
 from s3kv_flows.store.codecs import Codec, codec_named
 from s3kv_flows.store.deletions import Deletions
+from s3kv_flows.store.durations import DurationLike, fixed_duration, length_before, parse_duration
 from s3kv_flows.store.encryption import Encryption
 from s3kv_flows.store.errors import (
     AccessDeniedError,
@@ -74,7 +75,7 @@ class S3KV:
             ``read_timeout``, ``retries``, ``s3``, ...
         cache_directory: Where the local cache is; by default, below the user's cache directory.
         cache_max_age: For how long ``get`` may return a local copy without asking the server: values of
-            others can be that old. Zero, the default, asks each time.
+            others can be that old. Zero, the default, asks each time. A timedelta, or text such as ``30s``.
         cache_max_bytes: The size of the local cache; the least recently used values go first.
         config: Server and credentials in one; in the place of all arguments about them, and of the
             environment.
@@ -102,7 +103,7 @@ class S3KV:
         encryption: Encryption | None = None,
         boto_config: Mapping[str, Any] | None = None,
         cache_directory: Path | None = None,
-        cache_max_age: timedelta = timedelta(0),
+        cache_max_age: DurationLike = timedelta(0),
         cache_max_bytes: int = 1 << 30,
         config: S3Config | None = None,
     ) -> None:
@@ -129,7 +130,7 @@ class S3KV:
         self._cache_directory, self._cache_max_bytes = cache_directory, cache_max_bytes
         self._caches: dict[str, LocalCache] = {}  # by server
         self.enable_local_cache = enable_local_cache
-        self.cache_max_age = cache_max_age
+        self.cache_max_age = fixed_duration(cache_max_age)
 
     @property
     def client(self) -> S3Client:
@@ -535,7 +536,7 @@ class S3KV:
         return self.find_keys_by_tags({tag_key: tag_value})
 
     def find_keys_by_tags(
-        self, tags: Mapping[str, str], *, prefix: str = "", older_than: timedelta | None = None
+        self, tags: Mapping[str, str], *, prefix: str = "", older_than: DurationLike | None = None
     ) -> list[str]:
         """Return the keys that carry all these tags.
 
@@ -545,7 +546,12 @@ class S3KV:
         Args:
             tags: The tags, at least one.
             prefix: What the keys begin with, in either spelling.
-            older_than: How long ago they were written at least, by the server's clock.
+            older_than: How long ago they were written at least, by the server's clock: a timedelta, or text
+                such as ``30d`` or ``1mo``.
+
+        Raises:
+            InvalidTagError: S3 would not take the tags.
+            ValueError: No tag is given, or a duration without a unit.
         """
         return [key for key, _ in self._iter_tagged(tags, prefix, older_than)]
 
@@ -793,16 +799,20 @@ class S3KV:
                 yield key, listed
 
     def _iter_tagged(
-        self, tags: Mapping[str, str], prefix: str, older_than: timedelta | None
+        self, tags: Mapping[str, str], prefix: str, older_than: DurationLike | None
     ) -> Iterator[tuple[str, ListedObject]]:
         if not validate_tags(tags):
             raise ValueError("no tag is given to search for")
+        least = None if older_than is None else parse_duration(older_than)
         now = self.client.capabilities.now
-        listed = (
-            listed
-            for _, listed in self._iter_listed(prefix)
-            if older_than is None or now() - listed.last_modified >= older_than
-        )
+
+        def is_old(listed: ListedObject) -> bool:
+            if least is None:
+                return True
+            moment = now()
+            return moment - listed.last_modified >= length_before(least, moment)
+
+        listed = (listed for _, listed in self._iter_listed(prefix) if is_old(listed))
         for found in tagged(self.client, self.bucket_name, listed, tags):
             yield self._label(found.name), found
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from s3kv_flows.store.bulk import concurrently
 from s3kv_flows.store.chains import Seen, look_at
+from s3kv_flows.store.durations import DurationLike, fixed_duration
 from s3kv_flows.store.errors import UnsupportedByServerError
 from s3kv_flows.store.final_marks import mark_of
 from s3kv_flows.store.s3 import S3Client
@@ -138,7 +139,7 @@ def audit(
     bucket: str,
     prefixes: Sequence[str],
     *,
-    within: timedelta = timedelta(days=30),
+    within: DurationLike = timedelta(days=30),
     final_tags: Mapping[str, str] | None = None,
 ) -> LockAudit:
     """Look at every version under some prefixes.
@@ -150,16 +151,18 @@ def audit(
         client: The client.
         bucket: The bucket.
         prefixes: What the object names begin with.
-        within: Retentions that end so soon are ``expiring``.
+        within: Retentions that end so soon are ``expiring``: a timedelta, or text such as ``30d``.
         final_tags: What carries all these tags should be locked.
 
     Raises:
         UnsupportedByServerError: The bucket has no Object Lock.
         AccessDeniedError: These credentials may not list versions, or not see locks.
+        ValueError: A duration without a unit, or of months or years.
     """
+    soon = fixed_duration(within)
     if not client.has_object_lock(bucket, surely=True):
         raise UnsupportedByServerError(f"bucket {bucket!r} has no Object Lock: nothing in it is locked")
-    auditor = _Auditor(client, bucket, within, validate_tags(final_tags or {}))
+    auditor = _Auditor(client, bucket, soon, validate_tags(final_tags or {}))
     listed = chained.from_iterable(client.list_versions(bucket, prefix) for prefix in prefixes)
     chains = (list(versions) for _, versions in groupby(listed, key=lambda version: version.name))
     rows: list[AuditRow] = []
@@ -169,7 +172,7 @@ def audit(
         rows += found
     rows.sort(key=lambda row: (_URGENCY.index(row.state), row.days_left or 0, row.object))
     now = client.capabilities.now()
-    return LockAudit(bucket, now, within.total_seconds() / 86400, versions, rows)
+    return LockAudit(bucket, now, soon.total_seconds() / 86400, versions, rows)
 
 
 @dataclass(frozen=True)

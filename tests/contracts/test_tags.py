@@ -117,7 +117,9 @@ def test_all_keys_with_a_prefix_are_tagged(store: S3KV, prefix: str) -> None:
     assert store.get_tags("test1") == {"new": "2", "old": "3"}
 
 
-def test_a_search_takes_several_tags_and_asks_only_for_what_the_listing_leaves(store: S3KV) -> None:
+def test_a_search_takes_several_tags_and_asks_only_for_what_the_listing_leaves(
+    store: S3KV, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store.add("raw/a", 1, tags={"stage": "raw", "year": "2013"})
     store.add("raw/b", 1, tags={"stage": "raw", "year": "2014"})
     store.add("raw/c", 1)
@@ -132,7 +134,14 @@ def test_a_search_takes_several_tags_and_asks_only_for_what_the_listing_leaves(s
         assert store.find_keys_by_tags(both, older_than=timedelta(days=1)) == []
         assert measured == []
     assert measured[0].by_operation == {"ListObjectsV2": 1}
-    assert store.find_keys_by_tags(both, older_than=timedelta(seconds=-60)) == ["final/a", "raw/a"]
+    later = store.server_time() + timedelta(days=32)
+    monkeypatch.setattr(store.client.capabilities, "now", lambda: later)
+    assert store.find_keys_by_tags(both, older_than="1mo") == ["final/a", "raw/a"]
+
+
+def test_an_age_without_a_unit_is_refused(store: S3KV) -> None:
+    with pytest.raises(ValueError, match="30 has no unit: write 30d"):
+        store.find_keys_by_tags({"stage": "raw"}, older_than=30)  # type: ignore[arg-type]
 
 
 def test_deleting_by_tag_leaves_and_names_what_is_locked(locking_store: S3KV) -> None:
