@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from copy import deepcopy
 from datetime import timedelta
 from functools import cache
-from typing import Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from prefect.filesystems import WritableFileSystem
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from s3kv_flows.result_storage import ResultStorage
 from s3kv_flows.runs import block_document_name
@@ -30,6 +31,8 @@ __all__ = ["SLUG", "S3KVStore"]
 
 SLUG = "s3kv-store"
 """The block type's part of a reference such as ``s3kv-store/lake``."""
+
+_HIDDEN = "**********"
 
 
 @cache
@@ -62,6 +65,8 @@ class S3KVStore(ResultStorage, WritableFileSystem):  # type: ignore[misc]  # see
         "https://cdn.sanity.io/images/3ugk85nk/production/d74b16fe84ce626345adf235a47008fea2869a60-225x225.png"
     )
     _documentation_url: ClassVar[Any] = "https://docs.prefect.io/v3/advanced/results"
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(hide_input_in_errors=True)  # it holds secrets
 
     bucket_name: str = Field(description="The bucket that holds results and values.")
     endpoint_url: str | None = Field(
@@ -116,8 +121,20 @@ class S3KVStore(ResultStorage, WritableFileSystem):  # type: ignore[misc]  # see
     )
     boto_config: dict[str, Any] = Field(
         default_factory=dict,
+        repr=False,  # the URL of a proxy may carry a password
         description="Options of botocore.config.Config: proxies, connect_timeout, read_timeout, retries, ...",
     )
+
+    if not TYPE_CHECKING:  # type checkers know the fields
+
+        def __init__(self, *args: Any, **values: Any) -> None:
+            refusal = None
+            try:
+                super().__init__(*args, **values)
+            except ValidationError as exc:
+                refusal = _without_input(exc)
+            if refusal is not None:  # raised here, so that it carries the original nowhere
+                raise refusal
 
     @field_validator("bucket_name")
     @classmethod
@@ -281,3 +298,16 @@ class S3KVStore(ResultStorage, WritableFileSystem):  # type: ignore[misc]  # see
             suffix=namespace.suffix,
             codec=codec,
         )
+
+
+def _without_input(exc: ValidationError) -> ValidationError:
+    """Return the same errors without what was given, which their ``errors()`` would show in full."""
+    lines = [
+        InitErrorDetails(
+            type=PydanticCustomError(cast("Any", one["type"]), cast("Any", one["msg"])),
+            loc=one["loc"],
+            input=_HIDDEN,
+        )
+        for one in exc.errors(include_url=False, include_context=False, include_input=False)
+    ]
+    return ValidationError.from_exception_data(exc.title, lines, hide_input=True)

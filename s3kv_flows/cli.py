@@ -146,8 +146,14 @@ def demo() -> int:
 
 _QUIET = {
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
-    "PREFECT_LOGGING_ROOT_LEVEL": "ERROR",  # its worker of events warns of each that is still on its way
+    # Its worker of events warns of each that is still on its way; a temporary server logs what goes wrong
+    # with its own chores, with tracebacks, through the loggers of other packages.
+    "PREFECT_LOGGING_ROOT_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    # Of the temporary server that Prefect starts where no API is set.
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
 }
 """Prefect's settings while a command runs, unless the environment has others."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -11,9 +12,10 @@ from uuid import UUID
 
 from cyclopts import Parameter
 
-from s3kv_flows.saved_stores import is_saved, saved_store
+from s3kv_flows.saved_stores import is_name, prefect_client, saved_store
 
 if TYPE_CHECKING:
+    from s3kv_flows.store.kv import S3KV
     from s3kv_flows.store.receipts import Receipt
 
 __all__ = ["COMMANDS"]
@@ -87,34 +89,24 @@ def finalize(
 def verify(receipt: str, *, store: str | None = None, json: Flag = False) -> int:
     """Check that exactly the version of a receipt is there, unchanged, locked and not hidden.
 
-    Exit status 1 if it is not.
+    Exit status 1 if it is not. Only a server that you name is asked: that of --store, or of the environment;
+    a receipt of another one is refused.
 
     Parameters
     ----------
     receipt
         A file with the receipt, - for standard input, or the key or id of its artifact in Prefect.
     store
-        The name of a saved store to read it with; by default the one that the receipt names, or, where there
-        is none, the credentials of the environment.
+        The name of a saved store to read it with, which has to be of the receipt's bucket; by default the
+        server and the credentials of the environment, and its S3_BUCKET, where that is set.
     json
         Print JSON.
     """
-    from s3kv_flows.store.kv import S3KV
-    from s3kv_flows.store.s3_types import AWS, S3Config
-
     given = _receipt(receipt)
-    name = store or (given.store if given.store is not None and is_saved(given.store) else None)
-    if name is not None:
-        kv = saved_store(name).values
-    else:
-        endpoint = None if given.endpoint.startswith(AWS) else given.endpoint
-        kv = S3KV(bucket_name=given.bucket, enable_local_cache=False, config=S3Config(endpoint_url=endpoint))
-    if store is None and kv.client.server != given.endpoint:
-        raise ValueError(
-            f"the receipt is of {given.endpoint}, and this would ask {kv.client.server}: name a --store that "
-            "is the same server"
-        )
+    kv = _environment_of(given, receipt) if store is None else saved_store(store).values
     found = kv.outputs.verify(given)
+    if not _is_same_server(kv.client.server, given.endpoint):
+        found.notes.append(f"the receipt names {given.endpoint} as its server; {kv.client.server} was asked")
     if json:
         _print_json(
             {"holds": found.holds, "problems": found.problems, "notes": found.notes, **given.as_dict()}
@@ -294,10 +286,31 @@ def _receipt(where: str) -> Receipt:
     return Receipt.from_dict(_artifact(where))
 
 
+def _environment_of(given: Receipt, where: str) -> S3KV:
+    """Return the store of a receipt at the server that the environment names.
+
+    A receipt is data, whoever made it: no server is asked because a receipt names it, with credentials that
+    are not meant for it and an answer that nobody else vouches for.
+    """
+    from s3kv_flows.store.kv import S3KV
+
+    kv = S3KV(bucket_name=os.environ.get("S3_BUCKET") or given.bucket, enable_local_cache=False)
+    if _is_same_server(kv.client.server, given.endpoint):
+        return kv
+    name = given.store if given.store is not None and is_name(given.store) else "NAME"
+    raise ValueError(
+        f"the receipt names the server {given.endpoint!r}, and the environment {kv.client.server!r}: if you "
+        f"trust it, name a store of yours that is there: s3kv verify {where} --store {name}"
+    )
+
+
+def _is_same_server(one: str, other: str) -> bool:
+    return one.rstrip("/").lower() == other.rstrip("/").lower()
+
+
 def _artifact(where: str) -> dict[str, Any]:
     """Return the receipt in an artifact of Prefect, by its key, where the newest counts, or by its id."""
     import httpx
-    from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterId, ArtifactFilterKey
     from prefect.client.schemas.sorting import ArtifactSort
 
@@ -306,7 +319,7 @@ def _artifact(where: str) -> dict[str, Any]:
     else:
         wanted = ArtifactFilter(key=ArtifactFilterKey(any_=[where]))
     try:
-        with get_client(sync_client=True) as client:
+        with prefect_client() as client:
             found = client.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.CREATED_DESC, limit=1)
     except (httpx.HTTPError, RuntimeError) as exc:
         sys.exit(f"s3kv: {where!r} is no file, and Prefect's API cannot be asked for an artifact: {exc}")

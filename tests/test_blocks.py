@@ -3,18 +3,26 @@ from __future__ import annotations
 import asyncio
 import base64
 import copy
+import json
 import re
+import traceback
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import cloudpickle
 import pytest
+from prefect import flow
 from prefect.blocks.core import Block
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import BlockDocumentUpdate
+from prefect.exceptions import ParameterTypeError
 from prefect.testing.standard_test_suites.blocks import BlockStandardTestSuite
-from pydantic import SecretStr, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError, model_validator
 
-from s3kv_flows import S3KVStore
+from s3kv_flows import LeaseLockManager, S3KVStore
+from s3kv_flows.saved_stores import saved_store
 from s3kv_flows.store import Encryption
 from s3kv_flows.store.errors import KeyLockedError, KeyNotFoundError
 from s3kv_flows.store.locks import Retention
@@ -86,6 +94,131 @@ def test_secrets_are_hidden_and_used(s3_url: str) -> None:
     assert "hush" not in block.model_dump_json()
     assert block.values.config.aws_secret_access_key == "hush"
     assert block.values.config.aws_session_token == "hush"
+
+
+SECRET = "AbCdEfGhIjKlMnOpQrStUvWxYz0123456789"
+
+
+def shows_secret(text: object) -> bool:
+    """Tell whether any four characters of the secret are in a text."""
+    return any(SECRET[at : at + 4] in str(text) for at in range(len(SECRET) - 3))
+
+
+class Subclass(S3KVStore):
+    _block_type_slug = "s3kv-test-subclass"
+
+    @model_validator(mode="after")
+    def _refuse(self) -> Subclass:
+        raise ValueError("refused by the subclass")
+
+
+class Parameters(BaseModel):
+    store: S3KVStore
+
+
+MAKERS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "constructor": lambda fields: S3KVStore(**fields),
+    "validation": S3KVStore.model_validate,
+    "json": lambda fields: S3KVStore.model_validate_json(json.dumps(fields)),
+    "subclass": lambda fields: Subclass(**fields),
+    "nested": lambda fields: Parameters.model_validate({"store": fields}),
+}
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"bucket_name": 3},
+        {"bucket_name": None},
+        {"bucket_name": "Not A Bucket"},
+        {},
+        {"bucket_name": "some-bucket", "kms_key_id": "key-id"},
+        {"bucket_name": "some-bucket", "customer_key": SECRET},
+        {"bucket_name": "some-bucket", "customer_key": f"{SECRET}é"},
+        {"bucket_name": "some-bucket", "aws_session_token": [SECRET]},
+        {"bucket_name": "some-bucket", "aws_secret_access_key": {"value": SECRET}},
+        {"bucket_name": "some-bucket", "boto_config": f"http://user:{SECRET}@proxy"},
+        {"bucket_name": "some-bucket", "verify": {"a": SECRET}, "cache_max_age_seconds": -1},
+    ],
+)
+def test_an_error_shows_no_part_of_a_secret(
+    wrong: dict[str, Any], make: Callable[[dict[str, Any]], object]
+) -> None:
+    fields = {"aws_access_key_id": "id", "aws_secret_access_key": SECRET, **wrong}
+    with pytest.raises(ValidationError) as caught:
+        make(fields)
+    error: BaseException | None = caught.value
+    assert isinstance(error, ValidationError)
+    assert error.errors()[0]["msg"]
+    assert not shows_secret(f"{error.errors()} {error.json()}")
+    while error is not None:
+        assert not shows_secret(f"{error} {error!r} {getattr(error, 'errors', list)()}")
+        error = error.__cause__ or error.__context__
+
+
+def test_an_error_still_says_what_is_wrong_and_where() -> None:
+    with pytest.raises(ValidationError) as caught:
+        S3KVStore(bucket_name="Not A Bucket", cache_max_age_seconds=-1)
+    found = {one["loc"]: (one["type"], one["msg"]) for one in caught.value.errors()}
+    assert found[("bucket_name",)][0] == "value_error"
+    assert "S3 takes 3 to 63" in found[("bucket_name",)][1]
+    assert found[("cache_max_age_seconds",)][0] == "greater_than_equal"
+
+
+def save_invalid(name: str) -> None:
+    """Save a store as one whose fields are not valid any more."""
+    S3KVStore(bucket_name="some-bucket").save(name)
+    data = {"bucket_name": 3, "aws_access_key_id": "id", "aws_secret_access_key": SECRET}
+    with get_client(sync_client=True) as client:
+        document = client.read_block_document_by_name(name, "s3kv-store")
+        client.update_block_document(document.id, BlockDocumentUpdate(data=data, merge_existing_data=False))
+
+
+def test_loading_what_is_not_valid_shows_no_part_of_a_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    name = f"lake-{uuid.uuid4().hex[:8]}"
+    save_invalid(name)
+    for load in (S3KVStore.load, saved_store):
+        with pytest.raises((RuntimeError, ValueError)) as caught:
+            load(name)
+        assert not shows_secret("".join(traceback.format_exception(caught.value)))
+    assert str(caught.value) == (
+        f"the store that is saved as {name!r} is not valid: bucket_name: Input should be a valid string"
+    )
+
+
+def test_a_flow_that_is_given_malformed_fields_says_no_part_of_a_secret() -> None:
+    @flow
+    def using(store: S3KVStore) -> None:
+        raise AssertionError("it ran")
+
+    given: Any = {"bucket_name": 3, "aws_access_key_id": "id", "aws_secret_access_key": SECRET}
+    with pytest.raises(ParameterTypeError) as caught:
+        using(given)
+    assert not shows_secret("".join(traceback.format_exception(caught.value)))
+
+
+def test_no_repr_shows_a_secret() -> None:
+    block = S3KVStore(
+        bucket_name="some-bucket",
+        endpoint_url="http://127.0.0.1:1",
+        aws_access_key_id="id",
+        aws_secret_access_key=SecretStr(SECRET),
+        aws_session_token=SecretStr(SECRET),
+        customer_key=SecretStr(base64.b64encode(SECRET[:32].encode()).decode()),
+        boto_config={"proxies": {"https": f"http://user:{SECRET}@proxy"}},
+    )
+    config = block.values.config
+    for one in (
+        block,
+        config,
+        config.encryption,
+        block.values,
+        block.results.client,
+        LeaseLockManager(block),
+    ):
+        assert not shows_secret(f"{one} {one!r}")
+    assert base64.b64encode(SECRET[:32].encode()).decode()[:8] not in repr(block)
 
 
 def test_a_block_copies_and_pickles_and_finds_its_client_again(s3_url: str) -> None:

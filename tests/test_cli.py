@@ -175,6 +175,45 @@ def test_output_that_nobody_reads_to_the_end_is_no_error() -> None:
         assert running.stderr.read() == ""
 
 
+def test_without_a_prefect_api_one_line_tells_of_the_temporary_server(s3_url: str, tmp_path: Path) -> None:
+    names = [name for name in os.environ if name.startswith("PREFECT_")] + ["DO_NOT_TRACK"]
+    environment = {name: value for name, value in os.environ.items() if name not in names}
+    environment |= {"HOME": str(tmp_path), "PREFECT_HOME": str(tmp_path / "prefect")}
+    bucket = f"bucket-{uuid.uuid4().hex[:16]}"
+    with subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, "init", "lake", "--bucket", bucket, "--endpoint-url", s3_url],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as running:
+        output, errors = running.communicate(timeout=200)
+    assert running.returncode == 0, errors
+    assert errors.startswith("s3kv: no Prefect API is set")
+    assert "prefect config set PREFECT_API_URL=" in errors
+    assert errors.count("\n") == 1
+    assert output.count("\n") == 2
+    with pytest.raises(ProcessLookupError):  # nothing of its session is left
+        os.killpg(running.pid, 0)
+
+
+def test_what_needs_no_prefect_starts_none(
+    s3_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("Prefect is asked")
+
+    monkeypatch.setattr("prefect.client.orchestration.get_client", refuse)
+    store = S3KVStore(bucket_name=f"bucket-{uuid.uuid4().hex[:16]}", endpoint_url=s3_url)
+    store.values.create_bucket()
+    monkeypatch.setenv("S3_BUCKET", store.bucket_name)
+    monkeypatch.setenv("S3_ENDPOINT_URL", s3_url)
+    command("doctor", "--json")
+    command("policy", "--role", "auditor", "--bucket", "some-bucket")
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.usefixtures("prefect_api")
 def test_doctor_examines_a_saved_store(
     s3_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -11,13 +11,20 @@ from typing import Any
 
 import pytest
 
-from s3kv_flows.store import S3KV
+from s3kv_flows.store import S3KV, local_cache
 from s3kv_flows.store.local_cache import CachedObject, LocalCache, default_directory
 from s3kv_flows.store.objects import GuardedBucket
 from s3kv_flows.store.s3_types import Fetched, NotModified, ObjectInfo
 from tests.proxy import CountingProxy
 
 DAY = 86400
+SOMEBODY = 12345
+"""A user id that is not of whoever runs the tests."""
+
+as_root = pytest.mark.skipif(
+    not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can give files away"
+)
+links = pytest.mark.skipif(sys.platform == "win32", reason="links and pipes are of POSIX")
 
 
 def cached(body: bytes = b"body") -> CachedObject:
@@ -350,3 +357,171 @@ def test_the_same_bytes_with_other_metadata_are_fetched_anew(
     with proxy.counting() as wire:
         assert store.fetch("key").info.last_modified == written
     assert wire.requests.total() == requests
+
+
+# --- what others plant ------------------------------------------------------------------------------
+
+
+def fill(cache: LocalCache) -> None:
+    for number in range(6):
+        cache.put(f"new{number}", cached(b"x" * 4000))
+
+
+REMOVALS: dict[str, Callable[[LocalCache], object]] = {
+    "clear": lambda cache: cache.clear(),
+    "age": lambda cache: cache.clear_older_than(DAY),
+    "discard": lambda cache: cache.discard("name"),
+    "too large": lambda cache: cache.put("name", cached(b"x" * 20_000)),
+    "full": fill,
+}
+every_removal = pytest.mark.parametrize("remove", REMOVALS.values(), ids=REMOVALS)
+
+
+def old(path: Path) -> Path:
+    """Let a file be as old as what goes first."""
+    os.utime(path, (0, 0))
+    return path
+
+
+@pytest.fixture(params=["by descriptor", "by path"])
+def platform(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a test as on a platform that names files relative to a directory, and as on one that does not."""
+    if request.param == "by path":
+        monkeypatch.setattr(local_cache, "_BY_DESCRIPTOR", False)
+
+
+@links
+@every_removal
+@pytest.mark.usefixtures("platform")
+def test_nothing_is_removed_behind_a_link_in_the_place_of_the_directory(
+    cache: LocalCache, tmp_path: Path, remove: Callable[[LocalCache], object]
+) -> None:
+    others = LocalCache("another scope", directory=tmp_path / "others")
+    others.put("name", cached())
+    theirs = [old(others._path("name"))]
+    (others.directory / "thesis.tex").touch()
+    theirs.append(old(others.directory / "thesis.tex"))
+    cache.directory.parent.mkdir()
+    cache.directory.symlink_to(others.directory)
+    remove(cache)
+    assert sorted(others.directory.iterdir()) == sorted(theirs)
+    assert cache.directory.is_symlink()
+    assert (cache.get("name"), cache.size()) == (None, 0)
+
+
+@links
+@every_removal
+@pytest.mark.usefixtures("platform")
+def test_what_is_no_file_of_the_cache_stays(
+    cache: LocalCache, tmp_path: Path, remove: Callable[[LocalCache], object]
+) -> None:
+    cache.put("name", cached())
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"x" * 50_000)
+    planted = [cache.directory / f"{digit * 64}.cached" for digit in "abc"]
+    planted[0].symlink_to(old(victim))
+    os.mkfifo(planted[1])
+    planted[2].mkdir()
+    strange = [
+        cache.directory / name for name in ("notes.txt", ".cached", "tmpabc", f"{'d' * 64}.cached.bak")
+    ]
+    for path in strange:
+        path.touch()
+    for path in (*planted[1:], *strange):
+        old(path)
+    remove(cache)
+    assert {*planted, *strange} <= set(cache.directory.iterdir())
+    assert victim.stat().st_size == 50_000
+    assert cache.size() < 50_000, "it is not the size of what a link leads to"
+
+
+@links
+@pytest.mark.usefixtures("platform")
+def test_what_lies_in_the_place_of_a_copy_is_left_and_nobody_waits_for_it(
+    cache: LocalCache, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    LocalCache("server bucket", directory=tmp_path / "cache").put("name", cached())
+    cache._path("name").rename(elsewhere)
+    before = old(elsewhere).stat()
+    plants: list[Callable[[Path], object]] = [
+        os.mkfifo,
+        lambda path: path.mkdir(),
+        lambda path: path.symlink_to(elsewhere),
+    ]
+    for name, plant in zip(("name", "b", "c"), reversed(plants), strict=True):
+        plant(path := cache._path(name))
+        kind = stat.S_IFMT(path.lstat().st_mode)
+        assert cache.get(name) is None
+        cache.confirm(name, 1.0)
+        cache.put(name, cached())
+        cache.discard(name)
+        assert stat.S_IFMT(path.lstat().st_mode) == kind
+    assert elsewhere.stat() == before
+    assert len(list(cache.directory.iterdir())) == 3, "nothing unfinished is left"
+
+
+@as_root
+@every_removal
+@pytest.mark.usefixtures("platform")
+def test_files_of_somebody_else_stay(cache: LocalCache, remove: Callable[[LocalCache], object]) -> None:
+    for name in ("name", "other"):
+        cache.put(name, cached())
+        os.chown(old(cache._path(name)), SOMEBODY, SOMEBODY)
+    remove(cache)
+    assert cache._path("name").exists()
+    assert cache._path("other").exists()
+    assert cache.get("name") is None
+
+
+@as_root
+@every_removal
+@pytest.mark.usefixtures("platform")
+def test_nothing_is_removed_in_a_directory_of_somebody_else(
+    cache: LocalCache, remove: Callable[[LocalCache], object]
+) -> None:
+    cache.put("name", cached())
+    old(cache._path("name"))
+    os.chown(cache.directory, SOMEBODY, SOMEBODY)
+    remove(cache)
+    assert list(cache.directory.iterdir()) == [cache._path("name")]
+    assert cache.get("name") is None
+
+
+@links
+def test_a_link_that_comes_after_the_check_changes_nothing(cache: LocalCache, tmp_path: Path) -> None:
+    others = LocalCache("another scope", directory=tmp_path / "others")
+    for one in (cache, others):
+        one.put("name", cached())
+    with cache._opened() as directory:
+        cache.directory.rename(tmp_path / "aside")
+        cache.directory.symlink_to(others.directory)
+        assert directory.remove(cache._path("name").name)
+    assert others.get("name")
+
+
+def test_what_a_killed_writer_left_is_aged(cache: LocalCache) -> None:
+    cache.put("name", cached())
+    left = cache._path("name").with_suffix(f".{'0' * 16}.unfinished")
+    left.touch()
+    assert cache.clear_older_than(DAY) == 0
+    old(left)
+    assert cache.clear_older_than(DAY) == 0, "it is no copy"
+    assert list(cache.directory.iterdir()) == [cache._path("name")]
+
+
+@links
+def test_ageing_by_the_store_leaves_what_others_planted(
+    make_store: Callable[..., S3KV], tmp_path: Path
+) -> None:
+    store = make_store(enable_local_cache=True)
+    store.add("key", 1)
+    store.get("key")
+    directory = store.local_cache.directory
+    aside = directory.rename(tmp_path / "aside")
+    directory.symlink_to(aside)
+    theirs = old(next(aside.iterdir()))
+    assert store.clear_old_cache(1) == 0
+    store.clear_cache_for_key("key")
+    store.clear_cache()
+    assert theirs.exists()

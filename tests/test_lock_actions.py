@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -230,8 +232,13 @@ def command(*arguments: str) -> object:
 
 
 def test_the_commands_publish_verify_lock_and_audit(
-    locked_lake: Lake, values: S3KV, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    locked_lake: Lake,
+    values: S3KV,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("S3_ENDPOINT_URL", values.client.server)
     lake = locked_lake.name
     report, receipt = tmp_path / "report.json", tmp_path / "receipt.json"
     report.write_text('{"total": 3}')
@@ -269,6 +276,60 @@ def test_the_commands_publish_verify_lock_and_audit(
     assert command("release", lake, "report", "--reason", "a mistake") == 0
     assert command("verify", str(receipt)) == 1
     assert "somebody has lifted it" in capsys.readouterr().out
+
+
+ENDPOINTS = ("S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+
+
+@pytest.fixture
+def receipt_file(locked_lake: Lake, values: S3KV, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the file of a receipt, where the environment names no server."""
+    for name in (*ENDPOINTS, "S3_BUCKET"):
+        monkeypatch.delenv(name, raising=False)
+    made = values.outputs.finalize("report", 1, WEEK)
+    file = tmp_path / "receipt.json"
+    # Whoever made the receipt may name a store that is saved here, too.
+    file.write_text(replace(made, store=locked_lake.name).to_json())
+    return file
+
+
+def test_the_server_that_a_receipt_names_is_not_asked(
+    locked_lake: Lake, receipt_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    advice = re.escape(f"s3kv verify {receipt_file} --store {locked_lake.name}")
+    for elsewhere in (None, *ENDPOINTS):
+        with monkeypatch.context() as environment:
+            if elsewhere:
+                environment.setenv(elsewhere, "http://127.0.0.1:1")
+            with locked_lake.proxy.counting() as wire, pytest.raises(ValueError, match=advice) as caught:
+                command("verify", str(receipt_file))
+        assert wire.requests.total() == 0
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_a_receipt_of_the_server_of_the_environment_is_verified(
+    locked_lake: Lake, receipt_file: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, f"{locked_lake.proxy.url}/")
+    assert command("verify", str(receipt_file)) == 0
+    monkeypatch.setenv("S3_BUCKET", "another-bucket")
+    with pytest.raises(ValueError, match="this store of 'another-bucket'"):
+        command("verify", str(receipt_file))
+
+
+def test_a_store_that_is_named_is_asked_whatever_the_receipt_says(
+    locked_lake: Lake, receipt_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = Receipt.from_json(receipt_file.read_text())
+    receipt_file.write_text(replace(given, endpoint="http://127.0.0.1:1", store="not-saved").to_json())
+    assert command("verify", str(receipt_file), "--store", locked_lake.name) == 0
+    said = f"note: the receipt names http://127.0.0.1:1 as its server; {given.endpoint} was asked"
+    assert said in capsys.readouterr().out
+    receipt_file.write_text(replace(given, bucket="another-bucket").to_json())
+    with locked_lake.proxy.counting() as wire, pytest.raises(ValueError, match="of bucket 'another-bucket'"):
+        command("verify", str(receipt_file), "--store", locked_lake.name)
+    assert wire.requests.total() == 0
 
 
 def test_the_commands_refuse_what_is_not_understood(

@@ -92,7 +92,8 @@ class S3Config:
         addressing_style: ``path`` or ``virtual``; ``auto`` takes path style for a custom endpoint.
         encryption: How objects are encrypted at rest; None leaves it to the bucket.
         boto_config: Options of ``botocore.config.Config``, as a dict: ``proxies``, ``connect_timeout``,
-            ``read_timeout``, ``retries``, ``s3`` ...; they come over this package's own.
+            ``read_timeout``, ``retries``, ``s3`` ...; they come over this package's own. Never shown in a
+            repr: the URL of a proxy may carry a password.
     """
 
     endpoint_url: str | None = None
@@ -104,7 +105,9 @@ class S3Config:
     verify: bool | str = True
     addressing_style: Literal["auto", "path", "virtual"] = "auto"
     encryption: Encryption | None = None
-    boto_config: Mapping[str, Any] = field(default_factory=dict, hash=False)  # compared, but not hashable
+    boto_config: Mapping[str, Any] = field(
+        default_factory=dict, hash=False, repr=False
+    )  # compared, but not hashable
 
     def __post_init__(self) -> None:
         if self.endpoint_url is not None and not urlsplit(self.endpoint_url).netloc:
