@@ -24,7 +24,9 @@ from typing import Any
 
 __all__ = ["PrefectServer", "answers", "embedded_prefect", "embedded_s3"]
 
-_START_SECONDS = 90
+_START_SECONDS = 300
+_STOP_SECONDS = 60
+"""Limits for what hangs: what is done is seen at once, and on a busy machine it may take a minute."""
 
 
 @contextmanager
@@ -65,8 +67,8 @@ def embedded_s3() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.effective_port}"
     finally:
         server.trigger.pull_trigger(end_loop)
-        thread.join(timeout=10)
-        server.task_dispatcher.shutdown()
+        thread.join(_STOP_SECONDS)
+        server.task_dispatcher.shutdown(timeout=_STOP_SECONDS)
         # Only now: threads that have just answered wake the loop, by one of these.
         for open_socket in open_sockets:
             open_socket.close()
@@ -137,11 +139,11 @@ class PrefectServer:
         try:
             self._signal(signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout=10)
+                self._process.wait(_STOP_SECONDS)
         finally:  # also where whoever waits is interrupted
             if self._process.poll() is None:
                 self._signal(signal.SIGKILL)
-                self._process.wait(timeout=10)
+                self._process.wait(_STOP_SECONDS)
 
     def _signal(self, signum: signal.Signals) -> None:
         with suppress(ProcessLookupError):
@@ -174,7 +176,7 @@ def embedded_prefect(home: Path, *, services: bool = False) -> Iterator[str]:
 def answers(api: str) -> bool:
     """Return whether a Prefect server answers there. One request."""
     try:
-        with urllib.request.urlopen(f"{api}/health", timeout=2):  # noqa: S310  # our own URL
+        with urllib.request.urlopen(f"{api}/health", timeout=10):  # noqa: S310  # our own URL
             return True
     except (urllib.error.URLError, TimeoutError, ConnectionError):
         return False

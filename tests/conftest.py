@@ -11,9 +11,11 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import certifi
+from hypothesis import HealthCheck, settings
 
 _HOME = Path(tempfile.mkdtemp(prefix="s3kv-tests-"))
 # Prefect reads all known authorities for each of its clients, which takes 20 ms or more; no test meets any.
@@ -53,7 +55,11 @@ from s3kv_flows.store import S3KV  # noqa: E402
 from tests.proxy import CountingProxy  # noqa: E402
 from tests.servers import SERVERS, Server  # noqa: E402
 from tests.servers.clean import remove_bucket  # noqa: E402
-from tests.waiting import until  # noqa: E402
+from tests.waiting import Clock, until  # noqa: E402
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("at any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("at any speed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -157,6 +163,14 @@ def batches(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Return the clock of all leases in this process: only its pauses make time pass."""
+    clock = Clock()
+    monkeypatch.setattr("s3kv_flows.store.lease_records.time", SimpleNamespace(monotonic=clock))
+    return clock
+
+
+@pytest.fixture
 def started() -> Iterator[list[subprocess.Popen[str]]]:
     """Collect processes; what is still there at the end is killed."""
     processes: list[subprocess.Popen[str]] = []
@@ -174,7 +188,7 @@ def locking_store(make_store: Callable[..., S3KV]) -> S3KV:
 @pytest.fixture(scope="session")
 def prefect_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if started := getattr(request.config, "workerinput", {}).get("prefect_api"):
-        until(lambda: answers(started), seconds=120)
+        until(lambda: answers(started))
         yield started
     else:
         with embedded_prefect(tmp_path_factory.mktemp("prefect-server")) as api:
@@ -239,7 +253,7 @@ def answering() -> Iterator[Callable[..., str]]:
     for server, thread in servers:
         server.shutdown()
         server.server_close()
-        thread.join(timeout=5)
+        thread.join()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import numpy as np
 
 from s3kv_flows import S3KVStore
 from tests import training
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 EVERY = 8
 KILLS = 10
@@ -63,20 +63,24 @@ class Training:
     def kill(self, dice: random.Random, moment: str, share: int) -> None:
         """Let an attempt go on for about its share of the batches, and die."""
         at_a_save = moment != "any moment"
-        when = f"{moment}:{max(1, 2 * share // EVERY - dice.randrange(2))}" if at_a_save else "-"
+        if at_a_save:
+            when = f"{moment}:{max(1, 2 * share // EVERY - dice.randrange(2))}"
+        else:
+            wanted = dice.randrange(1, 2 * share)
+            # It goes on for a while when it is to be killed, and not to its end, however late that happens.
+            when = f"killed:{wanted + EVERY}"
         begun = len(self.attempts())
         process = self.attempt(when)
         try:
             if not at_a_save:
-                wanted = dice.randrange(1, 2 * share)
 
                 def is_so_far() -> bool:
                     there = self.attempts()
                     return len(there) > begun and len(there[-1]) >= wanted
 
-                until(is_so_far, seconds=60)
+                until(is_so_far)
                 process.kill()
-            assert process.wait(timeout=60) == -signal.SIGKILL
+            assert process.wait(timeout=PATIENCE) == -signal.SIGKILL
         finally:
             process.kill()
             process.wait()
@@ -92,7 +96,7 @@ def assert_ends_as_if_never_killed(block: S3KVStore, data: Path, journal: Path, 
     for moment in moments:
         killed.kill(dice, moment, len(there) // (KILLS + 1))
     last = killed.attempt("-")
-    assert last.wait(timeout=120) == 0
+    assert last.wait(timeout=PATIENCE) == 0
 
     model = training.new_model()
     for batch in there:

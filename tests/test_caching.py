@@ -165,11 +165,13 @@ def test_a_whole_map_hits_with_one_request_each(lake: Lake) -> None:
 
 def test_a_result_is_one_object_with_its_tags(lake: Lake) -> None:
     add_one = adding_task(lake, object_tags={"stage": "raw"})
+    began = datetime.now(timezone.utc)
     in_flow(lambda: add_one(1))
+    took = (datetime.now(timezone.utc) - began).total_seconds()
     info = lake.the_object()
     assert lake.tags(info) == {"stage": "raw", "flow": "some flow", "task": "add_one"}
     assert info.content_type == "application/x-s3kv-cloudpickle"
-    assert float(info.metadata["s3kv-seconds"]) < 60
+    assert 0 <= float(info.metadata["s3kv-seconds"]) <= took
 
 
 def test_the_users_tags_win_where_there_are_too_many(lake: Lake) -> None:
@@ -343,11 +345,11 @@ def test_the_expiration_is_prefects_and_with_options_changes_it_also_lazily(lake
 
     wire = lake.count(lambda: in_flow(body))
     assert dict(wire.requests) == {"GET": 1, "PUT": 1}
-    left = datetime.fromisoformat(lake.the_object().metadata["s3kv-expires"]) - datetime.now(timezone.utc)
-    assert timedelta(hours=1, minutes=59) < left < timedelta(hours=2)
+    expires = datetime.fromisoformat(lake.the_object().metadata["s3kv-expires"])
+    assert timedelta(hours=1) < expires - datetime.now(timezone.utc) < timedelta(hours=2)
     state = add_one(1, return_state=True)
     assert state.name == "Cached"
-    assert abs(state.data.expiration - datetime.now(timezone.utc) - left) < timedelta(seconds=5)
+    assert abs(state.data.expiration - expires) < timedelta(minutes=10)
 
 
 def test_two_clocks_ten_minutes_apart_change_nothing(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from s3kv_flows import S3KVStore
 from s3kv_flows.checkpoints import Checkpoint
 from s3kv_flows.store.snapshots import Snapshots
 from tests.checkpointing import CrashError, numbers
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 def test_a_checkpoint_is_in_one_block_at_a_time(block: S3KVStore) -> None:
@@ -114,7 +114,7 @@ def test_a_block_whose_beginning_is_cancelled_may_be_entered_again(
 
     def slow(states: Snapshots) -> Any:
         begun.set()
-        assert may_go.wait(30)
+        assert may_go.wait(PATIENCE)
         return original(states)
 
     monkeypatch.setattr(Snapshots, "listed", slow)
@@ -126,7 +126,7 @@ def test_a_block_whose_beginning_is_cancelled_may_be_entered_again(
 
     async def run() -> None:
         entering = asyncio.create_task(enter())
-        assert await asyncio.to_thread(begun.wait, 30)
+        assert await asyncio.to_thread(begun.wait, PATIENCE)
         entering.cancel()
         with pytest.raises(asyncio.CancelledError):
             await entering
@@ -145,7 +145,7 @@ def test_a_block_whose_end_is_cancelled_ends_all_the_same(
 
     def slow(states: Snapshots, snapshot: Any) -> bool:
         begun.set()
-        assert may_go.wait(30)
+        assert may_go.wait(PATIENCE)
         return original(states, snapshot)
 
     checkpoint = Checkpoint(block, "train")
@@ -157,7 +157,7 @@ def test_a_block_whose_end_is_cancelled_ends_all_the_same(
 
     async def run() -> None:
         saving = asyncio.create_task(save())
-        assert await asyncio.to_thread(begun.wait, 30)
+        assert await asyncio.to_thread(begun.wait, PATIENCE)
         saving.cancel()
         with pytest.raises(asyncio.CancelledError):
             await saving

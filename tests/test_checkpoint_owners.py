@@ -16,7 +16,7 @@ from s3kv_flows.store.errors import AccessDeniedError, StaleWriterError, StoreUn
 from s3kv_flows.store.snapshots import Snapshots
 from tests.checkpointing import CrashError, numbers
 from tests.lake import Lake
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 def test_who_wakes_up_and_only_ends_leaves_the_states_of_its_successor(
@@ -86,7 +86,7 @@ def test_a_save_does_not_wait_for_the_artifacts_and_their_errors_hang_nothing(
 
     def show(*_: Any, **options: Any) -> None:
         if not options["told"]:
-            assert saved.wait(30), "the save is still waiting for this"
+            assert saved.wait(PATIENCE), "the save is still waiting for this"
             raise OSError("no picture")
 
     monkeypatch.setattr(CheckpointArtifacts, "show", show)
@@ -240,7 +240,7 @@ def test_a_save_that_is_waited_for_is_tried_also_after_one_that_failed(
     original, returned = Snapshots.create, threading.Event()
 
     def unavailable(*_: Any, **__: Any) -> Any:
-        assert returned.wait(30)
+        assert returned.wait(PATIENCE)
         raise StoreUnavailableError("no route")
 
     with Checkpoint(block, "train", load_policy="latest", keep_on_success=True) as checkpoint:

@@ -15,7 +15,7 @@ from s3kv_flows import S3KVStore
 from s3kv_flows.checkpoints import Checkpoint
 from s3kv_flows.run_states import position_of
 from s3kv_flows.store.snapshots import Snapshots
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 def start(script: str, *arguments: str, api: str = "") -> subprocess.Popen[str]:
@@ -65,7 +65,9 @@ def test_of_two_that_resume_at_once_one_wins_and_the_states_are_its_own(
         assert process.stdout
         assert process.stdout.readline() == f"{saved_before}\n"
     with ThreadPoolExecutor(2) as pool:  # both at once
-        outcomes = [out for out, _ in pool.map(lambda one: one.communicate("go\n", timeout=60), started)]
+        outcomes = [
+            out for out, _ in pool.map(lambda one: one.communicate("go\n", timeout=PATIENCE), started)
+        ]
     assert sorted(outcome.split()[0] for outcome in outcomes) == ["lost:", "won"]
     lost = next(outcome for outcome in outcomes if outcome.startswith("lost"))
     assert "'train' was saved by somebody else" in lost
@@ -94,18 +96,18 @@ block = S3KVStore(bucket_name=bucket, endpoint_url=url)
 
 @flow
 def run():
-    with Checkpoint(block, "train") as checkpoint:
+    with Checkpoint(block, "train", termination_seconds=3600) as checkpoint:
         seen = checkpoint.load(default=[])
-        for item in checkpoint.iterate(range(10_000), lambda: seen, every=5_000):
+        for item in checkpoint.iterate(range(10_000_000), lambda: seen, every=5_000_000):
             seen.append(item)
             time.sleep(0.002)
             print(item, flush=True)
 
 @flow
 async def arun():
-    async with Checkpoint(block, "train") as checkpoint:
+    async with Checkpoint(block, "train", termination_seconds=3600) as checkpoint:
         seen = await checkpoint.aload(default=[])
-        async for item in checkpoint.aiterate(range(10_000), lambda: seen, every=5_000):
+        async for item in checkpoint.aiterate(range(10_000_000), lambda: seen, every=5_000_000):
             seen.append(item)
             await asyncio.sleep(0.002)
             print(item, flush=True)
@@ -130,7 +132,7 @@ def test_a_flow_that_is_told_to_end_saves_once_more_and_ends_as_prefect_wants(
     seen = [process.stdout.readline() for _ in range(20)]
     assert seen[-1] == "19\n"
     process.send_signal(signal.SIGTERM)
-    out, errors = process.communicate(timeout=60)
+    out, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode != 0
     last = int((out.split() or ["19"])[-1])
     states = Snapshots(block.checkpoints, "train")
@@ -152,7 +154,7 @@ block = S3KVStore(bucket_name=bucket, endpoint_url=url)
 def train(name):
     with Checkpoint(block, name) as checkpoint:
         seen = checkpoint.load(default=[])
-        for item in checkpoint.iterate(range(100_000), lambda: seen, every=50_000):
+        for item in checkpoint.iterate(range(10_000_000), lambda: seen, every=5_000_000):
             seen.append(item)
             time.sleep(0.002)
             if name == "b":
@@ -178,7 +180,7 @@ def test_submitted_tasks_save_until_they_are_killed(
     names = {name: Snapshots(block.checkpoints, name) for name in "ab"}
     until(lambda: all(len(states.listed()) >= 2 for states in names.values()))
     process.kill()
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=PATIENCE)
     saved = {}
     for name, states in names.items():
         newest = states.newest(states.listed())

@@ -29,7 +29,7 @@ from s3kv_flows.store.outputs import FinalizedOutputs
 from s3kv_flows.store.snapshots import Snapshots, all_snapshots
 from tests.checkpointing import CrashError
 from tests.lake import Lake
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 WEEK = Retention(days=7)
 
@@ -115,7 +115,7 @@ def test_workers_of_dask_go_on_too(lake: Lake, tmp_path: Path) -> None:
     @flow(task_runner=runner)
     def run() -> list[int]:
         futures = [resumed.submit(name, number, path) for number, path in enumerate(paths)]
-        return [future.result(timeout=120) for future in futures]
+        return [future.result(timeout=PATIENCE) for future in futures]
 
     assert_resumed(run(), paths, lake)
 
@@ -198,6 +198,7 @@ def test_the_page_of_a_run_shows_its_progress_and_its_states(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoint_artifacts, "_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoint_artifacts, "_PATIENCE_SECONDS", PATIENCE)
     ids: list[str] = []
     seen: list[dict[str, Any]] = []
 
@@ -279,7 +280,7 @@ def test_no_loop_and_no_save_waits_for_a_picture(lake: Lake, monkeypatch: pytest
     answered = threading.Event()
 
     def hang(**_: Any) -> None:
-        assert answered.wait(10)
+        assert answered.wait(PATIENCE)
 
     monkeypatch.setattr(checkpoint_artifacts, "create_table_artifact", hang)
     monkeypatch.setattr(checkpoint_artifacts, "_SECONDS", 0.0)

@@ -28,7 +28,7 @@ from s3kv_flows.store.s3 import S3Client
 from s3kv_flows.store.snapshots import Snapshots
 from tests.checkpointing import numbers
 from tests.proxy import CountingProxy
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 def test_who_was_replaced_cannot_save_any_more(block: S3KVStore) -> None:
@@ -65,7 +65,7 @@ def test_in_the_background_the_newest_wins_and_one_is_under_way(
 
     def slow(*args: Any, **kwargs: Any) -> Any:
         begun.set()
-        assert may_go.wait(30)
+        assert may_go.wait(PATIENCE)
         at_once.append(sum(thread.name == "s3kv-checkpoint" for thread in threading.enumerate()))
         return original(*args, **kwargs)
 
@@ -76,7 +76,7 @@ def test_in_the_background_the_newest_wins_and_one_is_under_way(
         for number in range(5):
             state[:] = noise + number
             checkpoint.save(state, wait=False)
-            assert begun.wait(30)
+            assert begun.wait(PATIENCE)
         state[:] = -1  # what was given to save is not changed by this
         may_go.set()
     states = Snapshots(block.checkpoints, "train")
@@ -248,7 +248,7 @@ class Gate:
             if self.entered.is_set():
                 return create(*args, **kwargs)
             self.entered.set()
-            assert self.may_go.wait(30)
+            assert self.may_go.wait(PATIENCE)
             raise StoreUnavailableError("no route")
 
         monkeypatch.setattr(Snapshots, "create", gated)
@@ -262,7 +262,7 @@ def test_of_two_coroutines_each_is_told_what_became_of_its_own(
     async def run() -> list[Any]:
         async with Checkpoint(block, "train", keep_on_success=True) as checkpoint:
             first = asyncio.create_task(checkpoint.asave("one"))
-            await asyncio.to_thread(gate.entered.wait, 30)
+            await asyncio.to_thread(gate.entered.wait, PATIENCE)
             second = asyncio.create_task(checkpoint.asave("two"))
             await asyncio.sleep(0)
             gate.may_go.set()
@@ -283,7 +283,7 @@ def test_the_error_of_a_save_that_nobody_waits_for_any_more_surfaces_at_the_end(
     async def run() -> None:
         async with Checkpoint(block, "train") as checkpoint:
             saving = asyncio.create_task(checkpoint.asave("one"))
-            await asyncio.to_thread(gate.entered.wait, 30)
+            await asyncio.to_thread(gate.entered.wait, PATIENCE)
             saving.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await saving
@@ -313,7 +313,7 @@ def test_the_loop_gets_no_further_ahead_of_what_has_arrived_than_it_may(
 
     def gated(*args: Any, **kwargs: Any) -> Any:
         begun.set()
-        assert may_go.wait(30)
+        assert may_go.wait(PATIENCE)
         return create(*args, **kwargs)
 
     monkeypatch.setattr(Snapshots, "create", gated)
@@ -333,11 +333,11 @@ def test_the_loop_gets_no_further_ahead_of_what_has_arrived_than_it_may(
     thread = threading.Thread(target=run)
     monkeypatch.setattr(Newest, "wait", noted)
     thread.start()
-    assert begun.wait(30)
-    assert waited.wait(30)
+    assert begun.wait(PATIENCE)
+    assert waited.wait(PATIENCE)
     assert done == [0, 1, 2, 3], "of which none has arrived"
     may_go.set()
-    thread.join(30)
+    thread.join(PATIENCE)
     assert done == list(range(20))
 
 
@@ -375,7 +375,7 @@ def test_a_save_that_is_interrupted_costs_no_older_state(
     def interrupting(*args: Any, **kwargs: Any) -> Any:
         monkeypatch.setattr(Snapshots, "create", original)
         os.kill(os.getpid(), signal.SIGINT)
-        assert may_go.wait(30)
+        assert may_go.wait(PATIENCE)
         return original(*args, **kwargs)
 
     with Checkpoint(block, "train", keep=1, keep_on_success=True) as checkpoint:
@@ -412,11 +412,11 @@ def test_what_is_interrupted_before_it_is_under_way_is_sent_as_well(
 
     def slow(*args: Any, **kwargs: Any) -> Any:
         begun.set()
-        assert may_go.wait(30)
+        assert may_go.wait(PATIENCE)
         return original(*args, **kwargs)
 
     def interrupted(*_: Any) -> bool:
-        assert begun.wait(30)
+        assert begun.wait(PATIENCE)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Snapshots, "create", slow)

@@ -18,7 +18,7 @@ from s3kv_flows import S3KVStore
 from s3kv_flows.checkpoints import Checkpoint
 from s3kv_flows.store.snapshots import Snapshot, Snapshots
 from tests.checkpointing import numbers
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 def test_blocks_that_overlap_leave_the_handler_of_signals_as_it_was(block: S3KVStore) -> None:
@@ -67,7 +67,10 @@ def test_in_blocks_within_each_other_the_first_safe_moment_ends_both(block: S3KV
     done: list[int] = []
 
     def run() -> None:
-        with Checkpoint(block, "outer"), Checkpoint(block, "inner") as checkpoint:
+        with (
+            Checkpoint(block, "outer", termination_seconds=PATIENCE),
+            Checkpoint(block, "inner") as checkpoint,
+        ):
             for item in checkpoint.iterate(range(50), lambda: done, every=40):
                 done.append(item)
                 if item == 10:
@@ -88,7 +91,7 @@ def test_a_signal_waits_no_longer_than_it_may_for_an_upload(
     original = Snapshots.create
 
     def slow(*args: Any, **kwargs: Any) -> Any:
-        assert may_go.wait(30)
+        assert may_go.wait(PATIENCE)
         return original(*args, **kwargs)
 
     monkeypatch.setattr(Snapshots, "create", slow)
@@ -124,17 +127,19 @@ def test_who_lives_on_after_a_signal_goes_on_saving(block: S3KVStore) -> None:
 
 WORKER = """
 import sys, time
+from pathlib import Path
 from s3kv_flows import S3KVStore
 from s3kv_flows.checkpoints import Checkpoint
 
-url, bucket, items, journal = sys.argv[1:]
+url, bucket, journal, may_go = sys.argv[1:]
 block = S3KVStore(bucket_name=bucket, endpoint_url=url)
-with Checkpoint(block, "train", keep_on_success=True, termination_seconds=20) as checkpoint:
+with Checkpoint(block, "train", keep_on_success=True, termination_seconds=3600) as checkpoint:
     seen = checkpoint.load(default=[])
-    for item in checkpoint.iterate(range(int(items)), lambda: seen, every=5):
+    for item in checkpoint.iterate(range(60), lambda: seen, every=5):
         with open(journal, "a") as file:
             file.write(f"{item}\\n")
-        time.sleep(0.02)
+        while item == 22 and not Path(may_go).exists():
+            time.sleep(0.02)
         seen.append(item)
     print("DONE", sum(seen), len(seen), flush=True)
 """
@@ -146,15 +151,16 @@ def journal(tmp_path: Path) -> Path:
     return tmp_path / "journal"
 
 
-def begin(block: S3KVStore, journal: Path, items: int) -> subprocess.Popen[str]:
+def begin(block: S3KVStore, journal: Path) -> subprocess.Popen[str]:
+    """Begin, or go on; in the middle, it waits until it may go on, or is killed."""
     command = [
         sys.executable,
         "-c",
         WORKER,
         str(block.endpoint_url),
         block.bucket_name,
-        str(items),
         str(journal),
+        str(journal.with_name("may-go")),
     ]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PREFECT_API_URL": ""}
@@ -175,21 +181,25 @@ def test_a_process_that_was_killed_goes_on(
     signum: signal.Signals,
     repeats: int,
 ) -> None:
-    first = begin(block, journal, 60)
+    first = begin(block, journal)
     started.append(first)
-    until(lambda: len(done(journal)) >= 23, seconds=60)
+    until(lambda: len(done(journal)) == 23)
     first.send_signal(signum)
-    assert first.wait(timeout=30) == -signum
-    before = len(done(journal))
-    second = begin(block, journal, 60)
+    if signum == signal.SIGKILL:
+        first.wait(PATIENCE)
+    journal.with_name("may-go").touch()
+    assert first.wait(timeout=PATIENCE) == -signum
+    assert len(done(journal)) == 23, "the step was ended, and no other begun"
+    second = begin(block, journal)
     started.append(second)
-    out, _ = second.communicate(timeout=60)
+    out, _ = second.communicate(timeout=PATIENCE)
     assert out.strip() == f"DONE {sum(range(60))} 60"
     assert 60 <= len(done(journal)) <= 60 + repeats
-    assert before < 60
 
 
-def test_sigterm_is_heeded_in_the_end_also_by_who_never_comes_to_the_end_of_a_step(block: S3KVStore) -> None:
+def test_sigterm_is_heeded_in_the_end_also_by_who_never_comes_to_the_end_of_a_step(
+    block: S3KVStore, started: list[subprocess.Popen[str]]
+) -> None:
     script = """
 import sys, threading
 from s3kv_flows import S3KVStore
@@ -197,14 +207,15 @@ from s3kv_flows.checkpoints import Checkpoint
 block = S3KVStore(bucket_name=sys.argv[2], endpoint_url=sys.argv[1])
 with Checkpoint(block, "train", termination_seconds=0.2) as checkpoint:
     print("READY", flush=True)
-    threading.Event().wait(60)
+    threading.Event().wait()
 """
     command = [sys.executable, "-c", script, str(block.endpoint_url), block.bucket_name]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        assert process.stdout.readline() == "READY\n"
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=20) == -signal.SIGTERM
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    started.append(process)
+    assert process.stdout
+    assert process.stdout.readline() == "READY\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=PATIENCE) == -signal.SIGTERM
 
 
 @pytest.mark.usefixtures("terminated")
@@ -237,15 +248,15 @@ begun = forking.Event()
 
 def wait():
     begun.set()  # what arrives before, in the middle of a fork, Python forgets
-    time.sleep(60)
+    time.sleep(3600)
 
 store = S3KVStore(bucket_name=sys.argv[1], endpoint_url=sys.argv[2])
-with Checkpoint(store, "train", termination_seconds=60):
+with Checkpoint(store, "train", termination_seconds=3600):
     child = forking.Process(target=wait)
     child.start()
-    begun.wait(20)
+    begun.wait()
     child.terminate()
-    child.join(20)
+    child.join(120)
     print(child.exitcode)
     child.kill()
 """
@@ -255,7 +266,11 @@ with Checkpoint(store, "train", termination_seconds=60):
 def test_a_child_process_is_terminated_at_once(block: S3KVStore) -> None:
     arguments = [block.bucket_name, block.endpoint_url or ""]
     done = subprocess.run(
-        [sys.executable, "-c", FORKING, *arguments], capture_output=True, text=True, timeout=100, check=True
+        [sys.executable, "-c", FORKING, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
     )
     assert done.stdout.strip() == str(-signal.SIGTERM)
 
@@ -277,7 +292,9 @@ def test_a_loop_in_another_thread_than_its_block_is_ended_as_well(block: S3KVSto
             await asyncio.sleep(0.05)
 
     async def run() -> None:
-        async with Checkpoint(block, "train", load_policy="latest") as checkpoint:
+        async with Checkpoint(
+            block, "train", load_policy="latest", termination_seconds=PATIENCE
+        ) as checkpoint:
             looking_up = asyncio.create_task(look_up())
             await asyncio.to_thread(train, checkpoint)
             looking_up.cancel()

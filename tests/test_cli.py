@@ -13,7 +13,7 @@ import pytest
 
 from s3kv_flows import S3KVStore
 from s3kv_flows.cli import app
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 SCRIPT = "from s3kv_flows.cli import main; main()"
 
@@ -25,7 +25,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         env=os.environ | environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
 
@@ -138,9 +138,9 @@ def test_an_interrupted_demo_leaves_nothing_running(signum: signal.Signals, tmp_
         start_new_session=True,
     )
     try:
-        (server,) = until(lambda: children_of(demo.pid), seconds=60)
+        (server,) = until(lambda: children_of(demo.pid))
         demo.send_signal(signum)
-        assert demo.wait(timeout=60) != 0
+        assert demo.wait(timeout=PATIENCE) != 0
     finally:
         demo.kill()
     assert not Path(f"/proc/{server}").exists()

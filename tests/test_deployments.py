@@ -12,6 +12,7 @@ from prefect.client.orchestration import get_client
 
 from s3kv_flows import S3KVStore
 from s3kv_flows.flows import age_caches, audit_locks, maintain_store
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parent.parent
 
@@ -23,7 +24,7 @@ def prefect(api: str, *arguments: str) -> str:
         env=os.environ | {"PREFECT_API_URL": api, "COLUMNS": "200"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -92,7 +92,7 @@ def pull_again_after_the_end(self):
     pull(self)
     for thread in threading.enumerate():
         if thread.name == "embedded-s3":
-            thread.join(30)
+            thread.join()
     pull(self)
 
 with embedded_s3():
@@ -108,19 +108,40 @@ def test_an_object_that_goes_while_versions_are_listed_does_not_fail_the_listing
 import copy, threading, types
 import boto3, moto.s3.models
 from botocore.config import Config
+from s3kv_flows import embedded
 from s3kv_flows.embedded import embedded_s3
 from s3kv_flows.store import S3KV
+
+settled = threading.Event()  # the deletion waits for the listing, or is done
+
+class Lock:
+    def __init__(self):
+        self.lock = threading.Lock()
+
+    def __enter__(self):
+        if not self.lock.acquire(blocking=False):
+            settled.set()
+            self.lock.acquire()
+
+    def __exit__(self, *_):
+        self.lock.release()
+
+embedded.threading = types.SimpleNamespace(Lock=Lock, Thread=threading.Thread)
+
+def delete(store):
+    store.delete("second")
+    settled.set()
 
 with embedded_s3() as url:
     store = S3KV(url, "some-bucket", "id", "secret", enable_local_cache=False, region_name="us-east-1")
     store.create_bucket()
     store.add_many({"first": 1, "second": 2})
-    deleting = threading.Thread(target=store.delete, args=("second",))
+    deleting = threading.Thread(target=delete, args=(store,))
 
     def deepcopy(value, *memo):
         if deleting.ident is None:
             deleting.start()
-            deleting.join(1)
+            settled.wait()
         return copy.deepcopy(value, *memo)
 
     moto.s3.models.copy = types.SimpleNamespace(deepcopy=deepcopy, copy=copy.copy)

@@ -16,6 +16,7 @@ from s3kv_flows.store.local_cache import CachedObject, LocalCache, default_direc
 from s3kv_flows.store.objects import GuardedBucket
 from s3kv_flows.store.s3_types import Fetched, NotModified, ObjectInfo
 from tests.proxy import CountingProxy
+from tests.waiting import PATIENCE
 
 DAY = 86400
 SOMEBODY = 12345
@@ -137,7 +138,7 @@ def test_many_processes_may_share_it(tmp_path: Path) -> None:
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     processes = [subprocess.Popen(command, text=True, **pipes) for _ in range(3)]  # type: ignore[call-overload]
     for process in processes:
-        output, errors = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, errors
         assert int(output) <= 200_000
     left = [path.suffix for path in tmp_path.rglob("*") if path.is_file()]

@@ -6,8 +6,9 @@ import csv
 import io
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from s3kv_flows.cli import app
 from s3kv_flows.flows import audit_locks
 from s3kv_flows.lock_actions import artifact_key
 from s3kv_flows.store import S3KV
+from s3kv_flows.store.answers import date_of
 from s3kv_flows.store.errors import ConflictError, KeyLockedError
 from s3kv_flows.store.receipts import Receipt
 from tests.contracts.helpers import NAME, outside
@@ -214,11 +216,17 @@ def test_an_audit_tells_the_state_of_every_output(
         audit_locks(locked_lake.name, export="audit.xlsx")
 
 
-def test_what_has_ended_is_finalized_and_not_locked_any_more(locked_lake: Lake, values: S3KV) -> None:
-    from tests.waiting import until
+def test_what_has_ended_is_finalized_and_not_locked_any_more(
+    locked_lake: Lake, values: S3KV, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def in_two_days(headers: Mapping[str, str], name: str) -> datetime | None:
+        found = date_of(headers, name)
+        return found + timedelta(days=2) if found and name == "date" else found
 
-    values.add("key", 1, retention=Retention(until=datetime.now(timezone.utc) + timedelta(seconds=2)))
-    until(lambda: values.get_retention("key") is None, seconds=20)
+    values.add("key", 1, retention=Retention(days=1))
+    monkeypatch.setattr("s3kv_flows.store.answers.date_of", in_two_days)
+    monkeypatch.setattr("s3kv_flows.store.capabilities.date_of", in_two_days)
+    assert values.get_retention("key") is None
     found = audit_locks(locked_lake.name)
     assert [(row.state, row.object) for row in found.rows] == [("ended", NAME)]
     assert found.problems == []

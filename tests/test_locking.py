@@ -28,7 +28,7 @@ from s3kv_flows.store.counters import Counters
 from s3kv_flows.store.errors import KeyLockedError, LeaseTimeoutError, UnsupportedByServerError
 from s3kv_flows.store.lease_keeper import shared_keeper
 from tests.lake import WEEK, Lake, adding_task, in_flow
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
@@ -120,7 +120,7 @@ def test_threads_that_want_one_key_compute_it_once(lake: Lake) -> None:
     @task(**caching(lake.name, single_flight=True))
     def produce() -> int:
         lake.ran.append(1)
-        go.wait(timeout=30)
+        assert go.wait(PATIENCE)
         return 7
 
     @flow
@@ -150,7 +150,7 @@ def test_refreshing_runs_compute_one_by_one(lake: Lake) -> None:
     def produce() -> int:
         inside.append(1)
         most.append(len(inside))
-        threading.Event().wait(0.02)
+        until(lambda: len(waiting_in_process()) == 4 - len(most))  # all others would, if they could
         inside.pop()
         return len(most)
 
@@ -232,7 +232,7 @@ def test_who_waits_too_long_fails_before_it_computes(lake: Lake) -> None:
         return 1
 
     name = lease_name_of(lake, produce)
-    leases = lake.block.leases()
+    leases = lake.block.leases(600)
     lease = leases.acquire(name, "another process")
     state = produce(return_state=True)
     assert state.is_failed()
@@ -262,7 +262,7 @@ def test_the_result_of_another_process_is_taken_when_it_is_there(lake: Lake) -> 
     produce()
     saved = lake.results.objects.get(lake.the_object().name)
     name = lease_name_of(lake, produce)
-    leases = lake.block.leases()
+    leases = lake.block.leases(600)  # it does not end by itself meanwhile
     lease = leases.acquire(name, "another process")
     since = len(lake.proxy.read().paths)
     with lake.results.client.counters.measure() as counted, ThreadPoolExecutor(1) as pool:
@@ -277,7 +277,7 @@ def test_the_result_of_another_process_is_taken_when_it_is_there(lake: Lake) -> 
             metadata=saved.info.metadata,
         )
         leases.release(lease)
-        assert running.result(timeout=30) == 1
+        assert running.result(timeout=PATIENCE) == 1
     assert lake.ran == []
     assert counted[0]["requests.PutObject"] == 2, "the other's result, and one claim that was in vain"
 
@@ -317,7 +317,7 @@ def test_a_holder_that_was_replaced_does_not_write(lake: Lake, logged: pytest.Lo
         (kept,) = entries.values()
         assert kept
         with kept._mutex:  # as if its process were stopped
-            heirs.append(lake.block.leases(60).acquire(kept.name, "heir", timeout=30))
+            heirs.append(lake.block.leases(60).acquire(kept.name, "heir", timeout=PATIENCE))
         return "late"
 
     assert produce() == "late"
@@ -399,7 +399,7 @@ def test_it_is_a_plain_lock_for_other_policies_and_transactions(lake: Lake) -> N
 
 
 def test_the_protocol_of_prefect(lake: Lake) -> None:
-    manager, other = LeaseLockManager(lake.block), LeaseLockManager(lake.name)
+    manager, other = LeaseLockManager(lake.block, 600), LeaseLockManager(lake.name)
     assert isinstance(manager, LockManager)
     assert not manager.is_locked("key")
     assert manager.acquire_lock("key", "me", acquire_timeout=0)
@@ -413,15 +413,15 @@ def test_the_protocol_of_prefect(lake: Lake) -> None:
     assert not manager.wait_for_lock("key", timeout=0.2)
     assert not asyncio.run(manager.await_for_lock("key", timeout=0.2))
     manager.release_lock("key", "me")
-    assert manager.wait_for_lock("key", timeout=10)
-    assert asyncio.run(manager.await_for_lock("key", timeout=10))
+    assert manager.wait_for_lock("key", timeout=PATIENCE)
+    assert asyncio.run(manager.await_for_lock("key", timeout=PATIENCE))
 
 
 def test_a_lease_with_a_time_to_hold_is_not_renewed(lake: Lake) -> None:
     manager = LeaseLockManager(lake.name)
     manager.acquire_lock("key", "me", hold_timeout=0.5)
     leases = lake.block.leases()
-    heir = leases.acquire(lake.block.lease_namespace.name_of("key"), "you", timeout=30)
+    heir = leases.acquire(lake.block.lease_namespace.name_of("key"), "you", timeout=PATIENCE)
     manager.release_lock("key", "me")
     record = leases.holder_of(heir.name)
     assert record
@@ -486,13 +486,12 @@ def test_a_hundred_mapped_tasks_compute_once_and_never_block_the_event_loop(
 
 
 def test_a_cancelled_wait_leaves_nothing_behind(lake: Lake) -> None:
-    manager = LeaseLockManager(lake.name)
+    manager = LeaseLockManager(lake.name, 600)
     manager.acquire_lock("key", "me")
 
     async def cancel_while_waiting() -> None:
         waiting = asyncio.ensure_future(manager.aacquire_lock("key", "you"))
-        while not waiting_in_process():
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(until, waiting_in_process)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
@@ -528,12 +527,14 @@ def test_the_same_key_of_two_stores_is_two(lake: Lake, s3_url: str) -> None:
 
 def test_runs_that_time_out_while_they_begin_leave_nothing_behind(lake: Lake) -> None:
     """Prefect cancels them again and again, so that nothing can be awaited any more."""
-    manager = LeaseLockManager(lake.block)
+    manager = LeaseLockManager(lake.block, 600)
     manager.acquire_lock("key", "me")
 
     async def wait_for_the_turn() -> None:
-        with anyio.move_on_after(0.2):
-            await manager.aacquire_lock("key", "you")
+        async with anyio.create_task_group() as group:
+            group.start_soon(manager.aacquire_lock, "key", "you")
+            await asyncio.to_thread(until, waiting_in_process)
+            group.cancel_scope.cancel()
 
     asyncio.run(wait_for_the_turn())
     assert waiting_in_process() == []

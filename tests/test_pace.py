@@ -3,19 +3,7 @@ from __future__ import annotations
 import pytest
 
 from s3kv_flows.maintenance.pace import Pace
-
-
-class Clock:
-    """Seconds that only waiting makes pass."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def pause(self, seconds: float) -> None:
-        self.now += seconds
+from tests.waiting import Clock
 
 
 def test_no_more_pass_in_a_second_than_may() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from s3kv_flows import S3KVStore
+from tests.waiting import PATIENCE
 
 PIPELINE = """
 import os, sys
@@ -75,7 +76,7 @@ def run(tmp_path: Path, prefect_api: str) -> Run:
             },
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE,
             check=False,
         )
         assert done.returncode == 0, done.stderr

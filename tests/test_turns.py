@@ -6,7 +6,7 @@ import threading
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 
 from s3kv_flows.store.turns import Turns
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 def waiting_ones(turns: Turns, *holders: str) -> list[Future[None]]:
@@ -72,7 +72,7 @@ def test_who_is_interrupted_while_it_waits_leaves_the_line() -> None:
         waiting = pool.submit(wait)
         until(lambda: turns._lines["key"].waiting)
         turns._lines["key"].waiting[0].cancel()
-        assert isinstance(waiting.exception(30), CancelledError)
+        assert isinstance(waiting.exception(PATIENCE), CancelledError)
     assert turns._lines == {}
     with turns.turn("key", "next"):
         assert turns.take("key", "later")
@@ -86,7 +86,7 @@ def test_many_threads_have_their_turns_one_by_one() -> None:
     def work(number: int) -> int:
         nonlocal inside, most
         while waiting := turns.take("key", str(number)):
-            waiting.result(timeout=30)
+            waiting.result(timeout=PATIENCE)
         with lock:
             inside += 1
             most = max(most, inside)

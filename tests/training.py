@@ -2,7 +2,8 @@
 
 ``python -m tests.training <url> <bucket> <data> <journal> <every> <way> <die>`` trains, and dies where it is
 told to: ``-`` nowhere, ``uploaded:2`` when the bytes of its second save have gone to the server, and are not
-published yet, ``published:2`` when they are, and nothing else is done. The way is ``parts`` or ``put``.
+published yet, ``published:2`` when they are, and nothing else is done. With ``killed:40`` it waits after its
+40th batch to be killed, if that has not happened before. The way is ``parts`` or ``put``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPConnection
@@ -74,11 +76,13 @@ def parameters(model: Any) -> dict[str, Any]:
     return {"coef": model.coef_, "intercept": model.intercept_, "steps": model.t_}
 
 
-def journaled(items: Iterator[tuple[int, Batch]], journal: Path) -> Iterator[Batch]:
-    for number, batch in items:
+def journaled(items: Iterator[tuple[int, Batch]], journal: Path, last: int | None) -> Iterator[Batch]:
+    for begun, (number, batch) in enumerate(items, start=1):
         with journal.open("a") as file:
             file.write(f"{number}\n")
         yield batch
+        if begun == last:
+            threading.Event().wait()
 
 
 def die() -> NoReturn:
@@ -124,16 +128,17 @@ def die_before_the_last_byte() -> None:
 def main(url: str, bucket: str, data: str, journal: str, every: str, way: str, when: str) -> None:
     if way == "parts":
         uploads.MULTIPART_FROM = 1
-    if when != "-":
-        moment, _, number = when.partition(":")
+    moment, _, number = when.partition(":")
+    if moment in ("uploaded", "published"):
         die_at_a_save(moment, int(number), way)
+    last = int(number) if moment == "killed" else None
     block = S3KVStore(bucket_name=bucket, endpoint_url=url)
     with Checkpoint(block, NAME, keep=2) as checkpoint:
         model = checkpoint.load(default=new_model())
         with Path(journal).open("a") as file:
             file.write("begin\n")
         items = checkpoint.iterate(list(enumerate(batches(Path(data)))), lambda: model, every=int(every))
-        for batch in journaled(items, Path(journal)):
+        for batch in journaled(items, Path(journal), last):
             learn(model, batch)
         block.values.add("model", {key: np.asarray(part).tolist() for key, part in parameters(model).items()})
 

@@ -223,8 +223,8 @@ class LeaseKeeper:
             self._changed.notify_all()  # the thread may have nothing left to do
         lease.release()
 
-    def close(self, timeout: float = _EXIT_SECONDS) -> None:
-        """Give everything back, and end the thread; wait for it so many seconds at most."""
+    def close(self, timeout: float | None = None) -> None:
+        """Give everything back, and end the thread; wait for it so many seconds at most, by default five."""
         if os.getpid() != self._process:
             return  # a forked child has a copy of this, and none of the leases
         with self._changed:
@@ -234,7 +234,7 @@ class LeaseKeeper:
             thread = self._thread
             self._changed.notify_all()
         if thread is not None:
-            thread.join(timeout)
+            thread.join(_EXIT_SECONDS if timeout is None else timeout)
 
     def _drop_the_gone(self) -> None:
         while self._gone:

@@ -52,5 +52,5 @@ def leases_of(store: S3KV) -> Leases:
     return Leases(
         register_of(store.client, store.bucket_name, "s3kv-leases/"),
         lambda: int(store.client.capabilities.now().timestamp() * 1000),
-        seconds=30,
+        seconds=3600,
     )

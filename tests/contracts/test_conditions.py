@@ -21,6 +21,7 @@ from s3kv_flows.store.errors import (
 from s3kv_flows.store.s3 import S3Client
 from s3kv_flows.store.s3_types import Written
 from tests.contracts.helpers import WEEK, carries_updates, just_before
+from tests.waiting import PATIENCE
 
 OTHER_ETAG = '"00000000000000000000000000000000"'
 
@@ -182,7 +183,7 @@ def test_two_processes_that_increment_a_key_200_times_each_make_400(store: S3KV)
     command = [sys.executable, "-c", INCREMENTS, str(store.config.endpoint_url), store.bucket_name, "200"]
     processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     for process in processes:
-        _, errors = process.communicate(timeout=200)
+        _, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, errors
     assert store.get("counter") == 400
 

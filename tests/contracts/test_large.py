@@ -25,7 +25,7 @@ from s3kv_flows.store.uploads import MULTIPART_FROM
 from tests.contracts.helpers import chain, just_before
 from tests.proxy import CountingProxy
 from tests.servers import Server
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 MIB = 1 << 20
 LARGE = MULTIPART_FROM // MIB + 1
@@ -311,7 +311,7 @@ def test_a_writer_killed_at_any_moment_leaves_the_old_value_or_the_new_one(
     with subprocess.Popen([sys.executable, "-c", WRITER, proxy.url, large.bucket_name]) as writer:
         until(sees(proxy, since, MOMENTS[moment]))
         writer.kill()
-        writer.wait(timeout=10)
+        writer.wait(timeout=PATIENCE)
     assert_old_or_new(large)
     give_up(large, find_unfinished(large, large.server_time() + timedelta(hours=1), timedelta(0)))
     assert unfinished(large) == []
@@ -333,7 +333,7 @@ def test_connections_cut_at_any_moment_leave_the_old_value_or_the_new_one(
         writing = pool.submit(through.add, "key", new)
         until(sees(proxy, since, MOMENTS[moment]))
         proxy.close_connections()
-        error = writing.exception(timeout=60)
+        error = writing.exception(timeout=PATIENCE)
     assert error is None or isinstance(error, StoreUnavailableError)
     assert_old_or_new(large)
     if error is None:
@@ -351,7 +351,7 @@ def test_a_sweep_frees_the_parts_of_a_killed_writer_when_they_are_old_enough(
     with subprocess.Popen([sys.executable, "-c", WRITER, proxy.url, large.bucket_name]) as writer:
         until(sees(proxy, since, MOMENTS["the first part is under way"]))
         writer.kill()
-        writer.wait(timeout=10)
+        writer.wait(timeout=PATIENCE)
     assert large.get("key") == "old"
     assert unfinished(large) == [NAME]
     now = large.server_time()

@@ -180,7 +180,6 @@ def _keeps_sizes(store: S3KV, large: CompiledLifecycle) -> bool:
 # --- carried out ------------------------------------------------------------------------------------
 
 LIFECYCLE_DAY_SECONDS = 15
-LIMIT = 20 * LIFECYCLE_DAY_SECONDS
 
 CARRIED_OUT = [
     CleanupRule("raw", tags={"stage": "raw"}, older_than=DAY),
@@ -255,7 +254,7 @@ def pass_once_more(store: S3KV) -> None:
     """Wait until what was written after all else has gone, with its history: all else was looked at, too."""
     name = f"s3kv/{uuid.uuid4().hex}.json"
     put(store, name, {"stage": "raw"})
-    until(lambda: name not in names(store), seconds=LIMIT)
+    until(lambda: name not in names(store))
 
 
 def names(store: S3KV) -> set[str]:
@@ -282,7 +281,7 @@ def test_s3_removes_what_the_rules_name_and_nothing_else(
     rules = compiled(CARRIED_OUT, versioned=versioned)
     assert list(rules.inexpressible) == ([] if versioned else ["old versions"])
     apply(store.client, store.bucket_name, rules, PREFIX)
-    until(lambda: names(store) <= STAYS.keys(), seconds=LIMIT)
+    until(lambda: names(store) <= STAYS.keys())
     pass_once_more(store)
     assert names(store) == STAYS.keys()
     uploads = store.client.list_multipart_uploads(store.bucket_name, "")
@@ -319,7 +318,7 @@ def test_s3_removes_old_versions_and_lone_markers_and_nothing_else(
         ]
     )
     assert sorted(would_stay.elements()) == expected, "it is what the plan would leave"
-    until(lambda: versions(store) == expected, seconds=LIMIT)
+    until(lambda: versions(store) == expected)
     pass_once_more(store)
     found = [one for one in versions(store) if not one.startswith("s3kv/") or one == "s3kv/over"]
     assert found == expected
@@ -349,10 +348,10 @@ def test_s3_keeps_locked_versions_when_it_removes_old_ones(
             *("s3kv/held.json", "s3kv/held.json †"),
         ]
     )
-    until(lambda: versions(store) == expected, seconds=LIMIT)
+    until(lambda: versions(store) == expected)
     for _ in range(2):  # two more that go show that all else was looked at, again
         store.add("another", 1)
         outside(store).delete_object(**target, Key="s3kv/another.json")
-        until(lambda: versions(store) == expected, seconds=LIMIT)
+        until(lambda: versions(store) == expected)
     assert store.objects.head("s3kv/final.json").lock_mode == "GOVERNANCE"
     remove(store.client, store.bucket_name, PREFIX)

@@ -27,7 +27,7 @@ def left(store: S3KV, key: str) -> timedelta:
 
 
 def about(days: float) -> object:
-    return pytest.approx(days * 86400, abs=30)
+    return pytest.approx(days * 86400, abs=3600)
 
 
 def test_a_lock_on_a_bucket_without_object_lock_is_refused_and_nothing_written(store: S3KV) -> None:

@@ -23,6 +23,7 @@ from s3kv_flows.store.errors import (
 from s3kv_flows.store.receipts import Receipt
 from tests.contracts.helpers import NAME, WEEK, chain, excludes, finalize, outside
 from tests.proxy import CountingProxy
+from tests.waiting import PATIENCE
 
 MIB = 1 << 20
 
@@ -155,7 +156,7 @@ def race(store: S3KV, **options: Any) -> Counter[str]:
     start = threading.Barrier(16)
 
     def publish(number: int) -> str:
-        start.wait(timeout=60)
+        start.wait(timeout=PATIENCE)
         try:
             return store.outputs.finalize("key", {"writer": number}, WEEK, **options).outcome
         except S3KVError as exc:
@@ -205,7 +206,7 @@ def test_of_writers_that_supersede_at_once_all_that_is_there_is_locked(locking_s
 def test_a_key_is_never_seen_without_its_lock(locking_store: S3KV) -> None:
     accept = not excludes(locking_store)
     client, bucket = outside(locking_store), locking_store.bucket_name
-    published = threading.Event()
+    published, looked_at = threading.Event(), threading.Semaphore(0)
     naked: list[str] = []
     seen: set[str] = set()
 
@@ -222,6 +223,7 @@ def test_a_key_is_never_seen_without_its_lock(locking_store: S3KV) -> None:
                 if "ObjectLockMode" not in head:
                     naked.append(name)
                 seen.add(name)
+                looked_at.release()
 
     watchers = [threading.Thread(target=watch, args=(part,)) for part in range(4)]
     for watcher in watchers:
@@ -229,12 +231,13 @@ def test_a_key_is_never_seen_without_its_lock(locking_store: S3KV) -> None:
     try:
         for number in range(200):
             locking_store.outputs.finalize(f"final-{number}", number, WEEK, accept_races=accept)
+            assert looked_at.acquire(timeout=PATIENCE), "the next one is looked for before it is there"
     finally:
         published.set()
         for watcher in watchers:
-            watcher.join(timeout=60)
+            watcher.join(timeout=PATIENCE)
     assert naked == []
-    assert len(seen) > 150, "the watchers kept up"
+    assert len(seen) == 200
 
 
 # --- large ones -------------------------------------------------------------------------------------

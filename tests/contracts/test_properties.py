@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from s3kv_flows.store import S3KV
@@ -17,8 +17,8 @@ from s3kv_flows.store.errors import EncodingError, InvalidKeyError, InvalidTagEr
 from tests.servers import Server
 from tests.servers.clean import remove_bucket
 
-FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-MANY = settings(max_examples=200, deadline=None)
+FEW = settings(max_examples=40)
+MANY = settings(max_examples=200)
 
 LEGAL_TAG = "".join(
     char

@@ -19,6 +19,7 @@ from s3kv_flows.store.lock_audit import audit
 from s3kv_flows.store.role_policies import ROLES, Role, role_policy
 from tests.contracts.helpers import NAME, WEEK, chain, just_before, outside
 from tests.servers import Server
+from tests.waiting import PATIENCE
 
 NONE = timedelta(0)
 ALL = [CleanupRule("all", older_than=NONE), CleanupRule("tagged", tags={"a": "b"}, older_than=NONE)]
@@ -137,11 +138,11 @@ def test_leases_are_taken_given_back_and_swept(store: S3KV, as_role: Callable[..
     leases = Leases(
         register_of(mine.client, store.bucket_name, "s3kv-leases/"),
         lambda: int(mine.client.capabilities.now().timestamp() * 1000),
-        seconds=30,
+        seconds=600,
     )
-    lease = leases.acquire(name, "me", timeout=10)
+    lease = leases.acquire(name, "me", timeout=PATIENCE)
     leases.release(leases.renew(lease))
-    leases.acquire(name, "a holder that dies", timeout=10)
+    leases.acquire(name, "a holder that dies", timeout=PATIENCE)
     janitor = as_role("janitor", store.bucket_name)
     register = register_of(janitor.client, store.bucket_name, "s3kv-leases/")
     later = janitor.server_time() + timedelta(hours=2)

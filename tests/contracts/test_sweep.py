@@ -14,6 +14,7 @@ from s3kv_flows.maintenance.pace import Pace
 from s3kv_flows.maintenance.sweep import sweep_decisions
 from s3kv_flows.store import S3KV, Retention
 from tests.contracts.sweeping import NOW, RAW, leases_of, names, planned, results_of, swept
+from tests.waiting import PATIENCE
 
 SWEEPING = import_module("s3kv_flows.maintenance.sweep")  # the name is also that of the function in it
 
@@ -103,7 +104,7 @@ def test_a_result_that_a_run_holds_the_lease_of_stays(store: S3KV) -> None:
     leases = leases_of(store)
     for key in ("held", "free"):
         results.add(key, 1, tags=RAW)
-    lease = leases.acquire("s3kv-leases/held", "a run", timeout=10)
+    lease = leases.acquire("s3kv-leases/held", "a run", timeout=PATIENCE)
     made = planned(store)
     assert [one.entry.name for one in made.remove] == ["s3kv-results/free"]
     assert "holds its lease" in made.protected[0].reason

@@ -27,7 +27,7 @@ from s3kv_flows.store.s3 import S3Client
 from s3kv_flows.store.s3_types import DeleteFailure
 from s3kv_flows.store.turns import Turns
 from tests.contracts.sweeping import RAW, SWEEP_LEASE, leases_of, planned
-from tests.waiting import until
+from tests.waiting import PATIENCE, Clock, until
 
 SWEEPING = import_module("s3kv_flows.maintenance.sweep")  # the name is also that of the function in it
 LEASING = import_module("s3kv_flows.maintenance.sweep_lease")
@@ -74,7 +74,7 @@ def test_a_second_sweep_does_not_delete_what_was_written_after_the_first_one(
         deleting.append(threading.current_thread().name)
         if len(deleting) > 1:
             arrived.set()
-            assert written.wait(30)
+            assert written.wait(PATIENCE)
             return delete(client, bucket, objects)
         until(arrived.is_set)
         failures = delete(client, bucket, objects)
@@ -102,8 +102,8 @@ def test_a_second_sweep_does_not_delete_what_was_written_after_the_first_one(
         monkeypatch.setattr(Leases, "_claim" if elsewhere else "unused", noting(Leases._claim), raising=False)
         monkeypatch.setattr(Turns, "unused" if elsewhere else "_wait", noting(Turns._wait), raising=False)
         other = pool.submit(second)
-        assert first.result(60).removed == ["s3kv/key.json"]
-        report = other.result(60)
+        assert first.result(PATIENCE).removed == ["s3kv/key.json"]
+        report = other.result(PATIENCE)
     assert (report.removed, report.changed) == ([], ["s3kv/key.json"])
     assert store.get("key") == "new"
 
@@ -172,7 +172,7 @@ def test_who_waits_for_another_sweep_says_so_once(
             taking = pool.submit(take_it)
             until(waits.is_set)
             leases.release(mine)
-            taking.result(60)
+            taking.result(PATIENCE)
     said = [one.getMessage() for one in caplog.records if "waits for another" in one.getMessage()]
     assert len(said) == 1
     assert "another sweep" in said[0]
@@ -251,13 +251,14 @@ def test_nobody_is_kept_waiting_for_the_pace_of_a_sweep(store: S3KV, monkeypatch
         store.add(f"key{number}", 1, tags=RAW)
     made, leases = planned(store), leases_of(store)
     monkeypatch.setattr(SWEEPING, "_UNCERTAIN", 1)
-    pauses: list[float] = []
+    clock, pauses = Clock(), list[float]()
 
     def pause(seconds: float) -> None:
         pauses.append(seconds)
+        clock.pause(seconds)
         leases.release(leases.acquire(SWEEP_LEASE, "another sweep", timeout=0))
 
-    report = sweep_decisions(store, made.removals, "keep", pace=Pace(10, pause=pause))
+    report = sweep_decisions(store, made.removals, "keep", pace=Pace(10, clock=clock, pause=pause))
     assert (len(report.removed), len(pauses)) == (3, 2)
 
 

@@ -13,7 +13,7 @@ from s3kv_flows.store import S3KV
 from s3kv_flows.store.capabilities import KnownObjectLock
 from tests.contracts.helpers import outside
 from tests.contracts.sweeping import ALL, NOW, RAW, leases_of, names, planned, results_of, swept
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 Change = Callable[[S3KV], object]
 CHANGES: dict[str, Change] = {
@@ -92,7 +92,7 @@ def test_a_lease_that_was_taken_since_the_plan_keeps_the_result(store: S3KV) -> 
     results.add("key", 1, tags=RAW)
     made = planned(store)
     leases = leases_of(store)
-    lease = leases.acquire("s3kv-leases/key", "a run", timeout=10)
+    lease = leases.acquire("s3kv-leases/key", "a run", timeout=PATIENCE)
     assert "holds its lease" in sweep(store, made).protected["s3kv-results/key"]
     assert results.get("key") == 1
     leases.release(lease)

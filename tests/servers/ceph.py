@@ -31,13 +31,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.servers.server import Server, User
+from tests.waiting import PATIENCE
 
 PACKAGES = ("ceph-mon", "ceph-osd", "radosgw", "ceph-common")
 DEFAULT_ROOT = Path(".ceph")
 
 _MULTIARCH = sysconfig.get_config_var("MULTIARCH") or "x86_64-linux-gnu"
-_START_SECONDS = 120
-_STOP_SECONDS = 20
+_STOP_SECONDS = 60
 
 
 class CephError(RuntimeError):
@@ -259,11 +259,11 @@ class _Cluster:
             raise CephError(f"no user could be made: {errors.decode()}")
 
     def _wait_until(self, what: str, condition: object) -> None:
-        deadline = time.monotonic() + _START_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while not condition():  # type: ignore[operator]
             self._revive()
             if time.monotonic() > deadline:
-                raise CephError(f"after {_START_SECONDS} s it does not hold that {what}: {self._logs()}")
+                raise CephError(f"after {PATIENCE:g} s it does not hold that {what}: {self._logs()}")
             time.sleep(0.05)
 
     def _revive(self) -> None:
@@ -277,7 +277,7 @@ class _Cluster:
 
     def _answers(self) -> bool:
         try:
-            urllib.request.urlopen(self.url, timeout=5).close()  # noqa: S310  # http on loopback
+            urllib.request.urlopen(self.url, timeout=30).close()  # noqa: S310  # http on loopback
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             return False
         return True
@@ -303,7 +303,7 @@ class _Cluster:
 
 def _output(command: list[str | Path], environment: dict[str, str] | None = None) -> str:
     done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False, timeout=_START_SECONDS
+        command, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE
     )
     if done.returncode:
         raise CephError(f"{command[0]} ended with {done.returncode}: {done.stderr or done.stdout}")

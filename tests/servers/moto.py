@@ -10,9 +10,9 @@ from pathlib import Path
 
 from s3kv_flows.embedded import embedded_s3
 from tests.servers.server import Server
+from tests.waiting import PATIENCE
 
 _ROOT = Path(__file__).parents[2]
-_STOP_SECONDS = 20
 
 
 @contextmanager
@@ -25,7 +25,10 @@ def moto() -> Iterator[Server]:
         try:
             yield Server("moto", process.stdout.readline().strip(), "test", "test-secret")
         finally:
-            process.communicate(timeout=_STOP_SECONDS)  # it ends with its standard input
+            try:
+                process.communicate(timeout=PATIENCE)  # it ends with its standard input
+            finally:
+                process.kill()
 
 
 def main() -> None:
