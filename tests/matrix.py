@@ -68,7 +68,7 @@ def made(place: Path, python: str, pins: list[str]) -> str:
     print(f"==> making {place.relative_to(ROOT)}: a few minutes, once", flush=True)
     shutil.rmtree(place, ignore_errors=True)
     subprocess.run([python, "-m", "venv", place], check=True)
-    pip = [inside, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip = [inside, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
     subprocess.run([*pip, *pins, "--editable", f"{ROOT}[dev]"], check=True)
     mark.write_text(key)
     return inside

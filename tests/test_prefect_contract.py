@@ -11,7 +11,10 @@ import asyncio
 import gc
 import importlib
 import json
+import os
 import signal
+import subprocess
+import sys
 import uuid
 import weakref
 from collections.abc import Callable
@@ -33,7 +36,6 @@ from prefect.client.schemas.sorting import ArtifactSort
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import MissingContextError, ObjectNotFound, TerminationSignal
 from prefect.filesystems import NullFileSystem
-from prefect.plugins import load_prefect_collections
 from prefect.results import ResultRecordMetadata, ResultStore  # type: ignore[attr-defined]  # it is not said to be exported
 from prefect.runtime import deployment, flow_run, task_run
 from prefect.serializers import Serializer, UnknownSerializer
@@ -412,12 +414,11 @@ def test_a_run_that_returns_a_failed_state_stores_no_value_under_its_key(stage: 
     assert stored is None or stored.value is None
 
 
-def test_a_failed_task_leaves_its_exception_under_another_key(stage: Stage) -> None:
+def test_a_failed_task_leaves_its_exception_under_another_key_if_anywhere(stage: Stage) -> None:
     assert stage.run(boom).is_failed()
-    stored = {name: content for name, content in stage.journal.stored.items() if name.startswith("result ")}
-    ((name, content),) = stored.items()
-    assert name != f"result {KEY}"
-    assert isinstance(content.value, ValueError)
+    assert f"result {KEY}" not in stage.journal.stored
+    for call in stage.journal.of("dumps"):  # none for async tasks of Prefect 3.8
+        assert isinstance(call.args[0], ValueError)
 
 
 # --- the result store of a run, which may be replaced in compute_key -----------------------------------
@@ -716,19 +717,28 @@ def test_outside_of_runs_there_is_no_logger_and_nothing_of_a_run() -> None:
     assert (flow_run.get_id(), flow_run.id, task_run.id, deployment.version) == (None, None, None, None)
 
 
-def test_the_entry_points_of_the_group_prefect_collections_are_loaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_block_that_is_not_imported_is_looked_for_in_the_entry_points_prefect_collections(
+    tmp_path: Path,
 ) -> None:
     installed = tmp_path / "contract_collection-1.0.dist-info"
     installed.mkdir()
     (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: contract-collection\nVersion: 1.0\n")
-    (installed / "entry_points.txt").write_text(
-        "[prefect.collections]\ncontract_collection = contract_collection\n"
+    (installed / "entry_points.txt").write_text("[prefect.collections]\ncontract = contract_collection\n")
+    (tmp_path / "contract_collection.py").write_text(
+        "from prefect.blocks.core import Block\n"
+        "class Found(Block):\n"
+        "    _block_type_slug = 'contract-found'\n"
     )
-    (tmp_path / "contract_collection.py").write_text("IS_LOADED = True\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    collections: dict[str, Any] = load_prefect_collections(reload=True)
-    assert collections["contract_collection"].IS_LOADED
+    find = "Block.get_block_class_from_key('contract-found').__name__"
+    script = f"from prefect.blocks.core import Block; print({find})"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split()[-1] == "Found"
 
 
 @pytest.mark.parametrize(
