@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -166,6 +167,8 @@ def main() -> None:
     # Before Prefect is imported: what a command has to say it prints itself, without tracebacks.
     for setting, value in _QUIET.items():
         os.environ.setdefault(setting, value)
+    # Where nothing sets logging up, Python prints warnings by itself; Prefect has some at the end.
+    logging.getLogger().addHandler(logging.NullHandler())
     from s3kv_flows.store.errors import S3KVError
 
     try:

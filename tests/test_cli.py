@@ -198,6 +198,15 @@ def test_without_a_prefect_api_one_line_tells_of_the_temporary_server(s3_url: st
         os.killpg(running.pid, 0)
 
 
+def test_warnings_of_other_packages_are_not_printed() -> None:
+    script = (
+        "import logging; from s3kv_flows import cli; "
+        "cli.app = lambda **_: logging.getLogger('EventsWorker').warning('1 item remaining'); cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
 def test_what_needs_no_prefect_starts_none(
     s3_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
