@@ -17,8 +17,8 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from s3kv_flows.result_storage import ResultStorage
 from s3kv_flows.runs import block_document_name
 from s3kv_flows.store import S3KV, Encryption
+from s3kv_flows.store._layout.keys import Namespace, validate_bucket_name
 from s3kv_flows.store.durations import DurationLike
-from s3kv_flows.store.keys import Namespace, validate_bucket_name
 from s3kv_flows.store.kv import endpoint_from_environment
 from s3kv_flows.store.lease_records import Register
 from s3kv_flows.store.lease_registers import open_leases, register_of

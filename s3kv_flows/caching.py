@@ -15,10 +15,10 @@ from s3kv_flows.policies import ResultPolicy
 from s3kv_flows.refusals import EarlyRefusals
 from s3kv_flows.result_names import validate_key
 from s3kv_flows.serializer import FrameSerializer, ResultOptions
+from s3kv_flows.store._layout.tags import MAX_TAGS, validate_tags
+from s3kv_flows.store._layout.ttl import TTL_TAG
 from s3kv_flows.store.durations import fixed_duration
 from s3kv_flows.store.locks import Retention
-from s3kv_flows.store.tags import MAX_TAGS, validate_tags
-from s3kv_flows.store.ttl_classes import TTL_TAG
 
 __all__ = ["caching", "finalizing"]
 
@@ -50,7 +50,7 @@ def caching(
             count by their content, so that a value out of the cache makes the key of a computed one.
         cache_expiration: For how long a result is valid: a timedelta, or text such as ``7d`` (no months or
             years, which Prefect does not know); by default, for ever. The object is tagged
-            ``ttl_days`` with its class (see :mod:`s3kv_flows.store.ttl_classes`), by which cleanup rules and
+            ``ttl_days`` with its class (see :mod:`s3kv_flows.store._layout.ttl`), by which cleanup rules and
             S3's own lifecycle rules remove it.
         object_tags: Tags of the object; ``flow`` and ``task`` are added as far as ten allow.
         retention: Finalize the result: from the PUT that writes it on, nothing alters or deletes it

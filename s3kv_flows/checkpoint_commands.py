@@ -55,8 +55,8 @@ def show(store: Store, name: Name) -> int:
     from rich.table import Table
     from rich.text import Text
 
+    from s3kv_flows.store._layout.marks import POSITION
     from s3kv_flows.store.errors import KeyNotFoundError
-    from s3kv_flows.store.final_marks import POSITION
     from s3kv_flows.store.snapshots import Snapshots
 
     states = Snapshots(saved_store(store).checkpoints, name)

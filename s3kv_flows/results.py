@@ -11,13 +11,7 @@ from typing import Any
 from s3kv_flows.runs import with_automatic_tags
 from s3kv_flows.serializer import CacheAttempt, Payload, WriteOptions
 from s3kv_flows.store import S3KV
-from s3kv_flows.store.errors import (
-    ConflictError,
-    CorruptValueError,
-    KeyNotFoundError,
-    StaleWriterError,
-)
-from s3kv_flows.store.final_marks import (
+from s3kv_flows.store._layout.marks import (
     EXPIRES,
     FENCE,
     INPUTS,
@@ -27,9 +21,15 @@ from s3kv_flows.store.final_marks import (
     is_own,
     name_mark,
 )
+from s3kv_flows.store._layout.ttl import TTL_TAG, ttl_tags
+from s3kv_flows.store.errors import (
+    ConflictError,
+    CorruptValueError,
+    KeyNotFoundError,
+    StaleWriterError,
+)
 from s3kv_flows.store.objects import NewObject
 from s3kv_flows.store.s3_types import ObjectInfo, Written
-from s3kv_flows.store.ttl_classes import TTL_TAG, ttl_tags
 
 __all__ = ["ExpiredResultError", "FoundResult", "Record", "WrittenResult", "amend", "look_up", "write_result"]
 

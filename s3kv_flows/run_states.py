@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 from s3kv_flows.background import Newest
 from s3kv_flows.runs import run_logger
+from s3kv_flows.store._layout.marks import POSITION
 from s3kv_flows.store.bulk import behind_all_else
 from s3kv_flows.store.errors import KeyNotFoundError, S3KVError, StaleWriterError
-from s3kv_flows.store.final_marks import POSITION
 from s3kv_flows.store.memory import SpareMemory
 from s3kv_flows.store.pieces import Body, Pieces
 from s3kv_flows.store.s3_types import ObjectInfo

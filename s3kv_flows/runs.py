@@ -15,7 +15,7 @@ from prefect.logging import get_logger, get_run_logger
 from prefect.results import ResultStore
 from prefect.settings import PREFECT_TASKS_REFRESH_CACHE
 
-from s3kv_flows.store.tags import MAX_TAGS, normalize_tag_value
+from s3kv_flows.store._layout.tags import MAX_TAGS, normalize_tag_value
 
 __all__ = [
     "automatic_tags",

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from s3kv_flows.store._layout.keys import Namespace, validate_bucket_name
 from s3kv_flows.store.errors import InvalidKeyError
-from s3kv_flows.store.keys import Namespace, validate_bucket_name
 
 VALUES = Namespace("s3kv/", ".json")
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from s3kv_flows.store._layout.tags import normalize_tag_value, validate_tags
 from s3kv_flows.store.errors import InvalidTagError
-from s3kv_flows.store.tags import normalize_tag_value, validate_tags
 
 
 def test_ten_tags_are_taken_and_eleven_are_not() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3kv_flows.store.ttl_classes import (
+from s3kv_flows.store._layout.ttl import (
     TTL_CLASSES,
     least_ttl,
     recorded_ttl,

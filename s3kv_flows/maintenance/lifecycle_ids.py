@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from s3kv_flows.store.keys import fingerprint
+from s3kv_flows.store._layout.keys import fingerprint
 
 __all__ = ["is_own", "rule_id", "short_id"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 
 from s3kv_flows.maintenance.entries import Entry, Version
-from s3kv_flows.store.keys import Namespace
+from s3kv_flows.store._layout.keys import Namespace
 from s3kv_flows.store.kv import S3KV
 from s3kv_flows.store.lease_sight import LeaseSight
 from s3kv_flows.store.s3_types import ListedObject, ListedVersion

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from s3kv_flows.maintenance.entries import Entry, Version
 from s3kv_flows.maintenance.listing import chain_of, just_before, namespaces
-from s3kv_flows.store.keys import Namespace
+from s3kv_flows.store._layout.keys import Namespace
 from s3kv_flows.store.s3 import S3Client
 from s3kv_flows.store.s3_types import ListedObject
 

@@ -12,11 +12,11 @@ from s3kv_flows.maintenance.listing import list_part, part_of, parts
 from s3kv_flows.maintenance.looking import Looker
 from s3kv_flows.maintenance.questions import Question, questions
 from s3kv_flows.maintenance.rules import CleanupRule
+from s3kv_flows.store._s3.concurrency import SEARCHERS
 from s3kv_flows.store.bulk import concurrently
 from s3kv_flows.store.durations import DurationLike, length_before
 from s3kv_flows.store.kv import S3KV
 from s3kv_flows.store.lease_sight import LeaseSight
-from s3kv_flows.store.tags import SEARCHERS
 
 __all__ = ["leases_of", "settle", "survey"]
 
@@ -38,7 +38,7 @@ def survey(
     each key that the listing would let a rule remove, one for its tags, where a rule or the protect tag asks
     for them. For what those leave as a candidate: with Object Lock, one per version for its lock, or two for
     who may not read values; with ``expired``, one where the age is between two classes (see
-    :mod:`s3kv_flows.store.ttl_classes`); one where there is a lease of it.
+    :mod:`s3kv_flows.store._layout.ttl`); one where there is a lease of it.
 
     Args:
         store: The values of the store; its results and checkpoints lie beside them.

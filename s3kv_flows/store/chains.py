@@ -10,9 +10,9 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from s3kv_flows.store._layout.marks import WRITE_ID
 from s3kv_flows.store.bulk import concurrently
 from s3kv_flows.store.errors import KeyNotFoundError, S3KVError
-from s3kv_flows.store.final_marks import WRITE_ID
 from s3kv_flows.store.locks import Protection, protection_of
 from s3kv_flows.store.s3 import S3Client
 from s3kv_flows.store.s3_types import ListedVersion, ObjectInfo, Written

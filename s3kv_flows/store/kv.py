@@ -8,6 +8,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+from s3kv_flows.store._layout.keys import Namespace, validate_bucket_name
+from s3kv_flows.store._layout.marks import is_own
+from s3kv_flows.store._layout.tags import validate_tags
+from s3kv_flows.store._objects.search import tagged
 from s3kv_flows.store.bucket_policy import Access, apply_policy, statements
 from s3kv_flows.store.bulk import concurrently
 from s3kv_flows.store.clients import shared_client
@@ -23,8 +27,6 @@ from s3kv_flows.store.errors import (
     KeyNotFoundError,
     StoreUnavailableError,
 )
-from s3kv_flows.store.final_marks import is_own
-from s3kv_flows.store.keys import Namespace, validate_bucket_name
 from s3kv_flows.store.kv_types import DeletedKeys, KeyInfo
 from s3kv_flows.store.local_cache import LocalCache
 from s3kv_flows.store.locks import LockMode, Retention
@@ -33,7 +35,6 @@ from s3kv_flows.store.objects import GuardedBucket, NewObject, validate_mode
 from s3kv_flows.store.outputs import FinalizedOutputs
 from s3kv_flows.store.s3 import S3Client
 from s3kv_flows.store.s3_types import AWS, Fetched, ListedObject, ListedVersion, ObjectInfo, S3Config, Written
-from s3kv_flows.store.tags import tagged, validate_tags
 from s3kv_flows.store.updates import compare_and_swap
 from s3kv_flows.store.values import Values, user_metadata
 from s3kv_flows.store.visibility import require_uncovered

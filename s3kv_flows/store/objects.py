@@ -25,6 +25,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from s3kv_flows.store._layout.marks import WRITE_ID, final_mark, name_mark
+from s3kv_flows.store._layout.tags import tagging_header
 from s3kv_flows.store.capabilities import Copies
 from s3kv_flows.store.chains import ChainGuard, Own, current_of
 from s3kv_flows.store.errors import (
@@ -35,7 +37,6 @@ from s3kv_flows.store.errors import (
     StoreUnavailableError,
     UnsupportedByServerError,
 )
-from s3kv_flows.store.final_marks import WRITE_ID, final_mark, name_mark
 from s3kv_flows.store.locks import Retention
 from s3kv_flows.store.pieces import Body
 from s3kv_flows.store.s3 import S3Client
@@ -47,7 +48,6 @@ from s3kv_flows.store.s3_types import (
     ObjectLock,
     Written,
 )
-from s3kv_flows.store.tags import tagging_header
 from s3kv_flows.store.transfer import download
 from s3kv_flows.store.uploads import Uploads
 

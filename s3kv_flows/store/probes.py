@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
+from s3kv_flows.store._layout.keys import PROBE
 from s3kv_flows.store.capabilities import (
     Carries,
     ConditionalDeletes,
@@ -29,7 +30,6 @@ from s3kv_flows.store.errors import (
     S3KVError,
     UnsupportedByServerError,
 )
-from s3kv_flows.store.keys import PROBE
 
 if TYPE_CHECKING:
     from s3kv_flows.store.s3 import S3Client

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from s3kv_flows.store._layout.marks import mark_of, superseding
 from s3kv_flows.store.chains import current_of
 from s3kv_flows.store.digests import same_content, sha256_of
 from s3kv_flows.store.errors import (
@@ -27,7 +28,6 @@ from s3kv_flows.store.errors import (
     KeyNotFoundError,
     UnsupportedByServerError,
 )
-from s3kv_flows.store.final_marks import mark_of, superseding
 from s3kv_flows.store.locks import protection_of, strengthened
 from s3kv_flows.store.objects import GuardedBucket, NewObject
 from s3kv_flows.store.pieces import Body

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal, get_args
 
-from s3kv_flows.store.keys import Namespace
+from s3kv_flows.store._layout.keys import Namespace
 
 __all__ = [
     "BYPASS",

@@ -18,6 +18,7 @@ from datetime import datetime
 from typing import Any
 
 from s3kv_flows.store import frames
+from s3kv_flows.store._layout.marks import is_own, name_mark
 from s3kv_flows.store.errors import (
     ConflictError,
     CorruptValueError,
@@ -25,7 +26,6 @@ from s3kv_flows.store.errors import (
     KeyNotFoundError,
     StaleWriterError,
 )
-from s3kv_flows.store.final_marks import is_own, name_mark
 from s3kv_flows.store.kv import S3KV
 from s3kv_flows.store.objects import NewObject
 from s3kv_flows.store.pieces import Body

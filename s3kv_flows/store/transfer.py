@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from s3kv_flows.store._layout.marks import WRITE_ID
 from s3kv_flows.store.bulk import concurrently
 from s3kv_flows.store.errors import (
     ConflictError,
@@ -25,7 +26,6 @@ from s3kv_flows.store.errors import (
     StoreUnavailableError,
     UnsupportedByServerError,
 )
-from s3kv_flows.store.final_marks import WRITE_ID
 from s3kv_flows.store.memory import large_memory
 from s3kv_flows.store.open_object import OpenObject
 from s3kv_flows.store.pieces import Pieces

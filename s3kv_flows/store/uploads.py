@@ -10,9 +10,9 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from s3kv_flows.store._layout.marks import WRITE_ID
 from s3kv_flows.store.capabilities import MultipartUploads
 from s3kv_flows.store.errors import UnsupportedByServerError
-from s3kv_flows.store.final_marks import WRITE_ID
 from s3kv_flows.store.pieces import Body, Pieces
 from s3kv_flows.store.s3 import S3Client
 from s3kv_flows.store.s3_types import Written

@@ -266,7 +266,7 @@ def test_a_receipt_that_is_none_is_a_clear_error() -> None:
 
 
 def test_a_version_that_was_copied_has_no_mark_of_its_own(locking_store: S3KV) -> None:
-    from s3kv_flows.store.final_marks import mark_of
+    from s3kv_flows.store._layout.marks import mark_of
 
     finalize(locking_store, "key", 1)
     locking_store.copy_key("key", "copy")

@@ -10,17 +10,9 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from datetime import timedelta
 
-from s3kv_flows.store.final_marks import TTL
+from s3kv_flows.store._layout.marks import TTL
 
-__all__ = [
-    "TTL_CLASSES",
-    "TTL_TAG",
-    "least_ttl",
-    "recorded_ttl",
-    "ttl_class",
-    "ttl_of_tags",
-    "ttl_tags",
-]
+__all__ = ["TTL_CLASSES", "TTL_TAG", "least_ttl", "recorded_ttl", "ttl_class", "ttl_of_tags", "ttl_tags"]
 
 TTL_TAG = "ttl_days"
 """The tag: days after its writing at which an object has surely expired."""

@@ -6,19 +6,14 @@ The limits are those of the S3 user guide, "Categorizing your objects using tags
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
-from s3kv_flows.store.bulk import concurrently
 from s3kv_flows.store.errors import InvalidTagError
-from s3kv_flows.store.s3 import S3Client
-from s3kv_flows.store.s3_types import ListedObject
 
-__all__ = ["MAX_TAGS", "normalize_tag_value", "tagged", "tagging_header", "validate_tags"]
+__all__ = ["MAX_TAGS", "normalize_tag_value", "tagging_header", "validate_tags"]
 
 MAX_TAGS = 10
-SEARCHERS = 32
-"""Threads of one tag search: its questions are small, and take the time of their way alone."""
 _MAX_KEY = 128
 _MAX_VALUE = 256
 _PUNCTUATION = " +-=._:/@"
@@ -52,20 +47,6 @@ def normalize_tag_value(text: str) -> str:
 def tagging_header(tags: Mapping[str, str]) -> str:
     """Return the tags as the ``x-amz-tagging`` header of a PUT wants them."""
     return urlencode(tags, quote_via=quote)  # a space as %20: Ceph takes a plus for a plus
-
-
-def tagged(
-    client: S3Client, bucket: str, listed: Iterable[ListedObject], tags: Mapping[str, str]
-) -> Iterator[ListedObject]:
-    """Yield those of listed objects that carry all these tags: one request each, many at a time."""
-
-    def look(one: ListedObject) -> ListedObject | None:
-        found = client.search_tags(bucket, one.name)  # None: deleted since it was listed
-        return one if found is not None and tags.items() <= found.items() else None
-
-    for one in concurrently(look, listed, workers=SEARCHERS):
-        if one is not None:
-            yield one
 
 
 def _validate_text(what: str, text: str, limit: int) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from s3kv_flows.store.keys import fingerprint
+from s3kv_flows.store._layout.keys import fingerprint
 
 __all__ = [
     "CHECKSUM",

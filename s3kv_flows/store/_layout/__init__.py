@@ -1,0 +1,1 @@
+"""Names, tags and metadata of objects: data, no requests."""

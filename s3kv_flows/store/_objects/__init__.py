@@ -1,0 +1,1 @@
+"""Reads and writes that never hide or delete a locked version."""
