@@ -104,7 +104,7 @@ def doctor(
     """
     from s3kv_flows.blocks import S3KVStore
     from s3kv_flows.doctor import diagnose
-    from s3kv_flows.store.examination import examine
+    from s3kv_flows.store._s3.examination import examine
 
     block = S3KVStore.from_env() if store is None else saved_store(store)
     results = block.results

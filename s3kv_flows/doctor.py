@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:  # boto3 is behind it, and the command wants nothing of this but names when it starts
-    from s3kv_flows.store.examination import BucketFacts, Examination
+    from s3kv_flows.store._s3.examination import BucketFacts, Examination
 
 __all__ = ["FEATURES", "Diagnosis", "Feature", "FeatureName", "diagnose"]
 

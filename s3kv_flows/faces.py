@@ -26,7 +26,8 @@ from s3kv_flows.results import ExpiredResultError, FoundResult, WrittenResult, a
 from s3kv_flows.runs import block_document_id, loaded_store, run_logger
 from s3kv_flows.serializer import CacheAttempt, FrameSerializer
 from s3kv_flows.store import S3KV
-from s3kv_flows.store.counters import Counters
+from s3kv_flows.store._s3.transport.counters import Counters
+from s3kv_flows.store._s3.types import ObjectInfo
 from s3kv_flows.store.errors import (
     ConflictError,
     CorruptValueError,
@@ -35,7 +36,6 @@ from s3kv_flows.store.errors import (
     KeyNotFoundError,
     S3KVError,
 )
-from s3kv_flows.store.s3_types import ObjectInfo
 
 __all__ = ["RecordFace", "current_attempt", "leave_found", "lookup", "prefetch"]
 

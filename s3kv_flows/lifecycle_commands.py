@@ -13,7 +13,7 @@ from s3kv_flows.saved_stores import saved_store
 if TYPE_CHECKING:
     from s3kv_flows.blocks import S3KVStore
     from s3kv_flows.maintenance.lifecycle import CompiledLifecycle, LifecycleDiff
-    from s3kv_flows.store.s3 import S3Client
+    from s3kv_flows.store._s3.client import S3Client
 
 __all__ = ["app"]
 

@@ -13,11 +13,10 @@ from typing import Any, Literal
 from s3kv_flows.background import Newest
 from s3kv_flows.runs import run_logger
 from s3kv_flows.store._layout.marks import POSITION
-from s3kv_flows.store.bulk import behind_all_else
+from s3kv_flows.store._s3.bodies import Body, Pieces, SpareMemory
+from s3kv_flows.store._s3.concurrency import behind_all_else
+from s3kv_flows.store._s3.types import ObjectInfo
 from s3kv_flows.store.errors import KeyNotFoundError, S3KVError, StaleWriterError
-from s3kv_flows.store.memory import SpareMemory
-from s3kv_flows.store.pieces import Body, Pieces
-from s3kv_flows.store.s3_types import ObjectInfo
 from s3kv_flows.store.snapshot_writer import SnapshotWriter
 from s3kv_flows.store.snapshots import Snapshot, Snapshots
 

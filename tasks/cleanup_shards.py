@@ -14,7 +14,7 @@ from s3kv_flows.maintenance.questions import Question
 from s3kv_flows.maintenance.shares import Shard
 from s3kv_flows.maintenance.survey import leases_of
 from s3kv_flows.maintenance.sweep import sweep_decisions
-from s3kv_flows.store.bulk import WORKERS, concurrently
+from s3kv_flows.store._s3.concurrency import WORKERS, concurrently
 
 __all__ = ["list_shard", "look_closer", "sweep_shard"]
 

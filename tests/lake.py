@@ -10,7 +10,7 @@ from prefect import flow, task
 
 from s3kv_flows import Retention, S3KVStore, caching
 from s3kv_flows.store import S3KV
-from s3kv_flows.store.s3_types import ObjectInfo
+from s3kv_flows.store._s3.types import ObjectInfo
 from tests.proxy import CountingProxy, Wire
 
 WEEK = Retention(days=7)

@@ -77,7 +77,7 @@ def test_boto3_is_imported_in_one_module() -> None:
         for one in imports(tree)
         if one.split(".")[0] in ("boto3", "botocore")
     }
-    assert found == {"s3kv_flows.store.boto"}
+    assert found == {"s3kv_flows.store._s3.transport.boto"}
 
 
 def test_store_and_maintenance_know_nothing_of_prefect() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from s3kv_flows.store import S3KV
-from s3kv_flows.store.boto import Boto
+from s3kv_flows.store._s3.transport.boto import Boto
 from s3kv_flows.store.errors import StoreUnavailableError
 from tests.authorities import Authority, SecureServer
 

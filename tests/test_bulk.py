@@ -8,7 +8,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from s3kv_flows.store.bulk import batched, behind_all_else, concurrently
+from s3kv_flows.store._s3.concurrency import batched, behind_all_else, concurrently
 from tests.waiting import until
 
 

@@ -26,9 +26,9 @@ from prefect.filesystems import LocalFileSystem
 from prefect.transactions import transaction
 
 from s3kv_flows import S3KVStore, caching, finalizing, slots
-from s3kv_flows.store.capabilities import Capabilities
+from s3kv_flows.store._s3.capabilities import Capabilities
+from s3kv_flows.store._s3.types import ObjectInfo
 from s3kv_flows.store.errors import InvalidTagError
-from s3kv_flows.store.s3_types import ObjectInfo
 from tests.lake import WEEK, Lake, adding_task, in_flow
 from tests.proxy import CountingProxy
 from tests.waiting import until

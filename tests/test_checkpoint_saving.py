@@ -18,13 +18,13 @@ from s3kv_flows import S3KVStore, saving_pace
 from s3kv_flows.background import Newest
 from s3kv_flows.checkpoints import Checkpoint
 from s3kv_flows.saving_pace import SavingPace
-from s3kv_flows.store import memory
+from s3kv_flows.store._s3 import bodies as memory
+from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store.errors import (
     AccessDeniedError,
     StaleWriterError,
     StoreUnavailableError,
 )
-from s3kv_flows.store.s3 import S3Client
 from s3kv_flows.store.snapshots import Snapshots
 from tests.checkpointing import numbers
 from tests.proxy import CountingProxy

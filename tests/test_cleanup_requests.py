@@ -12,8 +12,8 @@ import pytest
 from s3kv_flows import CleanupRule, Retention
 from s3kv_flows.maintenance import plan, survey, sweep
 from s3kv_flows.store import S3KV
-from s3kv_flows.store.bulk import concurrently
-from s3kv_flows.store.capabilities import ConditionalDeletes
+from s3kv_flows.store._s3.capabilities import ConditionalDeletes
+from s3kv_flows.store._s3.concurrency import concurrently
 from tests.proxy import CountingProxy
 
 ZERO = timedelta(0)

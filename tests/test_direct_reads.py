@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s3kv_flows.store import S3KV
-from s3kv_flows.store.boto import _moment
-from s3kv_flows.store.direct_reads import parse_tags
+from s3kv_flows.store._s3.client import S3Client
+from s3kv_flows.store._s3.transport.boto import _moment
+from s3kv_flows.store._s3.transport.direct import parse_tags
+from s3kv_flows.store._s3.transport.sigv4 import Signer
 from s3kv_flows.store.errors import AccessDeniedError, StoreUnavailableError
-from s3kv_flows.store.s3 import S3Client
-from s3kv_flows.store.signatures import Signer
 from tests.proxy import CountingProxy
 
 NAMES = ["a b", "100%", "a+b", "ä/ö", "💾", "..", "a/../b", "//two", "a&b=c", "tilde~", "'\"*()"]

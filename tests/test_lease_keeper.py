@@ -13,6 +13,7 @@ import pytest
 
 from s3kv_flows.store import S3KV
 from s3kv_flows.store import leases as leases_module
+from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store.errors import (
     LeaseNotHeldError,
     S3KVError,
@@ -23,7 +24,6 @@ from s3kv_flows.store.lease_keeper import KeptLease, LeaseKeeper, shared_keeper
 from s3kv_flows.store.lease_records import lease_clock
 from s3kv_flows.store.lease_registers import register_of
 from s3kv_flows.store.leases import Leases
-from s3kv_flows.store.s3 import S3Client
 from tests.waiting import PATIENCE, Clock, until
 
 NAME = "s3kv-leases/key"

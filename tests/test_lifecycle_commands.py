@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from s3kv_flows.cli import app
-from s3kv_flows.store.s3_types import LifecycleConfiguration
+from s3kv_flows.store._s3.types import LifecycleConfiguration
 from tests.contracts.helpers import outside
 from tests.lake import Lake
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from s3kv_flows.store import S3KV, local_cache
+from s3kv_flows.store._s3.types import Fetched, NotModified, ObjectInfo
 from s3kv_flows.store.local_cache import CachedObject, LocalCache, default_directory
 from s3kv_flows.store.objects import GuardedBucket
-from s3kv_flows.store.s3_types import Fetched, NotModified, ObjectInfo
 from tests.proxy import CountingProxy
 from tests.waiting import PATIENCE
 
@@ -117,7 +117,7 @@ import sys
 from datetime import datetime, timezone
 from pathlib import Path
 from s3kv_flows.store.local_cache import CachedObject, LocalCache
-from s3kv_flows.store.s3_types import ObjectInfo
+from s3kv_flows.store._s3.types import ObjectInfo
 moment = datetime(2026, 1, 1, tzinfo=timezone.utc)
 cache = LocalCache("scope", directory=Path(sys.argv[1]), max_bytes=200_000)
 for round in range(30):

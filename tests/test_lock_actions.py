@@ -22,7 +22,7 @@ from s3kv_flows.cli import app
 from s3kv_flows.flows import audit_locks
 from s3kv_flows.lock_actions import artifact_key
 from s3kv_flows.store import S3KV
-from s3kv_flows.store.answers import date_of
+from s3kv_flows.store._s3.transport.responses import date_of
 from s3kv_flows.store.errors import ConflictError, KeyLockedError
 from s3kv_flows.store.receipts import Receipt
 from tests.contracts.helpers import NAME, outside
@@ -224,8 +224,8 @@ def test_what_has_ended_is_finalized_and_not_locked_any_more(
         return found + timedelta(days=2) if found and name == "date" else found
 
     values.add("key", 1, retention=Retention(days=1))
-    monkeypatch.setattr("s3kv_flows.store.answers.date_of", in_two_days)
-    monkeypatch.setattr("s3kv_flows.store.capabilities.date_of", in_two_days)
+    monkeypatch.setattr("s3kv_flows.store._s3.transport.responses.date_of", in_two_days)
+    monkeypatch.setattr("s3kv_flows.store._s3.capabilities.date_of", in_two_days)
     assert values.get_retention("key") is None
     found = audit_locks(locked_lake.name)
     assert [(row.state, row.object) for row in found.rows] == [("ended", NAME)]

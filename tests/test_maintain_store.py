@@ -36,7 +36,7 @@ from s3kv_flows.maintenance.pace import Pace
 from s3kv_flows.maintenance.shares import Shard
 from s3kv_flows.maintenance.sweep import sweep_decisions
 from s3kv_flows.store import S3KV
-from s3kv_flows.store.bulk import concurrently
+from s3kv_flows.store._s3.concurrency import concurrently
 from s3kv_flows.tasks import cleanup_shards, plan_cleanup, sweep
 from tests.lake import Lake
 from tests.waiting import PATIENCE, until

@@ -98,8 +98,8 @@ def test_a_sweep_wants_a_yes(
 def test_what_cannot_be_deleted_is_named_and_is_an_exit_status(
     filled: Lake, rules: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from s3kv_flows.store.s3 import S3Client
-    from s3kv_flows.store.s3_types import DeleteFailure
+    from s3kv_flows.store._s3.client import S3Client
+    from s3kv_flows.store._s3.types import DeleteFailure
 
     def refuse(
         _: S3Client, __: str, objects: list[tuple[str, str | None, str | None]]

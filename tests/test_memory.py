@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from s3kv_flows.store.memory import SpareMemory
+from s3kv_flows.store._s3.bodies import SpareMemory
 
 MIB = 1 << 20
 

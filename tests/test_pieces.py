@@ -11,14 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3kv_flows.store import body_file
-from s3kv_flows.store.body_file import BodyFile, for_botocore
-from s3kv_flows.store.clients import new_client
+from s3kv_flows.store._s3 import bodies as body_file
+from s3kv_flows.store._s3.bodies import BodyFile, Pieces, for_botocore, large_memory
+from s3kv_flows.store._s3.clients import new_client
+from s3kv_flows.store._s3.config import S3Config
 from s3kv_flows.store.codecs import CloudpickleCodec
 from s3kv_flows.store.digests import sha256_of
-from s3kv_flows.store.memory import large_memory
-from s3kv_flows.store.pieces import Pieces
-from s3kv_flows.store.s3_types import S3Config
 
 MIB = 1 << 20
 BUFFERS = st.lists(st.binary(max_size=9), max_size=6)

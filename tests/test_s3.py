@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 from botocore.loaders import JSONFileLoader
 
-from s3kv_flows.store import S3KV, Encryption, clients
+from s3kv_flows.store import S3KV, Encryption
 from s3kv_flows.store import errors as all_errors
-from s3kv_flows.store.answers import date_of, object_info
-from s3kv_flows.store.clients import forget_clients, shared_client
+from s3kv_flows.store._s3 import clients
+from s3kv_flows.store._s3.clients import forget_clients, shared_client
+from s3kv_flows.store._s3.config import S3Config
+from s3kv_flows.store._s3.transport.responses import date_of, object_info
+from s3kv_flows.store._s3.transport.translation import ERROR_TYPES
 from s3kv_flows.store.errors import (
     AccessDeniedError,
     KeyNotFoundError,
@@ -19,8 +22,6 @@ from s3kv_flows.store.errors import (
     StoreUnavailableError,
     UnsupportedByServerError,
 )
-from s3kv_flows.store.s3_types import S3Config
-from s3kv_flows.store.translation import ERROR_TYPES
 from tests.proxy import CountingProxy
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from s3kv_flows.store import S3KV, clients
-from s3kv_flows.store.clients import forget_clients, shared_client
+from s3kv_flows.store import S3KV
+from s3kv_flows.store._s3 import clients
+from s3kv_flows.store._s3.clients import forget_clients, shared_client
+from s3kv_flows.store._s3.config import S3Config, is_aws, server_of
 from s3kv_flows.store.errors import KeyNotFoundError
-from s3kv_flows.store.s3_types import S3Config, is_aws, server_of
 
 BUCKET = "some-bucket"
 

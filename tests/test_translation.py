@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from s3kv_flows.store import S3KV
+from s3kv_flows.store._s3.client import S3Client
+from s3kv_flows.store._s3.transport.translation import ERROR_TYPES, error_type
+from s3kv_flows.store._s3.types import LifecycleConfiguration, ObjectLock
 from s3kv_flows.store.errors import (
     KeyNotFoundError,
     StoreUnavailableError,
     UnsupportedByServerError,
 )
-from s3kv_flows.store.s3 import S3Client
-from s3kv_flows.store.s3_types import LifecycleConfiguration, ObjectLock
-from s3kv_flows.store.translation import ERROR_TYPES, error_type
 
 BUCKET, NAME = "some-bucket", "s3kv/key.json"
 

@@ -24,7 +24,7 @@ import numpy as np
 from s3kv_flows import S3KVStore
 from s3kv_flows.checkpoints import Checkpoint
 from s3kv_flows.store import uploads
-from s3kv_flows.store.s3 import S3Client
+from s3kv_flows.store._s3.client import S3Client
 
 BATCH = 2000
 NAME = "train/flights"

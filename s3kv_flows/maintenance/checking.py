@@ -10,7 +10,7 @@ from s3kv_flows.maintenance.plan import Decision
 from s3kv_flows.maintenance.relisting import unchanged
 from s3kv_flows.maintenance.report import SweepReport
 from s3kv_flows.maintenance.survey import leases_of
-from s3kv_flows.store.bulk import concurrently
+from s3kv_flows.store._s3.concurrency import concurrently
 from s3kv_flows.store.errors import KeyNotFoundError, StoreUnavailableError
 from s3kv_flows.store.kv import S3KV
 from s3kv_flows.store.lease_sight import LeaseSight

@@ -15,9 +15,9 @@ from typing import Any
 from s3kv_flows.maintenance.lifecycle_diff import LifecycleDiff, diff, meaning
 from s3kv_flows.maintenance.lifecycle_ids import is_own
 from s3kv_flows.maintenance.lifecycle_rules import MAX_RULES, CompiledLifecycle, compile_rules
+from s3kv_flows.store._s3.client import S3Client
+from s3kv_flows.store._s3.types import LifecycleConfiguration
 from s3kv_flows.store.errors import UnsupportedByServerError
-from s3kv_flows.store.s3 import S3Client
-from s3kv_flows.store.s3_types import LifecycleConfiguration
 
 __all__ = ["CompiledLifecycle", "LifecycleDiff", "apply", "compile_rules", "diff", "remove"]
 

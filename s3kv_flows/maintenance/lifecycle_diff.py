@@ -8,7 +8,7 @@ from typing import Any
 
 from s3kv_flows.maintenance.lifecycle_ids import is_own
 from s3kv_flows.maintenance.lifecycle_rules import CompiledLifecycle
-from s3kv_flows.store.s3_types import LifecycleConfiguration
+from s3kv_flows.store._s3.types import LifecycleConfiguration
 
 __all__ = ["LifecycleDiff", "describe", "diff", "meaning"]
 

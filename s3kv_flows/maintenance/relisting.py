@@ -9,8 +9,8 @@ from itertools import groupby
 from s3kv_flows.maintenance.entries import Entry, Version
 from s3kv_flows.maintenance.listing import chain_of, just_before, namespaces
 from s3kv_flows.store._layout.keys import Namespace
-from s3kv_flows.store.s3 import S3Client
-from s3kv_flows.store.s3_types import ListedObject
+from s3kv_flows.store._s3.client import S3Client
+from s3kv_flows.store._s3.types import ListedObject
 
 __all__ = ["unchanged"]
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from typing import Any, Literal
 
+from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store.role_policies import (
     BYPASS,
     LIST_ACTIONS,
@@ -13,7 +14,6 @@ from s3kv_flows.store.role_policies import (
     READ_BUCKET_ACTIONS,
     require_one,
 )
-from s3kv_flows.store.s3 import S3Client
 
 __all__ = ["Access", "apply_policy", "statements"]
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from s3kv_flows.store import frames, pickling
+from s3kv_flows.store._s3.bodies import Body, Pieces
 from s3kv_flows.store.errors import CorruptValueError, EncodingError
-from s3kv_flows.store.pieces import Body, Pieces
 
 __all__ = ["CODECS", "BytesCodec", "CloudpickleCodec", "Codec", "JsonCodec", "codec_named"]
 

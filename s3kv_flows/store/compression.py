@@ -13,10 +13,9 @@ from typing import TypeVar
 
 import zstandard
 
-from s3kv_flows.store.bulk import concurrently
+from s3kv_flows.store._s3.bodies import Buffer, large_memory
+from s3kv_flows.store._s3.concurrency import concurrently
 from s3kv_flows.store.errors import CorruptValueError
-from s3kv_flows.store.memory import large_memory
-from s3kv_flows.store.pieces import Buffer
 
 __all__ = ["PIECE_BYTES", "Section", "compress", "decompress"]
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from s3kv_flows.store.bulk import batched, concurrently
+from s3kv_flows.store._s3.client import S3Client
+from s3kv_flows.store._s3.concurrency import batched, concurrently
+from s3kv_flows.store._s3.transport.translation import error_type
+from s3kv_flows.store._s3.types import DeleteFailure, ListedObject, Written
 from s3kv_flows.store.chains import Own, current_of
 from s3kv_flows.store.errors import AccessDeniedError, KeyLockedError, S3KVError
 from s3kv_flows.store.objects import GuardedBucket
-from s3kv_flows.store.s3 import S3Client
-from s3kv_flows.store.s3_types import DeleteFailure, ListedObject, Written
-from s3kv_flows.store.translation import error_type
 
 __all__ = ["BATCH", "Deletions", "delete_batch", "delete_each"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 
 from s3kv_flows.store import frames
+from s3kv_flows.store._s3.bodies import Body, Buffer, Pieces
 from s3kv_flows.store.errors import CorruptValueError
-from s3kv_flows.store.pieces import Body, Buffer, Pieces
 
 __all__ = ["same_content", "sha256_of"]
 

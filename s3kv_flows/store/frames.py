@@ -23,9 +23,9 @@ from collections.abc import Iterable, Sequence
 
 import xxhash
 
+from s3kv_flows.store._s3.bodies import Buffer, Pieces
 from s3kv_flows.store.compression import Section, compress, decompress
 from s3kv_flows.store.errors import CorruptValueError
-from s3kv_flows.store.pieces import Buffer, Pieces
 
 __all__ = ["MAGIC", "is_frame", "pack", "unpack"]
 

@@ -12,13 +12,15 @@ from s3kv_flows.store._layout.keys import Namespace, validate_bucket_name
 from s3kv_flows.store._layout.marks import is_own
 from s3kv_flows.store._layout.tags import validate_tags
 from s3kv_flows.store._objects.search import tagged
+from s3kv_flows.store._s3.client import S3Client
+from s3kv_flows.store._s3.clients import shared_client
+from s3kv_flows.store._s3.concurrency import concurrently
+from s3kv_flows.store._s3.config import AWS, Encryption, S3Config
+from s3kv_flows.store._s3.types import Fetched, ListedObject, ListedVersion, ObjectInfo, Written
 from s3kv_flows.store.bucket_policy import Access, apply_policy, statements
-from s3kv_flows.store.bulk import concurrently
-from s3kv_flows.store.clients import shared_client
 from s3kv_flows.store.codecs import Codec, codec_named
 from s3kv_flows.store.deletions import Deletions
 from s3kv_flows.store.durations import DurationLike, fixed_duration, length_before, parse_duration
-from s3kv_flows.store.encryption import Encryption
 from s3kv_flows.store.errors import (
     AccessDeniedError,
     ConflictError,
@@ -33,8 +35,6 @@ from s3kv_flows.store.locks import LockMode, Retention
 from s3kv_flows.store.object_locks import ObjectLocks
 from s3kv_flows.store.objects import GuardedBucket, NewObject, validate_mode
 from s3kv_flows.store.outputs import FinalizedOutputs
-from s3kv_flows.store.s3 import S3Client
-from s3kv_flows.store.s3_types import AWS, Fetched, ListedObject, ListedVersion, ObjectInfo, S3Config, Written
 from s3kv_flows.store.updates import compare_and_swap
 from s3kv_flows.store.values import Values, user_metadata
 from s3kv_flows.store.visibility import require_uncovered

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from s3kv_flows.store._s3.types import ObjectInfo
 from s3kv_flows.store.errors import KeyLockedError, S3KVError
 from s3kv_flows.store.locks import Protection, protection_of
-from s3kv_flows.store.s3_types import ObjectInfo
 from s3kv_flows.store.values import codec_of, user_metadata
 
 __all__ = ["DeletedKeys", "KeyInfo"]

@@ -165,7 +165,7 @@ class KeptLease:
 class LeaseKeeper:
     """The leases that a process holds, and who of its holders may read without one.
 
-    Get the one of this process from :func:`~s3kv_flows.store.clients.shared_keeper`. Its thread begins
+    Get the one of this process from :func:`~s3kv_flows.store._s3.clients.shared_keeper`. Its thread begins
     with the first lease and ends with the last. At the exit of the interpreter what is still held is given
     back, for which it waits five seconds at most.
     """

@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
+from s3kv_flows.store._s3.types import NotModified, ObjectInfo
 from s3kv_flows.store.errors import CorruptValueError, KeyNotFoundError, StoreUnavailableError
-from s3kv_flows.store.s3_types import NotModified, ObjectInfo
 
 if TYPE_CHECKING:
-    from s3kv_flows.store.s3 import S3Client
+    from s3kv_flows.store._s3.client import S3Client
 
 __all__ = [
     "CLAIM_TYPE",

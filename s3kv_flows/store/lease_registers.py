@@ -10,7 +10,7 @@ from s3kv_flows.store.leases import Leases
 from s3kv_flows.store.replaced_claims import ReplacedClaims
 
 if TYPE_CHECKING:
-    from s3kv_flows.store.s3 import S3Client
+    from s3kv_flows.store._s3.client import S3Client
 
 __all__ = ["open_leases", "register_of"]
 

@@ -36,8 +36,8 @@ from typing import BinaryIO
 import platformdirs
 import xxhash
 
-from s3kv_flows.store.pieces import Buffer
-from s3kv_flows.store.s3_types import ObjectInfo
+from s3kv_flows.store._s3.bodies import Buffer
+from s3kv_flows.store._s3.types import ObjectInfo
 
 __all__ = ["CachedObject", "LocalCache", "default_directory"]
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
+from s3kv_flows.store._s3.types import ObjectInfo, ObjectLock
 from s3kv_flows.store.errors import KeyLockedError
-from s3kv_flows.store.s3_types import ObjectInfo, ObjectLock
 
 __all__ = ["LockMode", "Protection", "Retention", "protection_of", "require_understanding", "strengthened"]
 

@@ -27,7 +27,10 @@ from typing import Any
 
 from s3kv_flows.store._layout.marks import WRITE_ID, final_mark, name_mark
 from s3kv_flows.store._layout.tags import tagging_header
-from s3kv_flows.store.capabilities import Copies
+from s3kv_flows.store._s3.bodies import Body
+from s3kv_flows.store._s3.capabilities import Copies
+from s3kv_flows.store._s3.client import S3Client
+from s3kv_flows.store._s3.types import Fetched, ListedVersion, NotModified, ObjectInfo, ObjectLock, Written
 from s3kv_flows.store.chains import ChainGuard, Own, current_of
 from s3kv_flows.store.errors import (
     ConflictError,
@@ -38,16 +41,6 @@ from s3kv_flows.store.errors import (
     UnsupportedByServerError,
 )
 from s3kv_flows.store.locks import Retention
-from s3kv_flows.store.pieces import Body
-from s3kv_flows.store.s3 import S3Client
-from s3kv_flows.store.s3_types import (
-    Fetched,
-    ListedVersion,
-    NotModified,
-    ObjectInfo,
-    ObjectLock,
-    Written,
-)
 from s3kv_flows.store.transfer import download
 from s3kv_flows.store.uploads import Uploads
 

@@ -18,8 +18,8 @@ from typing import Any
 
 import cloudpickle
 
+from s3kv_flows.store._s3.bodies import Buffer
 from s3kv_flows.store.errors import CorruptValueError, EncodingError
-from s3kv_flows.store.pieces import Buffer
 
 __all__ = ["dump", "load"]
 

@@ -18,6 +18,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from s3kv_flows.store._layout.marks import mark_of, superseding
+from s3kv_flows.store._s3.bodies import Body
+from s3kv_flows.store._s3.types import Fetched, ListedVersion, ObjectInfo, Written
 from s3kv_flows.store.chains import current_of
 from s3kv_flows.store.digests import same_content, sha256_of
 from s3kv_flows.store.errors import (
@@ -30,9 +32,7 @@ from s3kv_flows.store.errors import (
 )
 from s3kv_flows.store.locks import protection_of, strengthened
 from s3kv_flows.store.objects import GuardedBucket, NewObject
-from s3kv_flows.store.pieces import Body
 from s3kv_flows.store.receipts import Outcome, Receipt
-from s3kv_flows.store.s3_types import Fetched, ListedVersion, ObjectInfo, Written
 from s3kv_flows.store.visibility import require_uncovered
 
 __all__ = ["Publication"]

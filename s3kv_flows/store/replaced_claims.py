@@ -23,7 +23,7 @@ from s3kv_flows.store.lease_records import (
 )
 
 if TYPE_CHECKING:
-    from s3kv_flows.store.s3 import S3Client
+    from s3kv_flows.store._s3.client import S3Client
 
 __all__ = ["ReplacedClaims"]
 

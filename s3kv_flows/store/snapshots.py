@@ -19,6 +19,8 @@ from typing import Any
 
 from s3kv_flows.store import frames
 from s3kv_flows.store._layout.marks import is_own, name_mark
+from s3kv_flows.store._s3.bodies import Body
+from s3kv_flows.store._s3.types import Fetched, ListedObject, ObjectInfo
 from s3kv_flows.store.errors import (
     ConflictError,
     CorruptValueError,
@@ -28,8 +30,6 @@ from s3kv_flows.store.errors import (
 )
 from s3kv_flows.store.kv import S3KV
 from s3kv_flows.store.objects import NewObject
-from s3kv_flows.store.pieces import Body
-from s3kv_flows.store.s3_types import Fetched, ListedObject, ObjectInfo
 
 __all__ = ["PROMOTED", "Snapshot", "Snapshots", "all_snapshots"]
 

@@ -18,7 +18,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from s3kv_flows.store._layout.marks import WRITE_ID
-from s3kv_flows.store.bulk import concurrently
+from s3kv_flows.store._s3.bodies import Pieces, large_memory
+from s3kv_flows.store._s3.client import S3Client
+from s3kv_flows.store._s3.concurrency import concurrently
+from s3kv_flows.store._s3.transport.streams import OpenObject
+from s3kv_flows.store._s3.types import Fetched, NotModified, ObjectInfo, Part, Written
 from s3kv_flows.store.errors import (
     ConflictError,
     KeyNotFoundError,
@@ -26,11 +30,6 @@ from s3kv_flows.store.errors import (
     StoreUnavailableError,
     UnsupportedByServerError,
 )
-from s3kv_flows.store.memory import large_memory
-from s3kv_flows.store.open_object import OpenObject
-from s3kv_flows.store.pieces import Pieces
-from s3kv_flows.store.s3 import S3Client
-from s3kv_flows.store.s3_types import Fetched, NotModified, ObjectInfo, Part, Written
 
 __all__ = ["FIRST_BYTES", "download", "upload_in_parts"]
 

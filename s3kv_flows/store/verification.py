@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from s3kv_flows.store._s3.client import S3Client
+from s3kv_flows.store._s3.types import Fetched, ListedVersion, NotModified, ObjectInfo
 from s3kv_flows.store.chains import Seen, look_at
 from s3kv_flows.store.digests import sha256_of
 from s3kv_flows.store.errors import KeyNotFoundError
 from s3kv_flows.store.locks import protection_of
 from s3kv_flows.store.receipts import Receipt, Verification
-from s3kv_flows.store.s3 import S3Client
-from s3kv_flows.store.s3_types import Fetched, ListedVersion, NotModified, ObjectInfo
 from s3kv_flows.store.transfer import download
 from s3kv_flows.store.visibility import visibility
 

@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 
 from s3kv_flows.store import S3KV
-from s3kv_flows.store.bulk import concurrently
-from s3kv_flows.store.capabilities import (
+from s3kv_flows.store._s3.capabilities import (
     DECLARED,
     ConditionalDeletes,
     ConditionalPuts,
     Copies,
     MultipartUploads,
 )
+from s3kv_flows.store._s3.client import S3Client
+from s3kv_flows.store._s3.concurrency import concurrently
+from s3kv_flows.store._s3.probes import Probes
 from s3kv_flows.store.errors import AccessDeniedError, ConflictError
-from s3kv_flows.store.probes import Probes
-from s3kv_flows.store.s3 import S3Client
 from tests.contracts.helpers import enable_versions, outside
 from tests.servers import Server
 

@@ -20,7 +20,7 @@ from s3kv_flows.maintenance.looking import Looker
 from s3kv_flows.maintenance.questions import Question
 from s3kv_flows.maintenance.survey import leases_of, settle
 from s3kv_flows.store import S3KV
-from s3kv_flows.store.bulk import concurrently
+from s3kv_flows.store._s3.concurrency import concurrently
 from tests.cleanup_data import Key, expected, fill
 
 OBJECTS = int(os.environ.get("S3KV_TEST_OBJECTS", "500"))

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from s3kv_flows.store import S3KV
-from s3kv_flows.store.bulk import concurrently
+from s3kv_flows.store._s3.client import S3Client
+from s3kv_flows.store._s3.concurrency import concurrently
+from s3kv_flows.store._s3.types import Written
 from s3kv_flows.store.errors import (
     ConflictError,
     EncodingError,
@@ -18,8 +20,6 @@ from s3kv_flows.store.errors import (
     StoreUnavailableError,
     UnsupportedByServerError,
 )
-from s3kv_flows.store.s3 import S3Client
-from s3kv_flows.store.s3_types import Written
 from tests.contracts.helpers import WEEK, carries_updates, just_before
 from tests.waiting import PATIENCE
 
@@ -200,7 +200,7 @@ def test_a_server_whose_conditions_hold_only_in_sequence_is_refused(
     make_store: Callable[..., S3KV], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As Ceph 20 does it on versioned buckets: 412 in sequence, and two winners of a race."""
-    from s3kv_flows.store.probes import Probes
+    from s3kv_flows.store._s3.probes import Probes
 
     store = make_store()
     monkeypatch.setattr(Probes, "_winners", lambda *_: 2)

@@ -8,9 +8,9 @@ import pytest
 
 from s3kv_flows.doctor import FeatureName, diagnose
 from s3kv_flows.store import S3KV
-from s3kv_flows.store.capabilities import ConditionalDeletes, ConditionalPuts, MultipartUploads
-from s3kv_flows.store.examination import BucketFacts, Examination, examine
-from s3kv_flows.store.s3 import S3Client
+from s3kv_flows.store._s3.capabilities import ConditionalDeletes, ConditionalPuts, MultipartUploads
+from s3kv_flows.store._s3.client import S3Client
+from s3kv_flows.store._s3.examination import BucketFacts, Examination, examine
 from tests.servers import Server
 
 MOTO = BucketFacts(

@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from s3kv_flows.store import S3KV
-from s3kv_flows.store.capabilities import ConditionalPuts
+from s3kv_flows.store._s3.capabilities import ConditionalPuts
 from s3kv_flows.store.deletions import Deletions
 from s3kv_flows.store.errors import (
     ConflictError,

@@ -17,9 +17,9 @@ import pytest
 
 from s3kv_flows.maintenance import find_unfinished, give_up
 from s3kv_flows.store import S3KV, Retention
+from s3kv_flows.store._s3.client import S3Client
+from s3kv_flows.store._s3.types import Part
 from s3kv_flows.store.errors import ConflictError, KeyLockedError, StoreUnavailableError
-from s3kv_flows.store.s3 import S3Client
-from s3kv_flows.store.s3_types import Part
 from s3kv_flows.store.transfer import FIRST_BYTES
 from s3kv_flows.store.uploads import MULTIPART_FROM
 from tests.contracts.helpers import chain, just_before

@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from s3kv_flows.store import S3KV
-from s3kv_flows.store.capabilities import Capabilities, ConditionalPuts
+from s3kv_flows.store._s3.capabilities import Capabilities, ConditionalPuts
+from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store.errors import (
     ConflictError,
     CorruptValueError,
@@ -26,7 +27,6 @@ from s3kv_flows.store.lease_registers import register_of
 from s3kv_flows.store.lease_sight import LeaseSight
 from s3kv_flows.store.lease_sweep import LeaseSweep
 from s3kv_flows.store.leases import HeldLease, Leases
-from s3kv_flows.store.s3 import S3Client
 from tests.servers import Server
 from tests.waiting import PATIENCE, Clock
 

@@ -16,8 +16,8 @@ from s3kv_flows import CleanupRule
 from s3kv_flows.maintenance import CleanupPlan, plan, survey
 from s3kv_flows.maintenance.lifecycle import CompiledLifecycle, apply, compile_rules, diff, remove
 from s3kv_flows.store import S3KV
+from s3kv_flows.store._s3.types import LifecycleConfiguration
 from s3kv_flows.store.errors import StoreUnavailableError, UnsupportedByServerError
-from s3kv_flows.store.s3_types import LifecycleConfiguration
 from tests.contracts.helpers import WEEK, enable_versions, outside
 from tests.proxy import CountingProxy
 from tests.servers import Server

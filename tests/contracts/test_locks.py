@@ -7,6 +7,8 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from s3kv_flows.store import S3KV, Retention
+from s3kv_flows.store._s3.client import S3Client
+from s3kv_flows.store._s3.types import ObjectLock
 from s3kv_flows.store.errors import (
     ConflictError,
     KeyLockedError,
@@ -14,8 +16,6 @@ from s3kv_flows.store.errors import (
     UnsupportedByServerError,
 )
 from s3kv_flows.store.object_locks import ObjectLocks
-from s3kv_flows.store.s3 import S3Client
-from s3kv_flows.store.s3_types import ObjectLock
 from tests.contracts.helpers import WEEK, chain, just_before
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from s3kv_flows.store import S3KV
-from s3kv_flows.store.capabilities import Capabilities, Declared
+from s3kv_flows.store._s3.capabilities import Capabilities, Declared
+from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store.errors import AccessDeniedError, KeyLockedError
-from s3kv_flows.store.s3 import S3Client
 from tests.contracts.helpers import WEEK, carries_updates, chain, outside
 from tests.servers import Server
 

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from s3kv_flows.store import S3KV
-from s3kv_flows.store.capabilities import DECLARED, KnownObjectLock
+from s3kv_flows.store._s3.capabilities import DECLARED, KnownObjectLock
+from s3kv_flows.store._s3.client import S3Client
+from s3kv_flows.store._s3.types import Written
 from s3kv_flows.store.errors import (
     AccessDeniedError,
     ConflictError,
@@ -20,8 +22,6 @@ from s3kv_flows.store.errors import (
     UnsupportedByServerError,
 )
 from s3kv_flows.store.objects import NewObject
-from s3kv_flows.store.s3 import S3Client
-from s3kv_flows.store.s3_types import Written
 from tests.contracts.attempts import ATTEMPTS, Attempt, delete_by_tag, final_and_other
 from tests.contracts.helpers import (
     NAME,

@@ -11,10 +11,10 @@ from s3kv_flows.maintenance import SweepReport, sweep
 from s3kv_flows.maintenance.pace import Pace
 from s3kv_flows.maintenance.sweep import sweep_decisions
 from s3kv_flows.store import S3KV
-from s3kv_flows.store.capabilities import ConditionalDeletes
+from s3kv_flows.store._s3.capabilities import ConditionalDeletes
+from s3kv_flows.store._s3.client import S3Client
+from s3kv_flows.store._s3.types import DeleteFailure
 from s3kv_flows.store.errors import AccessDeniedError, StoreUnavailableError
-from s3kv_flows.store.s3 import S3Client
-from s3kv_flows.store.s3_types import DeleteFailure
 from tests.contracts.helpers import just_before
 from tests.contracts.sweeping import RAW, SWEEP_LEASE, names, planned, swept
 

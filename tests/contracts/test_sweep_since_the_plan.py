@@ -10,7 +10,7 @@ import pytest
 from s3kv_flows import CleanupRule
 from s3kv_flows.maintenance import sweep
 from s3kv_flows.store import S3KV
-from s3kv_flows.store.capabilities import KnownObjectLock
+from s3kv_flows.store._s3.capabilities import KnownObjectLock
 from tests.contracts.helpers import outside
 from tests.contracts.sweeping import ALL, NOW, RAW, leases_of, names, planned, results_of, swept
 from tests.waiting import PATIENCE, until

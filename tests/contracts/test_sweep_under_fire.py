@@ -13,7 +13,7 @@ import pytest
 
 from s3kv_flows.maintenance import sweep
 from s3kv_flows.store import S3KV, Retention
-from s3kv_flows.store.bulk import concurrently
+from s3kv_flows.store._s3.concurrency import concurrently
 from tests.contracts.sweeping import RAW, planned
 from tests.waiting import until
 

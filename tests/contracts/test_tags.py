@@ -8,10 +8,10 @@ from datetime import timedelta
 import pytest
 
 from s3kv_flows.store import S3KV
-from s3kv_flows.store.capabilities import Capabilities, ConditionalDeletes
+from s3kv_flows.store._s3.capabilities import Capabilities, ConditionalDeletes
+from s3kv_flows.store._s3.client import S3Client
+from s3kv_flows.store._s3.types import DeleteFailure
 from s3kv_flows.store.errors import ConflictError, InvalidTagError, KeyLockedError, KeyNotFoundError
-from s3kv_flows.store.s3 import S3Client
-from s3kv_flows.store.s3_types import DeleteFailure
 from tests.contracts.helpers import WEEK, just_before
 from tests.servers import Server
 

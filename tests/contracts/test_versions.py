@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from s3kv_flows.store import S3KV
-from s3kv_flows.store.bulk import concurrently
+from s3kv_flows.store._s3.client import S3Client
+from s3kv_flows.store._s3.concurrency import concurrently
 from s3kv_flows.store.errors import HiddenOutputError, KeyLockedError, KeyNotFoundError, StoreUnavailableError
-from s3kv_flows.store.s3 import S3Client
 from tests.contracts.helpers import WEEK, chain, enable_versions, outside
 from tests.servers import Server
 

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from s3kv_flows.store._s3.concurrency import SEARCHERS
-from s3kv_flows.store.bulk import concurrently
-from s3kv_flows.store.s3 import S3Client
-from s3kv_flows.store.s3_types import ListedObject
+from s3kv_flows.store._s3.client import S3Client
+from s3kv_flows.store._s3.concurrency import SEARCHERS, concurrently
+from s3kv_flows.store._s3.types import ListedObject
 
 __all__ = ["tagged"]
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from s3kv_flows.store.boto import Boto, drop_none
-from s3kv_flows.store.capabilities import Capabilities, KnownObjectLock
+from s3kv_flows.store._s3.capabilities import Capabilities, KnownObjectLock
+from s3kv_flows.store._s3.config import S3Config, is_aws
+from s3kv_flows.store._s3.transport.boto import Boto, drop_none
+from s3kv_flows.store._s3.transport.translation import NO_LIFECYCLE, NO_LOCK, NO_POLICY, NOT_OFFERED
+from s3kv_flows.store._s3.types import LifecycleConfiguration
 from s3kv_flows.store.errors import AccessDeniedError, UnsupportedByServerError
-from s3kv_flows.store.s3_types import LifecycleConfiguration, S3Config, is_aws
-from s3kv_flows.store.translation import NO_LIFECYCLE, NO_LOCK, NO_POLICY, NOT_OFFERED
 
 __all__ = ["Buckets"]
 
 
 class Buckets:
-    """The operations of a client on buckets; see :class:`s3kv_flows.store.s3.S3Client`."""
+    """The operations of a client on buckets; see :class:`s3kv_flows.store._s3.client.S3Client`."""
 
     config: S3Config
     capabilities: Capabilities
@@ -25,7 +26,7 @@ class Buckets:
         """The server that is asked, wherever its endpoint comes from.
 
         Two buckets of the same name are the same bucket where this is the same; see
-        :func:`s3kv_flows.store.s3_types.server_of`.
+        :func:`s3kv_flows.store._s3.config.server_of`.
         """
         return self._boto.server
 

@@ -1,6 +1,6 @@
 """An examination of a server: what its buckets really do, found out by experiment.
 
-Unlike :mod:`s3kv_flows.store.capabilities` it believes nothing that is declared, and remembers nothing.
+Unlike :mod:`s3kv_flows.store._s3.capabilities` it believes nothing that is declared, and remembers nothing.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from s3kv_flows.store.capabilities import ConditionalDeletes, ConditionalPuts, MultipartUploads
+from s3kv_flows.store._s3.capabilities import ConditionalDeletes, ConditionalPuts, MultipartUploads
+from s3kv_flows.store._s3.client import S3Client
+from s3kv_flows.store._s3.probes import Probes
 from s3kv_flows.store.errors import AccessDeniedError
-from s3kv_flows.store.probes import Probes
-from s3kv_flows.store.s3 import S3Client
 
 __all__ = ["BucketFacts", "Examination", "Lifecycle", "examine", "examine_bucket"]
 

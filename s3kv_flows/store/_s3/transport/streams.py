@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from s3kv_flows.store.counters import Counters
+from s3kv_flows.store._s3.transport.counters import Counters
+from s3kv_flows.store._s3.types import ObjectInfo
 from s3kv_flows.store.errors import StoreUnavailableError
-from s3kv_flows.store.s3_types import ObjectInfo
 
 __all__ = ["BodyStream", "OpenObject"]
 

@@ -1,8 +1,8 @@
 """S3 itself: operations, not values.
 
-One method per S3 operation, with typed results; the calls are boto3's (:mod:`s3kv_flows.store.boto`), but
+One method per S3 operation, with typed results; the calls are boto3's (:mod:`s3kv_flows.store._s3.transport.boto`), but
 for reads, which go past it where they can. A client is shared by all that use the same configuration
-(:mod:`s3kv_flows.store.clients`), so that connections and what was learned about a bucket are shared, too.
+(:mod:`s3kv_flows.store._s3.clients`), so that connections and what was learned about a bucket are shared, too.
 """
 
 from __future__ import annotations
@@ -14,21 +14,17 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from s3kv_flows.store.answers import date_of, listed_versions, object_info
-from s3kv_flows.store.body_file import for_botocore
-from s3kv_flows.store.boto import Boto, BotoStream, drop_none
-from s3kv_flows.store.buckets import Buckets
-from s3kv_flows.store.capabilities import Capabilities, Prober
-from s3kv_flows.store.counters import Counters
-from s3kv_flows.store.direct_paths import DirectPaths
-from s3kv_flows.store.direct_reads import DirectAnswer, error_code, parse_tags
-from s3kv_flows.store.errors import (
-    KeyNotFoundError,
-    UnsupportedByServerError,
-)
-from s3kv_flows.store.open_object import BodyStream, OpenObject
-from s3kv_flows.store.pieces import Body
-from s3kv_flows.store.s3_types import (
+from s3kv_flows.store._s3.bodies import Body, for_botocore
+from s3kv_flows.store._s3.buckets import Buckets
+from s3kv_flows.store._s3.capabilities import Capabilities, Prober
+from s3kv_flows.store._s3.config import S3Config, is_aws
+from s3kv_flows.store._s3.transport.boto import Boto, BotoStream, drop_none
+from s3kv_flows.store._s3.transport.counters import Counters
+from s3kv_flows.store._s3.transport.direct import DirectAnswer, DirectPaths, error_code, parse_tags
+from s3kv_flows.store._s3.transport.responses import date_of, listed_versions, object_info
+from s3kv_flows.store._s3.transport.streams import BodyStream, OpenObject
+from s3kv_flows.store._s3.transport.translation import NO_LOCK, NO_TAGS
+from s3kv_flows.store._s3.types import (
     DeleteFailure,
     ListedObject,
     ListedVersion,
@@ -36,12 +32,13 @@ from s3kv_flows.store.s3_types import (
     ObjectInfo,
     ObjectLock,
     Part,
-    S3Config,
     UnfinishedUpload,
     Written,
-    is_aws,
 )
-from s3kv_flows.store.translation import NO_LOCK, NO_TAGS
+from s3kv_flows.store.errors import (
+    KeyNotFoundError,
+    UnsupportedByServerError,
+)
 
 __all__ = ["S3Client"]
 
@@ -56,7 +53,7 @@ _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 class S3Client(Buckets):
     """One boto3 client, with typed results, counted requests and translated errors.
 
-    Use :func:`~s3kv_flows.store.clients.shared_client` to get one. Methods are one request each unless
+    Use :func:`~s3kv_flows.store._s3.clients.shared_client` to get one. Methods are one request each unless
     they say otherwise, and raise the errors that :data:`ERROR_TYPES` lists.
 
     Args:

@@ -1,33 +1,86 @@
-"""What S3's operations take and give, as data."""
+"""Encryption at rest: what a server is asked to do with the objects of a store."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from s3kv_flows.store.encryption import Encryption
+__all__ = ["AWS", "Encryption", "S3Config", "is_aws", "server_of"]
 
-__all__ = [
-    "AWS",
-    "DeleteFailure",
-    "Fetched",
-    "LifecycleConfiguration",
-    "ListedObject",
-    "ListedVersion",
-    "NotModified",
-    "ObjectInfo",
-    "ObjectLock",
-    "Part",
-    "S3Config",
-    "UnfinishedUpload",
-    "Written",
-    "is_aws",
-    "server_of",
-]
+_KEY_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Encryption:
+    """How the server encrypts what this store writes. Make one with a class method.
+
+    Attributes:
+        algorithm: ``AES256`` (SSE-S3), ``aws:kms`` or ``aws:kms:dsse`` (SSE-KMS); None with a customer key.
+        kms_key_id: The key in KMS; None for the account's own.
+        bucket_key: Whether S3 may ask KMS once per bucket instead of once per object.
+        customer_key: The 32 bytes of SSE-C, which S3 forgets after each request. Never shown in a repr.
+    """
+
+    algorithm: Literal["AES256", "aws:kms", "aws:kms:dsse"] | None = None
+    kms_key_id: str | None = None
+    bucket_key: bool | None = None
+    customer_key: bytes | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if (self.algorithm is None) == (self.customer_key is None):
+            raise ValueError("an encryption has either an algorithm or a customer key")
+        if self.algorithm not in (None, "AES256", "aws:kms", "aws:kms:dsse"):
+            raise ValueError(f"S3 knows AES256, aws:kms and aws:kms:dsse, not {self.algorithm!r}")
+        if self.kms_key_id is not None and not (self.algorithm or "").startswith("aws:kms"):
+            raise ValueError("kms_key_id goes with the algorithm aws:kms or aws:kms:dsse")
+        if self.customer_key is not None and len(self.customer_key) != _KEY_BYTES:
+            raise ValueError(f"a customer key has {_KEY_BYTES} bytes, got {len(self.customer_key)}")
+
+    @classmethod
+    def s3(cls) -> Encryption:
+        """Encrypt with keys that S3 keeps (SSE-S3)."""
+        return cls("AES256")
+
+    @classmethod
+    def kms(
+        cls, key_id: str | None = None, *, bucket_key: bool = True, dual_layer: bool = False
+    ) -> Encryption:
+        """Encrypt with a key in KMS (SSE-KMS), or twice with it (``dual_layer``, DSSE-KMS)."""
+        return cls("aws:kms:dsse" if dual_layer else "aws:kms", key_id, None if dual_layer else bucket_key)
+
+    @classmethod
+    def customer(cls, key: bytes) -> Encryption:
+        """Encrypt with a key of one's own, sent with each request (SSE-C; AWS asks for HTTPS)."""
+        return cls(customer_key=bytes(key))
+
+    def parameters(self, operation: str) -> Mapping[str, Any]:
+        """Return what an operation of boto3's client has to be given."""
+        if self.customer_key is None:
+            return self._on_write() if operation in _WRITES else {}
+        parameters = self._with_key("") if operation in _WRITES | _READS else {}
+        return parameters | self._with_key("CopySource") if operation == "copy_object" else parameters
+
+    def _on_write(self) -> dict[str, Any]:
+        parameters = {
+            "ServerSideEncryption": self.algorithm,
+            "SSEKMSKeyId": self.kms_key_id,
+            "BucketKeyEnabled": self.bucket_key,
+        }
+        return {name: value for name, value in parameters.items() if value is not None}
+
+    def _with_key(self, prefix: str) -> dict[str, Any]:
+        return {
+            f"{prefix}SSECustomerAlgorithm": "AES256",
+            f"{prefix}SSECustomerKey": self.customer_key,
+        }
+
+
+_WRITES = {"put_object", "copy_object", "create_multipart_upload"}
+_READS = {"get_object", "head_object", "upload_part"}
+"""Operations that SSE-C wants the key for, too."""
 
 
 AWS = "AWS S3"
@@ -114,128 +167,3 @@ class S3Config:
             raise ValueError(f"endpoint_url {self.endpoint_url!r} is no URL such as 'https://s3.example.com'")
         if (self.aws_access_key_id is None) != (self.aws_secret_access_key is None):
             raise ValueError("aws_access_key_id and aws_secret_access_key go together: give both or neither")
-
-
-@dataclass(frozen=True)
-class ObjectInfo:
-    """What one HEAD or GET says of an object, beside its body.
-
-    Attributes:
-        server_time: The server's clock when it answered: what ages are measured by.
-        lock_mode: ``GOVERNANCE`` or ``COMPLIANCE`` where a retention is set, also a past one.
-    """
-
-    name: str
-    etag: str
-    size: int
-    last_modified: datetime
-    server_time: datetime
-    version_id: str | None = None
-    content_type: str = ""
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    tag_count: int = 0
-    lock_mode: str | None = None
-    retain_until: datetime | None = None
-    legal_hold: bool = False
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """An object that was read.
-
-    Attributes:
-        info: What the headers say.
-        body: A bytearray, or, of a large object, a writable memoryview of memory of its own; None where
-            the caller did not want it.
-    """
-
-    info: ObjectInfo
-    body: bytearray | memoryview | None
-
-
-@dataclass(frozen=True)
-class NotModified:
-    """An object still has the ETag that was asked about, so it was not sent.
-
-    Attributes:
-        last_modified: As the answer says; None where it does not.
-    """
-
-    last_modified: datetime | None = None
-
-
-@dataclass(frozen=True)
-class Written:
-    """What a PUT or a copy answered."""
-
-    etag: str
-    version_id: str | None
-
-
-@dataclass(frozen=True)
-class ObjectLock:
-    """A retention, as S3 keeps it."""
-
-    mode: str
-    until: datetime
-
-
-@dataclass(frozen=True)
-class Part:
-    """A part of a multipart upload, as it was answered."""
-
-    number: int
-    etag: str
-    crc32: str | None
-
-
-@dataclass(frozen=True)
-class UnfinishedUpload:
-    """A multipart upload that was begun, and not completed."""
-
-    name: str
-    upload_id: str
-    begun: datetime
-
-
-@dataclass(frozen=True)
-class LifecycleConfiguration:
-    """The lifecycle rules of a bucket.
-
-    Attributes:
-        rules: The rules, as boto3 gives and takes them.
-        transition_default_minimum_object_size: From which size on objects go to other storage classes where
-            a rule does not say; None where the server does not tell.
-    """
-
-    rules: list[dict[str, Any]] = field(default_factory=list)
-    transition_default_minimum_object_size: str | None = None
-
-
-@dataclass(frozen=True)
-class ListedObject:
-    """An object as a listing shows it."""
-
-    name: str
-    etag: str
-    size: int
-    last_modified: datetime
-
-
-@dataclass(frozen=True)
-class ListedVersion(ListedObject):
-    """A version, or a delete marker, as a listing of versions shows it."""
-
-    version_id: str
-    is_latest: bool
-    is_delete_marker: bool = False
-
-
-@dataclass(frozen=True)
-class DeleteFailure:
-    """A key that one batch of deletions did not delete."""
-
-    name: str
-    version_id: str | None
-    code: str
-    message: str

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import threading
 
-from s3kv_flows.store.probes import Probes
-from s3kv_flows.store.s3 import S3Client
-from s3kv_flows.store.s3_types import S3Config
+from s3kv_flows.store._s3.client import S3Client
+from s3kv_flows.store._s3.config import S3Config
+from s3kv_flows.store._s3.probes import Probes
 
 __all__ = ["forget_clients", "new_client", "shared_client"]
 

@@ -7,8 +7,8 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from s3kv_flows.store._s3.types import ListedVersion, ObjectInfo
 from s3kv_flows.store.errors import StoreUnavailableError
-from s3kv_flows.store.s3_types import ListedVersion, ObjectInfo
 
 __all__ = ["date_of", "listed_versions", "moment", "object_info"]
 

@@ -32,9 +32,17 @@ from botocore.loaders import Loader, create_loader
 from botocore.session import Session as BotocoreSession
 from botocore.utils import get_environ_proxies, parse_timestamp
 
-from s3kv_flows.store.answers import moment
-from s3kv_flows.store.body_file import BodyFile
-from s3kv_flows.store.counters import Counters
+from s3kv_flows.store._s3.bodies import BodyFile
+from s3kv_flows.store._s3.config import S3Config, is_aws, server_of
+from s3kv_flows.store._s3.transport.counters import Counters
+from s3kv_flows.store._s3.transport.responses import moment
+from s3kv_flows.store._s3.transport.translation import (
+    NO_CODE,
+    NOT_ALLOWED,
+    OUTCOME_UNKNOWN,
+    error_type,
+    no_bucket,
+)
 from s3kv_flows.store.errors import (
     AccessDeniedError,
     ConflictError,
@@ -45,8 +53,6 @@ from s3kv_flows.store.errors import (
     StoreUnavailableError,
     UnsupportedByServerError,
 )
-from s3kv_flows.store.s3_types import S3Config, is_aws, server_of
-from s3kv_flows.store.translation import NO_CODE, NOT_ALLOWED, OUTCOME_UNKNOWN, error_type, no_bucket
 
 __all__ = ["MAX_CONNECTIONS", "Boto", "BotoStream", "drop_none"]
 
@@ -74,7 +80,7 @@ class Boto:
 
     Attributes:
         client: The client itself.
-        server: The server it asks; see :func:`s3kv_flows.store.s3_types.server_of`.
+        server: The server it asks; see :func:`s3kv_flows.store._s3.config.server_of`.
         reached: Buckets that have answered.
     """
 

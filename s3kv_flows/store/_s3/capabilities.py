@@ -2,7 +2,7 @@
 
 One instance belongs to one client. Every place of the package that depends on what a server may lack
 asks here. Servers are known by their endpoint (AWS) or by the ids in their answers (Ceph ``tx000...-``,
-moto ``x-amzn-requestid``); what is not in this table is found out by :mod:`s3kv_flows.store.probes`,
+moto ``x-amzn-requestid``); what is not in this table is found out by :mod:`s3kv_flows.store._s3.probes`,
 once per client and bucket:
 
 ==================================== ======= ======= =========================== ======================
@@ -41,7 +41,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any, Literal, Protocol, TypeVar
 
-from s3kv_flows.store.answers import date_of
+from s3kv_flows.store._s3.transport.responses import date_of
 
 __all__ = [
     "DECLARED",

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from s3kv_flows.store._layout.keys import PROBE
-from s3kv_flows.store.capabilities import (
+from s3kv_flows.store._s3.capabilities import (
     Carries,
     ConditionalDeletes,
     ConditionalPuts,
@@ -32,7 +32,7 @@ from s3kv_flows.store.errors import (
 )
 
 if TYPE_CHECKING:
-    from s3kv_flows.store.s3 import S3Client
+    from s3kv_flows.store._s3.client import S3Client
 
 __all__ = ["Probes"]
 

@@ -16,13 +16,16 @@ import selectors
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 from urllib.parse import quote, urlsplit
 from xml.etree import ElementTree as ET
 
+from s3kv_flows.store._s3.config import S3Config
+from s3kv_flows.store._s3.transport.boto import MAX_CONNECTIONS, Boto
+from s3kv_flows.store._s3.transport.sigv4 import Signer
 from s3kv_flows.store.errors import StoreUnavailableError
-from s3kv_flows.store.signatures import Signer
 
-__all__ = ["Connections", "DirectAnswer", "DirectReads", "error_code", "parse_tags"]
+__all__ = ["Connections", "DirectAnswer", "DirectPaths", "DirectReads", "error_code", "parse_tags"]
 
 logger = logging.getLogger(__name__)
 
@@ -240,3 +243,52 @@ def error_code(body: bytes) -> str:
     except ET.ParseError:
         return ""
     return next((item.text or "" for item in root.iter() if item.tag.rpartition("}")[2] == "Code"), "")
+
+
+class DirectPaths:
+    """The direct reads of each bucket of a server.
+
+    Args:
+        config: The configuration of the client.
+        boto: The full client.
+    """
+
+    def __init__(self, config: S3Config, boto: Boto) -> None:
+        self._config, self._boto = config, boto
+        self._connections: dict[str, Connections] = {}
+        self._reads: dict[str, DirectReads | Literal[False]] = {}
+
+    def to(self, bucket: str) -> DirectReads | Literal[False]:
+        """Return the direct reads of a bucket; False where only the full client knows the way."""
+        reads = self._reads.get(bucket)
+        if reads is None:
+            reads = self._reads[bucket] = self._new(bucket)
+        return reads
+
+    def _new(self, bucket: str) -> DirectReads | Literal[False]:
+        options = self._boto.options
+        if self._boto.credentials() is None:
+            return False
+        url = self._boto.base_url(bucket)
+        if options.signature_version != "s3v4" or options.client_cert or not self._boto.verifies:
+            return False
+        if self._boto.has_proxy(url):
+            return False
+        signer = Signer(self._boto.region, self._boto.credentials)
+        try:
+            return DirectReads(url, signer, self._connections_to)
+        except OSError as exc:  # the bundle cannot be read, which the full client will say
+            logger.debug("the full client asks about bucket %r: %s", bucket, exc)
+            return False
+
+    def _connections_to(self, origin: str) -> Connections:
+        """Return the connections to a server, which its buckets share."""
+        options = self._boto.options
+        found = self._connections.get(origin) or Connections(
+            origin,
+            connect_timeout=options.connect_timeout,
+            read_timeout=options.read_timeout,
+            tls=self._boto.tls() if origin.startswith("https:") else None,
+            keep=MAX_CONNECTIONS,
+        )
+        return self._connections.setdefault(origin, found)
