@@ -21,10 +21,10 @@ from prefect.serializers import JSONSerializer
 from prefect.utilities.hashing import hash_objects
 
 from s3kv_flows.blocks import S3KVStore
-from s3kv_flows.content import digest_or_none
 from s3kv_flows.result_names import formatted_key
 from s3kv_flows.runs import automatic_tags, is_refreshing
 from s3kv_flows.serializer import CacheAttempt, FrameSerializer
+from s3kv_flows.store._values.digests import digest_or_none
 
 __all__ = ["ResultPolicy", "StableInputs"]
 

@@ -27,9 +27,9 @@ from s3kv_flows.store._layout.marks import FENCE
 from s3kv_flows.store._layout.ttl import ttl_tags
 from s3kv_flows.store._s3.bodies import Body
 from s3kv_flows.store._s3.types import ObjectInfo
-from s3kv_flows.store.codecs import codec_named
+from s3kv_flows.store._values.codecs import codec_named
+from s3kv_flows.store._values.frames import is_frame
 from s3kv_flows.store.errors import CorruptValueError, S3KVError
-from s3kv_flows.store.frames import is_frame
 from s3kv_flows.store.lease_keeper import KeptLease
 from s3kv_flows.store.locks import Retention
 
@@ -227,7 +227,7 @@ class DecodedValue:
 
 
 class FrameSerializer(Serializer):
-    """Encodes results as frames (see :mod:`s3kv_flows.store.codecs`).
+    """Encodes results as frames (see :mod:`s3kv_flows.store._values.codecs`).
 
     What a record of Prefect shows of it is its type and codec. Options and the run are private: they
     are for the writing process alone.

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3kv_flows.store.codecs import CloudpickleCodec, JsonCodec, codec_named
-from s3kv_flows.store.compression import PIECE_BYTES, compress, decompress
+from s3kv_flows.store._values.codecs import CloudpickleCodec, JsonCodec, codec_named
+from s3kv_flows.store._values.compression import PIECE_BYTES, compress, decompress
+from s3kv_flows.store._values.frames import MAGIC
 from s3kv_flows.store.errors import CorruptValueError, EncodingError
-from s3kv_flows.store.frames import MAGIC
 
 PICKLE, JSON = CloudpickleCodec(), JsonCodec()
 

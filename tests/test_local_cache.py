@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from s3kv_flows.store import S3KV, local_cache
+from s3kv_flows.store import S3KV
 from s3kv_flows.store._s3.types import Fetched, NotModified, ObjectInfo
-from s3kv_flows.store.local_cache import CachedObject, LocalCache, default_directory
+from s3kv_flows.store._values import local_cache
+from s3kv_flows.store._values.local_cache import CachedObject, LocalCache, default_directory
 from s3kv_flows.store.objects import GuardedBucket
 from tests.proxy import CountingProxy
 from tests.waiting import PATIENCE
@@ -116,7 +117,7 @@ SHARING = """
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
-from s3kv_flows.store.local_cache import CachedObject, LocalCache
+from s3kv_flows.store._values.local_cache import CachedObject, LocalCache
 from s3kv_flows.store._s3.types import ObjectInfo
 moment = datetime(2026, 1, 1, tzinfo=timezone.utc)
 cache = LocalCache("scope", directory=Path(sys.argv[1]), max_bytes=200_000)

@@ -15,8 +15,8 @@ from s3kv_flows.store._s3 import bodies as body_file
 from s3kv_flows.store._s3.bodies import BodyFile, Pieces, for_botocore, large_memory
 from s3kv_flows.store._s3.clients import new_client
 from s3kv_flows.store._s3.config import S3Config
-from s3kv_flows.store.codecs import CloudpickleCodec
-from s3kv_flows.store.digests import sha256_of
+from s3kv_flows.store._values.codecs import CloudpickleCodec
+from s3kv_flows.store._values.digests import sha256_of
 
 MIB = 1 << 20
 BUFFERS = st.lists(st.binary(max_size=9), max_size=6)

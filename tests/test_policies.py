@@ -10,9 +10,9 @@ import pytest
 from prefect.cache_policies import INPUTS, TASK_SOURCE
 from prefect.exceptions import HashError
 
-from s3kv_flows.content import content_digest
 from s3kv_flows.policies import ResultPolicy, StableInputs
-from s3kv_flows.store.codecs import CloudpickleCodec
+from s3kv_flows.store._values.codecs import CloudpickleCodec
+from s3kv_flows.store._values.digests import content_digest
 
 CODEC = CloudpickleCodec()
 

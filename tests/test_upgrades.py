@@ -11,7 +11,7 @@ from prefect import task
 from prefect.blocks.core import Block
 
 from s3kv_flows import S3KVStore, caching, faces, runs
-from s3kv_flows.store.codecs import CloudpickleCodec
+from s3kv_flows.store._values.codecs import CloudpickleCodec
 from s3kv_flows.tasks import finalize_value
 from tests.lake import WEEK, Lake
 

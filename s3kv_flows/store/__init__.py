@@ -1,7 +1,7 @@
 """The store: a key-value store in an S3 bucket. Knows S3, knows nothing of Prefect."""
 
 from s3kv_flows.store._s3.config import Encryption
-from s3kv_flows.store.codecs import Codec
+from s3kv_flows.store._values.codecs import Codec
 from s3kv_flows.store.errors import (
     AccessDeniedError,
     AlreadyFinalizedError,

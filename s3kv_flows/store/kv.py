@@ -17,8 +17,10 @@ from s3kv_flows.store._s3.clients import shared_client
 from s3kv_flows.store._s3.concurrency import concurrently
 from s3kv_flows.store._s3.config import AWS, Encryption, S3Config
 from s3kv_flows.store._s3.types import Fetched, ListedObject, ListedVersion, ObjectInfo, Written
+from s3kv_flows.store._values.codecs import Codec, codec_named
+from s3kv_flows.store._values.local_cache import LocalCache
+from s3kv_flows.store._values.values import Values, user_metadata
 from s3kv_flows.store.bucket_policy import Access, apply_policy, statements
-from s3kv_flows.store.codecs import Codec, codec_named
 from s3kv_flows.store.deletions import Deletions
 from s3kv_flows.store.durations import DurationLike, fixed_duration, length_before, parse_duration
 from s3kv_flows.store.errors import (
@@ -30,13 +32,11 @@ from s3kv_flows.store.errors import (
     StoreUnavailableError,
 )
 from s3kv_flows.store.kv_types import DeletedKeys, KeyInfo
-from s3kv_flows.store.local_cache import LocalCache
 from s3kv_flows.store.locks import LockMode, Retention
 from s3kv_flows.store.object_locks import ObjectLocks
 from s3kv_flows.store.objects import GuardedBucket, NewObject, validate_mode
 from s3kv_flows.store.outputs import FinalizedOutputs
 from s3kv_flows.store.updates import compare_and_swap
-from s3kv_flows.store.values import Values, user_metadata
 from s3kv_flows.store.visibility import require_uncovered
 
 __all__ = ["S3KV"]

@@ -20,8 +20,8 @@ from dataclasses import dataclass, replace
 from s3kv_flows.store._layout.marks import mark_of, superseding
 from s3kv_flows.store._s3.bodies import Body
 from s3kv_flows.store._s3.types import Fetched, ListedVersion, ObjectInfo, Written
+from s3kv_flows.store._values.digests import same_content, sha256_of
 from s3kv_flows.store.chains import current_of
-from s3kv_flows.store.digests import same_content, sha256_of
 from s3kv_flows.store.errors import (
     AlreadyFinalizedError,
     ConflictError,

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from s3kv_flows.store import frames
 from s3kv_flows.store._layout.marks import is_own, name_mark
 from s3kv_flows.store._s3.bodies import Body
 from s3kv_flows.store._s3.types import Fetched, ListedObject, ObjectInfo
+from s3kv_flows.store._values import frames
 from s3kv_flows.store.errors import (
     ConflictError,
     CorruptValueError,

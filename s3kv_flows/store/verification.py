@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.types import Fetched, ListedVersion, NotModified, ObjectInfo
+from s3kv_flows.store._values.digests import sha256_of
 from s3kv_flows.store.chains import Seen, look_at
-from s3kv_flows.store.digests import sha256_of
 from s3kv_flows.store.errors import KeyNotFoundError
 from s3kv_flows.store.locks import protection_of
 from s3kv_flows.store.receipts import Receipt, Verification

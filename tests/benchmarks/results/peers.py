@@ -33,7 +33,7 @@ from prefect_aws import AwsClientParameters, AwsCredentials, S3Bucket
 from s3kv_flows import S3KVStore, caching
 from s3kv_flows.policies import ResultPolicy
 from s3kv_flows.store import S3KV
-from s3kv_flows.store.codecs import CODECS
+from s3kv_flows.store._values.codecs import CODECS
 from tests.benchmarks.results.cases import Case
 
 __all__ = ["OURS", "PEERS", "Peer", "Place", "Run"]

@@ -24,7 +24,7 @@ from collections.abc import Iterable, Sequence
 import xxhash
 
 from s3kv_flows.store._s3.bodies import Buffer, Pieces
-from s3kv_flows.store.compression import Section, compress, decompress
+from s3kv_flows.store._values.compression import Section, compress, decompress
 from s3kv_flows.store.errors import CorruptValueError
 
 __all__ = ["MAGIC", "is_frame", "pack", "unpack"]

@@ -1,7 +1,7 @@
 """Values <-> bytes.
 
 Three codecs: JSON, bare, as ``s3kv`` 0.1.5 wrote it; bytes, as they are; and cloudpickle
-(:mod:`s3kv_flows.store.pickling`) in a frame (:mod:`s3kv_flows.store.frames`).
+(:mod:`s3kv_flows.store._values.pickling`) in a frame (:mod:`s3kv_flows.store._values.frames`).
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from s3kv_flows.store import frames, pickling
 from s3kv_flows.store._s3.bodies import Body, Pieces
+from s3kv_flows.store._values import frames, pickling
 from s3kv_flows.store.errors import CorruptValueError, EncodingError
 
 __all__ = ["CODECS", "BytesCodec", "CloudpickleCodec", "Codec", "JsonCodec", "codec_named"]

@@ -1,0 +1,1 @@
+"""Values to bytes and back, and copies on local disk."""
