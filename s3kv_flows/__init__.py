@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from s3kv_flows.checkpoints import Checkpoint
     from s3kv_flows.locking import LeaseLockManager
     from s3kv_flows.maintenance.rules import CleanupRule
+    from s3kv_flows.store._locks.retention import Retention
     from s3kv_flows.store.kv import S3KV
-    from s3kv_flows.store.locks import Retention
 
 _MODULES = {
     "S3KV": "s3kv_flows.store.kv",
     "Checkpoint": "s3kv_flows.checkpoints",
     "CleanupRule": "s3kv_flows.maintenance.rules",
-    "Retention": "s3kv_flows.store.locks",
+    "Retention": "s3kv_flows.store._locks.retention",
     "S3KVStore": "s3kv_flows.blocks",
     "caching": "s3kv_flows.caching",
     "finalizing": "s3kv_flows.caching",

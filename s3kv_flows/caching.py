@@ -17,8 +17,8 @@ from s3kv_flows.result_names import validate_key
 from s3kv_flows.serializer import FrameSerializer, ResultOptions
 from s3kv_flows.store._layout.tags import MAX_TAGS, validate_tags
 from s3kv_flows.store._layout.ttl import TTL_TAG
+from s3kv_flows.store._locks.retention import Retention
 from s3kv_flows.store.durations import fixed_duration
-from s3kv_flows.store.locks import Retention
 
 __all__ = ["caching", "finalizing"]
 

@@ -64,7 +64,7 @@ def finalize(
     receipt
         A file to write the receipt to; by default it is printed.
     """
-    from s3kv_flows.store.locks import Retention
+    from s3kv_flows.store._locks.retention import Retention
     from s3kv_flows.tasks.outputs import finalize_value
 
     value = json.loads(file.read_text())

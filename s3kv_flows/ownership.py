@@ -11,9 +11,9 @@ from s3kv_flows.results import FoundResult, Record
 from s3kv_flows.runs import run_logger
 from s3kv_flows.serializer import CacheAttempt
 from s3kv_flows.store import S3KV
+from s3kv_flows.store._locks.visibility import require_uncovered
 from s3kv_flows.store._s3.types import ObjectInfo
 from s3kv_flows.store.errors import ConflictError, CorruptValueError, KeyNotFoundError
-from s3kv_flows.store.visibility import require_uncovered
 
 __all__ = ["require_own", "require_replaceable", "require_unhidden"]
 

@@ -24,8 +24,8 @@ from pydantic import BaseModel, SecretStr, ValidationError, model_validator
 from s3kv_flows import LeaseLockManager, S3KVStore
 from s3kv_flows.saved_stores import saved_store
 from s3kv_flows.store import Encryption
+from s3kv_flows.store._locks.retention import Retention
 from s3kv_flows.store.errors import KeyLockedError, KeyNotFoundError
-from s3kv_flows.store.locks import Retention
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 

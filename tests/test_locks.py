@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from s3kv_flows.store import Retention
+from s3kv_flows.store._locks.retention import protection_of
 from s3kv_flows.store._s3.types import ObjectInfo
-from s3kv_flows.store.locks import protection_of
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=timezone.utc)
 

@@ -8,14 +8,14 @@ from s3kv_flows.maintenance.entries import Version
 from s3kv_flows.maintenance.pace import Pace
 from s3kv_flows.maintenance.plan import Decision
 from s3kv_flows.maintenance.report import SweepReport
+from s3kv_flows.store._locks.lookup import LockSight
+from s3kv_flows.store._locks.retention import Protection
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.concurrency import batched
 from s3kv_flows.store._s3.transport.translation import error_type
 from s3kv_flows.store._s3.types import DeleteFailure
 from s3kv_flows.store.deletions import BATCH, delete_batch, delete_each
 from s3kv_flows.store.errors import AccessDeniedError, KeyNotFoundError, StoreUnavailableError
-from s3kv_flows.store.lock_sight import LockSight
-from s3kv_flows.store.locks import Protection
 
 __all__ = ["Deleter"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from s3kv_flows.store.locks import Protection
+from s3kv_flows.store._locks.retention import Protection
 
 __all__ = ["Entry", "Version"]
 

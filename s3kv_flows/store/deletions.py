@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from s3kv_flows.store._locks.chains import Own, current_of
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.concurrency import batched, concurrently
 from s3kv_flows.store._s3.transport.translation import error_type
 from s3kv_flows.store._s3.types import DeleteFailure, ListedObject, Written
-from s3kv_flows.store.chains import Own, current_of
 from s3kv_flows.store.errors import AccessDeniedError, KeyLockedError, S3KVError
 from s3kv_flows.store.objects import GuardedBucket
 

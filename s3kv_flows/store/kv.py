@@ -11,6 +11,8 @@ from typing import Any, Literal
 from s3kv_flows.store._layout.keys import Namespace, validate_bucket_name
 from s3kv_flows.store._layout.marks import is_own
 from s3kv_flows.store._layout.tags import validate_tags
+from s3kv_flows.store._locks.retention import LockMode, Retention
+from s3kv_flows.store._locks.visibility import require_uncovered
 from s3kv_flows.store._objects.search import tagged
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.clients import shared_client
@@ -32,12 +34,10 @@ from s3kv_flows.store.errors import (
     StoreUnavailableError,
 )
 from s3kv_flows.store.kv_types import DeletedKeys, KeyInfo
-from s3kv_flows.store.locks import LockMode, Retention
 from s3kv_flows.store.object_locks import ObjectLocks
 from s3kv_flows.store.objects import GuardedBucket, NewObject, validate_mode
 from s3kv_flows.store.outputs import FinalizedOutputs
 from s3kv_flows.store.updates import compare_and_swap
-from s3kv_flows.store.visibility import require_uncovered
 
 __all__ = ["S3KV"]
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from s3kv_flows.store._locks.retention import Protection, protection_of
 from s3kv_flows.store._s3.types import ObjectInfo
 from s3kv_flows.store._values.values import codec_of, user_metadata
 from s3kv_flows.store.errors import KeyLockedError, S3KVError
-from s3kv_flows.store.locks import Protection, protection_of
 
 __all__ = ["DeletedKeys", "KeyInfo"]
 

@@ -7,12 +7,18 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from s3kv_flows.store._layout.marks import is_own
+from s3kv_flows.store._locks.chains import look_at
+from s3kv_flows.store._locks.retention import (
+    LockMode,
+    Protection,
+    Retention,
+    protection_of,
+    require_understanding,
+)
+from s3kv_flows.store._locks.visibility import require_uncovered
 from s3kv_flows.store._s3.types import ObjectInfo, ObjectLock
-from s3kv_flows.store.chains import look_at
 from s3kv_flows.store.errors import ConflictError, KeyNotFoundError, UnsupportedByServerError
-from s3kv_flows.store.locks import LockMode, Protection, Retention, protection_of, require_understanding
 from s3kv_flows.store.objects import GuardedBucket
-from s3kv_flows.store.visibility import require_uncovered
 
 __all__ = ["ObjectLocks"]
 

@@ -27,11 +27,12 @@ from typing import Any
 
 from s3kv_flows.store._layout.marks import WRITE_ID, final_mark, name_mark
 from s3kv_flows.store._layout.tags import tagging_header
+from s3kv_flows.store._locks.chains import ChainGuard, Own, current_of
+from s3kv_flows.store._locks.retention import Retention
 from s3kv_flows.store._s3.bodies import Body
 from s3kv_flows.store._s3.capabilities import Copies
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.types import Fetched, ListedVersion, NotModified, ObjectInfo, ObjectLock, Written
-from s3kv_flows.store.chains import ChainGuard, Own, current_of
 from s3kv_flows.store.errors import (
     ConflictError,
     CorruptValueError,
@@ -40,7 +41,6 @@ from s3kv_flows.store.errors import (
     StoreUnavailableError,
     UnsupportedByServerError,
 )
-from s3kv_flows.store.locks import Retention
 from s3kv_flows.store.transfer import download
 from s3kv_flows.store.uploads import Uploads
 

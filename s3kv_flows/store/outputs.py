@@ -7,15 +7,15 @@ from typing import Any
 
 from s3kv_flows.store._layout.keys import Namespace
 from s3kv_flows.store._layout.tags import validate_tags
+from s3kv_flows.store._locks.retention import Retention
+from s3kv_flows.store._locks.visibility import require_uncovered
 from s3kv_flows.store._s3.types import Fetched
 from s3kv_flows.store._values.values import Values
-from s3kv_flows.store.locks import Retention
 from s3kv_flows.store.objects import NewObject
 from s3kv_flows.store.publication import Publication
 from s3kv_flows.store.receipts import Receipt, Verification
 from s3kv_flows.store.repairs import Repair, repair
 from s3kv_flows.store.verification import verify
-from s3kv_flows.store.visibility import require_uncovered
 
 __all__ = ["FinalizedOutputs"]
 

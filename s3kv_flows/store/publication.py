@@ -18,10 +18,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from s3kv_flows.store._layout.marks import mark_of, superseding
+from s3kv_flows.store._locks.chains import current_of
+from s3kv_flows.store._locks.retention import protection_of, strengthened
+from s3kv_flows.store._locks.visibility import require_uncovered
 from s3kv_flows.store._s3.bodies import Body
 from s3kv_flows.store._s3.types import Fetched, ListedVersion, ObjectInfo, Written
 from s3kv_flows.store._values.digests import same_content, sha256_of
-from s3kv_flows.store.chains import current_of
 from s3kv_flows.store.errors import (
     AlreadyFinalizedError,
     ConflictError,
@@ -30,10 +32,8 @@ from s3kv_flows.store.errors import (
     KeyNotFoundError,
     UnsupportedByServerError,
 )
-from s3kv_flows.store.locks import protection_of, strengthened
 from s3kv_flows.store.objects import GuardedBucket, NewObject
 from s3kv_flows.store.receipts import Outcome, Receipt
-from s3kv_flows.store.visibility import require_uncovered
 
 __all__ = ["Publication"]
 

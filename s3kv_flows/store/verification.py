@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from s3kv_flows.store._locks.chains import Seen, look_at
+from s3kv_flows.store._locks.retention import protection_of
+from s3kv_flows.store._locks.visibility import visibility
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.types import Fetched, ListedVersion, NotModified, ObjectInfo
 from s3kv_flows.store._values.digests import sha256_of
-from s3kv_flows.store.chains import Seen, look_at
 from s3kv_flows.store.errors import KeyNotFoundError
-from s3kv_flows.store.locks import protection_of
 from s3kv_flows.store.receipts import Receipt, Verification
 from s3kv_flows.store.transfer import download
-from s3kv_flows.store.visibility import visibility
 
 __all__ = ["verify"]
 

@@ -6,11 +6,11 @@ has not got that asks for retention and hold, one request each.
 
 from __future__ import annotations
 
+from s3kv_flows.store._locks.chains import visible_protection
+from s3kv_flows.store._locks.retention import Protection, protection_of
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.types import ListedVersion, ObjectInfo
-from s3kv_flows.store.chains import visible_protection
 from s3kv_flows.store.errors import AccessDeniedError
-from s3kv_flows.store.locks import Protection, protection_of
 
 __all__ = ["LockSight"]
 

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 from s3kv_flows.store._layout.marks import is_own, supersedes
+from s3kv_flows.store._locks.chains import Seen, look_at
+from s3kv_flows.store._locks.retention import Protection
 from s3kv_flows.store._s3.client import S3Client
-from s3kv_flows.store.chains import Seen, look_at
 from s3kv_flows.store.errors import HiddenOutputError
-from s3kv_flows.store.locks import Protection
 
 __all__ = ["Visibility", "require_uncovered", "visibility"]
 

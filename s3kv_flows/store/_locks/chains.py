@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from s3kv_flows.store._layout.marks import WRITE_ID
+from s3kv_flows.store._locks.retention import Protection, protection_of
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.concurrency import concurrently
 from s3kv_flows.store._s3.types import ListedVersion, ObjectInfo, Written
 from s3kv_flows.store.errors import KeyNotFoundError, S3KVError
-from s3kv_flows.store.locks import Protection, protection_of
 
 __all__ = ["ChainGuard", "Own", "Seen", "current_of", "look_at", "visible_protection"]
 

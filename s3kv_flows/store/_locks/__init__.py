@@ -1,0 +1,1 @@
+"""Object Lock: what protects a version, and who can see that."""
