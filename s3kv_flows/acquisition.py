@@ -25,10 +25,10 @@ from s3kv_flows.results import FoundResult
 from s3kv_flows.runs import is_refreshing, run_logger
 from s3kv_flows.serializer import CacheAttempt
 from s3kv_flows.stepping import Pause
+from s3kv_flows.store._leases.leases import HeldLease, Leases
+from s3kv_flows.store._leases.records import lease_clock
+from s3kv_flows.store._leases.renewer import KeptLease, shared_keeper
 from s3kv_flows.store.errors import KeyNotFoundError, LeaseTimeoutError, S3KVError
-from s3kv_flows.store.lease_keeper import KeptLease, shared_keeper
-from s3kv_flows.store.lease_records import lease_clock
-from s3kv_flows.store.leases import HeldLease, Leases
 
 __all__ = ["Acquired", "Acquisition"]
 

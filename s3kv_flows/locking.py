@@ -13,8 +13,8 @@ from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.faces import leave_found
 from s3kv_flows.runs import loaded_store
 from s3kv_flows.stepping import Pause, adrive, drive
-from s3kv_flows.store.lease_keeper import shared_keeper
-from s3kv_flows.store.lease_records import lease_clock
+from s3kv_flows.store._leases.records import lease_clock
+from s3kv_flows.store._leases.renewer import shared_keeper
 
 __all__ = ["LeaseLockManager"]
 

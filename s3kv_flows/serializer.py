@@ -25,13 +25,13 @@ from typing_extensions import Self
 from s3kv_flows.runs import automatic_tags, run_logger, with_automatic_tags
 from s3kv_flows.store._layout.marks import FENCE
 from s3kv_flows.store._layout.ttl import ttl_tags
+from s3kv_flows.store._leases.renewer import KeptLease
 from s3kv_flows.store._locks.retention import Retention
 from s3kv_flows.store._s3.bodies import Body
 from s3kv_flows.store._s3.types import ObjectInfo
 from s3kv_flows.store._values.codecs import codec_named
 from s3kv_flows.store._values.frames import is_frame
 from s3kv_flows.store.errors import CorruptValueError, S3KVError
-from s3kv_flows.store.lease_keeper import KeptLease
 
 __all__ = [
     "CacheAttempt",

@@ -166,7 +166,7 @@ def batches(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Return the clock of all leases in this process: only its pauses make time pass."""
     clock = Clock()
-    monkeypatch.setattr("s3kv_flows.store.lease_records.time", SimpleNamespace(monotonic=clock))
+    monkeypatch.setattr("s3kv_flows.store._leases.records.time", SimpleNamespace(monotonic=clock))
     return clock
 
 

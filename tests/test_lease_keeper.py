@@ -12,7 +12,11 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from s3kv_flows.store import S3KV
-from s3kv_flows.store import leases as leases_module
+from s3kv_flows.store._leases import leases as leases_module
+from s3kv_flows.store._leases.backend import register_of
+from s3kv_flows.store._leases.leases import Leases
+from s3kv_flows.store._leases.records import lease_clock
+from s3kv_flows.store._leases.renewer import KeptLease, LeaseKeeper, shared_keeper
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store.errors import (
     LeaseNotHeldError,
@@ -20,10 +24,6 @@ from s3kv_flows.store.errors import (
     StaleWriterError,
     StoreUnavailableError,
 )
-from s3kv_flows.store.lease_keeper import KeptLease, LeaseKeeper, shared_keeper
-from s3kv_flows.store.lease_records import lease_clock
-from s3kv_flows.store.lease_registers import register_of
-from s3kv_flows.store.leases import Leases
 from tests.waiting import PATIENCE, Clock, until
 
 NAME = "s3kv-leases/key"
@@ -198,8 +198,8 @@ import os, sys
 from tests.test_lease_keeper import NAME, make_leases
 from s3kv_flows.store import S3KV
 from s3kv_flows.store import lease_keeper
-from s3kv_flows.store.lease_keeper import shared_keeper
-from s3kv_flows.store.lease_keeper import KeptLease
+from s3kv_flows.store._leases.renewer import shared_keeper
+from s3kv_flows.store._leases.renewer import KeptLease
 
 lease_keeper._EXIT_SECONDS = 300
 store = S3KV(sys.argv[1], sys.argv[2])

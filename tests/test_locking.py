@@ -24,9 +24,9 @@ from prefect.results import get_result_store
 from prefect.transactions import IsolationLevel, transaction
 
 from s3kv_flows import LeaseLockManager, S3KVStore, caching
+from s3kv_flows.store._leases.renewer import shared_keeper
 from s3kv_flows.store._s3.transport.counters import Counters
 from s3kv_flows.store.errors import KeyLockedError, LeaseTimeoutError, UnsupportedByServerError
-from s3kv_flows.store.lease_keeper import shared_keeper
 from tests.lake import WEEK, Lake, adding_task, in_flow
 from tests.waiting import PATIENCE, until
 

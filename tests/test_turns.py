@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 
-from s3kv_flows.store.turns import Turns
+from s3kv_flows.store._leases.local_queue import Turns
 from tests.waiting import PATIENCE, until
 
 

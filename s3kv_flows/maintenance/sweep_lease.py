@@ -22,11 +22,11 @@ import uuid
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 
+from s3kv_flows.store._leases.backend import open_leases
+from s3kv_flows.store._leases.leases import HeldLease, Leases
+from s3kv_flows.store._leases.renewer import KeptLease, shared_keeper
 from s3kv_flows.store.errors import AccessDeniedError, LeaseTimeoutError, UnsupportedByServerError
 from s3kv_flows.store.kv import S3KV
-from s3kv_flows.store.lease_keeper import KeptLease, shared_keeper
-from s3kv_flows.store.lease_registers import open_leases
-from s3kv_flows.store.leases import HeldLease, Leases
 
 __all__ = ["SweepLease"]
 
@@ -58,7 +58,7 @@ class SweepLease:
         """Hold the lease, waiting for whoever does. None where there can be no lease.
 
         Two requests; four where deletions heed no condition, for what is given back stays there, more
-        on servers without ``If-Match``, and once what :func:`~s3kv_flows.store.lease_registers.register_of`
+        on servers without ``If-Match``, and once what :func:`~s3kv_flows.store._leases.backend.register_of`
         tries out. Who died holding it is waited for, ten seconds and a little.
 
         There is none where nothing on the server excludes two holders, or where these credentials may not

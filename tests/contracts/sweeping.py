@@ -8,8 +8,8 @@ from typing import Any
 from s3kv_flows import CleanupRule
 from s3kv_flows.maintenance import CleanupPlan, SweepReport, plan, survey, sweep
 from s3kv_flows.store import S3KV
-from s3kv_flows.store.lease_registers import register_of
-from s3kv_flows.store.leases import Leases
+from s3kv_flows.store._leases.backend import register_of
+from s3kv_flows.store._leases.leases import Leases
 
 SWEEP_LEASE = "s3kv-leases/.s3kv-sweep"
 """Of it, a server that heeds no condition of deletions keeps an object, marked as given back."""

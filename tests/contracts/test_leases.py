@@ -12,6 +12,11 @@ from datetime import datetime, timedelta
 import pytest
 
 from s3kv_flows.store import S3KV
+from s3kv_flows.store._leases.backend import register_of
+from s3kv_flows.store._leases.leases import HeldLease, Leases
+from s3kv_flows.store._leases.observer import LeaseSight
+from s3kv_flows.store._leases.records import Register
+from s3kv_flows.store._leases.sweep import LeaseSweep
 from s3kv_flows.store._s3.capabilities import Capabilities, ConditionalPuts
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store.errors import (
@@ -22,11 +27,6 @@ from s3kv_flows.store.errors import (
     StaleWriterError,
     UnsupportedByServerError,
 )
-from s3kv_flows.store.lease_records import Register
-from s3kv_flows.store.lease_registers import register_of
-from s3kv_flows.store.lease_sight import LeaseSight
-from s3kv_flows.store.lease_sweep import LeaseSweep
-from s3kv_flows.store.leases import HeldLease, Leases
 from tests.servers import Server
 from tests.waiting import PATIENCE, Clock
 

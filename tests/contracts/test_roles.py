@@ -11,10 +11,10 @@ import pytest
 
 from s3kv_flows.maintenance import CleanupRule, plan, survey, sweep
 from s3kv_flows.store import S3KV
+from s3kv_flows.store._leases.backend import register_of
+from s3kv_flows.store._leases.leases import Leases
+from s3kv_flows.store._leases.sweep import LeaseSweep
 from s3kv_flows.store.errors import AccessDeniedError, KeyLockedError, S3KVError
-from s3kv_flows.store.lease_registers import register_of
-from s3kv_flows.store.lease_sweep import LeaseSweep
-from s3kv_flows.store.leases import Leases
 from s3kv_flows.store.lock_audit import audit
 from s3kv_flows.store.role_policies import ROLES, Role, role_policy
 from tests.contracts.helpers import NAME, WEEK, chain, just_before, outside

@@ -19,13 +19,13 @@ from s3kv_flows.maintenance.report import SweepReport
 from s3kv_flows.maintenance.sweep import sweep_decisions
 from s3kv_flows.maintenance.sweep_lease import SweepLease
 from s3kv_flows.store import S3KV
+from s3kv_flows.store._leases.leases import HeldLease, Leases
+from s3kv_flows.store._leases.local_queue import Turns
+from s3kv_flows.store._leases.renewer import KeptLease, LeaseKeeper
 from s3kv_flows.store._s3.capabilities import Capabilities, ConditionalDeletes, ConditionalPuts
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.types import DeleteFailure
 from s3kv_flows.store.errors import AccessDeniedError, LeaseTimeoutError, StoreUnavailableError
-from s3kv_flows.store.lease_keeper import KeptLease, LeaseKeeper
-from s3kv_flows.store.leases import HeldLease, Leases
-from s3kv_flows.store.turns import Turns
 from tests.contracts.sweeping import RAW, SWEEP_LEASE, leases_of, planned
 from tests.waiting import PATIENCE, Clock, until
 

@@ -31,13 +31,13 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from s3kv_flows.store._leases.records import Claim, LeaseRecord, Register, lease_clock
 from s3kv_flows.store.errors import (
     ConflictError,
     LeaseNotHeldError,
     LeaseTimeoutError,
     StaleWriterError,
 )
-from s3kv_flows.store.lease_records import Claim, LeaseRecord, Register, lease_clock
 
 __all__ = ["HeldLease", "Leases"]
 
@@ -56,7 +56,7 @@ class HeldLease:
     Attributes:
         name: The object name.
         claim: How it is written down.
-        ends: When it ends unless it is renewed, by :func:`~s3kv_flows.store.lease_records.lease_clock`.
+        ends: When it ends unless it is renewed, by :func:`~s3kv_flows.store._leases.records.lease_clock`.
     """
 
     name: str
@@ -77,7 +77,7 @@ class Leases:
     """The leases of a bucket.
 
     Args:
-        register: Where they are written down; see :func:`~s3kv_flows.store.lease_registers.register_of`.
+        register: Where they are written down; see :func:`~s3kv_flows.store._leases.backend.register_of`.
         now_ms: Returns the server's time, in milliseconds.
         seconds: For how long a lease holds.
         pause: Waits for so many seconds; tests give their own.

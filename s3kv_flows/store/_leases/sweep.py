@@ -9,10 +9,10 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from s3kv_flows.store._leases.leases import HeldLease
+from s3kv_flows.store._leases.records import LEAST_DEAD_SECONDS, Claim, Register, lease_clock
 from s3kv_flows.store._s3.concurrency import batched, concurrently
 from s3kv_flows.store.errors import ConflictError, CorruptValueError, KeyNotFoundError
-from s3kv_flows.store.lease_records import LEAST_DEAD_SECONDS, Claim, Register, lease_clock
-from s3kv_flows.store.leases import HeldLease
 
 __all__ = ["LeaseSweep"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from s3kv_flows.store._leases.records import LEAST_DEAD_SECONDS, read_claim
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.concurrency import concurrently
 from s3kv_flows.store.errors import CorruptValueError
-from s3kv_flows.store.lease_records import LEAST_DEAD_SECONDS, read_claim
 
 __all__ = ["LeaseSight"]
 

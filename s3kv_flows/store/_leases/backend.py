@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from s3kv_flows.store.errors import ConflictError, KeyNotFoundError, S3KVError
-from s3kv_flows.store.lease_records import (
+from s3kv_flows.store._leases.records import (
     CLAIM_TYPE,
     Claim,
     LeaseRecord,
@@ -21,11 +20,15 @@ from s3kv_flows.store.lease_records import (
     read_claim,
     released,
 )
+from s3kv_flows.store.errors import ConflictError, KeyNotFoundError, S3KVError
 
 if TYPE_CHECKING:
     from s3kv_flows.store._s3.client import S3Client
+from s3kv_flows.store._leases.leases import Leases
+from s3kv_flows.store._leases.records import Register
+from s3kv_flows.store.errors import UnsupportedByServerError
 
-__all__ = ["ReplacedClaims"]
+__all__ = ["ReplacedClaims", "open_leases", "register_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -116,3 +119,54 @@ class ReplacedClaims:
 
     def _condition(self, claim: Claim) -> str:
         return claim.etag if self.quoted else claim.etag.strip('"')
+
+
+def register_of(client: S3Client, bucket: str, prefix: str) -> Register:
+    """Return the register that a bucket can carry.
+
+    What is not known of the server is tried out, once per client: about thirty requests, in a bucket with
+    versions two hundred.
+
+    Args:
+        client: The client.
+        bucket: The bucket.
+        prefix: Where leases, and objects of a probe, may be written.
+
+    Raises:
+        UnsupportedByServerError: Claims would not be exclusive there, or would be locked.
+    """
+    if client.capabilities.locks_by_default(bucket):
+        raise UnsupportedByServerError(
+            f"bucket {bucket!r} locks whatever is written to it, and would lock leases: "
+            "name another one as lease_bucket_name"
+        )
+    puts = client.capabilities.conditional_puts(bucket, prefix, briefly=True)
+    if puts.create != "atomic":
+        raise UnsupportedByServerError(
+            f"{client.server} lets several writers create one object in bucket {bucket!r}, so that a "
+            "lease would not exclude anybody: name a bucket without versions as lease_bucket_name"
+        )
+    if puts.replace != "atomic":
+        raise UnsupportedByServerError(
+            f"{client.server} has no conditional overwrite (If-Match) in bucket {bucket!r}, so that a "
+            "lease could not be renewed or taken over safely: name a bucket without versions as "
+            "lease_bucket_name"
+        )
+    deletes = client.capabilities.conditional_deletes(bucket, prefix)
+    return ReplacedClaims(client, bucket, puts.quoted, deletes.single)
+
+
+def open_leases(client: S3Client, bucket: str, prefix: str, *, seconds: float = 30.0) -> Leases:
+    """Return the leases of a bucket, numbered by the server's clock.
+
+    Requests and errors are those of :func:`register_of`.
+
+    Args:
+        client: The client.
+        bucket: The bucket.
+        prefix: What their names begin with.
+        seconds: For how long a lease holds without being renewed.
+    """
+    capabilities = client.capabilities
+    register = register_of(client, bucket, prefix)
+    return Leases(register, lambda: int(capabilities.now().timestamp() * 1000), seconds=seconds)

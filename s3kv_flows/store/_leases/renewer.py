@@ -17,10 +17,10 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 
+from s3kv_flows.store._leases.leases import HeldLease, Leases
+from s3kv_flows.store._leases.local_queue import Turns
+from s3kv_flows.store._leases.records import lease_clock
 from s3kv_flows.store.errors import ConflictError, LeaseNotHeldError, S3KVError, StaleWriterError
-from s3kv_flows.store.lease_records import lease_clock
-from s3kv_flows.store.leases import HeldLease, Leases
-from s3kv_flows.store.turns import Turns
 
 __all__ = ["KeptLease", "LeaseKeeper", "shared_keeper"]
 

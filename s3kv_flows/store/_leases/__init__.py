@@ -1,0 +1,1 @@
+"""Who may work on a key: leases as objects in S3."""
