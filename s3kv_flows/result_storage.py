@@ -17,8 +17,8 @@ from s3kv_flows.results import WrittenResult, write_result
 from s3kv_flows.runs import run_logger
 from s3kv_flows.serializer import Payload
 from s3kv_flows.store import S3KV
+from s3kv_flows.store._objects.bucket import NewObject
 from s3kv_flows.store.errors import KeyLockedError, S3KVError, StaleWriterError
-from s3kv_flows.store.objects import NewObject
 
 __all__ = ["ResultStorage"]
 

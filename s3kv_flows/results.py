@@ -22,6 +22,7 @@ from s3kv_flows.store._layout.marks import (
     name_mark,
 )
 from s3kv_flows.store._layout.ttl import TTL_TAG, ttl_tags
+from s3kv_flows.store._objects.bucket import NewObject
 from s3kv_flows.store._s3.types import ObjectInfo, Written
 from s3kv_flows.store.errors import (
     ConflictError,
@@ -29,7 +30,6 @@ from s3kv_flows.store.errors import (
     KeyNotFoundError,
     StaleWriterError,
 )
-from s3kv_flows.store.objects import NewObject
 
 __all__ = ["ExpiredResultError", "FoundResult", "Record", "WrittenResult", "amend", "look_up", "write_result"]
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from s3kv_flows.store import S3KV
+from s3kv_flows.store._objects.bucket import GuardedBucket
 from s3kv_flows.store._s3.types import Fetched, NotModified, ObjectInfo
 from s3kv_flows.store._values import local_cache
 from s3kv_flows.store._values.local_cache import CachedObject, LocalCache, default_directory
-from s3kv_flows.store.objects import GuardedBucket
 from tests.proxy import CountingProxy
 from tests.waiting import PATIENCE
 

@@ -13,7 +13,7 @@ from s3kv_flows.flows import maintain_store
 from s3kv_flows.maintenance import plan, survey
 from s3kv_flows.results import Record, WrittenResult, amend
 from s3kv_flows.store import S3KV
-from s3kv_flows.store.objects import NewObject
+from s3kv_flows.store._objects.bucket import NewObject
 from tests.lake import WEEK, Lake, adding_task, in_flow
 
 DAY = timedelta(days=1)

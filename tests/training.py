@@ -23,7 +23,7 @@ import numpy as np
 
 from s3kv_flows import S3KVStore
 from s3kv_flows.checkpoints import Checkpoint
-from s3kv_flows.store import uploads
+from s3kv_flows.store._objects import uploads
 from s3kv_flows.store._s3.client import S3Client
 
 BATCH = 2000

@@ -10,11 +10,11 @@ from s3kv_flows.maintenance.plan import Decision
 from s3kv_flows.maintenance.report import SweepReport
 from s3kv_flows.store._locks.lookup import LockSight
 from s3kv_flows.store._locks.retention import Protection
+from s3kv_flows.store._objects.deletions import BATCH, delete_batch, delete_each
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.concurrency import batched
 from s3kv_flows.store._s3.transport.translation import error_type
 from s3kv_flows.store._s3.types import DeleteFailure
-from s3kv_flows.store.deletions import BATCH, delete_batch, delete_each
 from s3kv_flows.store.errors import AccessDeniedError, KeyNotFoundError, StoreUnavailableError
 
 __all__ = ["Deleter"]

@@ -13,7 +13,11 @@ from s3kv_flows.store._layout.marks import is_own
 from s3kv_flows.store._layout.tags import validate_tags
 from s3kv_flows.store._locks.retention import LockMode, Retention
 from s3kv_flows.store._locks.visibility import require_uncovered
+from s3kv_flows.store._objects.bucket import GuardedBucket, NewObject, validate_mode
+from s3kv_flows.store._objects.deletions import Deletions
+from s3kv_flows.store._objects.locking import ObjectLocks
 from s3kv_flows.store._objects.search import tagged
+from s3kv_flows.store._objects.updates import compare_and_swap
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.clients import shared_client
 from s3kv_flows.store._s3.concurrency import concurrently
@@ -23,7 +27,6 @@ from s3kv_flows.store._values.codecs import Codec, codec_named
 from s3kv_flows.store._values.local_cache import LocalCache
 from s3kv_flows.store._values.values import Values, user_metadata
 from s3kv_flows.store.bucket_policy import Access, apply_policy, statements
-from s3kv_flows.store.deletions import Deletions
 from s3kv_flows.store.durations import DurationLike, fixed_duration, length_before, parse_duration
 from s3kv_flows.store.errors import (
     AccessDeniedError,
@@ -34,10 +37,7 @@ from s3kv_flows.store.errors import (
     StoreUnavailableError,
 )
 from s3kv_flows.store.kv_types import DeletedKeys, KeyInfo
-from s3kv_flows.store.object_locks import ObjectLocks
-from s3kv_flows.store.objects import GuardedBucket, NewObject, validate_mode
 from s3kv_flows.store.outputs import FinalizedOutputs
-from s3kv_flows.store.updates import compare_and_swap
 
 __all__ = ["S3KV"]
 
@@ -49,7 +49,7 @@ class S3KV:
     by all stores of one configuration in a process, and a store may be used by many threads.
 
     Request counts in this class hold for a bucket without Object Lock. With it, every write and
-    deletion first looks for locked versions; :mod:`s3kv_flows.store.objects` says how. Whether a bucket
+    deletion first looks for locked versions; :mod:`s3kv_flows.store._objects.bucket` says how. Whether a bucket
     has it is asked once per process, unless a PUT has already shown that it has not.
 
     Args:

@@ -9,9 +9,9 @@ from s3kv_flows.store._layout.keys import Namespace
 from s3kv_flows.store._layout.tags import validate_tags
 from s3kv_flows.store._locks.retention import Retention
 from s3kv_flows.store._locks.visibility import require_uncovered
+from s3kv_flows.store._objects.bucket import NewObject
 from s3kv_flows.store._s3.types import Fetched
 from s3kv_flows.store._values.values import Values
-from s3kv_flows.store.objects import NewObject
 from s3kv_flows.store.publication import Publication
 from s3kv_flows.store.receipts import Receipt, Verification
 from s3kv_flows.store.repairs import Repair, repair

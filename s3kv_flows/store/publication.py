@@ -8,7 +8,7 @@
     other content                      ConflictError, or with supersede a new version on top; the old one
                                        stays locked, and is named by the new one
 
-The two LISTs around the PUT are those of :mod:`s3kv_flows.store.objects`. Of writers that race, exactly
+The two LISTs around the PUT are those of :mod:`s3kv_flows.store._objects.bucket`. Of writers that race, exactly
 one wins where the server's conditional PUTs exclude the others; elsewhere nothing is written, unless the
 caller accepts that several may be.
 """
@@ -21,6 +21,7 @@ from s3kv_flows.store._layout.marks import mark_of, superseding
 from s3kv_flows.store._locks.chains import current_of
 from s3kv_flows.store._locks.retention import protection_of, strengthened
 from s3kv_flows.store._locks.visibility import require_uncovered
+from s3kv_flows.store._objects.bucket import GuardedBucket, NewObject
 from s3kv_flows.store._s3.bodies import Body
 from s3kv_flows.store._s3.types import Fetched, ListedVersion, ObjectInfo, Written
 from s3kv_flows.store._values.digests import same_content, sha256_of
@@ -32,7 +33,6 @@ from s3kv_flows.store.errors import (
     KeyNotFoundError,
     UnsupportedByServerError,
 )
-from s3kv_flows.store.objects import GuardedBucket, NewObject
 from s3kv_flows.store.receipts import Outcome, Receipt
 
 __all__ = ["Publication"]

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from s3kv_flows.store._layout.keys import MAX_NAME_BYTES, Namespace, fingerprint
 from s3kv_flows.store._locks.chains import Seen, look_at
 from s3kv_flows.store._locks.visibility import require_uncovered, visibility
+from s3kv_flows.store._objects.bucket import GuardedBucket
 from s3kv_flows.store._s3.types import ListedVersion
 from s3kv_flows.store.errors import KeyLockedError
-from s3kv_flows.store.objects import GuardedBucket
 
 __all__ = ["Repair", "repair"]
 

@@ -18,6 +18,7 @@ from datetime import datetime
 from typing import Any
 
 from s3kv_flows.store._layout.marks import is_own, name_mark
+from s3kv_flows.store._objects.bucket import NewObject
 from s3kv_flows.store._s3.bodies import Body
 from s3kv_flows.store._s3.types import Fetched, ListedObject, ObjectInfo
 from s3kv_flows.store._values import frames
@@ -29,7 +30,6 @@ from s3kv_flows.store.errors import (
     StaleWriterError,
 )
 from s3kv_flows.store.kv import S3KV
-from s3kv_flows.store.objects import NewObject
 
 __all__ = ["PROMOTED", "Snapshot", "Snapshots", "all_snapshots"]
 

@@ -13,8 +13,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from s3kv_flows.store import S3KV
+from s3kv_flows.store._objects.bucket import GuardedBucket
+from s3kv_flows.store._objects.deletions import Deletions
 from s3kv_flows.store._s3.capabilities import ConditionalPuts
-from s3kv_flows.store.deletions import Deletions
 from s3kv_flows.store.errors import (
     ConflictError,
     HiddenOutputError,
@@ -22,7 +23,6 @@ from s3kv_flows.store.errors import (
     S3KVError,
     UnsupportedByServerError,
 )
-from s3kv_flows.store.objects import GuardedBucket
 from tests.contracts.attempts import ATTEMPTS, Attempt, final_and_other
 from tests.contracts.helpers import (
     NAME,

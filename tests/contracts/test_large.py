@@ -17,11 +17,11 @@ import pytest
 
 from s3kv_flows.maintenance import find_unfinished, give_up
 from s3kv_flows.store import S3KV, Retention
+from s3kv_flows.store._objects.transfer import FIRST_BYTES
+from s3kv_flows.store._objects.uploads import MULTIPART_FROM
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.types import Part
 from s3kv_flows.store.errors import ConflictError, KeyLockedError, StoreUnavailableError
-from s3kv_flows.store.transfer import FIRST_BYTES
-from s3kv_flows.store.uploads import MULTIPART_FROM
 from tests.contracts.helpers import chain, just_before
 from tests.proxy import CountingProxy
 from tests.servers import Server

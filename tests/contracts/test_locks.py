@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from s3kv_flows.store import S3KV, Retention
+from s3kv_flows.store._objects.locking import ObjectLocks
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.types import ObjectLock
 from s3kv_flows.store.errors import (
@@ -15,7 +16,6 @@ from s3kv_flows.store.errors import (
     KeyNotFoundError,
     UnsupportedByServerError,
 )
-from s3kv_flows.store.object_locks import ObjectLocks
 from tests.contracts.helpers import WEEK, chain, just_before
 
 

@@ -269,7 +269,7 @@ def test_what_is_too_large_for_one_put_is_refused_where_parts_would_lose_the_loc
 ) -> None:
     if large.client.capabilities.multipart_uploads(large.bucket_name, large.namespace.prefix).locks:
         pytest.skip("this server locks uploads in parts")
-    monkeypatch.setattr("s3kv_flows.store.uploads._SINGLE_PUT_LIMIT", 40 * MIB)
+    monkeypatch.setattr("s3kv_flows.store._objects.uploads._SINGLE_PUT_LIMIT", 40 * MIB)
     with pytest.raises(UnsupportedByServerError, match="5 GiB in one PUT"):
         finalize(large, "model", bytes(41 * MIB))
     assert large.versions("model") == []

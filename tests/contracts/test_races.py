@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from s3kv_flows.store import S3KV
+from s3kv_flows.store._objects.bucket import NewObject
 from s3kv_flows.store._s3.capabilities import DECLARED, KnownObjectLock
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.types import Written
@@ -21,7 +22,6 @@ from s3kv_flows.store.errors import (
     StoreUnavailableError,
     UnsupportedByServerError,
 )
-from s3kv_flows.store.objects import NewObject
 from tests.contracts.attempts import ATTEMPTS, Attempt, delete_by_tag, final_and_other
 from tests.contracts.helpers import (
     NAME,

@@ -160,7 +160,7 @@ def test_a_purge_under_a_delete_marker_brings_no_old_value_back(
         locking_store.add("key", number)
     oldest = locking_store.versions("key")[-1].version_id
     locking_store.delete("key")
-    monkeypatch.setattr("s3kv_flows.store.deletions.BATCH", 2)
+    monkeypatch.setattr("s3kv_flows.store._objects.deletions.BATCH", 2)
     original = S3Client.delete_objects
     calls: list[object] = []
 

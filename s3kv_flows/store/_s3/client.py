@@ -86,7 +86,7 @@ class S3Client(Buckets):
         if_match: str | None = None,
         byte_range: tuple[int, int] | None = None,
     ) -> OpenObject | NotModified:
-        """Begin to read an object; see :func:`s3kv_flows.store.transfer.download`.
+        """Begin to read an object; see :func:`s3kv_flows.store._objects.transfer.download`.
 
         Args:
             bucket: The bucket.

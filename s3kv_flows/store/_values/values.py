@@ -14,12 +14,12 @@ import xxhash
 from s3kv_flows.store._layout.marks import CHECKSUM, CODEC, OWN
 from s3kv_flows.store._layout.tags import validate_tags
 from s3kv_flows.store._locks.retention import Retention
+from s3kv_flows.store._objects.bucket import GuardedBucket, NewObject
 from s3kv_flows.store._s3.bodies import Buffer, Pieces
 from s3kv_flows.store._s3.types import Fetched, ObjectInfo
 from s3kv_flows.store._values.codecs import Codec
 from s3kv_flows.store._values.local_cache import CachedObject, LocalCache
 from s3kv_flows.store.errors import CorruptValueError, EncodingError, KeyNotFoundError
-from s3kv_flows.store.objects import GuardedBucket, NewObject
 
 __all__ = ["Values", "codec_of", "user_metadata"]
 
@@ -92,7 +92,7 @@ class Values:
         """Return an object.
 
         One request, without a body where the copy is current (and more for a large object, see
-        :func:`s3kv_flows.store.transfer.download`); none where the copy is young enough.
+        :func:`s3kv_flows.store._objects.transfer.download`); none where the copy is young enough.
 
         Args:
             name: The object name.

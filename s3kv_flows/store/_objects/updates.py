@@ -6,9 +6,9 @@ import random
 import time
 from collections.abc import Callable
 
+from s3kv_flows.store._objects.bucket import GuardedBucket, NewObject
 from s3kv_flows.store._s3.types import Fetched, Written
 from s3kv_flows.store.errors import ConflictError, KeyNotFoundError
-from s3kv_flows.store.objects import GuardedBucket, NewObject
 
 __all__ = ["compare_and_swap"]
 

@@ -1,7 +1,7 @@
 """Objects of one bucket: reads, and writes that respect what is locked.
 
 Values, results and copies are written through :class:`GuardedBucket`, and deleted by
-:mod:`s3kv_flows.store.deletions` in the same manner. On a bucket without Object Lock it costs nothing:
+:mod:`s3kv_flows.store._objects.deletions` in the same manner. On a bucket without Object Lock it costs nothing:
 one request. With Object Lock, S3 protects versions but lets a plain PUT or DELETE hide them, so a write
 looks at the whole chain of the key, before and after::
 
@@ -29,6 +29,8 @@ from s3kv_flows.store._layout.marks import WRITE_ID, final_mark, name_mark
 from s3kv_flows.store._layout.tags import tagging_header
 from s3kv_flows.store._locks.chains import ChainGuard, Own, current_of
 from s3kv_flows.store._locks.retention import Retention
+from s3kv_flows.store._objects.transfer import download
+from s3kv_flows.store._objects.uploads import Uploads
 from s3kv_flows.store._s3.bodies import Body
 from s3kv_flows.store._s3.capabilities import Copies
 from s3kv_flows.store._s3.client import S3Client
@@ -41,8 +43,6 @@ from s3kv_flows.store.errors import (
     StoreUnavailableError,
     UnsupportedByServerError,
 )
-from s3kv_flows.store.transfer import download
-from s3kv_flows.store.uploads import Uploads
 
 __all__ = ["GuardedBucket", "NewObject", "validate_mode"]
 
@@ -97,7 +97,7 @@ class GuardedBucket:
         version_id: str | None = None,
         wanted: Callable[[ObjectInfo], bool] | None = None,
     ) -> Fetched:
-        """Read an object; see :func:`s3kv_flows.store.transfer.download`."""
+        """Read an object; see :func:`s3kv_flows.store._objects.transfer.download`."""
         answer = download(self.client, self.bucket, name, version_id=version_id, wanted=wanted)
         if isinstance(answer, NotModified):  # without being asked: no server of S3 does this
             raise CorruptValueError(f"the server sent nothing for {self._label(name)!r}")

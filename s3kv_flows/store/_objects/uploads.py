@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from s3kv_flows.store._layout.marks import WRITE_ID
+from s3kv_flows.store._objects.transfer import upload_in_parts
 from s3kv_flows.store._s3.bodies import Body, Pieces
 from s3kv_flows.store._s3.capabilities import MultipartUploads
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.types import Written
 from s3kv_flows.store.errors import UnsupportedByServerError
-from s3kv_flows.store.transfer import upload_in_parts
 
 __all__ = ["MULTIPART_FROM", "Uploads"]
 

@@ -1,7 +1,7 @@
 """Deletions that respect what is locked: of one object, of many, and of all versions.
 
 On a versioned bucket a deletion hides, as S3 does it; :meth:`Deletions.purge` frees the bytes. Locks are
-looked for as :mod:`s3kv_flows.store.objects` does for writes.
+looked for as :mod:`s3kv_flows.store._objects.bucket` does for writes.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from s3kv_flows.store._locks.chains import Own, current_of
+from s3kv_flows.store._objects.bucket import GuardedBucket
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.concurrency import batched, concurrently
 from s3kv_flows.store._s3.transport.translation import error_type
 from s3kv_flows.store._s3.types import DeleteFailure, ListedObject, Written
 from s3kv_flows.store.errors import AccessDeniedError, KeyLockedError, S3KVError
-from s3kv_flows.store.objects import GuardedBucket
 
 __all__ = ["BATCH", "Deletions", "delete_batch", "delete_each"]
 

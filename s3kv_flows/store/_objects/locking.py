@@ -16,9 +16,9 @@ from s3kv_flows.store._locks.retention import (
     require_understanding,
 )
 from s3kv_flows.store._locks.visibility import require_uncovered
+from s3kv_flows.store._objects.bucket import GuardedBucket
 from s3kv_flows.store._s3.types import ObjectInfo, ObjectLock
 from s3kv_flows.store.errors import ConflictError, KeyNotFoundError, UnsupportedByServerError
-from s3kv_flows.store.objects import GuardedBucket
 
 __all__ = ["ObjectLocks"]
 
