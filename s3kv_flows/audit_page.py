@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from s3kv_flows.store.lock_audit import PROBLEMS, AuditRow, LockAudit
+from s3kv_flows.store._outputs.audit import PROBLEMS, AuditRow, LockAudit
 
 __all__ = ["show"]
 

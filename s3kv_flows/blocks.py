@@ -21,11 +21,11 @@ from s3kv_flows.store._layout.keys import Namespace, validate_bucket_name
 from s3kv_flows.store._leases.backend import open_leases, register_of
 from s3kv_flows.store._leases.leases import Leases
 from s3kv_flows.store._leases.records import Register
+from s3kv_flows.store._outputs.audit import LockAudit, audit
 from s3kv_flows.store._s3.config import S3Config
 from s3kv_flows.store._values.local_cache import LocalCache
 from s3kv_flows.store.durations import DurationLike
 from s3kv_flows.store.kv import endpoint_from_environment
-from s3kv_flows.store.lock_audit import LockAudit, audit
 
 __all__ = ["SLUG", "S3KVStore"]
 
@@ -237,7 +237,7 @@ class S3KVStore(ResultStorage, WritableFileSystem):  # type: ignore[misc]  # see
     def audit(
         self, *, within: DurationLike = timedelta(days=30), final_tags: Mapping[str, str] | None = None
     ) -> LockAudit:
-        """Look at every version of the store; see :func:`s3kv_flows.store.lock_audit.audit`."""
+        """Look at every version of the store; see :func:`s3kv_flows.store._outputs.audit.audit`."""
         values = Namespace(self.prefix)
         client = self.values.client
         prefixes = [space.prefix for space in (values, values.results, values.checkpoints)]

@@ -35,8 +35,8 @@ from s3kv_flows.store._layout.keys import fingerprint
 from s3kv_flows.store._layout.marks import RUN, TASK_RUN
 from s3kv_flows.store._layout.tags import validate_tags
 from s3kv_flows.store._locks.retention import Retention
+from s3kv_flows.store._outputs.receipts import Receipt
 from s3kv_flows.store.errors import KeyNotFoundError
-from s3kv_flows.store.receipts import Receipt
 from s3kv_flows.store.snapshots import Snapshot, Snapshots
 from s3kv_flows.termination import PutOff
 

@@ -38,7 +38,7 @@ from s3kv_flows.store.kv import S3KV
 if TYPE_CHECKING:
     from s3kv_flows.demo import StepFigures
     from s3kv_flows.flows import MaintenanceReport
-    from s3kv_flows.store.receipts import Receipt
+    from s3kv_flows.store._outputs.receipts import Receipt
 
 __all__ = ["run_demo"]
 

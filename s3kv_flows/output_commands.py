@@ -15,8 +15,8 @@ from cyclopts import Parameter
 from s3kv_flows.saved_stores import is_name, prefect_client, saved_store
 
 if TYPE_CHECKING:
+    from s3kv_flows.store._outputs.receipts import Receipt
     from s3kv_flows.store.kv import S3KV
-    from s3kv_flows.store.receipts import Receipt
 
 __all__ = ["COMMANDS"]
 
@@ -277,7 +277,7 @@ COMMANDS = (finalize, verify, extend, release, hold, unhold, repair, audit, poli
 
 
 def _receipt(where: str) -> Receipt:
-    from s3kv_flows.store.receipts import Receipt
+    from s3kv_flows.store._outputs.receipts import Receipt
 
     if where == "-":
         return Receipt.from_json(sys.stdin.read())

@@ -11,8 +11,8 @@ from s3kv_flows.publishing import keep_receipt
 from s3kv_flows.results import Record
 from s3kv_flows.store._layout.tags import MAX_TAGS, normalize_tag_value
 from s3kv_flows.store._locks.retention import Retention
+from s3kv_flows.store._outputs.receipts import Receipt
 from s3kv_flows.store.errors import S3KVError
-from s3kv_flows.store.receipts import Receipt
 from s3kv_flows.store.snapshots import PROMOTED, Snapshot, Snapshots
 
 __all__ = ["promote_state"]

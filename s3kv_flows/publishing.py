@@ -9,7 +9,7 @@ from prefect.runtime import deployment, flow_run
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.lock_actions import artifact_key
 from s3kv_flows.runs import block_document_name, run_logger
-from s3kv_flows.store.receipts import Receipt
+from s3kv_flows.store._outputs.receipts import Receipt
 
 __all__ = ["keep_receipt"]
 

@@ -12,8 +12,8 @@ from s3kv_flows.lock_actions import carry_out
 from s3kv_flows.publishing import keep_receipt
 from s3kv_flows.runs import run_logger
 from s3kv_flows.store._locks.retention import Retention
-from s3kv_flows.store.receipts import Receipt, Verification
-from s3kv_flows.store.repairs import Repair
+from s3kv_flows.store._outputs.receipts import Receipt, Verification
+from s3kv_flows.store._outputs.repairs import Repair
 
 __all__ = ["finalize_value", "repair_output", "verify_receipt"]
 

@@ -18,6 +18,7 @@ from prefect.runtime import flow_run
 from s3kv_flows import Retention, checkpoint_artifacts, tasks
 from s3kv_flows.checkpoints import Checkpoint, SavedState
 from s3kv_flows.runs import is_runner_ending
+from s3kv_flows.store._outputs.outputs import FinalizedOutputs
 from s3kv_flows.store.errors import (
     AlreadyFinalizedError,
     ConflictError,
@@ -25,7 +26,6 @@ from s3kv_flows.store.errors import (
     KeyNotFoundError,
     StoreUnavailableError,
 )
-from s3kv_flows.store.outputs import FinalizedOutputs
 from s3kv_flows.store.snapshots import Snapshots, all_snapshots
 from tests.checkpointing import CrashError
 from tests.lake import Lake

@@ -22,9 +22,9 @@ from s3kv_flows.cli import app
 from s3kv_flows.flows import audit_locks
 from s3kv_flows.lock_actions import artifact_key
 from s3kv_flows.store import S3KV
+from s3kv_flows.store._outputs.receipts import Receipt
 from s3kv_flows.store._s3.transport.responses import date_of
 from s3kv_flows.store.errors import ConflictError, KeyLockedError
-from s3kv_flows.store.receipts import Receipt
 from tests.contracts.helpers import NAME, outside
 from tests.lake import WEEK, Lake, adding_task
 

@@ -1,6 +1,9 @@
 """The store: a key-value store in an S3 bucket. Knows S3, knows nothing of Prefect."""
 
 from s3kv_flows.store._locks.retention import Retention
+from s3kv_flows.store._outputs.audit import LockAudit
+from s3kv_flows.store._outputs.receipts import Receipt, Verification
+from s3kv_flows.store._outputs.repairs import Repair
 from s3kv_flows.store._s3.config import Encryption
 from s3kv_flows.store._values.codecs import Codec
 from s3kv_flows.store.errors import (
@@ -21,9 +24,6 @@ from s3kv_flows.store.errors import (
 )
 from s3kv_flows.store.kv import S3KV
 from s3kv_flows.store.kv_types import DeletedKeys, KeyInfo
-from s3kv_flows.store.lock_audit import LockAudit
-from s3kv_flows.store.receipts import Receipt, Verification
-from s3kv_flows.store.repairs import Repair
 
 __all__ = [
     "S3KV",

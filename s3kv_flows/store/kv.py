@@ -18,6 +18,7 @@ from s3kv_flows.store._objects.deletions import Deletions
 from s3kv_flows.store._objects.locking import ObjectLocks
 from s3kv_flows.store._objects.search import tagged
 from s3kv_flows.store._objects.updates import compare_and_swap
+from s3kv_flows.store._outputs.outputs import FinalizedOutputs
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.clients import shared_client
 from s3kv_flows.store._s3.concurrency import concurrently
@@ -37,7 +38,6 @@ from s3kv_flows.store.errors import (
     StoreUnavailableError,
 )
 from s3kv_flows.store.kv_types import DeletedKeys, KeyInfo
-from s3kv_flows.store.outputs import FinalizedOutputs
 
 __all__ = ["S3KV"]
 

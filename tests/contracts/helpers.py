@@ -10,9 +10,9 @@ import pytest
 from botocore.config import Config
 
 from s3kv_flows.store import S3KV, Retention
+from s3kv_flows.store._outputs.receipts import Receipt
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.types import Written
-from s3kv_flows.store.receipts import Receipt
 
 WEEK = Retention(days=7)
 NAME = "s3kv/key.json"

@@ -19,8 +19,8 @@ from s3kv_flows import CleanupRule, Retention, S3KVStore, caching, flows, tasks
 from s3kv_flows.cli import app
 from s3kv_flows.maintenance import CleanupPlan, Decision, plan, survey
 from s3kv_flows.store import S3KV
+from s3kv_flows.store._outputs.outputs import FinalizedOutputs
 from s3kv_flows.store.errors import S3KVError, UnsupportedByServerError
-from s3kv_flows.store.outputs import FinalizedOutputs
 from tests.contracts.helpers import NAME, WEEK, chain, outside
 from tests.contracts.test_guard import public_methods
 

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from s3kv_flows.store import S3KV
+from s3kv_flows.store._outputs.receipts import Receipt
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store.errors import (
     AccessDeniedError,
     HiddenOutputError,
     KeyLockedError,
 )
-from s3kv_flows.store.receipts import Receipt
 from tests.contracts.helpers import NAME, WEEK, chain, finalize, hide, outside
 
 MIB = 1 << 20

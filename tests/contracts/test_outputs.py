@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from s3kv_flows.store import S3KV, Retention
+from s3kv_flows.store._outputs.receipts import Receipt
 from s3kv_flows.store.errors import (
     AlreadyFinalizedError,
     ConflictError,
@@ -20,7 +21,6 @@ from s3kv_flows.store.errors import (
     S3KVError,
     UnsupportedByServerError,
 )
-from s3kv_flows.store.receipts import Receipt
 from tests.contracts.helpers import NAME, WEEK, chain, excludes, finalize, outside
 from tests.proxy import CountingProxy
 from tests.waiting import PATIENCE

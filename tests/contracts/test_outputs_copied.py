@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from s3kv_flows.store import S3KV, Retention
+from s3kv_flows.store._outputs.receipts import Receipt
 from s3kv_flows.store._s3.capabilities import Capabilities, Copies
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.types import Fetched, Written
 from s3kv_flows.store.errors import AlreadyFinalizedError, ConflictError, KeyLockedError
-from s3kv_flows.store.receipts import Receipt
 from tests.contracts.helpers import NAME, WEEK, chain, excludes, finalize, just_before
 from tests.proxy import CountingProxy
 

@@ -10,12 +10,12 @@ from s3kv_flows.store._layout.tags import validate_tags
 from s3kv_flows.store._locks.retention import Retention
 from s3kv_flows.store._locks.visibility import require_uncovered
 from s3kv_flows.store._objects.bucket import NewObject
+from s3kv_flows.store._outputs.publication import Publication
+from s3kv_flows.store._outputs.receipts import Receipt, Verification
+from s3kv_flows.store._outputs.repairs import Repair, repair
+from s3kv_flows.store._outputs.verification import verify
 from s3kv_flows.store._s3.types import Fetched
 from s3kv_flows.store._values.values import Values
-from s3kv_flows.store.publication import Publication
-from s3kv_flows.store.receipts import Receipt, Verification
-from s3kv_flows.store.repairs import Repair, repair
-from s3kv_flows.store.verification import verify
 
 __all__ = ["FinalizedOutputs"]
 
@@ -150,7 +150,7 @@ class FinalizedOutputs:
         """Let a key read as its locked version again, where somebody has hidden it.
 
         Delete markers go. A newer version is copied aside, and then goes, too; see
-        :mod:`s3kv_flows.store.repairs`.
+        :mod:`s3kv_flows.store._outputs.repairs`.
 
         Args:
             key: The key.

@@ -22,6 +22,7 @@ from s3kv_flows.store._locks.chains import current_of
 from s3kv_flows.store._locks.retention import protection_of, strengthened
 from s3kv_flows.store._locks.visibility import require_uncovered
 from s3kv_flows.store._objects.bucket import GuardedBucket, NewObject
+from s3kv_flows.store._outputs.receipts import Outcome, Receipt
 from s3kv_flows.store._s3.bodies import Body
 from s3kv_flows.store._s3.types import Fetched, ListedVersion, ObjectInfo, Written
 from s3kv_flows.store._values.digests import same_content, sha256_of
@@ -33,7 +34,6 @@ from s3kv_flows.store.errors import (
     KeyNotFoundError,
     UnsupportedByServerError,
 )
-from s3kv_flows.store.receipts import Outcome, Receipt
 
 __all__ = ["Publication"]
 

@@ -6,11 +6,11 @@ from s3kv_flows.store._locks.chains import Seen, look_at
 from s3kv_flows.store._locks.retention import protection_of
 from s3kv_flows.store._locks.visibility import visibility
 from s3kv_flows.store._objects.transfer import download
+from s3kv_flows.store._outputs.receipts import Receipt, Verification
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.types import Fetched, ListedVersion, NotModified, ObjectInfo
 from s3kv_flows.store._values.digests import sha256_of
 from s3kv_flows.store.errors import KeyNotFoundError
-from s3kv_flows.store.receipts import Receipt, Verification
 
 __all__ = ["verify"]
 

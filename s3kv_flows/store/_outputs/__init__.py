@@ -1,0 +1,1 @@
+"""Outputs that are published once, locked, verified and audited."""
