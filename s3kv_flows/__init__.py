@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from s3kv_flows.checkpoints import Checkpoint
     from s3kv_flows.locking import LeaseLockManager
     from s3kv_flows.maintenance.rules import CleanupRule
+    from s3kv_flows.store._kv import S3KV
     from s3kv_flows.store._locks.retention import Retention
-    from s3kv_flows.store.kv import S3KV
 
 _MODULES = {
-    "S3KV": "s3kv_flows.store.kv",
+    "S3KV": "s3kv_flows.store._kv",
     "Checkpoint": "s3kv_flows.checkpoints",
     "CleanupRule": "s3kv_flows.maintenance.rules",
     "Retention": "s3kv_flows.store._locks.retention",

@@ -17,6 +17,8 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from s3kv_flows.result_storage import ResultStorage
 from s3kv_flows.runs import block_document_name
 from s3kv_flows.store import S3KV, Encryption
+from s3kv_flows.store._durations import DurationLike
+from s3kv_flows.store._kv import endpoint_from_environment
 from s3kv_flows.store._layout.keys import Namespace, validate_bucket_name
 from s3kv_flows.store._leases.backend import open_leases, register_of
 from s3kv_flows.store._leases.leases import Leases
@@ -24,8 +26,6 @@ from s3kv_flows.store._leases.records import Register
 from s3kv_flows.store._outputs.audit import LockAudit, audit
 from s3kv_flows.store._s3.config import S3Config
 from s3kv_flows.store._values.local_cache import LocalCache
-from s3kv_flows.store.durations import DurationLike
-from s3kv_flows.store.kv import endpoint_from_environment
 
 __all__ = ["SLUG", "S3KVStore"]
 

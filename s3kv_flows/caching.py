@@ -15,10 +15,10 @@ from s3kv_flows.policies import ResultPolicy
 from s3kv_flows.refusals import EarlyRefusals
 from s3kv_flows.result_names import validate_key
 from s3kv_flows.serializer import FrameSerializer, ResultOptions
+from s3kv_flows.store._durations import fixed_duration
 from s3kv_flows.store._layout.tags import MAX_TAGS, validate_tags
 from s3kv_flows.store._layout.ttl import TTL_TAG
 from s3kv_flows.store._locks.retention import Retention
-from s3kv_flows.store.durations import fixed_duration
 
 __all__ = ["caching", "finalizing"]
 

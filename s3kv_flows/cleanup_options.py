@@ -13,7 +13,7 @@ __all__ = ["CleanupOptions"]
 
 def _require_duration(_: object, value: str) -> None:
     """Raise ValueError, which names the option, for what is no duration."""
-    from s3kv_flows.store.durations import parse_duration  # start-up stays lean
+    from s3kv_flows.store._durations import parse_duration
 
     parse_duration(value)
 

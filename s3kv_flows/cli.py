@@ -60,7 +60,7 @@ def init(
         Replace a store that is saved under this name.
     """
     from s3kv_flows.blocks import S3KVStore
-    from s3kv_flows.store.kv import endpoint_from_environment
+    from s3kv_flows.store._kv import endpoint_from_environment
 
     store = S3KVStore(
         bucket_name=bucket,

@@ -32,8 +32,8 @@ from rich.table import Table
 
 from s3kv_flows import CleanupRule, Retention, S3KVStore
 from s3kv_flows.embedded import embedded_prefect, embedded_s3
+from s3kv_flows.store._kv import S3KV
 from s3kv_flows.store.errors import ConflictError, HiddenOutputError, KeyLockedError
-from s3kv_flows.store.kv import S3KV
 
 if TYPE_CHECKING:
     from s3kv_flows.demo import StepFigures

@@ -22,8 +22,8 @@ from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.maintenance import CleanupPlan, CleanupRule, SweepReport, Terms
 from s3kv_flows.maintenance.units import GivenDuration
 from s3kv_flows.sharding import plan_in_shards, sweep_in_shards
+from s3kv_flows.store._durations import length_before
 from s3kv_flows.store._outputs.audit import AuditRow, LockAudit
-from s3kv_flows.store.durations import length_before
 from s3kv_flows.tasks.locks import look_at_locks
 from s3kv_flows.tasks.maintenance import age_local_cache, give_up_uploads, sweep_leases
 

@@ -21,9 +21,9 @@ from prefect.runtime import flow_run
 
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.runs import run_logger
+from s3kv_flows.store._kv import S3KV
 from s3kv_flows.store._layout.keys import fingerprint
 from s3kv_flows.store.errors import S3KVError
-from s3kv_flows.store.kv import S3KV
 
 __all__ = ["LockAction", "artifact_key", "carry_out"]
 

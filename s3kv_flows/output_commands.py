@@ -15,8 +15,8 @@ from cyclopts import Parameter
 from s3kv_flows.saved_stores import is_name, prefect_client, saved_store
 
 if TYPE_CHECKING:
+    from s3kv_flows.store._kv import S3KV
     from s3kv_flows.store._outputs.receipts import Receipt
-    from s3kv_flows.store.kv import S3KV
 
 __all__ = ["COMMANDS"]
 
@@ -260,7 +260,7 @@ def policy(
     partition
         The partition of the ARNs; by default that of the principal, or else aws.
     """
-    from s3kv_flows.store.role_policies import role_policy
+    from s3kv_flows.store._iam import role_policy
 
     leases = None
     if store is not None:
@@ -292,7 +292,7 @@ def _environment_of(given: Receipt, where: str) -> S3KV:
     A receipt is data, whoever made it: no server is asked because a receipt names it, with credentials that
     are not meant for it and an answer that nobody else vouches for.
     """
-    from s3kv_flows.store.kv import S3KV
+    from s3kv_flows.store._kv import S3KV
 
     kv = S3KV(bucket_name=os.environ.get("S3_BUCKET") or given.bucket, enable_local_cache=False)
     if _is_same_server(kv.client.server, given.endpoint):

@@ -14,9 +14,9 @@ from datetime import datetime, timedelta, timezone
 
 from s3kv_flows import CleanupRule
 from s3kv_flows.store import S3KV
+from s3kv_flows.store._durations import length_before
 from s3kv_flows.store._s3.concurrency import concurrently
 from s3kv_flows.store._s3.types import ObjectLock
-from s3kv_flows.store.durations import length_before
 
 SPACES = ("s3kv/", "s3kv-results/", "s3kv-checkpoints/")
 

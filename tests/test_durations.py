@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3kv_flows.store.durations import (
+from s3kv_flows.store._durations import (
     CalendarDuration,
     fixed_duration,
     format_duration,

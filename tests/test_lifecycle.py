@@ -15,12 +15,12 @@ from s3kv_flows.maintenance import Entry, Version, plan
 from s3kv_flows.maintenance.lifecycle import CompiledLifecycle, apply, compile_rules, diff, remove
 from s3kv_flows.maintenance.lifecycle_diff import describe, meaning
 from s3kv_flows.maintenance.lifecycle_ids import is_own, rule_id, short_id
+from s3kv_flows.store._durations import CalendarDuration
 from s3kv_flows.store._layout.ttl import TTL_CLASSES
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.clients import new_client
 from s3kv_flows.store._s3.config import S3Config
 from s3kv_flows.store._s3.types import LifecycleConfiguration
-from s3kv_flows.store.durations import CalendarDuration
 from s3kv_flows.store.errors import UnsupportedByServerError
 
 DAY, HOUR, NONE = timedelta(days=1), timedelta(hours=1), timedelta(0)

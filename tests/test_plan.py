@@ -13,8 +13,8 @@ from pydantic import TypeAdapter
 from s3kv_flows.maintenance import CleanupRule, Entry, Terms, Version, explain, plan
 from s3kv_flows.maintenance.questions import Question, questions
 from s3kv_flows.maintenance.survey import settle
+from s3kv_flows.store._durations import length_before
 from s3kv_flows.store._locks.retention import Protection
-from s3kv_flows.store.durations import length_before
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=timezone.utc)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

@@ -10,11 +10,11 @@ from s3kv_flows.maintenance.plan import Decision
 from s3kv_flows.maintenance.relisting import unchanged
 from s3kv_flows.maintenance.report import SweepReport
 from s3kv_flows.maintenance.survey import leases_of
+from s3kv_flows.store._kv import S3KV
 from s3kv_flows.store._leases.observer import LeaseSight
 from s3kv_flows.store._locks.lookup import LockSight
 from s3kv_flows.store._s3.concurrency import concurrently
 from s3kv_flows.store.errors import KeyNotFoundError, StoreUnavailableError
-from s3kv_flows.store.kv import S3KV
 
 __all__ = ["Checker"]
 

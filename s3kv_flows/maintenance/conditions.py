@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 
 from s3kv_flows.maintenance.entries import Entry, Version
 from s3kv_flows.maintenance.rules import CleanupRule, unknown_fields
+from s3kv_flows.store._durations import CalendarDuration, format_duration, length_before
 from s3kv_flows.store._layout.ttl import TTL_TAG, least_ttl, ttl_of_tags
-from s3kv_flows.store.durations import CalendarDuration, format_duration, length_before
 
 __all__ = ["UNKNOWN", "Terms", "is_expired"]
 

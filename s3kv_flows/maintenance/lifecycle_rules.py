@@ -15,16 +15,16 @@ from typing import Any
 from s3kv_flows.maintenance.lifecycle_ids import rule_id
 from s3kv_flows.maintenance.listing import namespaces
 from s3kv_flows.maintenance.rules import CleanupRule, unknown_fields
-from s3kv_flows.store._layout.keys import Namespace
-from s3kv_flows.store._layout.tags import MAX_TAGS
-from s3kv_flows.store._layout.ttl import TTL_CLASSES, TTL_TAG, ttl_of_tags
-from s3kv_flows.store.durations import (
+from s3kv_flows.store._durations import (
     CalendarDuration,
     DurationLike,
     format_duration,
     longest,
     parse_duration,
 )
+from s3kv_flows.store._layout.keys import Namespace
+from s3kv_flows.store._layout.tags import MAX_TAGS
+from s3kv_flows.store._layout.ttl import TTL_CLASSES, TTL_TAG, ttl_of_tags
 
 __all__ = ["MAX_RULES", "CompiledLifecycle", "compile_rules"]
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 
 from s3kv_flows.maintenance.entries import Entry, Version
+from s3kv_flows.store._kv import S3KV
 from s3kv_flows.store._layout.keys import Namespace
 from s3kv_flows.store._leases.observer import LeaseSight
 from s3kv_flows.store._s3.types import ListedObject, ListedVersion
-from s3kv_flows.store.kv import S3KV
 
 __all__ = ["Part", "chain_of", "just_before", "list_part", "namespaces", "part_of", "parts"]
 

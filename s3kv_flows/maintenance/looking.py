@@ -9,13 +9,13 @@ from dataclasses import replace
 
 from s3kv_flows.maintenance.entries import Entry, Version
 from s3kv_flows.maintenance.questions import Question
+from s3kv_flows.store._kv import S3KV
 from s3kv_flows.store._layout.ttl import TTL_TAG, recorded_ttl
 from s3kv_flows.store._leases.observer import LeaseSight
 from s3kv_flows.store._locks.chains import visible_protection
 from s3kv_flows.store._locks.lookup import LockSight
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store.errors import KeyNotFoundError
-from s3kv_flows.store.kv import S3KV
 
 __all__ = ["Looker", "read_tags"]
 

@@ -11,7 +11,7 @@ from s3kv_flows.maintenance.entries import Entry, Version
 from s3kv_flows.maintenance.old_versions import prune
 from s3kv_flows.maintenance.rules import CleanupRule
 from s3kv_flows.maintenance.selection import Selection, select
-from s3kv_flows.store.durations import DurationLike, length_before
+from s3kv_flows.store._durations import DurationLike, length_before
 
 __all__ = ["GIB_MONTH_DOLLARS", "CleanupPlan", "Decision", "plan"]
 

@@ -14,8 +14,8 @@ from pydantic.fields import FieldInfo
 from typing_extensions import Self
 
 from s3kv_flows.maintenance.units import Duration, Size
+from s3kv_flows.store._durations import CalendarDuration, format_duration
 from s3kv_flows.store._layout.tags import validate_tags
-from s3kv_flows.store.durations import CalendarDuration, format_duration
 
 __all__ = ["CleanupRule", "unknown_fields"]
 

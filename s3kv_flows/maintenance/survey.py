@@ -12,10 +12,10 @@ from s3kv_flows.maintenance.listing import list_part, part_of, parts
 from s3kv_flows.maintenance.looking import Looker
 from s3kv_flows.maintenance.questions import Question, questions
 from s3kv_flows.maintenance.rules import CleanupRule
+from s3kv_flows.store._durations import DurationLike, length_before
+from s3kv_flows.store._kv import S3KV
 from s3kv_flows.store._leases.observer import LeaseSight
 from s3kv_flows.store._s3.concurrency import SEARCHERS, concurrently
-from s3kv_flows.store.durations import DurationLike, length_before
-from s3kv_flows.store.kv import S3KV
 
 __all__ = ["leases_of", "settle", "survey"]
 

@@ -33,10 +33,10 @@ from s3kv_flows.maintenance.pace import Pace
 from s3kv_flows.maintenance.plan import CleanupPlan, Decision
 from s3kv_flows.maintenance.report import SweepReport
 from s3kv_flows.maintenance.sweep_lease import SweepLease
+from s3kv_flows.store._kv import S3KV
 from s3kv_flows.store._objects.deletions import BATCH
 from s3kv_flows.store._s3.concurrency import SEARCHERS, batched
 from s3kv_flows.store.errors import LeaseNotHeldError, S3KVError
-from s3kv_flows.store.kv import S3KV
 
 __all__ = ["sweep", "sweep_decisions"]
 

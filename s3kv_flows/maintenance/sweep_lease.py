@@ -22,11 +22,11 @@ import uuid
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 
+from s3kv_flows.store._kv import S3KV
 from s3kv_flows.store._leases.backend import open_leases
 from s3kv_flows.store._leases.leases import HeldLease, Leases
 from s3kv_flows.store._leases.renewer import KeptLease, shared_keeper
 from s3kv_flows.store.errors import AccessDeniedError, LeaseTimeoutError, UnsupportedByServerError
-from s3kv_flows.store.kv import S3KV
 
 __all__ = ["SweepLease"]
 

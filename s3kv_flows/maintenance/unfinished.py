@@ -8,11 +8,11 @@ from __future__ import annotations
 from datetime import datetime
 
 from s3kv_flows.maintenance.listing import namespaces
+from s3kv_flows.store._durations import DurationLike, length_before
+from s3kv_flows.store._kv import S3KV
 from s3kv_flows.store._s3.concurrency import concurrently
 from s3kv_flows.store._s3.types import UnfinishedUpload
-from s3kv_flows.store.durations import DurationLike, length_before
 from s3kv_flows.store.errors import KeyNotFoundError
-from s3kv_flows.store.kv import S3KV
 
 __all__ = ["find_unfinished", "give_up"]
 

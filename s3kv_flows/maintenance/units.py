@@ -15,7 +15,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from s3kv_flows.store.durations import CalendarDuration, DurationLike, format_duration, parse_duration
+from s3kv_flows.store._durations import CalendarDuration, DurationLike, format_duration, parse_duration
 
 __all__ = ["Duration", "GivenDuration", "Size"]
 
@@ -35,7 +35,7 @@ _WRITTEN = PlainSerializer(format_duration, return_type=str)
 _IN_FORMS = WithJsonSchema({"type": "string", "examples": ["30d", "1h30min", "1y6mo", "P30D"]})
 
 Duration = Annotated[timedelta | CalendarDuration, _READ, _WRITTEN, _IN_FORMS]
-"""What :func:`~s3kv_flows.store.durations.parse_duration` takes; dumped as text, such as ``30d``."""
+"""What :func:`~s3kv_flows.store._durations.parse_duration` takes; dumped as text, such as ``30d``."""
 
 GivenDuration = Annotated[DurationLike, _READ, _WRITTEN, _IN_FORMS]
 """A :data:`Duration` as an argument of a flow, which is also given as text in Python."""

@@ -1,5 +1,7 @@
 """The store: a key-value store in an S3 bucket. Knows S3, knows nothing of Prefect."""
 
+from s3kv_flows.store._kv import S3KV
+from s3kv_flows.store._kv_types import DeletedKeys, KeyInfo
 from s3kv_flows.store._locks.retention import Retention
 from s3kv_flows.store._outputs.audit import LockAudit
 from s3kv_flows.store._outputs.receipts import Receipt, Verification
@@ -22,8 +24,6 @@ from s3kv_flows.store.errors import (
     StoreUnavailableError,
     UnsupportedByServerError,
 )
-from s3kv_flows.store.kv import S3KV
-from s3kv_flows.store.kv_types import DeletedKeys, KeyInfo
 
 __all__ = [
     "S3KV",

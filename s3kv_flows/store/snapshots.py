@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from s3kv_flows.store._kv import S3KV
 from s3kv_flows.store._layout.marks import is_own, name_mark
 from s3kv_flows.store._objects.bucket import NewObject
 from s3kv_flows.store._s3.bodies import Body
@@ -29,7 +30,6 @@ from s3kv_flows.store.errors import (
     KeyNotFoundError,
     StaleWriterError,
 )
-from s3kv_flows.store.kv import S3KV
 
 __all__ = ["PROMOTED", "Snapshot", "Snapshots", "all_snapshots"]
 

@@ -11,12 +11,12 @@ import pytest
 
 from s3kv_flows.maintenance import CleanupRule, plan, survey, sweep
 from s3kv_flows.store import S3KV
+from s3kv_flows.store._iam import ROLES, Role, role_policy
 from s3kv_flows.store._leases.backend import register_of
 from s3kv_flows.store._leases.leases import Leases
 from s3kv_flows.store._leases.sweep import LeaseSweep
 from s3kv_flows.store._outputs.audit import audit
 from s3kv_flows.store.errors import AccessDeniedError, KeyLockedError, S3KVError
-from s3kv_flows.store.role_policies import ROLES, Role, role_policy
 from tests.contracts.helpers import NAME, WEEK, chain, just_before, outside
 from tests.servers import Server
 from tests.waiting import PATIENCE

@@ -12,6 +12,7 @@ from itertools import chain as chained
 from itertools import groupby
 from typing import Any, Literal
 
+from s3kv_flows.store._durations import DurationLike, fixed_duration
 from s3kv_flows.store._layout.marks import mark_of
 from s3kv_flows.store._layout.tags import validate_tags
 from s3kv_flows.store._locks.chains import Seen, look_at
@@ -19,7 +20,6 @@ from s3kv_flows.store._locks.visibility import visibility
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.concurrency import concurrently
 from s3kv_flows.store._s3.types import ListedVersion, ObjectInfo
-from s3kv_flows.store.durations import DurationLike, fixed_duration
 from s3kv_flows.store.errors import UnsupportedByServerError
 
 __all__ = ["AuditRow", "LockAudit", "LockState", "audit"]

@@ -8,6 +8,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+from s3kv_flows.store._durations import DurationLike, fixed_duration, length_before, parse_duration
+from s3kv_flows.store._iam import Access, apply_policy, statements
+from s3kv_flows.store._kv_types import DeletedKeys, KeyInfo
 from s3kv_flows.store._layout.keys import Namespace, validate_bucket_name
 from s3kv_flows.store._layout.marks import is_own
 from s3kv_flows.store._layout.tags import validate_tags
@@ -27,8 +30,6 @@ from s3kv_flows.store._s3.types import Fetched, ListedObject, ListedVersion, Obj
 from s3kv_flows.store._values.codecs import Codec, codec_named
 from s3kv_flows.store._values.local_cache import LocalCache
 from s3kv_flows.store._values.values import Values, user_metadata
-from s3kv_flows.store.bucket_policy import Access, apply_policy, statements
-from s3kv_flows.store.durations import DurationLike, fixed_duration, length_before, parse_duration
 from s3kv_flows.store.errors import (
     AccessDeniedError,
     ConflictError,
@@ -37,7 +38,6 @@ from s3kv_flows.store.errors import (
     KeyNotFoundError,
     StoreUnavailableError,
 )
-from s3kv_flows.store.kv_types import DeletedKeys, KeyInfo
 
 __all__ = ["S3KV"]
 
