@@ -20,7 +20,7 @@ from prefect.events import emit_event
 from s3kv_flows import cleanup_page
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.maintenance import CleanupPlan, CleanupRule, SweepReport, Terms
-from s3kv_flows.maintenance.units import GivenDuration
+from s3kv_flows.maintenance._rules import GivenDuration
 from s3kv_flows.sharding import plan_in_shards, sweep_in_shards
 from s3kv_flows.store._durations import length_before
 from s3kv_flows.store._outputs.audit import AuditRow, LockAudit

@@ -12,7 +12,7 @@ from s3kv_flows.saved_stores import saved_store
 
 if TYPE_CHECKING:
     from s3kv_flows.blocks import S3KVStore
-    from s3kv_flows.maintenance.lifecycle import CompiledLifecycle, LifecycleDiff
+    from s3kv_flows.maintenance._lifecycle.apply import CompiledLifecycle, LifecycleDiff
     from s3kv_flows.store._s3.client import S3Client
 
 __all__ = ["app"]
@@ -39,7 +39,7 @@ def diff(
     json
         Print JSON.
     """
-    from s3kv_flows.maintenance.lifecycle import diff as compare
+    from s3kv_flows.maintenance._lifecycle.apply import diff as compare
 
     block = saved_store(store)
     client = block.values.client
@@ -62,7 +62,7 @@ def apply(
 
     They are put disabled, read back, and enabled when the server kept them as they were meant.
     """
-    from s3kv_flows.maintenance.lifecycle import apply as put
+    from s3kv_flows.maintenance._lifecycle.apply import apply as put
 
     block = saved_store(store)
     client = block.values.client
@@ -80,8 +80,8 @@ def show(store: Store, *, json: Flag = False) -> int:
     json
         Print JSON.
     """
-    from s3kv_flows.maintenance.lifecycle_diff import describe
-    from s3kv_flows.maintenance.lifecycle_ids import is_own, short_id
+    from s3kv_flows.maintenance._lifecycle.diff import describe
+    from s3kv_flows.maintenance._lifecycle.ids import is_own, short_id
 
     block = saved_store(store)
     there = block.values.client.get_lifecycle(block.bucket_name).rules
@@ -99,8 +99,8 @@ def show(store: Store, *, json: Flag = False) -> int:
 
 
 def _compiled(block: S3KVStore, options: CleanupOptions) -> CompiledLifecycle:
-    from s3kv_flows.maintenance.lifecycle import compile_rules
-    from s3kv_flows.maintenance.rule_files import read_rules
+    from s3kv_flows.maintenance._lifecycle.apply import compile_rules
+    from s3kv_flows.maintenance._rules import read_rules
 
     client, bucket = block.values.client, block.bucket_name
     return compile_rules(
@@ -128,8 +128,8 @@ def _as_data(found: LifecycleDiff, compiled: CompiledLifecycle) -> dict[str, Any
 def _print_lines(
     found: LifecycleDiff, compiled: CompiledLifecycle, block: S3KVStore, client: S3Client
 ) -> None:
-    from s3kv_flows.maintenance.lifecycle_diff import describe
-    from s3kv_flows.maintenance.lifecycle_ids import short_id
+    from s3kv_flows.maintenance._lifecycle.diff import describe
+    from s3kv_flows.maintenance._lifecycle.ids import short_id
 
     def line(sign: str, rule: dict[str, Any], was: str = "") -> str:
         return f"{sign} {short_id(rule['ID'], block.prefix)}: {was}{describe(rule)}"

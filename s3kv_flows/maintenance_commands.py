@@ -128,7 +128,7 @@ COMMANDS = (plan, sweep, explain)
 
 def _plan(block: S3KVStore, options: CleanupOptions, *, only: str | None = None) -> CleanupPlan:
     from s3kv_flows import maintenance
-    from s3kv_flows.maintenance.survey import leases_of
+    from s3kv_flows.maintenance._inventory.survey import leases_of
 
     rules, grace, spared = maintenance.read_rules(options.rules), options.grace, options.spared
     values = block.values

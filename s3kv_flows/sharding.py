@@ -11,11 +11,11 @@ from prefect.futures import PrefectFuture
 
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.maintenance import CleanupPlan, CleanupRule, Decision, Entry, SweepReport, Terms
-from s3kv_flows.maintenance.listing import parts
-from s3kv_flows.maintenance.plan import plan
-from s3kv_flows.maintenance.questions import Question
+from s3kv_flows.maintenance._inventory.listing import parts
+from s3kv_flows.maintenance._inventory.survey import settle
+from s3kv_flows.maintenance._planning.plan import plan
+from s3kv_flows.maintenance._planning.questions import Question
 from s3kv_flows.maintenance.shares import Shard, split
-from s3kv_flows.maintenance.survey import settle
 from s3kv_flows.tasks.cleanup_shards import list_shard, look_closer, sweep_shard
 
 __all__ = ["plan_in_shards", "sweep_in_shards"]

@@ -7,13 +7,13 @@ from prefect.cache_policies import NO_CACHE
 
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.maintenance import Decision, Entry, SweepReport
-from s3kv_flows.maintenance.listing import Part, list_part
-from s3kv_flows.maintenance.looking import Looker
-from s3kv_flows.maintenance.pace import Pace
-from s3kv_flows.maintenance.questions import Question
+from s3kv_flows.maintenance._inventory.listing import Part, list_part
+from s3kv_flows.maintenance._inventory.lookups import Looker
+from s3kv_flows.maintenance._inventory.survey import leases_of
+from s3kv_flows.maintenance._planning.questions import Question
+from s3kv_flows.maintenance._sweeping.pace import Pace
+from s3kv_flows.maintenance._sweeping.sweep import sweep_decisions
 from s3kv_flows.maintenance.shares import Shard
-from s3kv_flows.maintenance.survey import leases_of
-from s3kv_flows.maintenance.sweep import sweep_decisions
 from s3kv_flows.store._s3.concurrency import WORKERS, concurrently
 
 __all__ = ["list_shard", "look_closer", "sweep_shard"]

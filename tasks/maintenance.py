@@ -10,7 +10,7 @@ from prefect.cache_policies import NO_CACHE
 from s3kv_flows import maintenance
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.maintenance import CleanupPlan, CleanupRule, SweepReport, survey
-from s3kv_flows.maintenance.survey import leases_of
+from s3kv_flows.maintenance._inventory.survey import leases_of
 from s3kv_flows.store._durations import DurationLike, length_before
 from s3kv_flows.store._leases.sweep import LeaseSweep
 from s3kv_flows.store.errors import AccessDeniedError, UnsupportedByServerError

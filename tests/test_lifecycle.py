@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from s3kv_flows import CleanupRule
 from s3kv_flows.maintenance import Entry, Version, plan
-from s3kv_flows.maintenance.lifecycle import CompiledLifecycle, apply, compile_rules, diff, remove
-from s3kv_flows.maintenance.lifecycle_diff import describe, meaning
-from s3kv_flows.maintenance.lifecycle_ids import is_own, rule_id, short_id
+from s3kv_flows.maintenance._lifecycle.apply import CompiledLifecycle, apply, compile_rules, diff, remove
+from s3kv_flows.maintenance._lifecycle.diff import describe, meaning
+from s3kv_flows.maintenance._lifecycle.ids import is_own, rule_id, short_id
 from s3kv_flows.store._durations import CalendarDuration
 from s3kv_flows.store._layout.ttl import TTL_CLASSES
 from s3kv_flows.store._s3.client import S3Client

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from s3kv_flows.maintenance.pace import Pace
+from s3kv_flows.maintenance._sweeping.pace import Pace
 from tests.waiting import Clock
 
 

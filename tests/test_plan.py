@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from s3kv_flows.maintenance import CleanupRule, Entry, Terms, Version, explain, plan
-from s3kv_flows.maintenance.questions import Question, questions
-from s3kv_flows.maintenance.survey import settle
+from s3kv_flows.maintenance._inventory.survey import settle
+from s3kv_flows.maintenance._planning.questions import Question, questions
 from s3kv_flows.store._durations import length_before
 from s3kv_flows.store._locks.retention import Protection
 

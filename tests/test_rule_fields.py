@@ -10,10 +10,12 @@ import pytest
 from pydantic.dataclasses import dataclass
 
 from s3kv_flows import CleanupRule
-from s3kv_flows.maintenance import Entry, Terms, Version, conditions, lifecycle_rules, plan
-from s3kv_flows.maintenance.lifecycle import CompiledLifecycle, compile_rules
-from s3kv_flows.maintenance.questions import questions
-from s3kv_flows.maintenance.rules import unknown_fields
+from s3kv_flows.maintenance import Entry, Terms, Version, plan
+from s3kv_flows.maintenance._lifecycle import compiler as lifecycle_rules
+from s3kv_flows.maintenance._lifecycle.apply import CompiledLifecycle, compile_rules
+from s3kv_flows.maintenance._planning import conditions
+from s3kv_flows.maintenance._planning.questions import questions
+from s3kv_flows.maintenance._rules import unknown_fields
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from s3kv_flows import CleanupRule
 from s3kv_flows.maintenance import CleanupPlan, Entry, Terms, plan
-from s3kv_flows.maintenance.explanation import explain
-from s3kv_flows.maintenance.listing import list_part, parts
-from s3kv_flows.maintenance.looking import Looker
-from s3kv_flows.maintenance.questions import Question
-from s3kv_flows.maintenance.survey import leases_of, settle
+from s3kv_flows.maintenance._inventory.listing import list_part, parts
+from s3kv_flows.maintenance._inventory.lookups import Looker
+from s3kv_flows.maintenance._inventory.survey import leases_of, settle
+from s3kv_flows.maintenance._planning.explanation import explain
+from s3kv_flows.maintenance._planning.questions import Question
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._s3.concurrency import concurrently
 from tests.cleanup_data import Key, expected, fill

@@ -14,7 +14,7 @@ import pytest
 
 from s3kv_flows import CleanupRule
 from s3kv_flows.maintenance import CleanupPlan, plan, survey
-from s3kv_flows.maintenance.lifecycle import CompiledLifecycle, apply, compile_rules, diff, remove
+from s3kv_flows.maintenance._lifecycle.apply import CompiledLifecycle, apply, compile_rules, diff, remove
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._s3.types import LifecycleConfiguration
 from s3kv_flows.store.errors import StoreUnavailableError, UnsupportedByServerError

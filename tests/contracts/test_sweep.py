@@ -10,13 +10,15 @@ import pytest
 
 from s3kv_flows import CleanupRule
 from s3kv_flows.maintenance import find_unfinished, sweep
-from s3kv_flows.maintenance.pace import Pace
-from s3kv_flows.maintenance.sweep import sweep_decisions
+from s3kv_flows.maintenance._sweeping.pace import Pace
+from s3kv_flows.maintenance._sweeping.sweep import sweep_decisions
 from s3kv_flows.store import S3KV, Retention
 from tests.contracts.sweeping import NOW, RAW, leases_of, names, planned, results_of, swept
 from tests.waiting import PATIENCE
 
-SWEEPING = import_module("s3kv_flows.maintenance.sweep")  # the name is also that of the function in it
+SWEEPING = import_module(
+    "s3kv_flows.maintenance._sweeping.sweep"
+)  # the name is also that of the function in it
 
 
 def test_what_the_plan_names_goes_and_the_rest_stays(store: S3KV) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from s3kv_flows.maintenance import SweepReport, sweep
-from s3kv_flows.maintenance.pace import Pace
-from s3kv_flows.maintenance.sweep import sweep_decisions
+from s3kv_flows.maintenance._sweeping.pace import Pace
+from s3kv_flows.maintenance._sweeping.sweep import sweep_decisions
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._s3.capabilities import ConditionalDeletes
 from s3kv_flows.store._s3.client import S3Client
@@ -18,7 +18,9 @@ from s3kv_flows.store.errors import AccessDeniedError, StoreUnavailableError
 from tests.contracts.helpers import just_before
 from tests.contracts.sweeping import RAW, SWEEP_LEASE, names, planned, swept
 
-SWEEPING = import_module("s3kv_flows.maintenance.sweep")  # the name is also that of the function in it
+SWEEPING = import_module(
+    "s3kv_flows.maintenance._sweeping.sweep"
+)  # the name is also that of the function in it
 
 
 def test_where_an_older_version_cannot_be_deleted_the_current_one_stays(

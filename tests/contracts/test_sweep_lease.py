@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from s3kv_flows.maintenance import sweep
-from s3kv_flows.maintenance.checking import Checker
-from s3kv_flows.maintenance.pace import Pace
-from s3kv_flows.maintenance.plan import Decision
-from s3kv_flows.maintenance.report import SweepReport
-from s3kv_flows.maintenance.sweep import sweep_decisions
-from s3kv_flows.maintenance.sweep_lease import SweepLease
+from s3kv_flows.maintenance._planning.plan import Decision
+from s3kv_flows.maintenance._sweeping.lease import SweepLease
+from s3kv_flows.maintenance._sweeping.pace import Pace
+from s3kv_flows.maintenance._sweeping.recheck import Checker
+from s3kv_flows.maintenance._sweeping.report import SweepReport
+from s3kv_flows.maintenance._sweeping.sweep import sweep_decisions
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._leases.leases import HeldLease, Leases
 from s3kv_flows.store._leases.local_queue import Turns
@@ -29,8 +29,10 @@ from s3kv_flows.store.errors import AccessDeniedError, LeaseTimeoutError, StoreU
 from tests.contracts.sweeping import RAW, SWEEP_LEASE, leases_of, planned
 from tests.waiting import PATIENCE, Clock, until
 
-SWEEPING = import_module("s3kv_flows.maintenance.sweep")  # the name is also that of the function in it
-LEASING = import_module("s3kv_flows.maintenance.sweep_lease")
+SWEEPING = import_module(
+    "s3kv_flows.maintenance._sweeping.sweep"
+)  # the name is also that of the function in it
+LEASING = import_module("s3kv_flows.maintenance._sweeping.lease")
 
 
 @pytest.fixture(autouse=True)

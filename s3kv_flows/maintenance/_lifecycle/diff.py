@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from s3kv_flows.maintenance.lifecycle_ids import is_own
-from s3kv_flows.maintenance.lifecycle_rules import CompiledLifecycle
+from s3kv_flows.maintenance._lifecycle.compiler import CompiledLifecycle
+from s3kv_flows.maintenance._lifecycle.ids import is_own
 from s3kv_flows.store._s3.types import LifecycleConfiguration
 
 __all__ = ["LifecycleDiff", "describe", "diff", "meaning"]

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from s3kv_flows.maintenance.conditions import UNKNOWN, Terms
-from s3kv_flows.maintenance.entries import Entry, Version
-from s3kv_flows.maintenance.old_versions import prune
-from s3kv_flows.maintenance.rules import CleanupRule
-from s3kv_flows.maintenance.selection import Selection, select
+from s3kv_flows.maintenance._entries import Entry, Version
+from s3kv_flows.maintenance._planning.conditions import UNKNOWN, Terms
+from s3kv_flows.maintenance._planning.old_versions import prune
+from s3kv_flows.maintenance._planning.selection import Selection, select
+from s3kv_flows.maintenance._rules import CleanupRule
 from s3kv_flows.store._durations import DurationLike, length_before
 
 __all__ = ["GIB_MONTH_DOLLARS", "CleanupPlan", "Decision", "plan"]
@@ -115,7 +115,7 @@ def plan(
     """Decide, for each key, whether it goes, and why. What cannot be told stays.
 
     Args:
-        entries: The keys, with tags and locks where :func:`~s3kv_flows.maintenance.questions.questions`
+        entries: The keys, with tags and locks where :func:`~s3kv_flows.maintenance._planning.questions.questions`
             says that they matter.
         rules: One that removes is enough; each is reckoned by itself.
         now: The server's time.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from s3kv_flows.maintenance.listing import namespaces
+from s3kv_flows.maintenance._inventory.listing import namespaces
 from s3kv_flows.store._durations import DurationLike, length_before
 from s3kv_flows.store._kv import S3KV
 from s3kv_flows.store._s3.concurrency import concurrently

@@ -6,18 +6,31 @@ from dataclasses import MISSING, fields
 from dataclasses import Field as DataclassField
 from datetime import timedelta
 from functools import lru_cache
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+import yaml
+from pydantic import (
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 from pydantic.dataclasses import dataclass
 from pydantic.fields import FieldInfo
 from typing_extensions import Self
 
-from s3kv_flows.maintenance.units import Duration, Size
-from s3kv_flows.store._durations import CalendarDuration, format_duration
+from s3kv_flows.store._durations import CalendarDuration, DurationLike, format_duration, parse_duration
 from s3kv_flows.store._layout.tags import validate_tags
 
-__all__ = ["CleanupRule", "unknown_fields"]
+__all__ = ["CleanupRule", "Duration", "GivenDuration", "Size", "parse_rules", "read_rules", "unknown_fields"]
 
 _REASONS = ("older_than", "expired", "keep_last", "max_bytes", "noncurrent_after")
 """What makes a rule remove anything; the other fields only narrow it."""
@@ -168,3 +181,69 @@ def _differs(value: object, field: DataclassField[object]) -> bool:
 
 def _shown(value: object) -> str:
     return format_duration(value) if isinstance(value, timedelta | CalendarDuration) else repr(value)
+
+
+_RULES = TypeAdapter(list[CleanupRule])
+
+
+def read_rules(path: Path) -> list[CleanupRule]:
+    """Return the rules of a file.
+
+    Raises:
+        ValueError: It cannot be read, is no YAML, holds no list of rules, or one that is refused; with where.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ValueError(f"rules cannot be read from {str(path)!r}: {exc}") from exc
+    return parse_rules(text, source=str(path))
+
+
+def parse_rules(text: str, *, source: str = "the rules") -> list[CleanupRule]:
+    """Return the rules of a text in YAML or JSON: a list, or a mapping with the list under ``rules``.
+
+    Raises:
+        ValueError: It is no YAML, holds no list of rules, or one that is refused; with where.
+    """
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError as exc:
+        raise ValueError(f"{source}: no YAML and no JSON: {exc}") from exc
+    if isinstance(found, dict) and list(found) == ["rules"]:
+        found = found["rules"]
+    try:
+        rules = _RULES.validate_python(found)
+    except ValidationError as exc:
+        problems = "; ".join(
+            f"{'.'.join(map(str, error['loc'])) or 'rules'}: {error['msg']}" for error in exc.errors()
+        )
+        raise ValueError(f"{source}: {problems}") from exc
+    if len(names := {rule.name for rule in rules}) < len(rules):
+        twice = next(name for name in names if sum(rule.name == name for rule in rules) > 1)
+        raise ValueError(f"{source}: two rules are called {twice!r}")
+    return rules
+
+
+_BYTES = TypeAdapter(ByteSize)
+
+
+def _size(value: Any) -> Any:
+    """Return the bytes of ``10 GB``; anything else is for pydantic."""
+    if isinstance(value, bool):
+        raise ValueError("a size is no yes or no")  # noqa: TRY004  # pydantic takes ValueErrors
+    return int(_BYTES.validate_python(value)) if isinstance(value, str) else value
+
+
+_READ = PlainValidator(parse_duration)
+_WRITTEN = PlainSerializer(format_duration, return_type=str)
+# Without "format": that would be ISO 8601 alone, and Prefect's server refuses what is of another format.
+_IN_FORMS = WithJsonSchema({"type": "string", "examples": ["30d", "1h30min", "1y6mo", "P30D"]})
+
+Duration = Annotated[timedelta | CalendarDuration, _READ, _WRITTEN, _IN_FORMS]
+"""What :func:`~s3kv_flows.store._durations.parse_duration` takes; dumped as text, such as ``30d``."""
+
+GivenDuration = Annotated[DurationLike, _READ, _WRITTEN, _IN_FORMS]
+"""A :data:`Duration` as an argument of a flow, which is also given as text in Python."""
+
+Size = Annotated[int, BeforeValidator(_size), Field(ge=0)]
+"""Bytes: a number, ``10 GB`` (powers of ten) or ``10 GiB`` (powers of two)."""

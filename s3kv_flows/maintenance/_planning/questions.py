@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from s3kv_flows.maintenance.conditions import Terms, is_expired
-from s3kv_flows.maintenance.entries import Entry
-from s3kv_flows.maintenance.old_versions import unsettled_versions
-from s3kv_flows.maintenance.rules import CleanupRule
-from s3kv_flows.maintenance.selection import unsettled
+from s3kv_flows.maintenance._entries import Entry
+from s3kv_flows.maintenance._planning.conditions import Terms, is_expired
+from s3kv_flows.maintenance._planning.old_versions import unsettled_versions
+from s3kv_flows.maintenance._planning.selection import unsettled
+from s3kv_flows.maintenance._rules import CleanupRule
 
 __all__ = ["Question", "questions"]
 
@@ -34,7 +34,7 @@ class Question:
 
 
 def questions(entries: Sequence[Entry], rules: Sequence[CleanupRule], terms: Terms) -> list[Question]:
-    """Return what :func:`~s3kv_flows.maintenance.plan.plan` has to know, and does not, yet.
+    """Return what :func:`~s3kv_flows.maintenance._planning.plan.plan` has to know, and does not, yet.
 
     Answers may raise further questions: ask until there are none. A key that one rule removes for sure is
     asked about no more.

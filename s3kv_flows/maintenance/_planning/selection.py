@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from s3kv_flows.maintenance.conditions import UNKNOWN, Terms, whole_seconds
-from s3kv_flows.maintenance.entries import Entry
-from s3kv_flows.maintenance.rules import CleanupRule
+from s3kv_flows.maintenance._entries import Entry
+from s3kv_flows.maintenance._planning.conditions import UNKNOWN, Terms, whole_seconds
+from s3kv_flows.maintenance._rules import CleanupRule
 
 __all__ = ["Selection", "select", "unsettled"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 
-from s3kv_flows.maintenance.entries import Entry, Version
+from s3kv_flows.maintenance._entries import Entry, Version
 from s3kv_flows.store._kv import S3KV
 from s3kv_flows.store._layout.keys import Namespace
 from s3kv_flows.store._leases.observer import LeaseSight

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from s3kv_flows.maintenance.lifecycle_ids import rule_id
-from s3kv_flows.maintenance.listing import namespaces
-from s3kv_flows.maintenance.rules import CleanupRule, unknown_fields
+from s3kv_flows.maintenance._inventory.listing import namespaces
+from s3kv_flows.maintenance._lifecycle.ids import rule_id
+from s3kv_flows.maintenance._rules import CleanupRule, unknown_fields
 from s3kv_flows.store._durations import (
     CalendarDuration,
     DurationLike,

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from s3kv_flows.maintenance.conditions import UNKNOWN, Terms, whole_seconds
-from s3kv_flows.maintenance.entries import Entry, Version
-from s3kv_flows.maintenance.rules import CleanupRule
+from s3kv_flows.maintenance._entries import Entry, Version
+from s3kv_flows.maintenance._planning.conditions import UNKNOWN, Terms, whole_seconds
+from s3kv_flows.maintenance._rules import CleanupRule
 
 __all__ = ["Pruning", "prune", "unsettled_versions"]
 

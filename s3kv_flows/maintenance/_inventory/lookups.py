@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from s3kv_flows.maintenance.entries import Entry, Version
-from s3kv_flows.maintenance.questions import Question
+from s3kv_flows.maintenance._entries import Entry, Version
+from s3kv_flows.maintenance._planning.questions import Question
 from s3kv_flows.store._kv import S3KV
 from s3kv_flows.store._layout.ttl import TTL_TAG, recorded_ttl
 from s3kv_flows.store._leases.observer import LeaseSight

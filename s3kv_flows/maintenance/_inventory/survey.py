@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from itertools import chain
 
-from s3kv_flows.maintenance.conditions import Terms
-from s3kv_flows.maintenance.entries import Entry
-from s3kv_flows.maintenance.listing import list_part, part_of, parts
-from s3kv_flows.maintenance.looking import Looker
-from s3kv_flows.maintenance.questions import Question, questions
-from s3kv_flows.maintenance.rules import CleanupRule
+from s3kv_flows.maintenance._entries import Entry
+from s3kv_flows.maintenance._inventory.listing import list_part, part_of, parts
+from s3kv_flows.maintenance._inventory.lookups import Looker
+from s3kv_flows.maintenance._planning.conditions import Terms
+from s3kv_flows.maintenance._planning.questions import Question, questions
+from s3kv_flows.maintenance._rules import CleanupRule
 from s3kv_flows.store._durations import DurationLike, length_before
 from s3kv_flows.store._kv import S3KV
 from s3kv_flows.store._leases.observer import LeaseSight
@@ -44,7 +44,7 @@ def survey(
         rules: What is to be decided.
         now: The moment of the plan, by the server's clock.
         grace: What is younger is not looked at further.
-        protect_tag: The tag that :func:`~s3kv_flows.maintenance.plan.plan` will look for.
+        protect_tag: The tag that :func:`~s3kv_flows.maintenance._planning.plan.plan` will look for.
         leases: The leases of the store; by default, those in its own bucket.
         concurrency: Requests at once.
         only: An object name: nothing else is listed, unless a rule counts what else there is.

@@ -12,9 +12,9 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
-from s3kv_flows.maintenance.lifecycle_diff import LifecycleDiff, diff, meaning
-from s3kv_flows.maintenance.lifecycle_ids import is_own
-from s3kv_flows.maintenance.lifecycle_rules import MAX_RULES, CompiledLifecycle, compile_rules
+from s3kv_flows.maintenance._lifecycle.compiler import MAX_RULES, CompiledLifecycle, compile_rules
+from s3kv_flows.maintenance._lifecycle.diff import LifecycleDiff, diff, meaning
+from s3kv_flows.maintenance._lifecycle.ids import is_own
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.types import LifecycleConfiguration
 from s3kv_flows.store.errors import UnsupportedByServerError

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from s3kv_flows.maintenance.entries import Version
-from s3kv_flows.maintenance.pace import Pace
-from s3kv_flows.maintenance.plan import Decision
-from s3kv_flows.maintenance.report import SweepReport
+from s3kv_flows.maintenance._entries import Version
+from s3kv_flows.maintenance._planning.plan import Decision
+from s3kv_flows.maintenance._sweeping.pace import Pace
+from s3kv_flows.maintenance._sweeping.report import SweepReport
 from s3kv_flows.store._locks.lookup import LockSight
 from s3kv_flows.store._locks.retention import Protection
 from s3kv_flows.store._objects.deletions import BATCH, delete_batch, delete_each

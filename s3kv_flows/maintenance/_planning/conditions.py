@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from s3kv_flows.maintenance.entries import Entry, Version
-from s3kv_flows.maintenance.rules import CleanupRule, unknown_fields
+from s3kv_flows.maintenance._entries import Entry, Version
+from s3kv_flows.maintenance._rules import CleanupRule, unknown_fields
 from s3kv_flows.store._durations import CalendarDuration, format_duration, length_before
 from s3kv_flows.store._layout.ttl import TTL_TAG, least_ttl, ttl_of_tags
 
@@ -23,7 +23,7 @@ UNKNOWN = "what protects it is not known"
 _OF_ALL = frozenset({"name", "prefix", "tags", "unless_tags", "larger_than", "older_than"})
 _OF_OBJECTS = _OF_ALL | {"expired", "keep_last", "group_by", "max_bytes"}
 """The fields of a rule about objects that are understood, here or by
-:func:`~s3kv_flows.maintenance.selection.select`."""
+:func:`~s3kv_flows.maintenance._planning.selection.select`."""
 _OF_VERSIONS = _OF_ALL | {"noncurrent_after"}
 """The fields of a rule about old versions that are understood here."""
 

@@ -27,12 +27,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 
-from s3kv_flows.maintenance.checking import Checker
-from s3kv_flows.maintenance.deleting import Deleter
-from s3kv_flows.maintenance.pace import Pace
-from s3kv_flows.maintenance.plan import CleanupPlan, Decision
-from s3kv_flows.maintenance.report import SweepReport
-from s3kv_flows.maintenance.sweep_lease import SweepLease
+from s3kv_flows.maintenance._planning.plan import CleanupPlan, Decision
+from s3kv_flows.maintenance._sweeping.deleting import Deleter
+from s3kv_flows.maintenance._sweeping.lease import SweepLease
+from s3kv_flows.maintenance._sweeping.pace import Pace
+from s3kv_flows.maintenance._sweeping.recheck import Checker
+from s3kv_flows.maintenance._sweeping.report import SweepReport
 from s3kv_flows.store._kv import S3KV
 from s3kv_flows.store._objects.deletions import BATCH
 from s3kv_flows.store._s3.concurrency import SEARCHERS, batched

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from s3kv_flows.maintenance.conditions import UNKNOWN, whole_seconds
-from s3kv_flows.maintenance.plan import CleanupPlan, Decision
+from s3kv_flows.maintenance._planning.conditions import UNKNOWN, whole_seconds
+from s3kv_flows.maintenance._planning.plan import CleanupPlan, Decision
 
 __all__ = ["explain"]
 
@@ -13,7 +13,7 @@ def explain(plan: CleanupPlan, name: str) -> str:
 
     Raises:
         KeyError: The plan did not see it.
-        ValueError: The plan was not made by :func:`~s3kv_flows.maintenance.plan.plan`.
+        ValueError: The plan was not made by :func:`~s3kv_flows.maintenance._planning.plan.plan`.
     """
     removal = next((one for one in plan.remove if one.entry.name == name), None)
     kept = next((one for one in plan.keep if one.entry.name == name), None)

@@ -1,0 +1,1 @@
+"""Cleanup rules as lifecycle rules that S3 carries out itself."""

@@ -1,0 +1,1 @@
+"""Which objects go, and why: pure functions, no requests."""

@@ -1,0 +1,1 @@
+"""Deleting what a plan names, if it is unchanged."""
