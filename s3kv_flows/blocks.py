@@ -14,8 +14,8 @@ from prefect.filesystems import WritableFileSystem
 from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from s3kv_flows.result_storage import ResultStorage
-from s3kv_flows.runs import block_document_name
+from s3kv_flows._results.storage import ResultStorage
+from s3kv_flows._runs import block_document_name
 from s3kv_flows.store import S3KV, Encryption
 from s3kv_flows.store._durations import DurationLike
 from s3kv_flows.store._kv import endpoint_from_environment

@@ -16,8 +16,8 @@ from prefect.client.schemas.actions import ArtifactUpdate
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import PrefectException
 
+from s3kv_flows._runs import run_logger
 from s3kv_flows.background import Newest
-from s3kv_flows.runs import run_logger
 from s3kv_flows.store.snapshots import Snapshot
 
 __all__ = ["CheckpointArtifacts"]

@@ -13,23 +13,25 @@ from typing import Any, TypeVar
 
 from typing_extensions import Self
 
-from s3kv_flows.blocks import S3KVStore
-from s3kv_flows.checkpoint_artifacts import CheckpointArtifacts
-from s3kv_flows.coroutines import each, left_loops_are_closed, to_the_end, until_done
-from s3kv_flows.identity import run_identity, task_run_id
-from s3kv_flows.in_place import ChangedInPlace
-from s3kv_flows.loop_progress import LoopProgress
-from s3kv_flows.promotion import promote_state
-from s3kv_flows.result_names import formatted_key, validate_key
-from s3kv_flows.run_states import LoadPolicy, RunStates, position_of
-from s3kv_flows.runs import (
+from s3kv_flows._runs import (
     automatic_tags,
+    formatted_key,
     is_runner_ending,
+    run_identity,
     run_logger,
     run_parameters,
     task_name,
+    task_run_id,
+    validate_key,
     with_automatic_tags,
 )
+from s3kv_flows.blocks import S3KVStore
+from s3kv_flows.checkpoint_artifacts import CheckpointArtifacts
+from s3kv_flows.coroutines import each, left_loops_are_closed, to_the_end, until_done
+from s3kv_flows.in_place import ChangedInPlace
+from s3kv_flows.loop_progress import LoopProgress
+from s3kv_flows.promotion import promote_state
+from s3kv_flows.run_states import LoadPolicy, RunStates, position_of
 from s3kv_flows.saving_pace import SavingPace
 from s3kv_flows.store._layout.keys import fingerprint
 from s3kv_flows.store._layout.marks import RUN, TASK_RUN

@@ -19,12 +19,13 @@ from prefect.context import TaskRunContext
 from prefect.filesystems import WritableFileSystem
 from pydantic import Field
 
-from s3kv_flows import slots
+from s3kv_flows._results import handoff as slots
+from s3kv_flows._results.payload import CacheAttempt
+from s3kv_flows._results.records import ExpiredResultError, FoundResult, WrittenResult, amend, look_up
+from s3kv_flows._results.serializer import FrameSerializer
+from s3kv_flows._runs import block_document_id, loaded_store, run_logger
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.ownership import require_own, require_replaceable, require_unhidden
-from s3kv_flows.results import ExpiredResultError, FoundResult, WrittenResult, amend, look_up
-from s3kv_flows.runs import block_document_id, loaded_store, run_logger
-from s3kv_flows.serializer import CacheAttempt, FrameSerializer
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._s3.transport.counters import Counters
 from s3kv_flows.store._s3.types import ObjectInfo

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from s3kv_flows.runs import run_logger
+from s3kv_flows._runs import run_logger
 from s3kv_flows.store._values.digests import digest_or_none
 
 __all__ = ["ChangedInPlace"]

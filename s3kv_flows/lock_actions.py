@@ -19,8 +19,8 @@ from prefect.artifacts import create_table_artifact
 from prefect.events import emit_event
 from prefect.runtime import flow_run
 
+from s3kv_flows._runs import run_logger
 from s3kv_flows.blocks import S3KVStore
-from s3kv_flows.runs import run_logger
 from s3kv_flows.store._kv import S3KV
 from s3kv_flows.store._layout.keys import fingerprint
 from s3kv_flows.store.errors import S3KVError

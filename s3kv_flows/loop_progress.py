@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from s3kv_flows.runs import run_logger
+from s3kv_flows._runs import run_logger
 from s3kv_flows.saving_pace import SavingPace
 
 __all__ = ["LoopProgress"]

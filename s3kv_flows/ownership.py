@@ -7,9 +7,9 @@ what is not its result.
 
 from __future__ import annotations
 
-from s3kv_flows.results import FoundResult, Record
-from s3kv_flows.runs import run_logger
-from s3kv_flows.serializer import CacheAttempt
+from s3kv_flows._results.payload import CacheAttempt
+from s3kv_flows._results.records import FoundResult, Record
+from s3kv_flows._runs import run_logger
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._locks.visibility import require_uncovered
 from s3kv_flows.store._s3.types import ObjectInfo

@@ -20,10 +20,10 @@ from prefect.exceptions import HashError
 from prefect.serializers import JSONSerializer
 from prefect.utilities.hashing import hash_objects
 
+from s3kv_flows._results.payload import CacheAttempt
+from s3kv_flows._results.serializer import FrameSerializer
+from s3kv_flows._runs import automatic_tags, formatted_key, is_refreshing
 from s3kv_flows.blocks import S3KVStore
-from s3kv_flows.result_names import formatted_key
-from s3kv_flows.runs import automatic_tags, is_refreshing
-from s3kv_flows.serializer import CacheAttempt, FrameSerializer
 from s3kv_flows.store._values.digests import digest_or_none
 
 __all__ = ["ResultPolicy", "StableInputs"]

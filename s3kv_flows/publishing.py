@@ -6,9 +6,9 @@ from prefect.artifacts import create_table_artifact
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.runtime import deployment, flow_run
 
+from s3kv_flows._runs import block_document_name, run_logger
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.lock_actions import artifact_key
-from s3kv_flows.runs import block_document_name, run_logger
 from s3kv_flows.store._outputs.receipts import Receipt
 
 __all__ = ["keep_receipt"]

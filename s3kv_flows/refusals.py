@@ -6,11 +6,11 @@ import asyncio
 
 from prefect.context import TaskRunContext
 
+from s3kv_flows._results.records import FoundResult
+from s3kv_flows._results.serializer import FrameSerializer
+from s3kv_flows._runs import is_refreshing, loaded_store
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.faces import current_attempt, leave_found, prefetch
-from s3kv_flows.results import FoundResult
-from s3kv_flows.runs import is_refreshing, loaded_store
-from s3kv_flows.serializer import FrameSerializer
 
 __all__ = ["EarlyRefusals", "refuse_what_cannot_be_saved"]
 

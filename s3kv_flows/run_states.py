@@ -10,8 +10,8 @@ from functools import partial
 from threading import Event
 from typing import Any, Literal
 
+from s3kv_flows._runs import run_logger
 from s3kv_flows.background import Newest
-from s3kv_flows.runs import run_logger
 from s3kv_flows.store._layout.marks import POSITION
 from s3kv_flows.store._s3.bodies import Body, Pieces, SpareMemory
 from s3kv_flows.store._s3.concurrency import behind_all_else

@@ -25,7 +25,8 @@ from prefect.context import TaskRunContext
 from prefect.filesystems import LocalFileSystem
 from prefect.transactions import transaction
 
-from s3kv_flows import S3KVStore, caching, finalizing, slots
+from s3kv_flows import S3KVStore, caching, finalizing
+from s3kv_flows._results import handoff as slots
 from s3kv_flows.store._s3.capabilities import Capabilities
 from s3kv_flows.store._s3.types import ObjectInfo
 from s3kv_flows.store.errors import InvalidTagError

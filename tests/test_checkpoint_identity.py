@@ -89,7 +89,7 @@ def test_a_subflow_is_another_one_in_each_flow_that_calls_it(lake: Lake) -> None
 
 CALLED_WITH = """
 from pydantic import BaseModel
-from s3kv_flows.identity import _called_with
+from s3kv_flows._runs import _called_with
 
 class Config(BaseModel):
     depth: int = 3

@@ -16,8 +16,8 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.runtime import flow_run
 
 from s3kv_flows import Retention, checkpoint_artifacts, tasks
+from s3kv_flows._runs import is_runner_ending
 from s3kv_flows.checkpoints import Checkpoint, SavedState
-from s3kv_flows.runs import is_runner_ending
 from s3kv_flows.store._outputs.outputs import FinalizedOutputs
 from s3kv_flows.store.errors import (
     AlreadyFinalizedError,

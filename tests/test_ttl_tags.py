@@ -9,9 +9,9 @@ import pytest
 from prefect.transactions import transaction
 
 from s3kv_flows import CleanupRule, caching, finalizing
+from s3kv_flows._results.records import Record, WrittenResult, amend
 from s3kv_flows.flows import maintain_store
 from s3kv_flows.maintenance import plan, survey
-from s3kv_flows.results import Record, WrittenResult, amend
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._objects.bucket import NewObject
 from tests.lake import WEEK, Lake, adding_task, in_flow

@@ -8,40 +8,23 @@ with the frame and a :class:`WriteOptions`, what to put into the same PUT.
 from __future__ import annotations
 
 import base64
-import binascii
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from prefect.client.schemas.objects import State, TaskRun
-from prefect.context import FlowRunContext, TaskRunContext
-from prefect.serializers import Serializer
-from prefect.states import is_state_iterable
-from pydantic import Field, PrivateAttr
+from prefect.client.schemas.objects import TaskRun
 from typing_extensions import Self
 
-from s3kv_flows.runs import automatic_tags, run_logger, with_automatic_tags
 from s3kv_flows.store._layout.marks import FENCE
-from s3kv_flows.store._layout.ttl import ttl_tags
 from s3kv_flows.store._leases.renewer import KeptLease
 from s3kv_flows.store._locks.retention import Retention
 from s3kv_flows.store._s3.bodies import Body
 from s3kv_flows.store._s3.types import ObjectInfo
-from s3kv_flows.store._values.codecs import codec_named
-from s3kv_flows.store._values.frames import is_frame
-from s3kv_flows.store.errors import CorruptValueError, S3KVError
+from s3kv_flows.store.errors import S3KVError
 
-__all__ = [
-    "CacheAttempt",
-    "DecodedValue",
-    "FrameSerializer",
-    "Payload",
-    "ResultOptions",
-    "WriteOptions",
-    "fence_of",
-]
+__all__ = ["CacheAttempt", "DecodedValue", "Payload", "ResultOptions", "WriteOptions", "fence_of"]
 
 
 @dataclass(frozen=True)
@@ -224,137 +207,6 @@ class DecodedValue:
     """A value that was fetched, verified and decoded already."""
 
     value: Any
-
-
-class FrameSerializer(Serializer):
-    """Encodes results as frames (see :mod:`s3kv_flows.store._values.codecs`).
-
-    What a record of Prefect shows of it is its type and codec. Options and the run are private: they
-    are for the writing process alone.
-    """
-
-    type: str = Field(default="s3kv", frozen=True)
-    codec: Literal["cloudpickle"] = "cloudpickle"
-
-    _options: ResultOptions = PrivateAttr(default_factory=ResultOptions)
-    _attempt: CacheAttempt | None = PrivateAttr(default=None)
-
-    def __init__(
-        self, *, options: ResultOptions | None = None, attempt: CacheAttempt | None = None, **fields: Any
-    ) -> None:
-        super().__init__(**fields)
-        if options is not None:
-            self._options = options
-        self._attempt = attempt
-
-    @property
-    def options(self) -> ResultOptions:
-        """What the user asked for."""
-        return self._options
-
-    @property
-    def attempt(self) -> CacheAttempt | None:
-        """The attempt of a task run that this instance was made for."""
-        return self._attempt
-
-    def for_attempt(self, attempt: CacheAttempt) -> FrameSerializer:
-        """Return a serializer with the same options, for one attempt of a task run."""
-        return type(self)(codec=self.codec, options=self._options, attempt=attempt)
-
-    def dumps(self, obj: Any) -> bytes:
-        """Encode a value; return the payload that carries the frame and what belongs to it.
-
-        Raises:
-            EncodingError: The codec cannot hold the value.
-            ValueError: The result is not to be saved: of a run that ended badly, or of a task with a
-                retention whose cache policy is not that of ``caching()`` any more.
-        """
-        try:
-            return self._payload(obj)
-        except Exception as exc:
-            # Prefect's own line names the type of the value, and not the reason.
-            run_logger().error("The result of this run was not saved: %s", str(exc) or repr(exc))
-            raise
-
-    def loads(self, blob: Any) -> Any:
-        """Return the value of a frame, of its base64, or of what the record face decoded already."""
-        if isinstance(blob, DecodedValue):
-            return blob.value
-        body = bytearray(blob)
-        if not is_frame(body):
-            try:
-                body = bytearray(base64.b64decode(body, validate=True))
-            except binascii.Error as exc:
-                raise CorruptValueError("this is no frame of s3kv_flows") from exc
-        return codec_named(self.codec).decode(body)
-
-    def _payload(self, obj: Any) -> Payload:
-        codec = codec_named(self.codec)
-        options = self._task_options(obj) if self._options.scope == "task" else self._flow_options(obj)
-        frame = codec.encode(obj)
-        if options is None:
-            # Prefect saves None under the run's own key where it tries again a run that returned a
-            # failed state.
-            forbidden = self._attempt.key if self._attempt is not None else None
-            options = WriteOptions(tags=automatic_tags(), forbidden_key=forbidden)
-            return Payload(frame, codec.content_type, options, inherited=True)
-        return Payload(frame, codec.content_type, options, inherited=False)
-
-    def _task_options(self, obj: Any) -> WriteOptions | None:
-        """Return what belongs to the result of this instance's run, None for anything else."""
-        attempt, options = self._attempt, self._options
-        task_run = attempt.task_run() if attempt is not None else None
-        if attempt is None or task_run is None or task_run.state is None:
-            if (options.locks or options.is_named) and not isinstance(obj, BaseException):
-                raise ValueError(_NEEDS_POLICY)
-            return None
-        state = task_run.state
-        if not state.is_final() or getattr(state.data, "result", None) is not obj:
-            return None  # an exception, or the result of a task that inherited this serializer
-        if not state.is_completed():
-            raise ValueError(f"the run ended as {state.name}: that is no result to cache")
-        # The record that Prefect is about to hand to the record face is this state's.
-        expires = getattr(state.data, "expiration", None)
-        ttl = None if expires is None else expires - datetime.now(timezone.utc)
-        return WriteOptions(
-            key=attempt.key,
-            tags=with_automatic_tags(options.object_tags, ttl_tags(ttl) | attempt.tags),
-            retention=options.retention,
-            legal_hold=options.legal_hold,
-            expires=expires,
-            seconds=(state.timestamp - attempt.started).total_seconds(),
-            probably_new=not attempt.refreshes and not attempt.found_delete_marker,
-            inputs=attempt.inputs,
-            was_absent=not attempt.refreshes and attempt.expected == "create",
-            attempt=attempt if attempt.lease is not None else None,
-        )
-
-    def _flow_options(self, obj: Any) -> WriteOptions | None:
-        """Return what belongs to the result of this instance's flow, None for anything else."""
-        run, task_run = FlowRunContext.get(), TaskRunContext.get()
-        if run is None or run.flow is None or run.flow_run is None or _is_failure(obj):
-            return None
-        within_task = task_run is not None and task_run.task_run.flow_run_id == run.flow_run.id
-        if within_task or run.flow.result_serializer is not self:
-            return None
-        return WriteOptions(
-            tags=with_automatic_tags(self._options.object_tags, automatic_tags()),
-            retention=self._options.retention,
-            legal_hold=self._options.legal_hold,
-        )
-
-
-_NEEDS_POLICY = (
-    "a result with a retention, a hold or a key needs the cache policy that caching() gave its task"
-)
-
-
-def _is_failure(obj: Any) -> bool:
-    """Tell what a failed flow leaves behind (an exception, or states) from a result."""
-    if isinstance(obj, State) or is_state_iterable(obj):
-        states = [obj] if isinstance(obj, State) else list(obj)
-        return not all(state.is_completed() for state in states)
-    return isinstance(obj, BaseException)
 
 
 def _no_attempt() -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Iterator, Mapping
 from functools import cache
+from string import Formatter
 from threading import Event
 from typing import Any, TypeVar
 
@@ -13,7 +16,9 @@ from prefect.exceptions import MissingContextError
 from prefect.filesystems import WritableFileSystem
 from prefect.logging import get_logger, get_run_logger
 from prefect.results import ResultStore
+from prefect.runtime import deployment, flow_run, task_run
 from prefect.settings import PREFECT_TASKS_REFRESH_CACHE
+from prefect.utilities.hashing import hash_objects
 
 from s3kv_flows.store._layout.tags import MAX_TAGS, normalize_tag_value
 
@@ -21,12 +26,16 @@ __all__ = [
     "automatic_tags",
     "block_document_id",
     "block_document_name",
+    "formatted_key",
     "is_refreshing",
     "is_runner_ending",
     "loaded_store",
+    "run_identity",
     "run_logger",
     "run_parameters",
     "task_name",
+    "task_run_id",
+    "validate_key",
     "with_automatic_tags",
 ]
 
@@ -133,3 +142,92 @@ def is_runner_ending() -> bool:
     if told is None:  # of a task that was called by a submitted one; they all end at once
         told = next(iter(list(events.values())), None)
     return isinstance(told, Event) and told.is_set()
+
+
+def task_run_id() -> str:
+    """Return the id of the task run, which is the same in all of its retries; empty outside of tasks."""
+    task = TaskRunContext.get()
+    return str(task.task_run.id) if task is not None else ""
+
+
+def run_identity() -> str:
+    """Return what stays the same in all attempts of a run: its flow run and, in a task, which one, of what.
+
+    By what Prefect tells calls of one task from each other, its ``dynamic_key``, is made anew in each attempt
+    of a flow; what they are called with is not. Where that has no hash, the task alone counts.
+    """
+    task, flow = TaskRunContext.get(), FlowRunContext.get()
+    flow_run = flow.flow_run if flow is not None else None
+    if task is None:
+        return str(flow_run.id) if flow_run is not None else ""
+    run = task.task_run
+    owner = run.flow_run_id or (flow_run.id if flow_run is not None else None)
+    return f"{owner}/{run.task_key}/{_called_with(task.parameters)}" if owner is not None else str(run.id)
+
+
+def _called_with(parameters: Mapping[str, Any]) -> str:
+    """Return a hash of parameters that is the same in all processes; empty where there is none.
+
+    An iterator has none: to hash it would be to use it up.
+    """
+    return "" if _holds_iterator(parameters) else hash_objects(dict(parameters)) or ""
+
+
+def _holds_iterator(value: object) -> bool:
+    to_look_at, seen = [value], set[int]()
+    while to_look_at:
+        one = to_look_at.pop()
+        if isinstance(one, Iterator):
+            return True
+        if isinstance(one, (Mapping, list, tuple, set, frozenset)) and id(one) not in seen:
+            seen.add(id(one))
+            to_look_at.extend(one.values() if isinstance(one, Mapping) else one)
+    return False
+
+
+_RUNTIME = {"deployment": deployment, "flow_run": flow_run, "task_run": task_run}
+_ROOT = re.compile(r"[^.\[]*")
+
+
+def validate_key(template: str) -> str:
+    """Return the template of a key.
+
+    Raises:
+        ValueError: It is empty, no format string, or names something else than what there is in a run.
+    """
+    if not template:
+        raise ValueError("a key must not be empty")
+    known = {"parameters", *_RUNTIME}
+    try:
+        fields = [field for _, field, _, _ in Formatter().parse(template) if field is not None]
+    except ValueError as exc:
+        raise ValueError(f"key {template!r} is no format string: {exc}") from exc
+    for field in fields:
+        root = _ROOT.match(field)
+        if root is None or root.group() not in known:
+            raise ValueError(
+                f"key {template!r}: {{{field}}} is none of {', '.join(sorted(known))}; a parameter of the "
+                "task is {parameters[its name]}"
+            )
+    return template
+
+
+def formatted_key(template: str, parameters: Mapping[str, Any]) -> str:
+    """Return the key of the current run.
+
+    Raises:
+        LookupError: There is no such parameter, or nothing of that kind is run: all would have one name.
+        AttributeError: There is no such thing of a run.
+        ValueError: A value does not take the format.
+    """
+    return _OfRun().vformat(template, (), {"parameters": parameters, **_RUNTIME})
+
+
+class _OfRun(Formatter):
+    """Formats what is known of a run, and refuses what is not."""
+
+    def get_field(self, field_name: str, args: Any, kwargs: Any) -> Any:
+        found, root = super().get_field(field_name, args, kwargs)
+        if found is None and root in _RUNTIME:
+            raise LookupError(f"{{{field_name}}} is not known here: there is no {root} that has it")
+        return found, root

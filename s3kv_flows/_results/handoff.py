@@ -18,8 +18,8 @@ from uuid import UUID
 
 from prefect.context import TaskRunContext
 
-from s3kv_flows.results import WrittenResult
-from s3kv_flows.serializer import DecodedValue
+from s3kv_flows._results.payload import DecodedValue
+from s3kv_flows._results.records import WrittenResult
 
 __all__ = ["drop_value", "leave_value", "leave_written", "peek_record", "take_value", "take_written"]
 

@@ -1,0 +1,1 @@
+"""A result as one object in S3: encoding, record, reading and writing."""
