@@ -12,10 +12,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from s3kv_flows._cache.locking import LeaseLockManager
+    from s3kv_flows._cache.options import caching, finalizing
     from s3kv_flows.blocks import S3KVStore
-    from s3kv_flows.caching import caching, finalizing
     from s3kv_flows.checkpoints import Checkpoint
-    from s3kv_flows.locking import LeaseLockManager
     from s3kv_flows.maintenance._rules import CleanupRule
     from s3kv_flows.store._kv import S3KV
     from s3kv_flows.store._locks.retention import Retention
@@ -26,9 +26,9 @@ _MODULES = {
     "CleanupRule": "s3kv_flows.maintenance._rules",
     "Retention": "s3kv_flows.store._locks.retention",
     "S3KVStore": "s3kv_flows.blocks",
-    "caching": "s3kv_flows.caching",
-    "finalizing": "s3kv_flows.caching",
-    "LeaseLockManager": "s3kv_flows.locking",
+    "caching": "s3kv_flows._cache.options",
+    "finalizing": "s3kv_flows._cache.options",
+    "LeaseLockManager": "s3kv_flows._cache.locking",
 }
 
 __all__ = [

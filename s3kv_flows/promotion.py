@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import prefect
 
+from s3kv_flows._outputs import keep_receipt
 from s3kv_flows._results.records import Record
 from s3kv_flows.blocks import S3KVStore
-from s3kv_flows.publishing import keep_receipt
 from s3kv_flows.store._layout.tags import MAX_TAGS, normalize_tag_value
 from s3kv_flows.store._locks.retention import Retention
 from s3kv_flows.store._outputs.receipts import Receipt

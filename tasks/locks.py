@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from s3kv_flows._outputs import carry_out
 from s3kv_flows.blocks import S3KVStore
-from s3kv_flows.lock_actions import carry_out
 from s3kv_flows.store._outputs.audit import LockAudit
 
 __all__ = ["extend_retention", "look_at_locks", "place_hold", "release_hold", "release_retention"]

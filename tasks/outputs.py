@@ -7,10 +7,9 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from s3kv_flows._outputs import carry_out, keep_receipt
 from s3kv_flows._runs import run_logger
 from s3kv_flows.blocks import S3KVStore
-from s3kv_flows.lock_actions import carry_out
-from s3kv_flows.publishing import keep_receipt
 from s3kv_flows.store._locks.retention import Retention
 from s3kv_flows.store._outputs.receipts import Receipt, Verification
 from s3kv_flows.store._outputs.repairs import Repair

@@ -18,9 +18,9 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 from s3kv_flows import Retention, tasks
+from s3kv_flows._outputs import artifact_key
 from s3kv_flows.cli import app
 from s3kv_flows.flows import audit_locks
-from s3kv_flows.lock_actions import artifact_key
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._outputs.receipts import Receipt
 from s3kv_flows.store._s3.transport.responses import date_of

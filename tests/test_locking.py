@@ -559,7 +559,7 @@ def test_an_interrupt_while_a_run_looks_again_gives_its_lease_back(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("s3kv_flows.faces._find", interrupted)
+        patch.setattr("s3kv_flows._cache.lookup._find", interrupted)
         with pytest.raises(KeyboardInterrupt):
             add_one(1)
     assert lease_objects(lake) == []

@@ -10,7 +10,7 @@ import pytest
 from prefect.cache_policies import INPUTS, TASK_SOURCE
 from prefect.exceptions import HashError
 
-from s3kv_flows.policies import ResultPolicy, StableInputs
+from s3kv_flows._cache.policies import ResultPolicy, StableInputs
 from s3kv_flows.store._values.codecs import CloudpickleCodec
 from s3kv_flows.store._values.digests import content_digest
 

@@ -10,8 +10,9 @@ import pytest
 from prefect import task
 from prefect.blocks.core import Block
 
-from s3kv_flows import S3KVStore, caching, faces
+from s3kv_flows import S3KVStore, caching
 from s3kv_flows import _runs as runs
+from s3kv_flows._cache import record_storage as faces
 from s3kv_flows.store._values.codecs import CloudpickleCodec
 from s3kv_flows.tasks import finalize_value
 from tests.lake import WEEK, Lake

@@ -31,7 +31,7 @@ from prefect.types import DateTime
 from prefect_aws import AwsClientParameters, AwsCredentials, S3Bucket
 
 from s3kv_flows import S3KVStore, caching
-from s3kv_flows.policies import ResultPolicy
+from s3kv_flows._cache.policies import ResultPolicy
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._values.codecs import CODECS
 from tests.benchmarks.results.cases import Case

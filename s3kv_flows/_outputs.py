@@ -16,16 +16,18 @@ from datetime import datetime, timezone
 from typing import Any, Literal, TypeVar
 
 from prefect.artifacts import create_table_artifact
+from prefect.context import FlowRunContext, TaskRunContext
 from prefect.events import emit_event
-from prefect.runtime import flow_run
+from prefect.runtime import deployment, flow_run
 
-from s3kv_flows._runs import run_logger
+from s3kv_flows._runs import block_document_name, run_logger
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.store._kv import S3KV
 from s3kv_flows.store._layout.keys import fingerprint
+from s3kv_flows.store._outputs.receipts import Receipt
 from s3kv_flows.store.errors import S3KVError
 
-__all__ = ["LockAction", "artifact_key", "carry_out"]
+__all__ = ["LockAction", "artifact_key", "carry_out", "keep_receipt"]
 
 Action = Literal["extend", "release", "hold", "unhold", "repair"]
 
@@ -154,3 +156,30 @@ def _user() -> str:
 
 def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def keep_receipt(block: S3KVStore, receipt: Receipt) -> Receipt:
+    """Return a receipt with the run that published; within a run, keep it as a table artifact, too.
+
+    The artifact is ``s3kv-receipt-<bucket>-<object>-<digest>``.
+    """
+    receipt = receipt.published_by(
+        flow_run_id=flow_run.get_id(),
+        code_version=_code_version(),
+        store=block_document_name(block),
+    )
+    if TaskRunContext.get() is not None or FlowRunContext.get() is not None:
+        create_table_artifact(  # type: ignore[call-arg]  # `_sync` is Prefect's switch of its async_dispatch
+            key=artifact_key("receipt", receipt.bucket, receipt.object_name),
+            table=[receipt.as_dict()],
+            description=f"{receipt.outcome}: {receipt.object_name}, version {receipt.version_id}",
+            _sync=True,
+        )
+    run_logger().info("%s: %s, version %s", receipt.outcome, receipt.object_name, receipt.version_id)
+    return receipt
+
+
+def _code_version() -> str | None:
+    """Return what the run calls the version of its code: that of the deployment, or else of the flow."""
+    run = FlowRunContext.get()
+    return deployment.version or (run.flow.version if run is not None and run.flow is not None else None)

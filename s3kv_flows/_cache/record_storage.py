@@ -15,30 +15,21 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any, ClassVar
 
-from prefect.context import TaskRunContext
 from prefect.filesystems import WritableFileSystem
 from pydantic import Field
 
+from s3kv_flows._cache.lookup import _attempt_for, _find
 from s3kv_flows._results import handoff as slots
-from s3kv_flows._results.payload import CacheAttempt
-from s3kv_flows._results.records import ExpiredResultError, FoundResult, WrittenResult, amend, look_up
+from s3kv_flows._results.records import FoundResult, WrittenResult, amend
 from s3kv_flows._results.serializer import FrameSerializer
 from s3kv_flows._runs import block_document_id, loaded_store, run_logger
 from s3kv_flows.blocks import S3KVStore
-from s3kv_flows.ownership import require_own, require_replaceable, require_unhidden
-from s3kv_flows.store import S3KV
-from s3kv_flows.store._s3.transport.counters import Counters
-from s3kv_flows.store._s3.types import ObjectInfo
 from s3kv_flows.store.errors import (
     ConflictError,
-    CorruptValueError,
-    HiddenOutputError,
-    KeyLockedError,
-    KeyNotFoundError,
     S3KVError,
 )
 
-__all__ = ["RecordFace", "current_attempt", "leave_found", "lookup", "prefetch"]
+__all__ = ["RecordFace", "leave_found"]
 
 
 class RecordFace(WritableFileSystem):
@@ -109,88 +100,6 @@ def leave_found(store: S3KVStore, path: str, found: FoundResult) -> bytes:
     return record
 
 
-def lookup(store: S3KVStore, path: str) -> FoundResult | None:
-    """Return a valid result, and count the hit; None where there is none, which is not counted.
-
-    Raises:
-        ConflictError: It is not the current run's own.
-        HiddenOutputError: It is there, and locked, and somebody else has hidden it.
-        StoreUnavailableError: It cannot be told.
-    """
-    attempt = _attempt_for(path)
-    seen: list[ObjectInfo] = []
-    try:
-        found = look_up(store.results, path, seen=seen.append)
-    except (KeyNotFoundError, CorruptValueError) as exc:
-        if attempt is not None:
-            _require_free(store.results, attempt, exc, seen)
-        return None
-    if attempt is not None:
-        require_own(store.results, attempt, found)
-    _count_hit(store.results.client.counters, found)
-    return found
-
-
-def prefetch(store: S3KVStore, attempt: CacheAttempt) -> FoundResult | None:
-    """Look the result of a run up before Prefect does, which takes every error for an absence.
-
-    What is not there, or cannot be used, is left for Prefect's own look, so that nobody asks twice.
-
-    Raises:
-        ConflictError: It is not the run's own.
-        HiddenOutputError: It is there, and locked, and somebody else has hidden it.
-        KeyLockedError: It cannot be used, and not be replaced.
-    """
-    try:
-        found = _find(store, attempt.key)
-    except (ConflictError, HiddenOutputError, KeyLockedError):
-        raise
-    except S3KVError as exc:
-        attempt.keep_miss(exc)
-        return None
-    return found
-
-
-def _find(store: S3KVStore, path: str) -> FoundResult:
-    """Look a result up, count the outcome, and say aloud what Prefect takes for a plain absence."""
-    results, attempt = store.results, _attempt_for(path)
-    miss = attempt.take_miss() if attempt is not None else None
-    if miss is not None:
-        raise miss
-    counters = results.client.counters
-    seen: list[ObjectInfo] = []
-    try:
-        found = look_up(results, path, seen=seen.append)
-    except S3KVError as exc:
-        if attempt is not None and seen:
-            attempt.found(seen[0])
-        elif attempt is not None and isinstance(exc, KeyNotFoundError):
-            attempt.found_nothing(deleted=exc.is_deleted)
-        outcome = _count_miss(counters, exc)
-        if outcome == "undecodable":
-            run_logger().warning("The cached result %r cannot be used and is computed anew: %s", path, exc)
-        elif outcome == "unreachable":
-            run_logger().error("Cannot tell whether %r is cached, so it is computed: %s", path, exc)
-        if attempt is not None:
-            _require_free(results, attempt, exc, seen)
-        raise
-    if attempt is not None:
-        require_own(results, attempt, found)
-        attempt.returns_lease()
-    _count_hit(counters, found)
-    return found
-
-
-def _require_free(results: S3KV, attempt: CacheAttempt, exc: S3KVError, seen: list[ObjectInfo]) -> None:
-    """Refuse to compute what is there after all, or could not be written."""
-    if isinstance(exc, ExpiredResultError):
-        return
-    if isinstance(exc, KeyNotFoundError):
-        require_unhidden(results, attempt, exc)
-    elif isinstance(exc, CorruptValueError) and seen:
-        require_replaceable(results, attempt, seen[0])
-
-
 @contextmanager
 def _beginning(path: str) -> Iterator[None]:
     """Let no look of Prefect's fail in silence.
@@ -209,36 +118,6 @@ def _beginning(path: str) -> Iterator[None]:
         if attempt is not None:
             attempt.interrupted()
         raise
-
-
-def _attempt_for(key: str) -> CacheAttempt | None:
-    """Return the attempt of the current run where this is its key, not that of an inner transaction."""
-    attempt = current_attempt()
-    return attempt if attempt is not None and attempt.key == key else None
-
-
-def current_attempt() -> CacheAttempt | None:
-    """Return the attempt of the current run, None where it is no run of ``caching()``."""
-    run = TaskRunContext.get()
-    serializer = run.result_store.serializer if run is not None else None
-    return serializer.attempt if isinstance(serializer, FrameSerializer) else None
-
-
-def _count_hit(counters: Counters, found: FoundResult) -> None:
-    counters.add("results.hits")
-    counters.add("results.hit_bytes", found.size)
-    counters.add("results.seconds_saved", found.record.seconds or 0)
-
-
-def _count_miss(counters: Counters, exc: S3KVError) -> str:
-    outcome = {
-        ExpiredResultError: "expired",
-        KeyNotFoundError: "absent",
-        CorruptValueError: "undecodable",
-    }.get(type(exc), "unreachable")
-    counters.add("results.misses")
-    counters.add(f"results.misses.{outcome}")
-    return outcome
 
 
 def _record_of(store: S3KVStore, path: str, found: FoundResult) -> bytes:

@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from prefect.context import TaskRunContext
 from prefect.transactions import BaseTransaction, get_transaction
 
+from s3kv_flows._cache.driver import Pause
+from s3kv_flows._cache.lookup import current_attempt, lookup
+from s3kv_flows._cache.preflight import refuse_what_cannot_be_saved
 from s3kv_flows._results.payload import CacheAttempt
 from s3kv_flows._results.records import FoundResult
 from s3kv_flows._runs import is_refreshing, run_logger
 from s3kv_flows.blocks import S3KVStore
-from s3kv_flows.faces import current_attempt, lookup
-from s3kv_flows.refusals import refuse_what_cannot_be_saved
-from s3kv_flows.stepping import Pause
 from s3kv_flows.store._leases.leases import HeldLease, Leases
 from s3kv_flows.store._leases.records import lease_clock
 from s3kv_flows.store._leases.renewer import KeptLease, shared_keeper

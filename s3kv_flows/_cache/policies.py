@@ -28,7 +28,6 @@ from s3kv_flows.store._values.digests import digest_or_none
 
 __all__ = ["ResultPolicy", "StableInputs"]
 
-
 _OF_NOTHING = "no inputs"
 """The digest of a task that the policy makes no key of: a name is made nevertheless."""
 

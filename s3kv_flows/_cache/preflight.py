@@ -6,11 +6,12 @@ import asyncio
 
 from prefect.context import TaskRunContext
 
+from s3kv_flows._cache.lookup import current_attempt, prefetch
+from s3kv_flows._cache.record_storage import leave_found
 from s3kv_flows._results.records import FoundResult
 from s3kv_flows._results.serializer import FrameSerializer
 from s3kv_flows._runs import is_refreshing, loaded_store
 from s3kv_flows.blocks import S3KVStore
-from s3kv_flows.faces import current_attempt, leave_found, prefetch
 
 __all__ = ["EarlyRefusals", "refuse_what_cannot_be_saved"]
 

@@ -8,14 +8,14 @@ from typing import Any
 
 from prefect.cache_policies import INPUTS, NO_CACHE, TASK_SOURCE, CachePolicy
 
+from s3kv_flows._cache.locking import LeaseLockManager
+from s3kv_flows._cache.policies import ResultPolicy
+from s3kv_flows._cache.preflight import EarlyRefusals
+from s3kv_flows._cache.record_storage import RecordFace
 from s3kv_flows._results.payload import ResultOptions
 from s3kv_flows._results.serializer import FrameSerializer
 from s3kv_flows._runs import validate_key
 from s3kv_flows.blocks import S3KVStore
-from s3kv_flows.faces import RecordFace
-from s3kv_flows.locking import LeaseLockManager
-from s3kv_flows.policies import ResultPolicy
-from s3kv_flows.refusals import EarlyRefusals
 from s3kv_flows.store._durations import fixed_duration
 from s3kv_flows.store._layout.tags import MAX_TAGS, validate_tags
 from s3kv_flows.store._layout.ttl import TTL_TAG

@@ -7,12 +7,12 @@ from collections.abc import Generator, Hashable
 from dataclasses import dataclass, field
 from functools import partial
 
+from s3kv_flows._cache.acquisition import Acquired, Acquisition
+from s3kv_flows._cache.driver import Pause, adrive, drive
+from s3kv_flows._cache.record_storage import leave_found
 from s3kv_flows._results import handoff as slots
 from s3kv_flows._runs import loaded_store
-from s3kv_flows.acquisition import Acquired, Acquisition
 from s3kv_flows.blocks import S3KVStore
-from s3kv_flows.faces import leave_found
-from s3kv_flows.stepping import Pause, adrive, drive
 from s3kv_flows.store._leases.records import lease_clock
 from s3kv_flows.store._leases.renewer import shared_keeper
 

@@ -1,0 +1,1 @@
+"""Whether a task run computes: keys, lookups, refusals, single flight."""
