@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from s3kv_flows._cache.locking import LeaseLockManager
     from s3kv_flows._cache.options import caching, finalizing
     from s3kv_flows.blocks import S3KVStore
-    from s3kv_flows.checkpoints import Checkpoint
+    from s3kv_flows.checkpoints._checkpoint import Checkpoint
     from s3kv_flows.maintenance._rules import CleanupRule
     from s3kv_flows.store._kv import S3KV
     from s3kv_flows.store._locks.retention import Retention
 
 _MODULES = {
     "S3KV": "s3kv_flows.store._kv",
-    "Checkpoint": "s3kv_flows.checkpoints",
+    "Checkpoint": "s3kv_flows.checkpoints._checkpoint",
     "CleanupRule": "s3kv_flows.maintenance._rules",
     "Retention": "s3kv_flows.store._locks.retention",
     "S3KVStore": "s3kv_flows.blocks",

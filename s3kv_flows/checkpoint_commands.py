@@ -30,7 +30,7 @@ def ls(store: Store) -> int:
     from rich.table import Table
     from rich.text import Text
 
-    from s3kv_flows.store.snapshots import all_snapshots
+    from s3kv_flows.checkpoints._snapshots import all_snapshots
 
     found = all_snapshots(saved_store(store).checkpoints)
     table = Table(title=f"checkpoints of {store}", title_justify="left")
@@ -55,9 +55,9 @@ def show(store: Store, name: Name) -> int:
     from rich.table import Table
     from rich.text import Text
 
+    from s3kv_flows.checkpoints._snapshots import Snapshots
     from s3kv_flows.store._layout.marks import POSITION
     from s3kv_flows.store.errors import KeyNotFoundError
-    from s3kv_flows.store.snapshots import Snapshots
 
     states = Snapshots(saved_store(store).checkpoints, name)
     found = [(one, metadata) for one in states.listed() if (metadata := states.metadata(one)) is not None]
@@ -82,8 +82,8 @@ def clear(store: Store, name: Name, *, yes: Annotated[bool, Parameter(negative="
     yes
         Do not ask; without it, nothing is removed where there is nobody to ask.
     """
+    from s3kv_flows.checkpoints._snapshots import Snapshots
     from s3kv_flows.store.errors import KeyNotFoundError
-    from s3kv_flows.store.snapshots import Snapshots
 
     states = Snapshots(saved_store(store).checkpoints, name)
     if not (count := len(states.listed())):

@@ -6,11 +6,11 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from s3kv_flows.blocks import S3KVStore
-from s3kv_flows.promotion import promote_state
+from s3kv_flows.checkpoints._promotion import promote_state
+from s3kv_flows.checkpoints._snapshots import Snapshot, Snapshots, all_snapshots
 from s3kv_flows.store._locks.retention import Retention
 from s3kv_flows.store._outputs.receipts import Receipt
 from s3kv_flows.store.errors import KeyNotFoundError
-from s3kv_flows.store.snapshots import Snapshot, Snapshots, all_snapshots
 
 __all__ = ["clear_checkpoint", "list_checkpoints", "promote_checkpoint"]
 

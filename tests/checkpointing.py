@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from s3kv_flows import S3KVStore
-from s3kv_flows.store.snapshots import Snapshots
+from s3kv_flows.checkpoints._snapshots import Snapshots
 
 __all__ = ["CrashError", "numbers"]
 

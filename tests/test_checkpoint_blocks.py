@@ -14,7 +14,7 @@ import pytest
 
 from s3kv_flows import S3KVStore
 from s3kv_flows.checkpoints import Checkpoint
-from s3kv_flows.store.snapshots import Snapshots
+from s3kv_flows.checkpoints._snapshots import Snapshots
 from tests.checkpointing import CrashError, numbers
 from tests.waiting import PATIENCE, until
 

@@ -10,10 +10,10 @@ import pytest
 from prefect import flow, task
 
 from s3kv_flows import S3KVStore
-from s3kv_flows.checkpoint_artifacts import CheckpointArtifacts
 from s3kv_flows.checkpoints import Checkpoint
+from s3kv_flows.checkpoints._artifacts import CheckpointArtifacts
+from s3kv_flows.checkpoints._snapshots import Snapshots
 from s3kv_flows.store.errors import AccessDeniedError, StaleWriterError, StoreUnavailableError
-from s3kv_flows.store.snapshots import Snapshots
 from tests.checkpointing import CrashError, numbers
 from tests.lake import Lake
 from tests.waiting import PATIENCE, until

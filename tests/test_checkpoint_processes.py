@@ -13,8 +13,8 @@ import pytest
 
 from s3kv_flows import S3KVStore
 from s3kv_flows.checkpoints import Checkpoint
-from s3kv_flows.run_states import position_of
-from s3kv_flows.store.snapshots import Snapshots
+from s3kv_flows.checkpoints._snapshots import Snapshots
+from s3kv_flows.checkpoints._states import position_of
 from tests.waiting import PATIENCE, until
 
 

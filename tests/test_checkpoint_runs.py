@@ -15,9 +15,11 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.runtime import flow_run
 
-from s3kv_flows import Retention, checkpoint_artifacts, tasks
+from s3kv_flows import Retention, tasks
 from s3kv_flows._runs import is_runner_ending
 from s3kv_flows.checkpoints import Checkpoint, SavedState
+from s3kv_flows.checkpoints import _artifacts as checkpoint_artifacts
+from s3kv_flows.checkpoints._snapshots import Snapshots, all_snapshots
 from s3kv_flows.store._outputs.outputs import FinalizedOutputs
 from s3kv_flows.store.errors import (
     AlreadyFinalizedError,
@@ -26,7 +28,6 @@ from s3kv_flows.store.errors import (
     KeyNotFoundError,
     StoreUnavailableError,
 )
-from s3kv_flows.store.snapshots import Snapshots, all_snapshots
 from tests.checkpointing import CrashError
 from tests.lake import Lake
 from tests.waiting import PATIENCE, until

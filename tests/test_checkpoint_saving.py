@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from s3kv_flows import S3KVStore, saving_pace
-from s3kv_flows.background import Newest
+from s3kv_flows import S3KVStore
 from s3kv_flows.checkpoints import Checkpoint
-from s3kv_flows.saving_pace import SavingPace
+from s3kv_flows.checkpoints import _loop as saving_pace
+from s3kv_flows.checkpoints._background import Newest
+from s3kv_flows.checkpoints._loop import SavingPace
+from s3kv_flows.checkpoints._snapshots import Snapshots
 from s3kv_flows.store._s3 import bodies as memory
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store.errors import (
@@ -25,7 +27,6 @@ from s3kv_flows.store.errors import (
     StaleWriterError,
     StoreUnavailableError,
 )
-from s3kv_flows.store.snapshots import Snapshots
 from tests.checkpointing import numbers
 from tests.proxy import CountingProxy
 from tests.waiting import PATIENCE, until

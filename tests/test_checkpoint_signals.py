@@ -16,7 +16,7 @@ import pytest
 
 from s3kv_flows import S3KVStore
 from s3kv_flows.checkpoints import Checkpoint
-from s3kv_flows.store.snapshots import Snapshot, Snapshots
+from s3kv_flows.checkpoints._snapshots import Snapshot, Snapshots
 from tests.checkpointing import numbers
 from tests.waiting import PATIENCE, until
 

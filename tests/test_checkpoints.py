@@ -11,9 +11,9 @@ from prefect import flow, task
 
 from s3kv_flows import S3KVStore
 from s3kv_flows.checkpoints import Checkpoint, LoadPolicy
+from s3kv_flows.checkpoints._snapshots import all_snapshots
 from s3kv_flows.cli import app
 from s3kv_flows.store.errors import InvalidTagError, KeyNotFoundError
-from s3kv_flows.store.snapshots import all_snapshots
 from tests.checkpointing import CrashError, numbers
 from tests.lake import Lake
 

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from s3kv_flows.checkpoints._snapshots import PROMOTED, Snapshots
 from s3kv_flows.store import S3KV
 from s3kv_flows.store.errors import CorruptValueError, StaleWriterError
-from s3kv_flows.store.snapshots import PROMOTED, Snapshots
 from tests.proxy import CountingProxy
 
 

@@ -6,10 +6,10 @@ import secrets
 import threading
 from collections.abc import Mapping
 
+from s3kv_flows.checkpoints._snapshots import Snapshot, Snapshots
 from s3kv_flows.store._layout.marks import WRITER
 from s3kv_flows.store._s3.bodies import Body
 from s3kv_flows.store.errors import StaleWriterError
-from s3kv_flows.store.snapshots import Snapshot, Snapshots
 
 __all__ = ["SnapshotWriter"]
 

@@ -26,21 +26,19 @@ from s3kv_flows._runs import (
     with_automatic_tags,
 )
 from s3kv_flows.blocks import S3KVStore
-from s3kv_flows.checkpoint_artifacts import CheckpointArtifacts
-from s3kv_flows.coroutines import each, left_loops_are_closed, to_the_end, until_done
-from s3kv_flows.in_place import ChangedInPlace
-from s3kv_flows.loop_progress import LoopProgress
-from s3kv_flows.promotion import promote_state
-from s3kv_flows.run_states import LoadPolicy, RunStates, position_of
-from s3kv_flows.saving_pace import SavingPace
+from s3kv_flows.checkpoints._artifacts import CheckpointArtifacts
+from s3kv_flows.checkpoints._background import each, left_loops_are_closed, to_the_end, until_done
+from s3kv_flows.checkpoints._loop import ChangedInPlace, LoopProgress, SavingPace
+from s3kv_flows.checkpoints._promotion import promote_state
+from s3kv_flows.checkpoints._sigterm import PutOff
+from s3kv_flows.checkpoints._snapshots import Snapshot, Snapshots
+from s3kv_flows.checkpoints._states import LoadPolicy, RunStates, position_of
 from s3kv_flows.store._layout.keys import fingerprint
 from s3kv_flows.store._layout.marks import RUN, TASK_RUN
 from s3kv_flows.store._layout.tags import validate_tags
 from s3kv_flows.store._locks.retention import Retention
 from s3kv_flows.store._outputs.receipts import Receipt
 from s3kv_flows.store.errors import KeyNotFoundError
-from s3kv_flows.store.snapshots import Snapshot, Snapshots
-from s3kv_flows.termination import PutOff
 
 __all__ = ["Checkpoint", "LoadPolicy", "SavedState"]
 

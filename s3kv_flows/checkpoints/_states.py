@@ -11,14 +11,14 @@ from threading import Event
 from typing import Any, Literal
 
 from s3kv_flows._runs import run_logger
-from s3kv_flows.background import Newest
+from s3kv_flows.checkpoints._background import Newest
+from s3kv_flows.checkpoints._snapshots import Snapshot, Snapshots
+from s3kv_flows.checkpoints._writer import SnapshotWriter
 from s3kv_flows.store._layout.marks import POSITION
 from s3kv_flows.store._s3.bodies import Body, Pieces, SpareMemory
 from s3kv_flows.store._s3.concurrency import behind_all_else
 from s3kv_flows.store._s3.types import ObjectInfo
 from s3kv_flows.store.errors import KeyNotFoundError, S3KVError, StaleWriterError
-from s3kv_flows.store.snapshot_writer import SnapshotWriter
-from s3kv_flows.store.snapshots import Snapshot, Snapshots
 
 __all__ = ["LoadPolicy", "RunStates", "position_of"]
 

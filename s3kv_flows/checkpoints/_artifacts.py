@@ -17,8 +17,8 @@ from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import PrefectException
 
 from s3kv_flows._runs import run_logger
-from s3kv_flows.background import Newest
-from s3kv_flows.store.snapshots import Snapshot
+from s3kv_flows.checkpoints._background import Newest
+from s3kv_flows.checkpoints._snapshots import Snapshot
 
 __all__ = ["CheckpointArtifacts"]
 

@@ -9,11 +9,11 @@ import prefect
 from s3kv_flows._outputs import keep_receipt
 from s3kv_flows._results.records import Record
 from s3kv_flows.blocks import S3KVStore
+from s3kv_flows.checkpoints._snapshots import PROMOTED, Snapshot, Snapshots
 from s3kv_flows.store._layout.tags import MAX_TAGS, normalize_tag_value
 from s3kv_flows.store._locks.retention import Retention
 from s3kv_flows.store._outputs.receipts import Receipt
 from s3kv_flows.store.errors import S3KVError
-from s3kv_flows.store.snapshots import PROMOTED, Snapshot, Snapshots
 
 __all__ = ["promote_state"]
 
