@@ -37,7 +37,7 @@ from s3kv_flows.store.errors import ConflictError, HiddenOutputError, KeyLockedE
 
 if TYPE_CHECKING:
     from s3kv_flows.demo import StepFigures
-    from s3kv_flows.flows import MaintenanceReport
+    from s3kv_flows.flows._maintain import MaintenanceReport
     from s3kv_flows.store._outputs.receipts import Receipt
 
 __all__ = ["run_demo"]
@@ -213,7 +213,7 @@ def _expect_refusal(demo: Demo, action: str, attempt: Callable[[], object]) -> N
 
 def _clean_up(demo: Demo) -> MaintenanceReport:
     from s3kv_flows.demo import STORE
-    from s3kv_flows.flows import maintain_store
+    from s3kv_flows.flows._maintain import maintain_store
 
     with demo.working("planning a cleanup, as a dry run"):
         dry = maintain_store(STORE, _RULES, dry_run=True, grace=timedelta(0))

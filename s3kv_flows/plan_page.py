@@ -8,7 +8,7 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from s3kv_flows.cleanup_page import by_kin, by_reason, by_rule, told
+from s3kv_flows.flows._report import by_kin, by_reason, by_rule, told
 from s3kv_flows.maintenance import CleanupPlan
 
 __all__ = ["show"]

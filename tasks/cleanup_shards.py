@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from typing import Generic, TypeVar
+
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
@@ -13,10 +16,9 @@ from s3kv_flows.maintenance._inventory.survey import leases_of
 from s3kv_flows.maintenance._planning.questions import Question
 from s3kv_flows.maintenance._sweeping.pace import Pace
 from s3kv_flows.maintenance._sweeping.sweep import sweep_decisions
-from s3kv_flows.maintenance.shares import Shard
 from s3kv_flows.store._s3.concurrency import WORKERS, concurrently
 
-__all__ = ["list_shard", "look_closer", "sweep_shard"]
+__all__ = ["Shard", "list_shard", "look_closer", "split", "sweep_shard"]
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
@@ -91,3 +93,26 @@ def sweep_shard(
     for name, reason in report.failed.items():
         logger.error("%s was not removed: %s", name, reason)
     return report
+
+
+T = TypeVar("T")
+
+
+class Shard(Generic[T]):
+    """Some of many items."""
+
+    def __init__(self, items: Sequence[T]) -> None:
+        self.items = items
+
+
+def split(items: Sequence[T], count: int, least: int) -> Iterator[Shard[T]]:
+    """Yield shards of about one size, in order; fewer, where they would be smaller than ``least``.
+
+    Args:
+        items: The items.
+        count: How many shards at most.
+        least: How many items are worth a task of their own.
+    """
+    size = max(-(-len(items) // count), least)
+    for start in range(0, len(items), size):
+        yield Shard(items[start : start + size])

@@ -28,16 +28,17 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.types.entrypoint import EntrypointType
 from prefect.utilities.annotations import quote
 
-from s3kv_flows import CleanupRule, Retention, S3KVStore, sharding
+from s3kv_flows import CleanupRule, Retention, S3KVStore
 from s3kv_flows.embedded import embedded_prefect
+from s3kv_flows.flows import _sharding as sharding
 from s3kv_flows.flows import maintain_store
 from s3kv_flows.maintenance import SweepReport
 from s3kv_flows.maintenance._sweeping.pace import Pace
 from s3kv_flows.maintenance._sweeping.sweep import sweep_decisions
-from s3kv_flows.maintenance.shares import Shard
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._s3.concurrency import concurrently
 from s3kv_flows.tasks import cleanup_shards, plan_cleanup, sweep
+from s3kv_flows.tasks.cleanup_shards import Shard
 from tests.lake import Lake
 from tests.waiting import PATIENCE, until
 

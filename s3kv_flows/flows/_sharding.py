@@ -15,8 +15,7 @@ from s3kv_flows.maintenance._inventory.listing import parts
 from s3kv_flows.maintenance._inventory.survey import settle
 from s3kv_flows.maintenance._planning.plan import plan
 from s3kv_flows.maintenance._planning.questions import Question
-from s3kv_flows.maintenance.shares import Shard, split
-from s3kv_flows.tasks.cleanup_shards import list_shard, look_closer, sweep_shard
+from s3kv_flows.tasks.cleanup_shards import Shard, list_shard, look_closer, split, sweep_shard
 
 __all__ = ["plan_in_shards", "sweep_in_shards"]
 

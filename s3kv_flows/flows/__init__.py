@@ -1,0 +1,6 @@
+"""Flows to schedule: cleanup, ageing of local copies, audits of locks."""
+
+from s3kv_flows.flows._audit import audit_locks
+from s3kv_flows.flows._maintain import MaintenanceReport, age_caches, maintain_store
+
+__all__ = ["MaintenanceReport", "age_caches", "audit_locks", "maintain_store"]
