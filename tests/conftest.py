@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 import pytest  # noqa: E402
 
-from s3kv_flows.embedded import PrefectServer, answers, embedded_prefect  # noqa: E402
+from s3kv_flows._demo.servers import PrefectServer, answers, embedded_prefect  # noqa: E402
 from s3kv_flows.store import S3KV  # noqa: E402
 from tests.proxy import CountingProxy  # noqa: E402
 from tests.servers import SERVERS, Server  # noqa: E402

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from s3kv_flows.demo_run import Demo, run_demo
+from s3kv_flows._demo.run import Demo, run_demo
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 

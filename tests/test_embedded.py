@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from s3kv_flows import embedded
+from s3kv_flows._demo import servers as embedded
 from s3kv_flows.store import S3KV
 from tests.proxy import CountingProxy
 
@@ -51,7 +51,7 @@ def test_a_prefect_server_is_stopped_also_where_a_signal_comes_while_it_starts(
         os.kill(os.getpid(), signal.SIGINT)
         return started[0]
 
-    monkeypatch.setattr("s3kv_flows.embedded.subprocess.Popen", start_and_be_interrupted)
+    monkeypatch.setattr("s3kv_flows._demo.servers.subprocess.Popen", start_and_be_interrupted)
     try:
         with pytest.raises(KeyboardInterrupt), embedded.embedded_prefect(tmp_path):
             pytest.fail("it began all the same")
@@ -67,7 +67,7 @@ def test_no_thread_of_a_server_outlives_its_block() -> None:
     # those of the other tests with it.
     script = """
 import threading
-from s3kv_flows.embedded import embedded_s3
+from s3kv_flows._demo.servers import embedded_s3
 from s3kv_flows.store import S3KV
 for _ in range(2):
     with embedded_s3() as url:
@@ -84,7 +84,7 @@ def test_a_thread_that_has_just_answered_may_still_wake_the_loop() -> None:
     script = """
 import threading
 from waitress.trigger import trigger
-from s3kv_flows.embedded import embedded_s3
+from s3kv_flows._demo.servers import embedded_s3
 
 pull = trigger._physical_pull
 
@@ -109,7 +109,7 @@ import copy, threading, types
 import boto3, moto.s3.models
 from botocore.config import Config
 from s3kv_flows import embedded
-from s3kv_flows.embedded import embedded_s3
+from s3kv_flows._demo.servers import embedded_s3
 from s3kv_flows.store import S3KV
 
 settled = threading.Event()  # the deletion waits for the listing, or is done

@@ -29,7 +29,7 @@ from prefect.types.entrypoint import EntrypointType
 from prefect.utilities.annotations import quote
 
 from s3kv_flows import CleanupRule, Retention, S3KVStore
-from s3kv_flows.embedded import embedded_prefect
+from s3kv_flows._demo.servers import embedded_prefect
 from s3kv_flows.flows import _sharding as sharding
 from s3kv_flows.flows import maintain_store
 from s3kv_flows.maintenance import SweepReport

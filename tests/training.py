@@ -40,7 +40,7 @@ class Batch:
 
 def prepare(path: Path) -> None:
     """Write the batches of the year to a file, so that each attempt has them at once."""
-    from s3kv_flows.demo import clean, extract, join_weather
+    from s3kv_flows._demo.pipeline import clean, extract, join_weather
 
     features, late, ends = [], [], [0]
     for month in range(1, 13):

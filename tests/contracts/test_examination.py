@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from s3kv_flows.doctor import FeatureName, diagnose
+from s3kv_flows.cli._diagnosis import FeatureName, diagnose
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._s3.capabilities import ConditionalDeletes, ConditionalPuts, MultipartUploads
 from s3kv_flows.store._s3.client import S3Client

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from s3kv_flows.embedded import embedded_s3
+from s3kv_flows._demo.servers import embedded_s3
 from tests.servers.server import Server
 from tests.waiting import PATIENCE
 

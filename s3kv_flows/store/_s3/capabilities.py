@@ -25,7 +25,7 @@ lifecycle rules carried out          yes     no      yes                        
 ==================================== ======= ======= =========================== ======================
 
 AWS and moto are declared; moto's own server leaves a gap between condition and write, which the
-embedded one closes (:mod:`s3kv_flows.embedded`). Ceph does not tell its version, so it is probed, as
+embedded one closes (:mod:`s3kv_flows._demo.servers`). Ceph does not tell its version, so it is probed, as
 every other server is. ``tests/contracts/test_capabilities.py`` holds the columns of the servers that
 run there.
 """

@@ -7,15 +7,23 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from s3kv_flows.cleanup_options import CleanupOptions
-from s3kv_flows.confirmation import is_confirmed
-from s3kv_flows.saved_stores import saved_store
+from s3kv_flows.cli._cleanup_options import CleanupOptions
+from s3kv_flows.cli._console import is_confirmed
+from s3kv_flows.cli._stores import saved_store
 
 if TYPE_CHECKING:
     from s3kv_flows.blocks import S3KVStore
     from s3kv_flows.maintenance import CleanupPlan, Decision
+from rich.bar import Bar
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Table
+from rich.text import Text
 
-__all__ = ["COMMANDS"]
+from s3kv_flows.flows._report import by_kin, by_reason, by_rule, told
+from s3kv_flows.maintenance import CleanupPlan
+
+__all__ = ["COMMANDS", "show"]
 
 Flag = Annotated[bool, Parameter(negative="")]
 
@@ -140,7 +148,7 @@ def _plan(block: S3KVStore, options: CleanupOptions, *, only: str | None = None)
 def _show(made: CleanupPlan, store: str) -> None:
     from rich.console import Console
 
-    from s3kv_flows.plan_page import show
+    from s3kv_flows.cli._cleanup import show
 
     show(made, store, Console())
 
@@ -164,3 +172,56 @@ def _print_json(made: CleanupPlan) -> None:
         "keep": len(made.keep),
     }
     print(json.dumps(found, indent=2))  # noqa: T201
+
+
+_SHOWN = 12
+
+
+def show(plan: CleanupPlan, store: str, console: Console) -> None:
+    """Print a plan: by rule, the biggest groups, the largest objects, and what is protected."""
+    if plan.removals:
+        console.print(_rules(plan, store))
+        console.print(_groups(plan))
+        console.print(_largest(plan))
+    if plan.protected:
+        table = _table("protected, though a rule matches", "reason", "objects", "bytes")
+        for group in by_reason(plan.protected)[:_SHOWN]:
+            table.add_row(Text(group.key), f"{group.objects:,}", decimal(group.size))
+        console.print(table)
+    console.print(f"{told(plan)}.")
+
+
+def _rules(plan: CleanupPlan, store: str) -> Table:
+    table = _table(f"what would go of {store}", "rule", "objects", "bytes")
+    for group in by_rule(plan.removals):
+        table.add_row(Text(group.key), f"{group.objects:,}", decimal(group.size))
+    return table
+
+
+def _groups(plan: CleanupPlan) -> Table:
+    groups = by_kin(plan.removals)[:_SHOWN]
+    table = _table("the biggest groups", "group", "objects", "bytes")
+    table.add_column("", min_width=24)
+    largest = groups[0].size or 1
+    for group in groups:
+        bar = Bar(largest, 0, group.size, width=24)
+        table.add_row(Text(group.key), f"{group.objects:,}", decimal(group.size), bar)
+    return table
+
+
+def _largest(plan: CleanupPlan) -> Table:
+    decisions = sorted(plan.removals, key=lambda one: one.bytes, reverse=True)
+    count = f", of {len(decisions):,}" if len(decisions) > _SHOWN else ""
+    table = _table(f"the largest{count}", "object", "bytes")
+    table.add_column("why", overflow="fold")
+    for one in decisions[:_SHOWN]:
+        table.add_row(Text(one.entry.name), decimal(one.bytes), Text(one.reason))
+    return table
+
+
+def _table(title: str, first: str, *numbers: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column(first, overflow="fold")
+    for number in numbers:
+        table.add_column(number, justify="right", no_wrap=True)
+    return table

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-if TYPE_CHECKING:  # boto3 is behind it, and the command wants nothing of this but names when it starts
+if TYPE_CHECKING:
     from s3kv_flows.store._s3.examination import BucketFacts, Examination
 
 __all__ = ["FEATURES", "Diagnosis", "Feature", "FeatureName", "diagnose"]

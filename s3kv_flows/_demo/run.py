@@ -31,12 +31,12 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from s3kv_flows import CleanupRule, Retention, S3KVStore
-from s3kv_flows.embedded import embedded_prefect, embedded_s3
+from s3kv_flows._demo.servers import embedded_prefect, embedded_s3
 from s3kv_flows.store._kv import S3KV
 from s3kv_flows.store.errors import ConflictError, HiddenOutputError, KeyLockedError
 
 if TYPE_CHECKING:
-    from s3kv_flows.demo import StepFigures
+    from s3kv_flows._demo.pipeline import StepFigures
     from s3kv_flows.flows._maintain import MaintenanceReport
     from s3kv_flows.store._outputs.receipts import Receipt
 
@@ -121,7 +121,7 @@ def _enter_prefect(demo: Demo, servers: ExitStack) -> None:
 
 
 def _enter_store(demo: Demo, servers: ExitStack) -> S3KVStore:
-    from s3kv_flows.demo import STORE
+    from s3kv_flows._demo.pipeline import STORE
 
     if os.environ.get("S3_BUCKET"):
         given = S3KVStore.from_env()
@@ -150,7 +150,7 @@ def _enter_store(demo: Demo, servers: ExitStack) -> S3KVStore:
 
 
 def _show(demo: Demo, store: S3KVStore, months: list[int]) -> None:
-    from s3kv_flows.demo import flight_delays
+    from s3kv_flows._demo.pipeline import flight_delays
 
     with demo.working("running the pipeline on the flights of 2013, for the first time"):
         report, cold, table = flight_delays(months)
@@ -189,7 +189,7 @@ def _show_report(demo: Demo, report: dict[str, Any]) -> None:
 
 
 def _try_to_break(demo: Demo, store: S3KVStore, table: Any) -> None:
-    from s3kv_flows.demo import publish_report
+    from s3kv_flows._demo.pipeline import publish_report
 
     results = store.results
     name = _locked_name(results)
@@ -212,7 +212,7 @@ def _expect_refusal(demo: Demo, action: str, attempt: Callable[[], object]) -> N
 
 
 def _clean_up(demo: Demo) -> MaintenanceReport:
-    from s3kv_flows.demo import STORE
+    from s3kv_flows._demo.pipeline import STORE
     from s3kv_flows.flows._maintain import maintain_store
 
     with demo.working("planning a cleanup, as a dry run"):
@@ -232,7 +232,7 @@ def _clean_up(demo: Demo) -> MaintenanceReport:
 
 
 def _publish(demo: Demo, store: S3KVStore, report: dict[str, Any]) -> None:
-    from s3kv_flows.demo import STORE
+    from s3kv_flows._demo.pipeline import STORE
     from s3kv_flows.tasks.outputs import finalize_value, repair_output, verify_receipt
 
     def finalize(value: dict[str, Any]) -> Receipt:

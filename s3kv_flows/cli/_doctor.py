@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from s3kv_flows.doctor import Diagnosis
+from s3kv_flows.cli._diagnosis import Diagnosis
 from s3kv_flows.store._s3.examination import BucketFacts, Examination
 
 __all__ = ["show"]

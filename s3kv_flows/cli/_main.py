@@ -11,16 +11,25 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from s3kv_flows import checkpoint_commands, lifecycle_commands, maintenance_commands, output_commands
-from s3kv_flows.doctor import FeatureName
-from s3kv_flows.saved_stores import is_saved, saved_store
+from s3kv_flows.cli import _checkpoints as checkpoint_commands
+from s3kv_flows.cli import _cleanup as maintenance_commands
+from s3kv_flows.cli import _lifecycle as lifecycle_commands
+from s3kv_flows.cli import _outputs as output_commands
+from s3kv_flows.cli._diagnosis import FeatureName
+from s3kv_flows.cli._stores import is_saved, saved_store
 
 __all__ = ["app", "main"]
 
 app = App(name="s3kv", help="S3 as the result cache and output vault of Prefect pipelines.")
+
+
 for _command in (*output_commands.COMMANDS, *maintenance_commands.COMMANDS):
     app.command(_command)
+
+
 app.command(lifecycle_commands.app)
+
+
 app.command(checkpoint_commands.app)
 
 
@@ -103,7 +112,7 @@ def doctor(
         Print JSON.
     """
     from s3kv_flows.blocks import S3KVStore
-    from s3kv_flows.doctor import diagnose
+    from s3kv_flows.cli._diagnosis import diagnose
     from s3kv_flows.store._s3.examination import examine
 
     block = S3KVStore.from_env() if store is None else saved_store(store)
@@ -122,7 +131,7 @@ def doctor(
     else:
         from rich.console import Console
 
-        from s3kv_flows.doctor_page import show
+        from s3kv_flows.cli._doctor import show
 
         show(diagnosis, Console())
     return 1 if diagnosis.failed else 0
@@ -140,7 +149,7 @@ def demo() -> int:
     os.environ.setdefault("DO_NOT_TRACK", "1")  # before Prefect is imported: a demo sends nothing home
     console = Console()
     console.print("[dim]loading ...[/]")
-    from s3kv_flows.demo_run import run_demo
+    from s3kv_flows._demo.run import run_demo
 
     return run_demo(console)
 

@@ -1,0 +1,1 @@
+"""The demo: a pipeline on real data, and the servers it runs on."""
