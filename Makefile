@@ -22,7 +22,7 @@ test: $(VENV)/dev-installed ## Run the tests
 	@$(BIN)/pytest -n 2 --dist worksteal
 
 test-matrix: ## Run what hangs on Prefect and boto3 on the oldest and the newest of both, and of Python
-	@$(PYTHON) -m tests.matrix -n 2 --dist worksteal
+	@$(PYTHON) -m tests.support.matrix -n 2 --dist worksteal
 
 conformance: $(VENV)/dev-installed .ceph/complete ## Run the contracts of the store on real servers, and slow tests
 	@$(BIN)/pytest -n 2 --dist worksteal tests/contracts --server ceph -m "slow or not slow" -rs

@@ -46,16 +46,16 @@ for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "S3_ENDPOINT_URL", "AWS_ENDPOIN
 
 if TYPE_CHECKING:
     from s3kv_flows import S3KVStore
-    from tests.lake import Lake
+    from tests.support.lake import Lake
 
 import pytest  # noqa: E402
 
 from s3kv_flows._demo.servers import PrefectServer, answers, embedded_prefect  # noqa: E402
 from s3kv_flows.store import S3KV  # noqa: E402
-from tests.proxy import CountingProxy  # noqa: E402
 from tests.servers import SERVERS, Server  # noqa: E402
 from tests.servers.clean import remove_bucket  # noqa: E402
-from tests.waiting import Clock, until  # noqa: E402
+from tests.support.proxy import CountingProxy  # noqa: E402
+from tests.support.waiting import Clock, until  # noqa: E402
 
 # How long an example takes says how busy the machine is.
 settings.register_profile("at any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -154,8 +154,8 @@ def block(s3_url: str) -> S3KVStore:
 
 @pytest.fixture(scope="session")
 def batches(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a file of the batches that ``tests.training`` learns from."""
-    from tests import training
+    """Return a file of the batches that ``tests.support.training`` learns from."""
+    from tests.support import training
 
     path = tmp_path_factory.mktemp("flights") / "batches.npz"
     training.prepare(path)
@@ -258,13 +258,13 @@ def answering() -> Iterator[Callable[..., str]]:
 
 @pytest.fixture
 def lake(proxy: CountingProxy, prefect_api: str) -> Lake:
-    from tests.lake import Lake
+    from tests.support.lake import Lake
 
     return Lake(proxy, object_lock=False)
 
 
 @pytest.fixture
 def locked_lake(proxy: CountingProxy, prefect_api: str) -> Lake:
-    from tests.lake import Lake
+    from tests.support.lake import Lake
 
     return Lake(proxy, object_lock=True)

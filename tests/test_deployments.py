@@ -12,7 +12,7 @@ from prefect.client.orchestration import get_client
 
 from s3kv_flows import S3KVStore
 from s3kv_flows.flows import age_caches, audit_locks, maintain_store
-from tests.waiting import PATIENCE
+from tests.support.waiting import PATIENCE
 
 ROOT = Path(__file__).parent.parent
 

@@ -44,7 +44,7 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.transactions import get_transaction, transaction
 
-from tests.prefect_fakes import KEY, VALUE, Dumped, Locks, Marking, Noting, Stage, Storage
+from tests.support.prefect_fakes import KEY, VALUE, Dumped, Locks, Marking, Noting, Stage, Storage
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 

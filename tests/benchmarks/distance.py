@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.proxy import CountingProxy
+from tests.support.proxy import CountingProxy
 
 __all__ = ["DistantServer", "Traffic", "at_distance"]
 

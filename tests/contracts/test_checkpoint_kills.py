@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from s3kv_flows import S3KVStore
-from tests.killing import SEEDS, assert_ends_as_if_never_killed
+from tests.support.killing import SEEDS, assert_ends_as_if_never_killed
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from s3kv_flows.maintenance._planning.explanation import explain
 from s3kv_flows.maintenance._planning.questions import Question
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._s3.concurrency import concurrently
-from tests.cleanup_data import Key, expected, fill
+from tests.support.cleanup_data import Key, expected, fill
 
 OBJECTS = int(os.environ.get("S3KV_TEST_OBJECTS", "500"))
 

@@ -21,7 +21,7 @@ from s3kv_flows.store.errors import (
     UnsupportedByServerError,
 )
 from tests.contracts.helpers import WEEK, carries_updates, just_before
-from tests.waiting import PATIENCE
+from tests.support.waiting import PATIENCE
 
 OTHER_ETAG = '"00000000000000000000000000000000"'
 

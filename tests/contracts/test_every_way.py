@@ -120,7 +120,7 @@ HARMLESS = {
     *("place_hold", "release_hold", "release_retention", "s3kv hold", "s3kv unhold", "s3kv release"),
     # It edits lifecycle rules alone, and refuses those that would hide a locked output.
     "s3kv lifecycle",
-    # They remove states of runs, and never a locked one: tests/test_checkpoints.py.
+    # They remove states of runs, and never a locked one: tests/checkpoints/test_checkpoint.py.
     *("s3kv checkpoints", "list_checkpoints", "clear_checkpoint"),
     # They are about buckets, or write objects of their own.
     *("s3kv init", "s3kv doctor", "s3kv demo"),

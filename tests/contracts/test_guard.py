@@ -31,7 +31,7 @@ from tests.contracts.helpers import (
     chain,
     outside,
 )
-from tests.proxy import CountingProxy
+from tests.support.proxy import CountingProxy
 
 _CARRIED = ConditionalPuts("atomic", "atomic")
 

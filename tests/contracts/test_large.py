@@ -23,9 +23,9 @@ from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.types import Part
 from s3kv_flows.store.errors import ConflictError, KeyLockedError, StoreUnavailableError
 from tests.contracts.helpers import chain, just_before
-from tests.proxy import CountingProxy
 from tests.servers import Server
-from tests.waiting import PATIENCE, until
+from tests.support.proxy import CountingProxy
+from tests.support.waiting import PATIENCE, until
 
 MIB = 1 << 20
 LARGE = MULTIPART_FROM // MIB + 1

@@ -28,7 +28,7 @@ from s3kv_flows.store.errors import (
     UnsupportedByServerError,
 )
 from tests.servers import Server
-from tests.waiting import PATIENCE, Clock
+from tests.support.waiting import PATIENCE, Clock
 
 NAME = "s3kv-leases/key"
 SHORT = 1.0

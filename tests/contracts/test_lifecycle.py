@@ -19,10 +19,10 @@ from s3kv_flows.store import S3KV
 from s3kv_flows.store._s3.types import LifecycleConfiguration
 from s3kv_flows.store.errors import StoreUnavailableError, UnsupportedByServerError
 from tests.contracts.helpers import WEEK, enable_versions, outside
-from tests.proxy import CountingProxy
 from tests.servers import Server
 from tests.servers.ceph import DEFAULT_ROOT, ceph
-from tests.waiting import until
+from tests.support.proxy import CountingProxy
+from tests.support.waiting import until
 
 DAY = timedelta(days=1)
 PREFIX = "s3kv/"

@@ -22,8 +22,8 @@ from s3kv_flows.store.errors import (
     UnsupportedByServerError,
 )
 from tests.contracts.helpers import NAME, WEEK, chain, excludes, finalize, outside
-from tests.proxy import CountingProxy
-from tests.waiting import PATIENCE
+from tests.support.proxy import CountingProxy
+from tests.support.waiting import PATIENCE
 
 MIB = 1 << 20
 

@@ -13,7 +13,7 @@ from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.types import Fetched, Written
 from s3kv_flows.store.errors import AlreadyFinalizedError, ConflictError, KeyLockedError
 from tests.contracts.helpers import NAME, WEEK, chain, excludes, finalize, just_before
-from tests.proxy import CountingProxy
+from tests.support.proxy import CountingProxy
 
 SOURCE = "s3kv/source.json"
 

@@ -8,8 +8,8 @@ import pytest
 
 from s3kv_flows.store import S3KV
 from tests.contracts.helpers import WEEK, carries_updates, enable_versions
-from tests.proxy import CountingProxy
 from tests.servers import Server
+from tests.support.proxy import CountingProxy
 
 Costs = list[tuple[str, Callable[[], object], dict[str, int]]]
 

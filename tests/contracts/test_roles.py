@@ -19,7 +19,7 @@ from s3kv_flows.store._outputs.audit import audit
 from s3kv_flows.store.errors import AccessDeniedError, KeyLockedError, S3KVError
 from tests.contracts.helpers import NAME, WEEK, chain, just_before, outside
 from tests.servers import Server
-from tests.waiting import PATIENCE
+from tests.support.waiting import PATIENCE
 
 NONE = timedelta(0)
 ALL = [CleanupRule("all", older_than=NONE), CleanupRule("tagged", tags={"a": "b"}, older_than=NONE)]

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from s3kv_flows import S3KVStore
-from tests.waiting import PATIENCE, until
+from tests.support.waiting import PATIENCE, until
 
 ROOT = Path(__file__).parents[2]
 LEASE_SECONDS = 8.0

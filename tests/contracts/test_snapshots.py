@@ -12,7 +12,7 @@ import pytest
 from s3kv_flows.checkpoints._snapshots import PROMOTED, Snapshots
 from s3kv_flows.store import S3KV
 from s3kv_flows.store.errors import CorruptValueError, StaleWriterError
-from tests.proxy import CountingProxy
+from tests.support.proxy import CountingProxy
 
 
 @pytest.fixture

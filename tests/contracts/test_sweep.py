@@ -14,7 +14,7 @@ from s3kv_flows.maintenance._sweeping.pace import Pace
 from s3kv_flows.maintenance._sweeping.sweep import sweep_decisions
 from s3kv_flows.store import S3KV, Retention
 from tests.contracts.sweeping import NOW, RAW, leases_of, names, planned, results_of, swept
-from tests.waiting import PATIENCE
+from tests.support.waiting import PATIENCE
 
 SWEEPING = import_module(
     "s3kv_flows.maintenance._sweeping.sweep"

@@ -27,7 +27,7 @@ from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.types import DeleteFailure
 from s3kv_flows.store.errors import AccessDeniedError, LeaseTimeoutError, StoreUnavailableError
 from tests.contracts.sweeping import RAW, SWEEP_LEASE, leases_of, planned
-from tests.waiting import PATIENCE, Clock, until
+from tests.support.waiting import PATIENCE, Clock, until
 
 SWEEPING = import_module(
     "s3kv_flows.maintenance._sweeping.sweep"

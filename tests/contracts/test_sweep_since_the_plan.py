@@ -13,7 +13,7 @@ from s3kv_flows.store import S3KV
 from s3kv_flows.store._s3.capabilities import KnownObjectLock
 from tests.contracts.helpers import outside
 from tests.contracts.sweeping import ALL, NOW, RAW, leases_of, names, planned, results_of, swept
-from tests.waiting import PATIENCE, until
+from tests.support.waiting import PATIENCE, until
 
 Change = Callable[[S3KV], object]
 CHANGES: dict[str, Change] = {

@@ -15,7 +15,7 @@ from s3kv_flows.maintenance import sweep
 from s3kv_flows.store import S3KV, Retention
 from s3kv_flows.store._s3.concurrency import concurrently
 from tests.contracts.sweeping import RAW, planned
-from tests.waiting import until
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
 

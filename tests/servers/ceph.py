@@ -31,7 +31,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.servers.server import Server, User
-from tests.waiting import PATIENCE
+from tests.support.waiting import PATIENCE
 
 PACKAGES = ("ceph-mon", "ceph-osd", "radosgw", "ceph-common")
 DEFAULT_ROOT = Path(".ceph")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from s3kv_flows._demo.servers import embedded_s3
 from tests.servers.server import Server
-from tests.waiting import PATIENCE
+from tests.support.waiting import PATIENCE
 
 _ROOT = Path(__file__).parents[2]
 

@@ -1,0 +1,1 @@
+"""Whether a run computes: keys, hits, locks."""

@@ -1,0 +1,1 @@
+"""Scheduled flows and tasks."""

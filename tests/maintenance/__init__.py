@@ -1,0 +1,1 @@
+"""Rules, plans, sweeps and lifecycle rules."""

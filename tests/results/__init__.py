@@ -1,0 +1,1 @@
+"""Results as objects: storage, serializer, records."""

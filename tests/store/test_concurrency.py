@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from contextlib import suppress
+from contextvars import ContextVar
+
+import pytest
+
+from s3kv_flows.store._s3.concurrency import batched, behind_all_else, concurrently
+from tests.support.waiting import until
+
+
+def test_results_come_in_order_and_lazily() -> None:
+    taken = []
+
+    def source() -> object:
+        for number in range(1000):
+            taken.append(number)
+            yield number
+
+    results = concurrently(lambda number: number * 2, source(), workers=4)  # type: ignore[arg-type]
+    assert [next(results) for _ in range(3)] == [0, 2, 4]
+    assert len(taken) <= 3 + 2 * 4
+    results.close()  # type: ignore[attr-defined]
+
+
+def test_the_first_error_ends_it() -> None:
+    done = []
+
+    def work(number: int) -> int:
+        if number == 5:
+            raise ValueError("five")
+        done.append(number)
+        return number
+
+    with pytest.raises(ValueError, match="five"):
+        list(concurrently(work, range(1000), workers=2))
+    assert len(done) < 20
+
+
+def test_one_within_another_adds_no_threads() -> None:
+    most = []
+
+    def inner(number: int) -> int:
+        most.append(threading.active_count())
+        return number
+
+    def outer(number: int) -> int:
+        return sum(concurrently(inner, range(number)))
+
+    before = threading.active_count()
+    assert list(concurrently(outer, range(40), workers=4)) == [sum(range(number)) for number in range(40)]
+    assert max(most) <= before + 4
+    assert threading.active_count() == before
+
+
+def test_batches_are_of_the_size_but_the_last() -> None:
+    assert list(batched(range(5), 2)) == [[0, 1], [2, 3], [4]]
+
+
+def test_behind_all_else_is_a_thread_that_keeps_no_process_from_its_end() -> None:
+    told: ContextVar[str] = ContextVar("told")
+    told.set("by the caller")
+    caller = threading.current_thread()
+
+    def work() -> tuple[bool, str, set[str]]:
+        thread = threading.current_thread()
+        names = set(concurrently(lambda _: threading.current_thread().name, range(5)))
+        return thread.daemon and thread is not caller, told.get(), names - {thread.name}
+
+    assert behind_all_else(work) == (True, "by the caller", set())
+
+
+def test_behind_all_else_passes_errors_on() -> None:
+    def fail() -> None:
+        raise MemoryError("no room")
+
+    with pytest.raises(MemoryError, match="no room"):
+        behind_all_else(fail)
+
+
+def test_what_could_not_be_done_behind_all_else_is_not_held() -> None:
+    class Held:
+        def __call__(self) -> None:
+            raise MemoryError("no room")
+
+    held = Held()
+    gone = weakref.ref(held)
+    gc.disable()
+    try:
+        with suppress(MemoryError):
+            behind_all_else(held)
+        del held
+        assert until(lambda: gone() is None)
+    finally:
+        gc.enable()
