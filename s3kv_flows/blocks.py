@@ -20,9 +20,9 @@ from s3kv_flows.store import S3KV, Encryption
 from s3kv_flows.store._durations import DurationLike
 from s3kv_flows.store._kv import endpoint_from_environment
 from s3kv_flows.store._layout.keys import Namespace, validate_bucket_name
-from s3kv_flows.store._leases.backend import open_leases, register_of
+from s3kv_flows.store._leases.backend import backend_of, open_leases
 from s3kv_flows.store._leases.leases import Leases
-from s3kv_flows.store._leases.records import Register
+from s3kv_flows.store._leases.records import LeaseBackend
 from s3kv_flows.store._outputs.audit import LockAudit, audit
 from s3kv_flows.store._s3.config import S3Config
 from s3kv_flows.store._values.local_cache import LocalCache
@@ -257,10 +257,10 @@ class S3KVStore(ResultStorage, WritableFileSystem):  # type: ignore[misc]  # see
         return open_leases(self.results.client, bucket, self.lease_namespace.prefix, seconds=seconds)
 
     @property
-    def lease_register(self) -> Register:
+    def lease_backend(self) -> LeaseBackend:
         """Where leases are written down; the errors are those of :meth:`leases`."""
         bucket = self.lease_bucket_name or self.bucket_name
-        return register_of(self.results.client, bucket, self.lease_namespace.prefix)
+        return backend_of(self.results.client, bucket, self.lease_namespace.prefix)
 
     @property
     def lease_namespace(self) -> Namespace:

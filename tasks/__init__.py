@@ -14,8 +14,8 @@ from s3kv_flows.tasks.locks import (
     release_retention,
 )
 from s3kv_flows.tasks.maintenance import (
+    abort_incomplete_uploads,
     age_local_cache,
-    give_up_uploads,
     plan_cleanup,
     sweep,
     sweep_leases,
@@ -25,6 +25,7 @@ from s3kv_flows.tasks.tagging import delete_by_tag, find_by_tag, tag_value
 from s3kv_flows.tasks.values import copy_value, delete_value, get_value, merge_values, put_value
 
 __all__ = [
+    "abort_incomplete_uploads",
     "age_local_cache",
     "clear_checkpoint",
     "copy_value",
@@ -34,7 +35,6 @@ __all__ = [
     "finalize_value",
     "find_by_tag",
     "get_value",
-    "give_up_uploads",
     "list_checkpoints",
     "look_at_locks",
     "merge_values",

@@ -11,14 +11,14 @@ from prefect.cache_policies import NO_CACHE
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.maintenance import Decision, Entry, SweepReport
 from s3kv_flows.maintenance._inventory.listing import Part, list_part
-from s3kv_flows.maintenance._inventory.lookups import Looker
+from s3kv_flows.maintenance._inventory.lookups import Lookups
 from s3kv_flows.maintenance._inventory.survey import leases_of
 from s3kv_flows.maintenance._planning.questions import Question
 from s3kv_flows.maintenance._sweeping.pace import Pace
 from s3kv_flows.maintenance._sweeping.sweep import sweep_decisions
-from s3kv_flows.store._s3.concurrency import WORKERS, concurrently
+from s3kv_flows.store._s3.concurrency import WORKERS, map_concurrently
 
-__all__ = ["Shard", "list_shard", "look_closer", "split", "sweep_shard"]
+__all__ = ["Shard", "list_shard", "look_up_shard", "split", "sweep_shard"]
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
@@ -37,7 +37,7 @@ def list_shard(store: str | S3KVStore, part: Part, *, versioned: bool) -> Shard[
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def look_closer(
+def look_up_shard(
     store: str | S3KVStore,
     asked: Shard[Question],
     concurrency: int = WORKERS,
@@ -54,13 +54,13 @@ def look_closer(
     block = S3KVStore.of(store)
     about_leases = any(question.entry.leased is None for question in asked.items)
     leases = leases_of(block.values, block.lease_bucket_name) if about_leases else None
-    looker, pace = Looker(block.values, leases), Pace(per_second)
+    looker, pace = Lookups(block.values, leases), Pace(per_second)
 
     def answer(question: Question) -> Entry | None:
         pace.take(1)
         return looker.answer(question)
 
-    return Shard(list(concurrently(answer, asked.items, workers=concurrency)))
+    return Shard(list(map_concurrently(answer, asked.items, workers=concurrency)))
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)

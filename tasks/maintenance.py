@@ -15,7 +15,7 @@ from s3kv_flows.store._durations import DurationLike, length_before
 from s3kv_flows.store._leases.sweep import LeaseSweep
 from s3kv_flows.store.errors import AccessDeniedError, UnsupportedByServerError
 
-__all__ = ["age_local_cache", "give_up_uploads", "plan_cleanup", "sweep", "sweep_leases"]
+__all__ = ["abort_incomplete_uploads", "age_local_cache", "plan_cleanup", "sweep", "sweep_leases"]
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
@@ -63,7 +63,7 @@ def sweep(store: str | S3KVStore, plan: CleanupPlan, per_second: float | None = 
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def give_up_uploads(
+def abort_incomplete_uploads(
     store: str | S3KVStore,
     grace: DurationLike = timedelta(hours=1),
     dry_run: bool = False,  # noqa: FBT001, FBT002  # a parameter of a task
@@ -80,14 +80,14 @@ def give_up_uploads(
     """
     values = S3KVStore.of(store).values
     try:
-        uploads = maintenance.find_unfinished(values, values.server_time(), grace)
+        uploads = maintenance.find_incomplete(values, values.server_time(), grace)
     except (AccessDeniedError, UnsupportedByServerError) as exc:
         get_run_logger().warning("Unfinished uploads were not looked for: %s", exc)
         return []
     if dry_run:
         return [upload.name for upload in uploads]
     try:
-        return maintenance.give_up(values, uploads)
+        return maintenance.abort_incomplete(values, uploads)
     except AccessDeniedError as exc:
         get_run_logger().warning("Unfinished uploads were not freed: %s", exc)
         return []
@@ -116,7 +116,7 @@ def sweep_leases(
     if dry_run or not sight:
         return sight.ended(now, least)
     try:
-        return LeaseSweep(block.lease_register).run(prefix, now, least)
+        return LeaseSweep(block.lease_backend).run(prefix, now, least)
     except UnsupportedByServerError as exc:
         get_run_logger().warning("Leases were not swept: %s", exc)
         return []

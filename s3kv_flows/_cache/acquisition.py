@@ -18,16 +18,16 @@ from dataclasses import dataclass
 from prefect.context import TaskRunContext
 from prefect.transactions import BaseTransaction, get_transaction
 
-from s3kv_flows._cache.driver import Pause
+from s3kv_flows._cache.driver import Wait
 from s3kv_flows._cache.lookup import current_attempt, lookup
-from s3kv_flows._cache.preflight import refuse_what_cannot_be_saved
+from s3kv_flows._cache.preflight import require_savable
 from s3kv_flows._results.payload import CacheAttempt
 from s3kv_flows._results.records import FoundResult
 from s3kv_flows._runs import is_refreshing, run_logger
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.store._leases.leases import HeldLease, Leases
 from s3kv_flows.store._leases.records import lease_clock
-from s3kv_flows.store._leases.renewer import KeptLease, shared_keeper
+from s3kv_flows.store._leases.renewer import RenewedLease, shared_renewer
 from s3kv_flows.store.errors import KeyNotFoundError, LeaseTimeoutError, S3KVError
 
 __all__ = ["Acquired", "Acquisition"]
@@ -51,7 +51,7 @@ class Acquisition:
     Attributes:
         manager: The lock manager that asks.
         load_store: Returns the store; in the thread of the first step.
-        place: By what the keeper knows the key.
+        queue_key: By what the keeper knows the key.
         key: The cache key.
         holder: The holder.
         wait_seconds: For how long to wait for others.
@@ -62,7 +62,7 @@ class Acquisition:
 
     manager: object
     load_store: Callable[[], S3KVStore]
-    place: Hashable
+    queue_key: Hashable
     key: str
     holder: str
     give_back: Callable[[], object]
@@ -70,9 +70,9 @@ class Acquisition:
     lease_seconds: float
     hold_seconds: float | None
 
-    def steps(self) -> Generator[Pause, None, Acquired]:
+    def steps(self) -> Generator[Wait, None, Acquired]:
         """Come to the result or the lease; the errors are those of ``LeaseLockManager.acquire_lock``."""
-        refuse_what_cannot_be_saved(self.key)
+        require_savable(self.key)
         store = self.load_store()
         if _inherits(self.manager):
             self._admit()
@@ -91,13 +91,13 @@ class Acquisition:
 
     def _admit(self) -> None:
         """Let the holder read without a lease, while its run lives: Prefect may forget to release."""
-        shared_keeper().admit(self.place, self.holder, while_alive=TaskRunContext.get())
+        shared_renewer().register_reader(self.queue_key, self.holder, while_alive=TaskRunContext.get())
 
     def _return_lease(self) -> None:
         """Give the lease back that was taken for a result that is there after all, and read it."""
-        keeper = shared_keeper()
-        keeper.turns.pass_on(self.place, self.holder, settled=True)
-        keeper.dismiss(self.place, self.holder, wait=True)
+        keeper = shared_renewer()
+        keeper.queue.release(self.queue_key, self.holder, result_ready=True)
+        keeper.release(self.queue_key, self.holder, wait=True)
         self._admit()
 
     def _own_attempt(self) -> tuple[CacheAttempt | None, bool]:
@@ -109,9 +109,9 @@ class Acquisition:
 
     def _await_turn(
         self, store: S3KVStore, *, looks: bool, give_up: float
-    ) -> Generator[Pause, None, FoundResult | None]:
+    ) -> Generator[Wait, None, FoundResult | None]:
         """Wait while another run of this process tries for the key; return the result where it is there."""
-        turns = shared_keeper().turns
+        queue = shared_renewer().queue
         waited: Future[None] | None = None
         found: FoundResult | None = None
         try:
@@ -120,11 +120,11 @@ class Acquisition:
                 if found is not None:
                     return found
                 self._require_no_relative()
-                waited = turns.take(self.place, self.holder)
+                waited = queue.enter(self.queue_key, self.holder)
                 if waited is None:
                     return None
                 while not waited.done() and (left := give_up - lease_clock()) > 0:
-                    yield Pause(min(left, _RELATIVES_SECONDS), waited)
+                    yield Wait(min(left, _RELATIVES_SECONDS), waited)
                     self._require_no_relative()  # who has ended meanwhile may be waiting to be committed
                 if not waited.done():
                     raise LeaseTimeoutError(
@@ -133,17 +133,17 @@ class Acquisition:
                     )
         finally:
             if waited is not None:
-                turns.leave(self.place, waited, settled=found is not None)
+                queue.leave(self.queue_key, waited, result_ready=found is not None)
 
     def _take(
         self, store: S3KVStore, attempt: CacheAttempt | None, *, refreshes: bool, looks: bool, give_up: float
-    ) -> Generator[Pause, None, FoundResult | None]:
+    ) -> Generator[Wait, None, FoundResult | None]:
         """Take the lease, and give it to the keeper; or return the result that another run has made."""
-        keeper, found = shared_keeper(), None
+        keeper, found = shared_renewer(), None
         leases: Leases | None = None
         lease: HeldLease | None = None
 
-        def settled() -> bool:
+        def result_ready() -> bool:
             nonlocal found
             found = lookup(store, self.key) if looks else None
             return found is not None
@@ -154,22 +154,22 @@ class Acquisition:
                 store.lease_namespace.name_of(self.key),
                 self.holder,
                 timeout=max(0.0, give_up - lease_clock()),
-                settled=settled,
+                result_ready=result_ready,
             )
             lease = yield from _pausing(attempts)
             if lease is not None and refreshes:
-                refuse_what_cannot_be_saved(self.key)  # others may have locked it meanwhile
-                _note_what_is_there(store, self.key, attempt)
+                require_savable(self.key)  # others may have locked it meanwhile
+                _note_existing(store, self.key, attempt)
         except BaseException:
             if leases is not None and lease is not None:
                 _give_back(leases, lease)
-            keeper.turns.pass_on(self.place, self.holder, settled=False)
+            keeper.queue.release(self.queue_key, self.holder, result_ready=False)
             raise
         if lease is None:
-            keeper.turns.pass_on(self.place, self.holder, settled=True)
+            keeper.queue.release(self.queue_key, self.holder, result_ready=True)
             return found
-        kept = KeptLease(leases, lease, _reporter(self.key), renews=self.hold_seconds is None)
-        keeper.keep(self.place, self.holder, kept)
+        kept = RenewedLease(leases, lease, _reporter(self.key), renews=self.hold_seconds is None)
+        keeper.keep(self.queue_key, self.holder, kept)
         if attempt is not None:
             attempt.took_lease(kept)
         return None
@@ -187,14 +187,14 @@ class Acquisition:
                 )
 
 
-def _pausing(attempts: Iterator[float]) -> Generator[Pause, None, HeldLease | None]:
+def _pausing(attempts: Iterator[float]) -> Generator[Wait, None, HeldLease | None]:
     while True:
         try:
             seconds = next(attempts)
         except StopIteration as stop:
             lease: HeldLease | None = stop.value
             return lease
-        yield Pause(seconds)
+        yield Wait(seconds)
 
 
 def _inherits(manager: object) -> bool:
@@ -223,7 +223,7 @@ def _with_children(transaction: BaseTransaction) -> Iterator[BaseTransaction]:
         yield from _with_children(child)
 
 
-def _note_what_is_there(store: S3KVStore, key: str, attempt: CacheAttempt | None) -> None:
+def _note_existing(store: S3KVStore, key: str, attempt: CacheAttempt | None) -> None:
     """Tell the writer of a refreshing run, which does not look, what it will replace: one request."""
     if attempt is None:
         return

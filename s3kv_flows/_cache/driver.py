@@ -1,7 +1,7 @@
 """Work that pauses, for threads and event loops alike.
 
 A generator does its requests between two yields, and yields what to wait for. :func:`drive` runs it in
-the caller's thread; :func:`adrive` runs each step in a worker thread and waits in the event loop, so that
+the caller's thread; :func:`arun` runs each step in a worker thread and waits in the event loop, so that
 a thousand who wait need no thread each.
 """
 
@@ -15,13 +15,13 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-__all__ = ["Pause", "adrive", "drive"]
+__all__ = ["Wait", "arun", "run"]
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Pause:
+class Wait:
     """What to wait for before the next step.
 
     Attributes:
@@ -33,7 +33,7 @@ class Pause:
     until: Future[None] | None = None
 
 
-def drive(steps: Generator[Pause, None, T]) -> T:
+def run(steps: Generator[Wait, None, T]) -> T:
     """Run all steps, and return what the last one does."""
     try:
         while not isinstance(step := _advance(steps), _Done):
@@ -46,7 +46,7 @@ def drive(steps: Generator[Pause, None, T]) -> T:
         steps.close()
 
 
-async def adrive(steps: Generator[Pause, None, T], abandoned: Callable[[], object]) -> T:
+async def arun(steps: Generator[Wait, None, T], abandoned: Callable[[], object]) -> T:
     """Do as :func:`drive`, each step in a worker thread, and the pauses in the event loop.
 
     Args:
@@ -54,7 +54,7 @@ async def adrive(steps: Generator[Pause, None, T], abandoned: Callable[[], objec
         abandoned: Called when this is cancelled, after the step that was under way, which cannot be stopped:
             what it took is to be given back. Nobody waits for it: who was cancelled once may be again.
     """
-    work = _Abandonable(steps, abandoned)
+    work = _CancellableSteps(steps, abandoned)
     try:
         while not isinstance(step := await asyncio.to_thread(work.advance), _Done):
             if step.until is not None:
@@ -67,18 +67,18 @@ async def adrive(steps: Generator[Pause, None, T], abandoned: Callable[[], objec
     return step.result
 
 
-class _Abandonable(Generic[T]):
+class _CancellableSteps(Generic[T]):
     """Steps that are taken in threads, and given up from the event loop."""
 
-    def __init__(self, steps: Generator[Pause, None, T], abandoned: Callable[[], object]) -> None:
+    def __init__(self, steps: Generator[Wait, None, T], abandoned: Callable[[], object]) -> None:
         self._steps, self._abandoned = steps, abandoned
         self._lock = threading.Lock()
         self._is_running = self._is_abandoned = False
 
-    def advance(self) -> Pause | _Done[T]:
+    def advance(self) -> Wait | _Done[T]:
         with self._lock:
             if self._is_abandoned:
-                return Pause(0)
+                return Wait(0)
             self._is_running = True
         try:
             return _advance(self._steps)
@@ -106,7 +106,7 @@ class _Done(Generic[T]):
     result: T
 
 
-def _advance(steps: Generator[Pause, None, T]) -> Pause | _Done[T]:
+def _advance(steps: Generator[Wait, None, T]) -> Wait | _Done[T]:
     # A StopIteration cannot leave a thread through a future.
     try:
         return next(steps)

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from s3kv_flows._cache.acquisition import Acquired, Acquisition
-from s3kv_flows._cache.driver import Pause, adrive, drive
-from s3kv_flows._cache.record_storage import leave_found
+from s3kv_flows._cache.driver import Wait, arun, run
+from s3kv_flows._cache.record_storage import hand_over
 from s3kv_flows._results import handoff as slots
 from s3kv_flows._runs import loaded_store
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.store._leases.records import lease_clock
-from s3kv_flows.store._leases.renewer import shared_keeper
+from s3kv_flows.store._leases.renewer import shared_renewer
 
 __all__ = ["LeaseLockManager"]
 
@@ -83,7 +83,7 @@ class LeaseLockManager:
             StoreUnavailableError: It does not answer.
         """
         acquisition = self._acquisition(key, holder, acquire_timeout, hold_timeout)
-        self._leave(key, drive(acquisition.steps()))
+        self._leave(key, run(acquisition.steps()))
         return True
 
     async def aacquire_lock(
@@ -96,7 +96,7 @@ class LeaseLockManager:
         """Do as :meth:`acquire_lock`, with requests in worker threads and pauses in the event loop."""
         acquisition = self._acquisition(key, holder, acquire_timeout, hold_timeout)
         give_back = partial(self.release_lock, key, holder)
-        self._leave(key, await adrive(acquisition.steps(), give_back))
+        self._leave(key, await arun(acquisition.steps(), give_back))
         return True
 
     def release_lock(self, key: str, holder: str) -> None:
@@ -104,33 +104,33 @@ class LeaseLockManager:
 
         Called in an event loop, it hands the request to the thread that renews leases, and returns.
         """
-        keeper, place = shared_keeper(), self._place(key)
-        lease = keeper.kept(place, holder)
-        settled = lease is not None and lease.settled
-        if settled:
-            keeper.turns.pass_on(place, holder, settled=True)
-        keeper.dismiss(place, holder, wait=not _in_event_loop())
-        if not settled:
-            keeper.turns.pass_on(place, holder, settled=False)
+        keeper, queue_key = shared_renewer(), self._queue_key(key)
+        lease = keeper.kept(queue_key, holder)
+        result_ready = lease is not None and lease.result_ready
+        if result_ready:
+            keeper.queue.release(queue_key, holder, result_ready=True)
+        keeper.release(queue_key, holder, wait=not _in_event_loop())
+        if not result_ready:
+            keeper.queue.release(queue_key, holder, result_ready=False)
 
     def is_locked(self, key: str) -> bool:
         """Tell whether anybody holds the lease: no request where that is this process, else one."""
-        if shared_keeper().knows(self._place(key)):
+        if shared_renewer().knows(self._queue_key(key)):
             return True
         store = self._store()
         return store.leases().holder_of(store.lease_namespace.name_of(key)) is not None
 
     def is_lock_holder(self, key: str, holder: str) -> bool:
         """Tell whether this holder has the lease, or needs none: no request."""
-        return shared_keeper().knows(self._place(key), holder)
+        return shared_renewer().knows(self._queue_key(key), holder)
 
     def wait_for_lock(self, key: str, timeout: float | None = None) -> bool:
         """Wait until nobody holds the lease; return whether that came about in time."""
-        return drive(self._until_free(key, timeout))
+        return run(self._until_free(key, timeout))
 
     async def await_for_lock(self, key: str, timeout: float | None = None) -> bool:
         """Do as :meth:`wait_for_lock`, with requests in worker threads and pauses in the event loop."""
-        return await adrive(self._until_free(key, timeout), lambda: None)
+        return await arun(self._until_free(key, timeout), lambda: None)
 
     # --- how -----------------------------------------------------------------------------------
 
@@ -140,7 +140,7 @@ class LeaseLockManager:
         return Acquisition(
             manager=self,
             load_store=self._store,
-            place=self._place(key),
+            queue_key=self._queue_key(key),
             key=key,
             holder=holder,
             give_back=partial(self.release_lock, key, holder),
@@ -153,15 +153,15 @@ class LeaseLockManager:
         """Leave what was found to the next calls of this run, in its own context."""
         slots.drop_value()
         if acquired.found is not None:
-            leave_found(acquired.store, key, acquired.found)
+            hand_over(acquired.store, key, acquired.found)
 
-    def _until_free(self, key: str, timeout: float | None) -> Generator[Pause, None, bool]:
+    def _until_free(self, key: str, timeout: float | None) -> Generator[Wait, None, bool]:
         give_up, pause = None if timeout is None else lease_clock() + timeout, _FIRST_PAUSE_SECONDS
         while self.is_locked(key):
             left = pause if give_up is None else min(pause, give_up - lease_clock())
             if left <= 0:
                 return False
-            yield Pause(left)
+            yield Wait(left)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
         return True
 
@@ -172,7 +172,7 @@ class LeaseLockManager:
             return loaded
         return S3KVStore.of(self.store)
 
-    def _place(self, key: str) -> Hashable:
+    def _queue_key(self, key: str) -> Hashable:
         """Return by what the keeper knows a key of this store, without loading it."""
         return (self._name or repr(self.store), key)
 

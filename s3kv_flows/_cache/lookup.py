@@ -15,7 +15,7 @@ from s3kv_flows._results.serializer import FrameSerializer
 from s3kv_flows._runs import run_logger
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.store import S3KV
-from s3kv_flows.store._locks.visibility import require_uncovered
+from s3kv_flows.store._locks.visibility import require_visible
 from s3kv_flows.store._s3.transport.counters import Counters
 from s3kv_flows.store._s3.types import ObjectInfo
 from s3kv_flows.store.errors import (
@@ -40,7 +40,7 @@ def require_own(results: S3KV, attempt: CacheAttempt, found: FoundResult) -> Non
     if attempt.inputs is not None and found.record.inputs != attempt.inputs:
         raise _of_others(attempt)
     if attempt.finalizes and not found.was_locked:
-        require_uncovered(
+        require_visible(
             results.client, results.bucket_name, results.namespace.name_of(attempt.key), attempt.key
         )
         run_logger().warning(
@@ -68,7 +68,7 @@ def require_replaceable(results: S3KV, attempt: CacheAttempt, info: ObjectInfo) 
             raise _of_others(attempt)
     if attempt.finalizes:
         name = results.namespace.name_of(attempt.key)
-        require_uncovered(results.client, results.bucket_name, name, attempt.key)
+        require_visible(results.client, results.bucket_name, name, attempt.key)
         results.objects.refuse_if_retained(name, "replace what cannot be read of")
 
 
@@ -89,9 +89,7 @@ def require_unhidden(results: S3KV, attempt: CacheAttempt, absent: KeyNotFoundEr
         return
     if not absent.is_deleted and results.client.capabilities.declared.tells_delete_markers:
         return
-    require_uncovered(
-        results.client, results.bucket_name, results.namespace.name_of(attempt.key), attempt.key
-    )
+    require_visible(results.client, results.bucket_name, results.namespace.name_of(attempt.key), attempt.key)
 
 
 def lookup(store: S3KVStore, path: str) -> FoundResult | None:

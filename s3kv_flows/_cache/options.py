@@ -10,8 +10,8 @@ from prefect.cache_policies import INPUTS, NO_CACHE, TASK_SOURCE, CachePolicy
 
 from s3kv_flows._cache.locking import LeaseLockManager
 from s3kv_flows._cache.policies import ResultPolicy
-from s3kv_flows._cache.preflight import EarlyRefusals
-from s3kv_flows._cache.record_storage import RecordFace
+from s3kv_flows._cache.preflight import PreflightLockManager
+from s3kv_flows._cache.record_storage import RecordStorage
 from s3kv_flows._results.payload import ResultOptions
 from s3kv_flows._results.serializer import FrameSerializer
 from s3kv_flows._runs import validate_key
@@ -89,12 +89,12 @@ def caching(
         raise ValueError(f"an expiration takes one of {MAX_TAGS} tags: give {MAX_TAGS - 1} at most")
     storage = _storage_of(store)
     name = None if key is None else validate_key(key)
-    policy = ResultPolicy(policy=cache_policy, name=name).configure(key_storage=RecordFace(store=storage))
+    policy = ResultPolicy(policy=cache_policy, name=name).configure(key_storage=RecordStorage(store=storage))
     if single_flight:
         manager = LeaseLockManager(storage, lease_seconds, wait_seconds=lease_wait_seconds)
         policy = policy.configure(lock_manager=manager, isolation_level="SERIALIZABLE")
     elif retention is not None or legal_hold or name is not None:
-        policy = policy.configure(lock_manager=EarlyRefusals(), isolation_level="SERIALIZABLE")
+        policy = policy.configure(lock_manager=PreflightLockManager(), isolation_level="SERIALIZABLE")
     options = ResultOptions("task", tags, retention, legal_hold, is_named=name is not None)
     return {
         "result_storage": storage,

@@ -7,16 +7,16 @@ import asyncio
 from prefect.context import TaskRunContext
 
 from s3kv_flows._cache.lookup import current_attempt, prefetch
-from s3kv_flows._cache.record_storage import leave_found
+from s3kv_flows._cache.record_storage import hand_over
 from s3kv_flows._results.records import FoundResult
 from s3kv_flows._results.serializer import FrameSerializer
 from s3kv_flows._runs import is_refreshing, loaded_store
 from s3kv_flows.blocks import S3KVStore
 
-__all__ = ["EarlyRefusals", "refuse_what_cannot_be_saved"]
+__all__ = ["PreflightLockManager", "require_savable"]
 
 
-class EarlyRefusals:
+class PreflightLockManager:
     """Refuses a run that could not save what it computes. Excludes nobody.
 
     Prefect logs an exception of a commit and lets the task complete, with a value that was not saved, and
@@ -42,7 +42,7 @@ class EarlyRefusals:
             UnsupportedByServerError: The bucket has no Object Lock.
             ValueError: The task was given an expiration beside the lock; or its key cannot be made.
         """
-        self._leave(key, self._refuse_or_look(key))
+        self._leave(key, self._check_or_prefetch(key))
         return True
 
     async def aacquire_lock(
@@ -53,12 +53,12 @@ class EarlyRefusals:
         hold_timeout: float | None = None,  # noqa: ARG002
     ) -> bool:
         """Do as :meth:`acquire_lock`, in a worker thread."""
-        self._leave(key, await asyncio.to_thread(self._refuse_or_look, key))
+        self._leave(key, await asyncio.to_thread(self._check_or_prefetch, key))
         return True
 
     @staticmethod
-    def _refuse_or_look(key: str) -> FoundResult | None:
-        refuse_what_cannot_be_saved(key)
+    def _check_or_prefetch(key: str) -> FoundResult | None:
+        require_savable(key)
         context, attempt, store = TaskRunContext.get(), current_attempt(), loaded_store(S3KVStore)
         # Prefect lets tasks within this one inherit the manager: their results are not to be looked at.
         if (
@@ -76,7 +76,7 @@ class EarlyRefusals:
         """Leave what was found to the next calls of this run, in its own context."""
         store = loaded_store(S3KVStore)
         if found is not None and store is not None:
-            leave_found(store, key, found)
+            hand_over(store, key, found)
 
     def release_lock(self, key: str, holder: str) -> None:
         """Do nothing: nothing is held."""
@@ -98,7 +98,7 @@ class EarlyRefusals:
         return True
 
 
-def refuse_what_cannot_be_saved(key: str) -> None:
+def require_savable(key: str) -> None:
     """Refuse the current run where it could not save what it computes under a key: no request for a miss.
 
     Raises:

@@ -29,10 +29,10 @@ from s3kv_flows.store.errors import (
     S3KVError,
 )
 
-__all__ = ["RecordFace", "leave_found"]
+__all__ = ["RecordStorage", "hand_over"]
 
 
-class RecordFace(WritableFileSystem):
+class RecordStorage(WritableFileSystem):
     """Shows the record of a result, out of the object that holds the result."""
 
     _block_type_name: ClassVar[str | None] = "S3KV Record Face"
@@ -51,7 +51,7 @@ class RecordFace(WritableFileSystem):
             store = loaded_store(S3KVStore) or S3KVStore.of(self.store)
             record = self._recorded(store, path)
             if record is None:
-                record = leave_found(store, path, _find(store, path))
+                record = hand_over(store, path, _find(store, path))
             return record
 
     async def aread_path(self, path: str) -> bytes:
@@ -62,7 +62,7 @@ class RecordFace(WritableFileSystem):
                 store = await asyncio.to_thread(S3KVStore.of, self.store)
             record = self._recorded(store, path)
             if record is None:
-                record = leave_found(store, path, await asyncio.to_thread(_find, store, path))
+                record = hand_over(store, path, await asyncio.to_thread(_find, store, path))
             return record
 
     def write_path(self, path: str, content: bytes, *, _sync: bool | None = None) -> None:  # type: ignore[override]  # see read_path
@@ -92,7 +92,7 @@ class RecordFace(WritableFileSystem):
         return slots.peek_record(repr(results), results.namespace.name_of(path))
 
 
-def leave_found(store: S3KVStore, path: str, found: FoundResult) -> bytes:
+def hand_over(store: S3KVStore, path: str, found: FoundResult) -> bytes:
     """Leave a result for the next calls of this run; return its record."""
     results = store.results
     record = _record_of(store, path, found)

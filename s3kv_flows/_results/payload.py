@@ -18,7 +18,7 @@ from prefect.client.schemas.objects import TaskRun
 from typing_extensions import Self
 
 from s3kv_flows.store._layout.marks import FENCE
-from s3kv_flows.store._leases.renewer import KeptLease
+from s3kv_flows.store._leases.renewer import RenewedLease
 from s3kv_flows.store._locks.retention import Retention
 from s3kv_flows.store._s3.bodies import Body
 from s3kv_flows.store._s3.types import ObjectInfo
@@ -82,7 +82,7 @@ class CacheAttempt:
     expected: str = field(default="overwrite", init=False)
     fence: int = field(default=0, init=False)
     found_delete_marker: bool = field(default=False, init=False)
-    lease: KeptLease | None = field(default=None, init=False)
+    lease: RenewedLease | None = field(default=None, init=False)
     _miss: S3KVError | None = field(default=None, init=False)
     _release: Callable[[], object] | None = field(default=None, init=False)
     _return_lease: Callable[[], object] | None = field(default=None, init=False)
@@ -117,7 +117,7 @@ class CacheAttempt:
         """
         self._release, self._return_lease = release, return_lease
 
-    def took_lease(self, lease: KeptLease) -> None:
+    def took_lease(self, lease: RenewedLease) -> None:
         """Note the lease that the run computes under."""
         self.lease = lease
 

@@ -205,7 +205,7 @@ def write_result(results: S3KV, key: str, payload: Payload, prefect_version: str
     if options.attempt is not None:
         written = _put_under_lease(results, name, new, options.attempt)
         if options.attempt.lease is not None:
-            options.attempt.lease.settled = True
+            options.attempt.lease.result_ready = True
     elif options.inputs is not None and options.was_absent:
         written = _put_named(results, name, new, options)
     else:

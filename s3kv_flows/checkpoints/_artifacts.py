@@ -17,7 +17,7 @@ from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import PrefectException
 
 from s3kv_flows._runs import run_logger
-from s3kv_flows.checkpoints._background import Newest
+from s3kv_flows.checkpoints._background import LatestOnly
 from s3kv_flows.checkpoints._snapshots import Snapshot
 
 __all__ = ["CheckpointArtifacts"]
@@ -49,7 +49,7 @@ class CheckpointArtifacts:
     def __init__(self, name: str) -> None:
         self._name = name
         self._ids: dict[str, UUID] = {}
-        self._drawing = Newest(self._draw, "s3kv-artifacts")
+        self._drawing = LatestOnly(self._draw, "s3kv-artifacts")
         self._is_begun = False
         self._shown_at = -_SECONDS
         self._is_shown = TaskRunContext.get() is not None or FlowRunContext.get() is not None

@@ -10,7 +10,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Newest", "each", "left_loops_are_closed", "to_the_end", "until_done"]
+__all__ = ["LatestOnly", "each", "left_loops_are_closed", "to_the_end", "until_done"]
 
 T = TypeVar("T")
 
@@ -18,7 +18,7 @@ _LOOK_SECONDS = 0.2
 """How often it is looked whether to wait on."""
 
 
-class Newest(Generic[T]):
+class LatestOnly(Generic[T]):
     """Does the newest of what it is given, in a thread that ends when nothing is left to do.
 
     Args:

@@ -28,9 +28,9 @@ from s3kv_flows._runs import (
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.checkpoints._artifacts import CheckpointArtifacts
 from s3kv_flows.checkpoints._background import each, left_loops_are_closed, to_the_end, until_done
-from s3kv_flows.checkpoints._loop import ChangedInPlace, LoopProgress, SavingPace
+from s3kv_flows.checkpoints._loop import LoopProgress, MutatedState, SavingPace
 from s3kv_flows.checkpoints._promotion import promote_state
-from s3kv_flows.checkpoints._sigterm import PutOff
+from s3kv_flows.checkpoints._sigterm import Deferred
 from s3kv_flows.checkpoints._snapshots import Snapshot, Snapshots
 from s3kv_flows.checkpoints._states import LoadPolicy, RunStates, position_of
 from s3kv_flows.store._layout.keys import fingerprint
@@ -136,7 +136,7 @@ class Checkpoint:
         self.keep, self.load_policy, self.keep_on_success = keep, load_policy, keep_on_success
         self._given_tags = validate_tags(tags or {})
         self._automatic_tags: dict[str, str] = {}
-        self._termination = PutOff(termination_seconds)
+        self._termination = Deferred(termination_seconds)
         self._artifacts: CheckpointArtifacts | None = None
         self._opened: RunStates | None = None
         self._loop = LoopProgress()
@@ -233,7 +233,7 @@ class Checkpoint:
                 raise
         else:
             self._states.saving.check()
-        self._termination.heed()
+        self._termination.honour()
 
     async def asave(self, state: Any, *, tags: Mapping[str, str] | None = None, wait: bool = True) -> None:
         """Do as :meth:`save`; other coroutines go on while the state, once encoded, is uploaded."""
@@ -244,7 +244,7 @@ class Checkpoint:
             self._states.saving.wait_for(told)
         else:
             self._states.saving.check()
-        self._termination.heed()
+        self._termination.honour()
 
     def history(self) -> list[SavedState]:
         """Return the states that are there, the oldest first: one LIST, and two requests each."""
@@ -437,7 +437,7 @@ class Checkpoint:
 
     def _end_signals(self) -> None:
         self._termination.__exit__()
-        self._termination.heed()
+        self._termination.honour()
 
     def _close(self) -> None:
         self._release()
@@ -494,7 +494,7 @@ class Checkpoint:
                 "what was saved last is not what load() returned: give iterate() a function that returns the "
                 "state to save, as its second argument"
             )
-        return ChangedInPlace(self._loaded)
+        return MutatedState(self._loaded)
 
     def _offered(
         self,

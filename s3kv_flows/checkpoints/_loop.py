@@ -11,7 +11,7 @@ from typing import Any
 from s3kv_flows._runs import run_logger
 from s3kv_flows.store._values.digests import digest_or_none
 
-__all__ = ["ChangedInPlace", "LoopProgress", "SavingPace"]
+__all__ = ["LoopProgress", "MutatedState", "SavingPace"]
 
 
 class LoopProgress:
@@ -93,7 +93,7 @@ class LoopProgress:
 _UNCHANGEABLE = (int, float, complex, str, bytes, tuple, frozenset)
 
 
-class ChangedInPlace:
+class MutatedState:
     """Returns, when it is called, the object that a loop changes in place.
 
     A loop that makes a new object each time would save the first one again and again, and go on from that

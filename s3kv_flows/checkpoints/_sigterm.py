@@ -16,12 +16,12 @@ from typing import Any
 
 from typing_extensions import Self
 
-__all__ = ["PutOff"]
+__all__ = ["Deferred"]
 
 _Handler = Callable[[int, FrameType | None], Any] | int | None
 
 
-class PutOff:
+class Deferred:
     """Notes a SIGTERM instead of heeding it, within a ``with`` block and for a limited time.
 
     Blocks may lie within each other, or overlap: they share one handler, and who is the first to come to a
@@ -57,14 +57,14 @@ class PutOff:
             self._is_inside = False
             self._handling.leave()
 
-    def heed(self) -> None:
+    def honour(self) -> None:
         """End now as the process would have ended, where that was asked for.
 
         Raises:
             SystemExit: In another thread than the main one, which is told to end, too.
         """
         if self._handling is not None:
-            self._handling.heed()
+            self._handling.honour()
 
 
 class _Handling:
@@ -101,7 +101,7 @@ class _Handling:
         if os.getpid() != self._process:  # a forked child has inherited this, and has nothing to save
             self.requested = True
         if self.requested:  # a second time: of somebody who cannot wait, or of the timer
-            self.heed()
+            self.honour()
             return
         self.requested = True
         self._give_up_at = time.monotonic() + self._seconds
@@ -109,7 +109,7 @@ class _Handling:
         self._timer.daemon = True
         self._timer.start()
 
-    def heed(self) -> None:
+    def honour(self) -> None:
         if not self.requested:
             return
         if threading.current_thread() is not threading.main_thread():

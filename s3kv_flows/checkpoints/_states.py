@@ -11,12 +11,12 @@ from threading import Event
 from typing import Any, Literal
 
 from s3kv_flows._runs import run_logger
-from s3kv_flows.checkpoints._background import Newest
+from s3kv_flows.checkpoints._background import LatestOnly
 from s3kv_flows.checkpoints._snapshots import Snapshot, Snapshots
 from s3kv_flows.checkpoints._writer import SnapshotWriter
 from s3kv_flows.store._layout.marks import POSITION
 from s3kv_flows.store._s3.bodies import Body, Pieces, SpareMemory
-from s3kv_flows.store._s3.concurrency import behind_all_else
+from s3kv_flows.store._s3.concurrency import run_in_background_priority
 from s3kv_flows.store._s3.types import ObjectInfo
 from s3kv_flows.store.errors import KeyNotFoundError, S3KVError, StaleWriterError
 
@@ -84,7 +84,7 @@ class RunStates:
         self._memory = SpareMemory()
         self._of_this_run: dict[int, bool] = {}
         self._takes_part = False
-        self.saving = Newest(self._upload, "s3kv-checkpoint", then=then, replaced=self._let_go)
+        self.saving = LatestOnly(self._upload, "s3kv-checkpoint", then=then, replaced=self._let_go)
         self._forget()
 
     def go_on(self) -> tuple[Any, Snapshot] | None:
@@ -131,7 +131,7 @@ class RunStates:
                 to be passed over then, and no older one is removed for it.
 
         Returns:
-            What to wait for; see :meth:`Newest.offer`.
+            What to wait for; see :meth:`LatestOnly.offer`.
 
         Raises:
             EncodingError: The state cannot be pickled.
@@ -223,7 +223,7 @@ class RunStates:
         metadata = {**self._identity, POSITION: str(encoded.position)}
         save = partial(self._writer.save, encoded.body, metadata=metadata, tags=encoded.tags)
         try:
-            number, there = behind_all_else(save) if encoded.in_background else save()
+            number, there = run_in_background_priority(save) if encoded.in_background else save()
         finally:
             self._let_go(encoded)
         if encoded.is_left.is_set():

@@ -60,8 +60,8 @@ def _rows(facts: BucketFacts) -> list[tuple[str, str]]:
         ("locks whatever is written", _yes(facts.default_retention)),
         ("PUT If-None-Match", "not tried" if puts is None else _CARRIES[puts.create]),
         ("PUT If-Match", "not tried" if puts is None else _CARRIES[puts.replace] + spelling),
-        ("DELETE If-Match", "not tried" if deletes is None else _heeded(heeds=deletes.single)),
-        ("ETags in a batch of deletions", "not tried" if deletes is None else _heeded(heeds=deletes.batch)),
+        ("DELETE If-Match", "not tried" if deletes is None else _heeded(honours=deletes.single)),
+        ("ETags in a batch of deletions", "not tried" if deletes is None else _heeded(honours=deletes.batch)),
         ("tags", _yes(facts.tags)),
         ("tags on uploads in parts", "not tried" if uploads is None else _kept(keeps=uploads.tags)),
         (
@@ -83,8 +83,8 @@ def _yes(fact: bool | None) -> str:  # noqa: FBT001  # it is all there is
     return "not known" if fact is None else "yes" if fact else "no"
 
 
-def _heeded(*, heeds: bool) -> str:
-    return "heeded" if heeds else "ignored"
+def _heeded(*, honours: bool) -> str:
+    return "heeded" if honours else "ignored"
 
 
 def _kept(*, keeps: bool) -> str:

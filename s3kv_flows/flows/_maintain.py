@@ -18,10 +18,10 @@ from prefect.events import emit_event
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.flows import _report as cleanup_page
 from s3kv_flows.flows._sharding import plan_in_shards, sweep_in_shards
-from s3kv_flows.maintenance import CleanupPlan, CleanupRule, SweepReport, Terms
+from s3kv_flows.maintenance import CleanupPlan, CleanupRule, PlanContext, SweepReport
 from s3kv_flows.maintenance._rules import GivenDuration
 from s3kv_flows.store._durations import length_before
-from s3kv_flows.tasks.maintenance import age_local_cache, give_up_uploads, sweep_leases
+from s3kv_flows.tasks.maintenance import abort_incomplete_uploads, age_local_cache, sweep_leases
 
 __all__ = ["MaintenanceReport", "age_caches", "maintain_store"]
 
@@ -45,7 +45,7 @@ class MaintenanceReport:
         protected: What a rule matches, and what kept it.
         changed: What stays because it was not any more what the plan saw.
         failed: What the server did not delete, with its word.
-        unfinished_uploads: The objects whose multipart uploads were begun before the grace period and never
+        incomplete_uploads: The objects whose multipart uploads were begun before the grace period and never
             completed; their parts are freed, or would be.
         dead_leases: Leases that ended before the grace period; they are gone, or would be.
         aged_local_copies: Local copies that were forgotten.
@@ -63,7 +63,7 @@ class MaintenanceReport:
     protected: dict[str, str]
     changed: list[str]
     failed: dict[str, str]
-    unfinished_uploads: list[str]
+    incomplete_uploads: list[str]
     dead_leases: list[str]
     aged_local_copies: int
 
@@ -117,8 +117,10 @@ def maintain_store(
     values = S3KVStore.of(store).values
     leases = sweep_leases(store, grace, dry_run)
     now = values.server_time()
-    terms = Terms(now, length_before(grace, now), protect_tag)
-    plan = plan_in_shards(store, rules, terms, shards=shards, concurrency=concurrency, per_second=per_second)
+    context = PlanContext(now, length_before(grace, now), protect_tag)
+    plan = plan_in_shards(
+        store, rules, context, shards=shards, concurrency=concurrency, per_second=per_second
+    )
     _show_plan(plan, dry_run=dry_run)
     logger.info("%s", cleanup_page.told(plan))
     swept = None
@@ -140,7 +142,7 @@ def maintain_store(
     if swept is not None and swept.failed:
         logger.error("%d objects could not be deleted", len(swept.failed))
         _emit_failures(values.bucket_name, swept)
-    uploads = give_up_uploads(store, grace, dry_run)
+    uploads = abort_incomplete_uploads(store, grace, dry_run)
     aged = 0 if dry_run else age_local_cache(store, local_cache_max_days)
     return _report(plan, swept, uploads, leases, aged)
 
@@ -202,7 +204,7 @@ def _report(
         protected={decision.entry.name: decision.reason for decision in plan.protected} | done.protected,
         changed=done.changed,
         failed=done.failed,
-        unfinished_uploads=uploads,
+        incomplete_uploads=uploads,
         dead_leases=leases,
         aged_local_copies=aged,
     )

@@ -10,12 +10,12 @@ from prefect import unmapped
 from prefect.futures import PrefectFuture
 
 from s3kv_flows.blocks import S3KVStore
-from s3kv_flows.maintenance import CleanupPlan, CleanupRule, Decision, Entry, SweepReport, Terms
+from s3kv_flows.maintenance import CleanupPlan, CleanupRule, Decision, Entry, PlanContext, SweepReport
 from s3kv_flows.maintenance._inventory.listing import parts
-from s3kv_flows.maintenance._inventory.survey import settle
+from s3kv_flows.maintenance._inventory.survey import answer_questions
 from s3kv_flows.maintenance._planning.plan import plan
 from s3kv_flows.maintenance._planning.questions import Question
-from s3kv_flows.tasks.cleanup_shards import Shard, list_shard, look_closer, split, sweep_shard
+from s3kv_flows.tasks.cleanup_shards import Shard, list_shard, look_up_shard, split, sweep_shard
 
 __all__ = ["plan_in_shards", "sweep_in_shards"]
 
@@ -30,7 +30,7 @@ _STEPS = 4
 def plan_in_shards(
     store: str | S3KVStore,
     rules: Sequence[CleanupRule],
-    terms: Terms,
+    context: PlanContext,
     *,
     shards: int,
     concurrency: int,
@@ -41,7 +41,7 @@ def plan_in_shards(
     Args:
         store: The name of a saved store, or a saved store.
         rules: One that removes is enough.
-        terms: The moment, the grace period and the protect tag.
+        context: The moment, the grace period and the protect tag.
         shards: In how many parts to list, and to ask.
         concurrency: Requests at once of each.
         per_second: Objects asked about in a second, by all of them; None for no limit.
@@ -52,7 +52,7 @@ def plan_in_shards(
 
     def ask(asked: list[Question]) -> Iterable[Entry | None]:
         given = list(split(asked, shards, _QUESTIONS))
-        answers = look_closer.map(
+        answers = look_up_shard.map(
             unmapped(store),
             given,
             concurrency=unmapped(concurrency),
@@ -61,8 +61,8 @@ def plan_in_shards(
         return chain.from_iterable(future.result().items for future in answers)
 
     listed = chain.from_iterable(future.result().items for future in listing)
-    entries = settle(listed, rules, terms, ask)
-    return plan(entries, rules, terms.now, terms.grace, protect_tag=terms.protect_tag)
+    entries = answer_questions(listed, rules, context, ask)
+    return plan(entries, rules, context.now, context.grace, protect_tag=context.protect_tag)
 
 
 def sweep_in_shards(
@@ -84,13 +84,13 @@ def sweep_in_shards(
         per_second: Objects looked at or deleted in a second, by all of them; None for no limit.
         progress: Called with the percentage that is done.
     """
-    protect_tag = made.terms.protect_tag if made.terms else "keep"
+    protect_tag = made.context.protect_tag if made.context else "keep"
     given = list(split(made.removals, shards * _STEPS, _DECISIONS))
     each = per_second and per_second / min(shards, max(len(given), 1))
     report, done = SweepReport(), 0
     under_way: deque[tuple[Shard[Decision], PrefectFuture[SweepReport]]] = deque()
 
-    def settle(most: int) -> None:
+    def answer_questions(most: int) -> None:
         nonlocal done
         while len(under_way) > most:
             shard, future = under_way.popleft()
@@ -99,9 +99,9 @@ def sweep_in_shards(
             progress(100 * done / len(given))
 
     for shard in given:
-        settle(shards - 1)
+        answer_questions(shards - 1)
         under_way.append((shard, sweep_shard.submit(store, shard, protect_tag, each, concurrency)))
-    settle(0)
+    answer_questions(0)
     report.removed.sort()
     return report
 

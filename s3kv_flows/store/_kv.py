@@ -15,7 +15,7 @@ from s3kv_flows.store._layout.keys import Namespace, validate_bucket_name
 from s3kv_flows.store._layout.marks import is_own
 from s3kv_flows.store._layout.tags import validate_tags
 from s3kv_flows.store._locks.retention import LockMode, Retention
-from s3kv_flows.store._locks.visibility import require_uncovered
+from s3kv_flows.store._locks.visibility import require_visible
 from s3kv_flows.store._objects.bucket import GuardedBucket, NewObject, validate_mode
 from s3kv_flows.store._objects.deletions import Deletions
 from s3kv_flows.store._objects.locking import ObjectLocks
@@ -24,7 +24,7 @@ from s3kv_flows.store._objects.updates import compare_and_swap
 from s3kv_flows.store._outputs.outputs import FinalizedOutputs
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.clients import shared_client
-from s3kv_flows.store._s3.concurrency import concurrently
+from s3kv_flows.store._s3.concurrency import map_concurrently
 from s3kv_flows.store._s3.config import AWS, Encryption, S3Config
 from s3kv_flows.store._s3.types import Fetched, ListedObject, ListedVersion, ObjectInfo, Written
 from s3kv_flows.store._values.codecs import Codec, codec_named
@@ -49,8 +49,8 @@ class S3KV:
     by all stores of one configuration in a process, and a store may be used by many threads.
 
     Request counts in this class hold for a bucket without Object Lock. With it, every write and
-    deletion first looks for locked versions; :mod:`s3kv_flows.store._objects.bucket` says how. Whether a bucket
-    has it is asked once per process, unless a PUT has already shown that it has not.
+    deletion first looks for locked versions; :mod:`s3kv_flows.store._objects.bucket` says how. Whether a
+    bucket has it is asked once per process, unless a PUT has already shown that it has not.
 
     Args:
         s3_endpoint_url: URL of the server; by default ``S3_ENDPOINT_URL`` of the environment, else what boto3
@@ -154,7 +154,7 @@ class S3KV:
     @property
     def objects(self) -> GuardedBucket:
         """The objects of the bucket, behind the guard of what is locked."""
-        return GuardedBucket(self.client, self.bucket_name, self._label, prefix=self.namespace.prefix)
+        return GuardedBucket(self.client, self.bucket_name, self._display_name, prefix=self.namespace.prefix)
 
     def __repr__(self) -> str:
         try:
@@ -318,7 +318,7 @@ class S3KV:
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """Return the values of keys, without the missing ones: one request each, sixteen at a time."""
-        found = concurrently(lambda key: (key, self.get(key, _MISSING)), keys)
+        found = map_concurrently(lambda key: (key, self.get(key, _MISSING)), keys)
         return {key: value for key, value in found if value is not _MISSING}
 
     def add_many(
@@ -344,7 +344,7 @@ class S3KV:
         options: dict[str, Any] = {
             "tags": tags, "retention": retention, "legal_hold": legal_hold, "mode": mode
         }  # fmt: skip
-        for _ in concurrently(lambda item: self.add(*item, **options), values.items()):
+        for _ in map_concurrently(lambda item: self.add(*item, **options), values.items()):
             pass
 
     # --- changes -------------------------------------------------------------------------------
@@ -530,7 +530,7 @@ class S3KV:
                 return None
             return key
 
-        return [key for key in concurrently(tag, self.iter_keys(prefix)) if key is not None]
+        return [key for key in map_concurrently(tag, self.iter_keys(prefix)) if key is not None]
 
     def find_keys_by_tag_value(self, tag_key: str, tag_value: str) -> list[str]:
         """Return the keys with a tag: one request per 1,000 keys, and one per key, 32 at a time."""
@@ -568,7 +568,7 @@ class S3KV:
         found = (listed for _, listed in self._iter_tagged({tag_key: tag_value}, "", None))
         result = DeletedKeys([], {}, {})
         for name, error in self._deletions.delete_many(found):
-            key = self._label(name)
+            key = self._display_name(name)
             if error is None:
                 self.clear_cache_for_key(key)
                 result.deleted.append(key)
@@ -678,7 +678,7 @@ class S3KV:
         One request per 1,000 keys, and one per key, without a body where a copy is current.
         """
         values = self._filling
-        read = concurrently(lambda key: values.read(self.namespace.name_of(key)), self.iter_keys())
+        read = map_concurrently(lambda key: values.read(self.namespace.name_of(key)), self.iter_keys())
         return sum(found is not None for found in read)
 
     def get_from_cache(self, key: str) -> Any:
@@ -768,11 +768,11 @@ class S3KV:
 
     @property
     def _deletions(self) -> Deletions:
-        return Deletions(self.objects, self._label)
+        return Deletions(self.objects, self._display_name)
 
     @property
     def _locks(self) -> ObjectLocks:
-        return ObjectLocks(self.objects, self._label)
+        return ObjectLocks(self.objects, self._display_name)
 
     def _require_uncovered(self, key: str, info: ObjectInfo | None) -> None:
         """Raise HiddenOutputError where what was read, or was not there, lies on top of a locked version.
@@ -784,14 +784,14 @@ class S3KV:
         if not self.objects.has_object_lock:
             return
         try:
-            require_uncovered(self.client, self.bucket_name, self.namespace.name_of(key), key)
+            require_visible(self.client, self.bucket_name, self.namespace.name_of(key), key)
         except AccessDeniedError:
             known = self.client.capabilities.object_lock(self.bucket_name)
             if known is None or not known.inferred:
                 raise
             # Nobody may say that there is Object Lock, nor list versions: what S3 says is all there is.
 
-    def _label(self, name: str) -> str:
+    def _display_name(self, name: str) -> str:
         return self.namespace.key_of(name) or name
 
     def _iter_listed(self, prefix: str) -> Iterator[tuple[str, ListedObject]]:
@@ -815,7 +815,7 @@ class S3KV:
 
         listed = (listed for _, listed in self._iter_listed(prefix) if is_old(listed))
         for found in tagged(self.client, self.bucket_name, listed, tags):
-            yield self._label(found.name), found
+            yield self._display_name(found.name), found
 
 
 _MISSING = object()

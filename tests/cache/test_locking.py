@@ -24,7 +24,7 @@ from prefect.results import get_result_store
 from prefect.transactions import IsolationLevel, transaction
 
 from s3kv_flows import LeaseLockManager, S3KVStore, caching
-from s3kv_flows.store._leases.renewer import shared_keeper
+from s3kv_flows.store._leases.renewer import shared_renewer
 from s3kv_flows.store._s3.transport.counters import Counters
 from s3kv_flows.store.errors import KeyLockedError, LeaseTimeoutError, UnsupportedByServerError
 from tests.support.lake import WEEK, Lake, adding_task, in_flow
@@ -36,10 +36,10 @@ pytestmark = pytest.mark.usefixtures("prefect_api")
 @pytest.fixture(autouse=True)
 def _nothing_is_left_behind() -> Iterator[None]:
     yield
-    keeper = shared_keeper()
+    keeper = shared_renewer()
     until(lambda: keeper._thread is None)
     assert keeper._entries == {}
-    assert keeper.turns._lines == {}
+    assert keeper.queue._lines == {}
 
 
 def lease_objects(lake: Lake) -> list[str]:
@@ -139,7 +139,7 @@ def test_threads_that_want_one_key_compute_it_once(lake: Lake) -> None:
 
 
 def waiting_in_process() -> list[object]:
-    return [one for line in list(shared_keeper().turns._lines.values()) for one in line.waiting]
+    return [one for line in list(shared_renewer().queue._lines.values()) for one in line.waiting]
 
 
 def test_refreshing_runs_compute_one_by_one(lake: Lake) -> None:
@@ -186,7 +186,7 @@ def test_each_attempt_of_a_retried_run_takes_the_lease_anew(lake: Lake) -> None:
 
     @task(retries=2, **caching(lake.name, single_flight=True))
     def produce() -> int:
-        (entry,) = shared_keeper()._entries.values()
+        (entry,) = shared_renewer()._entries.values()
         numbers.extend(lease.number for lease in entry.values() if lease)
         if len(numbers) < 3:
             raise RuntimeError("again")
@@ -290,7 +290,7 @@ def test_a_late_writer_does_not_replace_a_newer_result(lake: Lake, logged: pytes
     def produce() -> str:
         if not lake.ran:
             lake.ran.append("first")
-            (entries,) = shared_keeper()._entries.values()
+            (entries,) = shared_renewer()._entries.values()
             (kept,) = entries.values()
             assert kept
             # As after a long stop: the lease is over, and another run has come, written and gone.
@@ -313,7 +313,7 @@ def test_a_holder_that_was_replaced_does_not_write(lake: Lake, logged: pytest.Lo
 
     @task(**caching(lake.name, single_flight=True, lease_seconds=1.0))
     def produce() -> str:
-        (entries,) = shared_keeper()._entries.values()
+        (entries,) = shared_renewer()._entries.values()
         (kept,) = entries.values()
         assert kept
         with kept._mutex:  # as if its process were stopped

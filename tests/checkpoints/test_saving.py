@@ -17,7 +17,7 @@ import pytest
 from s3kv_flows import S3KVStore
 from s3kv_flows.checkpoints import Checkpoint
 from s3kv_flows.checkpoints import _loop as saving_pace
-from s3kv_flows.checkpoints._background import Newest
+from s3kv_flows.checkpoints._background import LatestOnly
 from s3kv_flows.checkpoints._loop import SavingPace
 from s3kv_flows.checkpoints._snapshots import Snapshots
 from s3kv_flows.store._s3 import bodies as memory
@@ -320,9 +320,9 @@ def test_the_loop_gets_no_further_ahead_of_what_has_arrived_than_it_may(
     monkeypatch.setattr(Snapshots, "create", gated)
     done: list[int] = []
     waited = threading.Event()
-    wait = Newest.wait
+    wait = LatestOnly.wait
 
-    def noted(self: Newest[Any], *args: Any) -> Any:
+    def noted(self: LatestOnly[Any], *args: Any) -> Any:
         waited.set()
         return wait(self, *args)
 
@@ -332,7 +332,7 @@ def test_the_loop_gets_no_further_ahead_of_what_has_arrived_than_it_may(
                 done.extend([item])
 
     thread = threading.Thread(target=run)
-    monkeypatch.setattr(Newest, "wait", noted)
+    monkeypatch.setattr(LatestOnly, "wait", noted)
     thread.start()
     assert begun.wait(PATIENCE)
     assert waited.wait(PATIENCE)
@@ -423,7 +423,7 @@ def test_what_is_interrupted_before_it_is_under_way_is_sent_as_well(
     monkeypatch.setattr(Snapshots, "create", slow)
     with Checkpoint(block, "train", keep=1) as checkpoint:
         with monkeypatch.context() as patched:
-            patched.setattr(Newest, "wait_for", interrupted)
+            patched.setattr(LatestOnly, "wait_for", interrupted)
             for state in ("under way", "waits"):
                 with pytest.raises(KeyboardInterrupt):
                     checkpoint.save(state)

@@ -8,7 +8,7 @@ from typing import Any
 from s3kv_flows import CleanupRule
 from s3kv_flows.maintenance import CleanupPlan, SweepReport, plan, survey, sweep
 from s3kv_flows.store import S3KV
-from s3kv_flows.store._leases.backend import register_of
+from s3kv_flows.store._leases.backend import backend_of
 from s3kv_flows.store._leases.leases import Leases
 
 SWEEP_LEASE = "s3kv-leases/.s3kv-sweep"
@@ -50,7 +50,7 @@ def results_of(store: S3KV) -> S3KV:
 def leases_of(store: S3KV) -> Leases:
     """Return the leases beside the values of a store."""
     return Leases(
-        register_of(store.client, store.bucket_name, "s3kv-leases/"),
+        backend_of(store.client, store.bucket_name, "s3kv-leases/"),
         lambda: int(store.client.capabilities.now().timestamp() * 1000),
         seconds=3600,
     )

@@ -16,7 +16,7 @@ from s3kv_flows.store._s3.capabilities import (
     MultipartUploads,
 )
 from s3kv_flows.store._s3.client import S3Client
-from s3kv_flows.store._s3.concurrency import concurrently
+from s3kv_flows.store._s3.concurrency import map_concurrently
 from s3kv_flows.store._s3.probes import Probes
 from s3kv_flows.store.errors import AccessDeniedError, ConflictError
 from tests.contracts.helpers import enable_versions, outside
@@ -147,7 +147,7 @@ def test_many_threads_probe_once(store: S3KV, monkeypatch: pytest.MonkeyPatch) -
         return original(self, bucket, prefix, **options)
 
     monkeypatch.setattr(Probes, "conditional_puts", counting)
-    found = concurrently(lambda _: capabilities.conditional_puts(store.bucket_name, PREFIX), range(16))
+    found = map_concurrently(lambda _: capabilities.conditional_puts(store.bucket_name, PREFIX), range(16))
     assert len(set(found)) == 1
     assert asked == [store.bucket_name]
 

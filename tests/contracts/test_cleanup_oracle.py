@@ -13,14 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from s3kv_flows import CleanupRule
-from s3kv_flows.maintenance import CleanupPlan, Entry, Terms, plan
+from s3kv_flows.maintenance import CleanupPlan, Entry, PlanContext, plan
 from s3kv_flows.maintenance._inventory.listing import list_part, parts
-from s3kv_flows.maintenance._inventory.lookups import Looker
-from s3kv_flows.maintenance._inventory.survey import leases_of, settle
+from s3kv_flows.maintenance._inventory.lookups import Lookups
+from s3kv_flows.maintenance._inventory.survey import answer_questions, leases_of
 from s3kv_flows.maintenance._planning.explanation import explain
 from s3kv_flows.maintenance._planning.questions import Question
 from s3kv_flows.store import S3KV
-from s3kv_flows.store._s3.concurrency import concurrently
+from s3kv_flows.store._s3.concurrency import map_concurrently
 from tests.support.cleanup_data import Key, expected, fill
 
 OBJECTS = int(os.environ.get("S3KV_TEST_OBJECTS", "500"))
@@ -35,8 +35,8 @@ class Filled:
         versioned = store.client.is_versioned(store.bucket_name)
         listed = (list_part(store, part, leases, versioned=versioned) for part in parts(store.namespace, 3))
         self.listed = [entry for part in listed for entry in part]
-        self.looker = Looker(store, leases)
-        self.known = {entry.name: entry for entry in concurrently(self._all_of, self.listed)}
+        self.looker = Lookups(store, leases)
+        self.known = {entry.name: entry for entry in map_concurrently(self._all_of, self.listed)}
         written = sorted(one.written for key in self.keys.values() for one in key.versions)
         self.first, self.last = written[0], written[-1]
 
@@ -50,7 +50,7 @@ class Filled:
             entry = answer
         return entry
 
-    def plan(self, rules: list[CleanupRule], terms: Terms) -> tuple[CleanupPlan, set[str]]:
+    def plan(self, rules: list[CleanupRule], context: PlanContext) -> tuple[CleanupPlan, set[str]]:
         """Return the plan, and the names that were asked about."""
         asked: set[str] = set()
 
@@ -58,8 +58,8 @@ class Filled:
             asked.update(question.entry.name for question in questions)
             return [self._answer(question) for question in questions]
 
-        entries = settle(self.listed, rules, terms, ask)
-        made = plan(entries, rules, terms.now, terms.grace, protect_tag=terms.protect_tag)
+        entries = answer_questions(self.listed, rules, context, ask)
+        made = plan(entries, rules, context.now, context.grace, protect_tag=context.protect_tag)
         return made, asked
 
     def _answer(self, question: Question) -> Entry:
@@ -112,7 +112,7 @@ def assert_as_by_brute_force(
     filled: Filled, rules: list[CleanupRule], at: float, grace: timedelta, protect: str | None
 ) -> None:
     now: datetime = filled.last + timedelta(seconds=at)
-    made, asked = filled.plan(rules, Terms(now, grace, protect))
+    made, asked = filled.plan(rules, PlanContext(now, grace, protect))
     going = {(one.entry.name, version.version_id) for one in made.removals for version in one.going}
     assert going == expected(filled.keys, rules, now, grace, protect)
     sizes = {name: {one.version_id: one.size for one in key.versions} for name, key in filled.keys.items()}

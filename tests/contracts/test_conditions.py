@@ -11,7 +11,7 @@ import pytest
 
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._s3.client import S3Client
-from s3kv_flows.store._s3.concurrency import concurrently
+from s3kv_flows.store._s3.concurrency import map_concurrently
 from s3kv_flows.store._s3.types import Written
 from s3kv_flows.store.errors import (
     ConflictError,
@@ -71,7 +71,7 @@ def test_of_many_that_create_a_key_one_wins(swapping: S3KV) -> None:
             return False
         return True
 
-    assert sum(concurrently(create, range(16))) == 1
+    assert sum(map_concurrently(create, range(16))) == 1
 
 
 def test_a_value_is_swapped_only_while_it_has_the_etag(swapping: S3KV) -> None:
@@ -192,7 +192,7 @@ def test_threads_of_a_locking_bucket_lose_no_increment_either(swapping: S3KV) ->
     def increment(_: int) -> None:
         swapping.update("counter", lambda value: value + 1, default=0)
 
-    list(concurrently(increment, range(12), workers=3))
+    list(map_concurrently(increment, range(12), workers=3))
     assert swapping.get("counter") == 12
 
 

@@ -95,7 +95,7 @@ TRIED: dict[str, Callable[[Vault], Any]] = {
     "plan_cleanup": lambda vault: tasks.plan_cleanup(vault.name, ALL, NONE),
     "sweep": lambda vault: tasks.sweep(vault.name, vault.plan_that_names_it()),
     "sweep_leases": lambda vault: tasks.sweep_leases(vault.name, NONE),
-    "give_up_uploads": lambda vault: tasks.give_up_uploads(vault.name, NONE),
+    "abort_incomplete_uploads": lambda vault: tasks.abort_incomplete_uploads(vault.name, NONE),
     "age_local_cache": lambda vault: tasks.age_local_cache(vault.name, 0),
     "age_caches": lambda vault: flows.age_caches(vault.name, 0),
     "maintain_store": lambda vault: flows.maintain_store(vault.name, ALL, grace=NONE),
@@ -130,7 +130,14 @@ OUTPUTS_GUARDED = {"finalize", "finalize_copy", "repair"}
 OUTPUTS_HARMLESS = {"verify", "require_visible"}
 
 QUIET = {
-    *("delete_by_tag", "plan_cleanup", "sweep", "sweep_leases", "give_up_uploads", "age_local_cache"),
+    *(
+        "delete_by_tag",
+        "plan_cleanup",
+        "sweep",
+        "sweep_leases",
+        "abort_incomplete_uploads",
+        "age_local_cache",
+    ),
     *("maintain_store", "age_caches", "s3kv sweep"),
 }
 """They leave locked keys alone, and say so in their reports."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from s3kv_flows.maintenance import find_unfinished, give_up
+from s3kv_flows.maintenance import abort_incomplete, find_incomplete
 from s3kv_flows.store import S3KV, Retention
 from s3kv_flows.store._objects.transfer import FIRST_BYTES
 from s3kv_flows.store._objects.uploads import MULTIPART_FROM
@@ -313,7 +313,7 @@ def test_a_writer_killed_at_any_moment_leaves_the_old_value_or_the_new_one(
         writer.kill()
         writer.wait(timeout=PATIENCE)
     assert_old_or_new(large)
-    give_up(large, find_unfinished(large, large.server_time() + timedelta(hours=1), timedelta(0)))
+    abort_incomplete(large, find_incomplete(large, large.server_time() + timedelta(hours=1), timedelta(0)))
     assert unfinished(large) == []
     assert_old_or_new(large)
 
@@ -339,7 +339,9 @@ def test_connections_cut_at_any_moment_leave_the_old_value_or_the_new_one(
     if error is None:
         assert not isinstance(large.get("key"), str), "it was written"
         if moment == "it has begun":  # of an upload whose id never arrived, a cleanup alone knows
-            give_up(large, find_unfinished(large, large.server_time() + timedelta(hours=1), timedelta(0)))
+            abort_incomplete(
+                large, find_incomplete(large, large.server_time() + timedelta(hours=1), timedelta(0))
+            )
         assert unfinished(large) == []
 
 
@@ -356,8 +358,8 @@ def test_a_sweep_frees_the_parts_of_a_killed_writer_when_they_are_old_enough(
     assert unfinished(large) == [NAME]
     now = large.server_time()
     if server.name != "moto":  # where every upload was begun in 2010
-        assert find_unfinished(large, now, timedelta(minutes=5)) == []
-    left = find_unfinished(large, now + timedelta(hours=1), timedelta(minutes=5))
-    assert give_up(large, left) == [NAME]
+        assert find_incomplete(large, now, timedelta(minutes=5)) == []
+    left = find_incomplete(large, now + timedelta(hours=1), timedelta(minutes=5))
+    assert abort_incomplete(large, left) == [NAME]
     assert unfinished(large) == []
-    assert give_up(large, left) == [], "gone already"
+    assert abort_incomplete(large, left) == [], "gone already"

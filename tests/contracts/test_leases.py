@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 import pytest
 
 from s3kv_flows.store import S3KV
-from s3kv_flows.store._leases.backend import register_of
+from s3kv_flows.store._leases.backend import backend_of
 from s3kv_flows.store._leases.leases import HeldLease, Leases
-from s3kv_flows.store._leases.observer import LeaseSight
-from s3kv_flows.store._leases.records import Register
+from s3kv_flows.store._leases.observer import LeaseObserver
+from s3kv_flows.store._leases.records import LeaseBackend
 from s3kv_flows.store._leases.sweep import LeaseSweep
 from s3kv_flows.store._s3.capabilities import Capabilities, ConditionalPuts
 from s3kv_flows.store._s3.client import S3Client
@@ -40,14 +40,14 @@ def now_ms(store: S3KV) -> int:
 
 
 @pytest.fixture
-def register(store: S3KV) -> Register:
-    return register_of(store.client, store.bucket_name, "s3kv/")
+def backend(store: S3KV) -> LeaseBackend:
+    return backend_of(store.client, store.bucket_name, "s3kv/")
 
 
 @pytest.fixture
-def make_leases(register: Register, store: S3KV) -> Callable[..., Leases]:
+def make_leases(backend: LeaseBackend, store: S3KV) -> Callable[..., Leases]:
     def make(seconds: float = LONG, pause: Callable[[float], object] = time.sleep) -> Leases:
-        return Leases(register, lambda: now_ms(store), seconds=seconds, pause=pause)
+        return Leases(backend, lambda: now_ms(store), seconds=seconds, pause=pause)
 
     return make
 
@@ -77,7 +77,7 @@ def test_one_of_many_takes_it(leases: Leases) -> None:
     assert len(taken) == 1
     record = leases.holder_of(NAME)
     assert record
-    assert record == taken[0].claim.record
+    assert record == taken[0].stored.record
 
 
 def test_who_waits_in_vain_is_told_for_whom(make_leases: Callable[..., Leases], clock: Clock) -> None:
@@ -104,7 +104,7 @@ def test_a_waiter_gets_it_when_it_is_given_back(leases: Leases) -> None:
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(leases.acquire, NAME, "second", timeout=PATIENCE)
         leases.release(lease)
-        assert waiting.result(timeout=PATIENCE).claim.record.holder == "second"
+        assert waiting.result(timeout=PATIENCE).stored.record.holder == "second"
 
 
 def test_a_renewed_lease_goes_on_and_keeps_its_number(leases: Leases) -> None:
@@ -228,7 +228,7 @@ def test_where_claims_exclude_nobody_there_are_no_leases(make_store: Callable[..
     if capabilities.conditional_puts(versioned.bucket_name, "s3kv/").create == "atomic":
         pytest.skip("here they do")
     with pytest.raises(UnsupportedByServerError, match="lease_bucket_name"):
-        register_of(versioned.client, versioned.bucket_name, "s3kv/")
+        backend_of(versioned.client, versioned.bucket_name, "s3kv/")
 
 
 def test_where_leases_could_not_be_renewed_there_are_none(
@@ -237,18 +237,18 @@ def test_where_leases_could_not_be_renewed_there_are_none(
     creates_alone = ConditionalPuts(create="atomic", replace="no")
     monkeypatch.setattr(Capabilities, "conditional_puts", lambda *_, **__: creates_alone)
     with pytest.raises(UnsupportedByServerError, match="no conditional overwrite"):
-        register_of(store.client, store.bucket_name, "s3kv/")
+        backend_of(store.client, store.bucket_name, "s3kv/")
 
 
 def test_where_everything_is_locked_there_are_no_leases(store: S3KV, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(S3Client, "has_default_retention", lambda *_: True)
     with pytest.raises(UnsupportedByServerError, match="lease_bucket_name"):
-        register_of(store.client, store.bucket_name, "s3kv/")
+        backend_of(store.client, store.bucket_name, "s3kv/")
 
 
-def test_a_lease_that_never_holds_is_refused(register: Register) -> None:
+def test_a_lease_that_never_holds_is_refused(backend: LeaseBackend) -> None:
     with pytest.raises(ValueError, match="more than 0 seconds"):
-        Leases(register, lambda: 0, seconds=0)
+        Leases(backend, lambda: 0, seconds=0)
 
 
 # --- what is left of them -----------------------------------------------------------------------------
@@ -260,9 +260,9 @@ def everything(store: S3KV) -> list[str]:
     return [version.name for version in store.client.list_versions(store.bucket_name, "s3kv-leases/")]
 
 
-def test_a_sweep_removes_the_leases_of_the_dead_and_no_others(register: Register, store: S3KV) -> None:
-    leases = Leases(register, lambda: now_ms(store), seconds=SHORT)
-    sweep = LeaseSweep(register).run
+def test_a_sweep_removes_the_leases_of_the_dead_and_no_others(backend: LeaseBackend, store: S3KV) -> None:
+    leases = Leases(backend, lambda: now_ms(store), seconds=SHORT)
+    sweep = LeaseSweep(backend).run
     for name in ("s3kv-leases/dead", "s3kv-leases/released", "s3kv-leases/path/of/many"):
         leases.acquire(name, "dead")
     lease = leases.acquire("s3kv-leases/again", "alive", timeout=0)
@@ -270,8 +270,8 @@ def test_a_sweep_removes_the_leases_of_the_dead_and_no_others(register: Register
     now = store.server_time()
     prefix = "s3kv-leases/"
     assert sweep(prefix, now + timedelta(minutes=9), timedelta(0)) == [], "ten minutes at least"
-    Leases(register, lambda: now_ms(store), seconds=7200).acquire("s3kv-leases/long", "alive")
-    sight = LeaseSight(store.client, store.bucket_name, prefix)
+    Leases(backend, lambda: now_ms(store), seconds=7200).acquire("s3kv-leases/long", "alive")
+    sight = LeaseObserver(store.client, store.bucket_name, prefix)
     found = sight.ended(now + HOUR, timedelta(minutes=30))
     assert sight.is_held("long")
     assert {"s3kv-leases/dead", "s3kv-leases/path/of/many"} <= set(found)
@@ -284,7 +284,7 @@ def test_a_sweep_removes_the_leases_of_the_dead_and_no_others(register: Register
 
 
 def test_what_was_taken_over_since_is_not_swept(
-    register: Register,
+    backend: LeaseBackend,
     make_leases: Callable[..., Leases],
     store: S3KV,
     clock: Clock,
@@ -292,7 +292,7 @@ def test_what_was_taken_over_since_is_not_swept(
 ) -> None:
     leases = make_leases(SHORT)
     leases.acquire(NAME, "dead")
-    sweeping = LeaseSweep(register)
+    sweeping = LeaseSweep(backend)
     dead = sweeping._dead
 
     def taken_over(name: str, since: datetime) -> object:
@@ -313,8 +313,8 @@ def test_on_a_bucket_with_versions_none_of_them_is_left(
     store = make_store(object_lock=True)
     if store.client.capabilities.conditional_puts(store.bucket_name, "s3kv/").create != "atomic":
         pytest.skip("claims exclude nobody there")
-    register = register_of(store.client, store.bucket_name, "s3kv/")
-    leases = Leases(register, lambda: now_ms(store), seconds=LONG, pause=clock.pause)
+    backend = backend_of(store.client, store.bucket_name, "s3kv/")
+    leases = Leases(backend, lambda: now_ms(store), seconds=LONG, pause=clock.pause)
     lease = leases.acquire(NAME, "first")
     for _ in range(3):
         lease = leases.renew(lease)
@@ -324,6 +324,6 @@ def test_on_a_bucket_with_versions_none_of_them_is_left(
     leases.release(heir)
     assert everything(store) == []
     leases.acquire(NAME, "dead")
-    sweep = LeaseSweep(leases._register).run
+    sweep = LeaseSweep(leases._backend).run
     assert sweep("s3kv-leases/", store.server_time() + HOUR, timedelta(0)) == [NAME]
     assert everything(store) == []

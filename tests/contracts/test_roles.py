@@ -12,7 +12,7 @@ import pytest
 from s3kv_flows.maintenance import CleanupRule, plan, survey, sweep
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._iam import ROLES, Role, role_policy
-from s3kv_flows.store._leases.backend import register_of
+from s3kv_flows.store._leases.backend import backend_of
 from s3kv_flows.store._leases.leases import Leases
 from s3kv_flows.store._leases.sweep import LeaseSweep
 from s3kv_flows.store._outputs.audit import audit
@@ -136,7 +136,7 @@ def test_leases_are_taken_given_back_and_swept(store: S3KV, as_role: Callable[..
     name = "s3kv-leases/x"
     mine = as_role("pipeline", store.bucket_name)
     leases = Leases(
-        register_of(mine.client, store.bucket_name, "s3kv-leases/"),
+        backend_of(mine.client, store.bucket_name, "s3kv-leases/"),
         lambda: int(mine.client.capabilities.now().timestamp() * 1000),
         seconds=600,
     )
@@ -144,9 +144,9 @@ def test_leases_are_taken_given_back_and_swept(store: S3KV, as_role: Callable[..
     leases.release(leases.renew(lease))
     leases.acquire(name, "a holder that dies", timeout=PATIENCE)
     janitor = as_role("janitor", store.bucket_name)
-    register = register_of(janitor.client, store.bucket_name, "s3kv-leases/")
+    backend = backend_of(janitor.client, store.bucket_name, "s3kv-leases/")
     later = janitor.server_time() + timedelta(hours=2)
-    swept = LeaseSweep(register).run("s3kv-leases/", later, timedelta(hours=1))
+    swept = LeaseSweep(backend).run("s3kv-leases/", later, timedelta(hours=1))
     assert swept == [name]
 
 

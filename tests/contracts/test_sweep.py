@@ -9,7 +9,7 @@ from importlib import import_module
 import pytest
 
 from s3kv_flows import CleanupRule
-from s3kv_flows.maintenance import find_unfinished, sweep
+from s3kv_flows.maintenance import find_incomplete, sweep
 from s3kv_flows.maintenance._sweeping.pace import Pace
 from s3kv_flows.maintenance._sweeping.sweep import sweep_decisions
 from s3kv_flows.store import S3KV, Retention
@@ -121,7 +121,7 @@ def test_what_is_no_key_is_left_alone(store: S3KV) -> None:
     upload = client.create_multipart_upload(bucket, "s3kv/movies/film.mp4", content_type="x")
     client.upload_part(bucket, "s3kv/movies/film.mp4", upload, 1, b"part")
     assert swept(store).removed == []
-    assert find_unfinished(store, store.server_time() + timedelta(days=1), NOW) == []
+    assert find_incomplete(store, store.server_time() + timedelta(days=1), NOW) == []
 
 
 @pytest.mark.parametrize("object_lock", [False, True])

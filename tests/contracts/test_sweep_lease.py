@@ -15,13 +15,13 @@ from s3kv_flows.maintenance import sweep
 from s3kv_flows.maintenance._planning.plan import Decision
 from s3kv_flows.maintenance._sweeping.lease import SweepLease
 from s3kv_flows.maintenance._sweeping.pace import Pace
-from s3kv_flows.maintenance._sweeping.recheck import Checker
+from s3kv_flows.maintenance._sweeping.recheck import Rechecker
 from s3kv_flows.maintenance._sweeping.report import SweepReport
 from s3kv_flows.maintenance._sweeping.sweep import sweep_decisions
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._leases.leases import HeldLease, Leases
-from s3kv_flows.store._leases.local_queue import Turns
-from s3kv_flows.store._leases.renewer import KeptLease, LeaseKeeper
+from s3kv_flows.store._leases.local_queue import LocalQueue
+from s3kv_flows.store._leases.renewer import LeaseRenewer, RenewedLease
 from s3kv_flows.store._s3.capabilities import Capabilities, ConditionalDeletes, ConditionalPuts
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.types import DeleteFailure
@@ -42,13 +42,13 @@ def heeds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def keepers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[LeaseKeeper], None]]:
+def keepers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[LeaseRenewer], None]]:
     """Give a thread the keeper of another process."""
-    local, own = threading.local(), LEASING.shared_keeper()
-    given: list[LeaseKeeper] = []
-    monkeypatch.setattr(LEASING, "shared_keeper", lambda: getattr(local, "keeper", own))
+    local, own = threading.local(), LEASING.shared_renewer()
+    given: list[LeaseRenewer] = []
+    monkeypatch.setattr(LEASING, "shared_renewer", lambda: getattr(local, "keeper", own))
 
-    def give(keeper: LeaseKeeper) -> None:
+    def give(keeper: LeaseRenewer) -> None:
         local.keeper = keeper
         given.append(keeper)
 
@@ -61,7 +61,7 @@ def keepers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[LeaseKeeper],
 def test_a_second_sweep_does_not_delete_what_was_written_after_the_first_one(
     store: S3KV,
     monkeypatch: pytest.MonkeyPatch,
-    keepers: Callable[[LeaseKeeper], None],
+    keepers: Callable[[LeaseRenewer], None],
     elsewhere: bool,  # noqa: FBT001
 ) -> None:
     """While the first one deletes, the second one, of this process or another, does not even look."""
@@ -95,14 +95,16 @@ def test_a_second_sweep_does_not_delete_what_was_written_after_the_first_one(
 
     def second() -> SweepReport:
         if elsewhere:
-            keepers(LeaseKeeper())
+            keepers(LeaseRenewer())
         return sweep(store, made)
 
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(sweep, store, made)
         until(lambda: deleting)
         monkeypatch.setattr(Leases, "_claim" if elsewhere else "unused", noting(Leases._claim), raising=False)
-        monkeypatch.setattr(Turns, "unused" if elsewhere else "_wait", noting(Turns._wait), raising=False)
+        monkeypatch.setattr(
+            LocalQueue, "unused" if elsewhere else "_wait", noting(LocalQueue._wait), raising=False
+        )
         other = pool.submit(second)
         assert first.result(PATIENCE).removed == ["s3kv/key.json"]
         report = other.result(PATIENCE)
@@ -117,23 +119,23 @@ def test_what_was_looked_at_under_a_lease_that_was_lost_since_stays(
     store.add("key", "old", tags=RAW)
     store.add("other", "old", tags=RAW)
     made = planned(store)
-    still_the_same = Checker.still_the_same
-    held: list[KeptLease] = []
-    keep = LeaseKeeper.keep
+    still_the_same = Rechecker.still_the_same
+    held: list[RenewedLease] = []
+    keep = LeaseRenewer.keep
 
-    def keeping(keeper: LeaseKeeper, place: Hashable, holder: str, lease: KeptLease) -> None:
+    def keeping(keeper: LeaseRenewer, place: Hashable, holder: str, lease: RenewedLease) -> None:
         held.append(lease)
         keep(keeper, place, holder, lease)
 
-    def too_late(checker: Checker, batch: Sequence[Decision], report: SweepReport) -> list[Decision]:
+    def too_late(checker: Rechecker, batch: Sequence[Decision], report: SweepReport) -> list[Decision]:
         store.add("other", "changed", tags=RAW)
         same = still_the_same(checker, batch, report)
         held[0]._give_up(StoreUnavailableError("this machine was asleep"))
         store.add("key", "new", tags=RAW)
         return same
 
-    monkeypatch.setattr(LeaseKeeper, "keep", keeping)
-    monkeypatch.setattr(Checker, "still_the_same", too_late)
+    monkeypatch.setattr(LeaseRenewer, "keep", keeping)
+    monkeypatch.setattr(Rechecker, "still_the_same", too_late)
     report = sweep(store, made)
     assert report.changed == ["s3kv/other.json"]
     assert list(report.failed) == ["s3kv/key.json"]

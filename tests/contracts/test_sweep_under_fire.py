@@ -13,7 +13,7 @@ import pytest
 
 from s3kv_flows.maintenance import sweep
 from s3kv_flows.store import S3KV, Retention
-from s3kv_flows.store._s3.concurrency import concurrently
+from s3kv_flows.store._s3.concurrency import map_concurrently
 from tests.contracts.sweeping import RAW, planned
 from tests.support.waiting import until
 
@@ -61,7 +61,7 @@ def fill_chains(store: S3KV, count: int) -> None:
             else:
                 store.add(f"{number:05}", body, tags=RAW, retention=lock)
 
-    list(concurrently(write, range(count)))
+    list(map_concurrently(write, range(count)))
 
 
 @contextmanager
@@ -114,7 +114,7 @@ def test_killed_in_the_middle_and_run_again_it_ends_as_if_nothing_had_been(
     if object_lock:
         fill_chains(store, 90)
     else:
-        list(concurrently(lambda n: store.add(f"{n:05}", n, tags=RAW if n % 4 else {}), range(90)))
+        list(map_concurrently(lambda n: store.add(f"{n:05}", n, tags=RAW if n % 4 else {}), range(90)))
     before, tops = stored(store), currents(store)
     made = planned(store)
     going = {(one.entry.name, version.version_id) for one in made.removals for version in one.going}
@@ -140,7 +140,7 @@ def test_two_sweeps_at_once_and_a_pipeline_that_writes_lose_nothing(
 ) -> None:
     """The writer puts a new value wherever one was swept, and between plan and sweep: they all survive."""
     store = make_store(object_lock=object_lock)
-    list(concurrently(lambda n: store.add(f"{n:05}", "old", tags=RAW), range(120)))
+    list(map_concurrently(lambda n: store.add(f"{n:05}", "old", tags=RAW), range(120)))
     rewritten: set[str] = set()
     done = threading.Event()
 

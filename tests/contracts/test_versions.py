@@ -6,7 +6,7 @@ import pytest
 
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._s3.client import S3Client
-from s3kv_flows.store._s3.concurrency import concurrently
+from s3kv_flows.store._s3.concurrency import map_concurrently
 from s3kv_flows.store.errors import HiddenOutputError, KeyLockedError, KeyNotFoundError, StoreUnavailableError
 from tests.contracts.helpers import WEEK, chain, enable_versions, outside
 from tests.servers import Server
@@ -87,7 +87,7 @@ def test_a_purge_frees_the_whole_chain_and_nothing_else(versioned: S3KV) -> None
 @pytest.mark.slow
 def test_a_purge_of_more_versions_than_a_page_frees_them_all(store: S3KV) -> None:
     enable_versions(store)
-    list(concurrently(lambda number: store.add("key", number), range(1005)))
+    list(map_concurrently(lambda number: store.add("key", number), range(1005)))
     store.purge("key")
     assert store.versions("key") == []
 

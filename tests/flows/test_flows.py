@@ -25,7 +25,7 @@ from s3kv_flows.tasks import (
     plan_cleanup,
     put_value,
 )
-from s3kv_flows.tasks.maintenance import give_up_uploads, sweep_leases
+from s3kv_flows.tasks.maintenance import abort_incomplete_uploads, sweep_leases
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
@@ -87,7 +87,7 @@ def test_tasks_take_no_duration_without_a_unit(lake: str, bare: Any) -> None:
     with pytest.raises(ValueError, match="write 30d"):
         sweep_leases.fn(lake, grace=bare)
     with pytest.raises(ValueError, match="write 30d"):
-        give_up_uploads.fn(lake, grace=bare)
+        abort_incomplete_uploads.fn(lake, grace=bare)
     with pytest.raises(ValueError, match="write 30d"):
         S3KVStore.of(lake).audit(within=bare)
     assert plan_cleanup.fn(lake, RULES, grace="1mo").removals == []
@@ -171,8 +171,8 @@ def test_a_cleanup_frees_what_a_killed_writer_left_of_an_upload(lake: str) -> No
         upload = client.create_multipart_upload(bucket, name, content_type="x")
         client.upload_part(bucket, name, upload, 1, b"part")
     ours = ["s3kv/key.json", "s3kv-results/key"]
-    assert maintain_store(lake, RULES, dry_run=True, grace=ZERO).unfinished_uploads == ours
-    assert maintain_store(lake, RULES, grace=ZERO).unfinished_uploads == ours
+    assert maintain_store(lake, RULES, dry_run=True, grace=ZERO).incomplete_uploads == ours
+    assert maintain_store(lake, RULES, grace=ZERO).incomplete_uploads == ours
     assert [upload.name for upload in client.list_multipart_uploads(bucket, "")] == ["elsewhere/key"]
 
 

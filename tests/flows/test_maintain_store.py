@@ -36,7 +36,7 @@ from s3kv_flows.maintenance import SweepReport
 from s3kv_flows.maintenance._sweeping.pace import Pace
 from s3kv_flows.maintenance._sweeping.sweep import sweep_decisions
 from s3kv_flows.store import S3KV
-from s3kv_flows.store._s3.concurrency import concurrently
+from s3kv_flows.store._s3.concurrency import map_concurrently
 from s3kv_flows.tasks import cleanup_shards, plan_cleanup, sweep
 from s3kv_flows.tasks.cleanup_shards import Shard
 from tests.support.lake import Lake
@@ -75,7 +75,7 @@ def lake(empty: S3KVStore) -> S3KVStore:
             values.add(f"{chr(97 + number % 26)}/{number}", [number], tags=tags)
         results.add(uuid.uuid5(uuid.NAMESPACE_OID, str(number)).hex, number, tags={"flow": "ab"[number % 2]})
 
-    list(concurrently(write, range(36)))
+    list(map_concurrently(write, range(36)))
     return empty
 
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from s3kv_flows.maintenance import CleanupRule, Entry, Terms, Version, explain, plan
-from s3kv_flows.maintenance._inventory.survey import settle
+from s3kv_flows.maintenance import CleanupRule, Entry, PlanContext, Version, explain, plan
+from s3kv_flows.maintenance._inventory.survey import answer_questions
 from s3kv_flows.maintenance._planning.questions import Question, questions
 from s3kv_flows.store._durations import length_before
 from s3kv_flows.store._locks.retention import Protection
@@ -95,7 +95,7 @@ def test_a_grace_period_without_a_unit_is_refused(grace: Any) -> None:
     with pytest.raises(ValueError, match=r"write|not negative"):
         plan([entry()], [RAW], NOW, grace)
     with pytest.raises(ValueError, match=r"write|not negative"):
-        Terms(NOW, grace)
+        PlanContext(NOW, grace)
 
 
 def test_conditions_within_a_rule_are_all_needed() -> None:
@@ -179,7 +179,7 @@ def test_a_plan_is_what_the_rules_say_word_for_word(
     assert len(plan([one], rules, NOW, grace).remove) == goes
     if goes:
         unseen = replace(one, current=replace(one.current, tags=None))
-        assert questions([unseen], rules, Terms(NOW, grace)), "its tags would have been asked for"
+        assert questions([unseen], rules, PlanContext(NOW, grace)), "its tags would have been asked for"
 
 
 # --- counts, budgets, expiry, old versions ---------------------------------------------------------
@@ -340,7 +340,7 @@ def test_what_is_protected_for_good_does_not_make_a_budget_ask_round_after_round
     """It is always the oldest, so that a budget meets it first."""
     there = {f"{n:05}": aged(f"{n:05}", 5000 - n, 1) for n in range(4000)}
     listed = [replace(one, current=replace(one.current, tags=None)) for one in there.values()]
-    terms, rules = Terms(NOW, HOUR), [CleanupRule("budget", max_bytes=3999)]
+    context, rules = PlanContext(NOW, HOUR), [CleanupRule("budget", max_bytes=3999)]
     rounds = []
 
     def ask(asked: list[Question]) -> list[Entry]:
@@ -353,7 +353,7 @@ def test_what_is_protected_for_good_does_not_make_a_budget_ask_round_after_round
             for one in asked
         ]
 
-    made = plan(settle(listed, rules, terms, ask), rules, NOW, HOUR)
+    made = plan(answer_questions(listed, rules, context, ask), rules, NOW, HOUR)
     assert [one.entry.name for one in made.remove] == ["01000"]
     assert rounds[:4] == [1, 2, 4, 8]
     assert len(rounds) <= 12

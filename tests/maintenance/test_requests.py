@@ -13,7 +13,7 @@ from s3kv_flows import CleanupRule, Retention
 from s3kv_flows.maintenance import plan, survey, sweep
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._s3.capabilities import ConditionalDeletes
-from s3kv_flows.store._s3.concurrency import concurrently
+from s3kv_flows.store._s3.concurrency import map_concurrently
 from tests.support.proxy import CountingProxy
 
 ZERO = timedelta(0)
@@ -108,7 +108,7 @@ def test_a_sweep_takes_batches_one_listing_and_one_tag_read_each(
     single: bool,  # noqa: FBT001
     count: int,
 ) -> None:
-    list(concurrently(lambda number: near.add(f"{number:05}", number, tags=RAW), range(count)))
+    list(map_concurrently(lambda number: near.add(f"{number:05}", number, tags=RAW), range(count)))
     declared = near.client.capabilities.declared
     heeded = replace(declared, conditional_deletes=ConditionalDeletes(single=single, batch=batch))
     monkeypatch.setattr(type(near.client.capabilities), "declared", heeded)

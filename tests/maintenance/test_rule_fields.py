@@ -10,7 +10,7 @@ import pytest
 from pydantic.dataclasses import dataclass
 
 from s3kv_flows import CleanupRule
-from s3kv_flows.maintenance import Entry, Terms, Version, plan
+from s3kv_flows.maintenance import Entry, PlanContext, Version, plan
 from s3kv_flows.maintenance._lifecycle import compiler as lifecycle_rules
 from s3kv_flows.maintenance._lifecycle.apply import CompiledLifecycle, compile_rules
 from s3kv_flows.maintenance._planning import conditions
@@ -19,7 +19,7 @@ from s3kv_flows.maintenance._rules import unknown_fields
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
-TERMS = Terms(NOW, HOUR, None)
+TERMS = PlanContext(NOW, HOUR, None)
 
 NARROWING: dict[str, Any] = {
     "prefix": "s3kv-results/other/",

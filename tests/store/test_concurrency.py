@@ -8,7 +8,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from s3kv_flows.store._s3.concurrency import batched, behind_all_else, concurrently
+from s3kv_flows.store._s3.concurrency import batched, map_concurrently, run_in_background_priority
 from tests.support.waiting import until
 
 
@@ -20,7 +20,7 @@ def test_results_come_in_order_and_lazily() -> None:
             taken.append(number)
             yield number
 
-    results = concurrently(lambda number: number * 2, source(), workers=4)  # type: ignore[arg-type]
+    results = map_concurrently(lambda number: number * 2, source(), workers=4)  # type: ignore[arg-type]
     assert [next(results) for _ in range(3)] == [0, 2, 4]
     assert len(taken) <= 3 + 2 * 4
     results.close()  # type: ignore[attr-defined]
@@ -36,7 +36,7 @@ def test_the_first_error_ends_it() -> None:
         return number
 
     with pytest.raises(ValueError, match="five"):
-        list(concurrently(work, range(1000), workers=2))
+        list(map_concurrently(work, range(1000), workers=2))
     assert len(done) < 20
 
 
@@ -48,10 +48,10 @@ def test_one_within_another_adds_no_threads() -> None:
         return number
 
     def outer(number: int) -> int:
-        return sum(concurrently(inner, range(number)))
+        return sum(map_concurrently(inner, range(number)))
 
     before = threading.active_count()
-    assert list(concurrently(outer, range(40), workers=4)) == [sum(range(number)) for number in range(40)]
+    assert list(map_concurrently(outer, range(40), workers=4)) == [sum(range(number)) for number in range(40)]
     assert max(most) <= before + 4
     assert threading.active_count() == before
 
@@ -67,10 +67,10 @@ def test_behind_all_else_is_a_thread_that_keeps_no_process_from_its_end() -> Non
 
     def work() -> tuple[bool, str, set[str]]:
         thread = threading.current_thread()
-        names = set(concurrently(lambda _: threading.current_thread().name, range(5)))
+        names = set(map_concurrently(lambda _: threading.current_thread().name, range(5)))
         return thread.daemon and thread is not caller, told.get(), names - {thread.name}
 
-    assert behind_all_else(work) == (True, "by the caller", set())
+    assert run_in_background_priority(work) == (True, "by the caller", set())
 
 
 def test_behind_all_else_passes_errors_on() -> None:
@@ -78,7 +78,7 @@ def test_behind_all_else_passes_errors_on() -> None:
         raise MemoryError("no room")
 
     with pytest.raises(MemoryError, match="no room"):
-        behind_all_else(fail)
+        run_in_background_priority(fail)
 
 
 def test_what_could_not_be_done_behind_all_else_is_not_held() -> None:
@@ -91,7 +91,7 @@ def test_what_could_not_be_done_behind_all_else_is_not_held() -> None:
     gc.disable()
     try:
         with suppress(MemoryError):
-            behind_all_else(held)
+            run_in_background_priority(held)
         del held
         assert until(lambda: gone() is None)
     finally:

@@ -5,64 +5,64 @@ from __future__ import annotations
 import threading
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 
-from s3kv_flows.store._leases.local_queue import Turns
+from s3kv_flows.store._leases.local_queue import LocalQueue
 from tests.support.waiting import PATIENCE, until
 
 
-def waiting_ones(turns: Turns, *holders: str) -> list[Future[None]]:
-    waiting = [turns.take("key", holder) for holder in holders]
+def waiting_ones(turns: LocalQueue, *holders: str) -> list[Future[None]]:
+    waiting = [turns.enter("key", holder) for holder in holders]
     assert all(waiting)
     return [one for one in waiting if one]
 
 
 def test_one_has_the_turn_and_the_others_wait() -> None:
-    turns = Turns()
-    assert turns.take("key", "first") is None
-    assert turns.take("another key", "other") is None
+    turns = LocalQueue()
+    assert turns.enter("key", "first") is None
+    assert turns.enter("another key", "other") is None
     second, third = waiting_ones(turns, "second", "third")
     assert not second.done()
-    turns.pass_on("key", "somebody else", settled=True)
+    turns.release("key", "somebody else", result_ready=True)
     assert not second.done(), "it is not their turn to end"
-    turns.pass_on("key", "first", settled=False)
+    turns.release("key", "first", result_ready=False)
     assert second.done()
     assert not third.done(), "one after the other"
-    assert turns.take("key", "second") is None
+    assert turns.enter("key", "second") is None
 
 
 def test_all_are_told_when_it_is_settled() -> None:
-    turns = Turns()
-    turns.take("key", "first")
+    turns = LocalQueue()
+    turns.enter("key", "first")
     waiting = waiting_ones(turns, "second", "third")
-    turns.pass_on("key", "first", settled=True)
+    turns.release("key", "first", result_ready=True)
     assert all(one.done() for one in waiting)
-    assert turns.take("key", "fourth") is None
+    assert turns.enter("key", "fourth") is None
 
 
 def test_who_was_told_and_does_not_try_lets_the_next_one() -> None:
-    turns = Turns()
-    turns.take("key", "first")
+    turns = LocalQueue()
+    turns.enter("key", "first")
     second, third, fourth = waiting_ones(turns, "second", "third", "fourth")
-    turns.pass_on("key", "first", settled=False)
+    turns.release("key", "first", result_ready=False)
     assert second.done()
     turns.leave("key", second)
     assert third.done()
-    turns.leave("key", third, settled=True)
+    turns.leave("key", third, result_ready=True)
     assert fourth.done()
     assert turns._lines == {}
 
 
 def test_who_gives_up_is_not_told() -> None:
-    turns = Turns()
-    turns.take("key", "first")
+    turns = LocalQueue()
+    turns.enter("key", "first")
     second, third = waiting_ones(turns, "second", "third")
     turns.leave("key", second)
-    turns.pass_on("key", "first", settled=False)
+    turns.release("key", "first", result_ready=False)
     assert not second.done()
     assert third.done()
 
 
 def test_who_is_interrupted_while_it_waits_leaves_the_line() -> None:
-    turns = Turns()
+    turns = LocalQueue()
 
     def wait() -> None:
         with turns.turn("key", "interrupted"):
@@ -75,24 +75,24 @@ def test_who_is_interrupted_while_it_waits_leaves_the_line() -> None:
         assert isinstance(waiting.exception(PATIENCE), CancelledError)
     assert turns._lines == {}
     with turns.turn("key", "next"):
-        assert turns.take("key", "later")
+        assert turns.enter("key", "later")
 
 
 def test_many_threads_have_their_turns_one_by_one() -> None:
-    turns = Turns()
+    turns = LocalQueue()
     inside, most = 0, 0
     lock = threading.Lock()
 
     def work(number: int) -> int:
         nonlocal inside, most
-        while waiting := turns.take("key", str(number)):
+        while waiting := turns.enter("key", str(number)):
             waiting.result(timeout=PATIENCE)
         with lock:
             inside += 1
             most = max(most, inside)
         with lock:
             inside -= 1
-        turns.pass_on("key", str(number), settled=number % 3 == 0)
+        turns.release("key", str(number), result_ready=number % 3 == 0)
         return number
 
     with ThreadPoolExecutor(16) as pool:

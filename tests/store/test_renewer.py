@@ -13,10 +13,10 @@ import pytest
 
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._leases import leases as leases_module
-from s3kv_flows.store._leases.backend import register_of
+from s3kv_flows.store._leases.backend import backend_of
 from s3kv_flows.store._leases.leases import Leases
 from s3kv_flows.store._leases.records import lease_clock
-from s3kv_flows.store._leases.renewer import KeptLease, LeaseKeeper, shared_keeper
+from s3kv_flows.store._leases.renewer import LeaseRenewer, RenewedLease, shared_renewer
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store.errors import (
     LeaseNotHeldError,
@@ -33,9 +33,9 @@ LONG = 600.0  # no machine is so busy that it passes by itself
 
 
 def make_leases(store: S3KV, seconds: float = LONG, pause: Callable[[float], object] = time.sleep) -> Leases:
-    register = register_of(store.client, store.bucket_name, "s3kv-leases/")
+    backend = backend_of(store.client, store.bucket_name, "s3kv-leases/")
     return Leases(
-        register,
+        backend,
         lambda: int(store.client.capabilities.now().timestamp() * 1000),
         seconds=seconds,
         pause=pause,
@@ -43,18 +43,18 @@ def make_leases(store: S3KV, seconds: float = LONG, pause: Callable[[float], obj
 
 
 @pytest.fixture
-def keeper() -> Iterator[LeaseKeeper]:
-    keeper = LeaseKeeper()
+def keeper() -> Iterator[LeaseRenewer]:
+    keeper = LeaseRenewer()
     yield keeper
     keeper.close(PATIENCE)
     assert keeper._thread is None
 
 
 def keep(
-    keeper: LeaseKeeper, leases: Leases, reasons: list[S3KVError] | None = None, *, renews: bool = True
-) -> KeptLease:
+    keeper: LeaseRenewer, leases: Leases, reasons: list[S3KVError] | None = None, *, renews: bool = True
+) -> RenewedLease:
     on_lost = reasons.append if reasons is not None else None
-    kept = KeptLease(leases, leases.acquire(NAME, "holder", timeout=0), on_lost, renews=renews)
+    kept = RenewedLease(leases, leases.acquire(NAME, "holder", timeout=0), on_lost, renews=renews)
     keeper.keep("place", "holder", kept)
     return kept
 
@@ -66,13 +66,13 @@ def fail_puts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(S3Client, "put_object", fails)
 
 
-def look(keeper: LeaseKeeper) -> None:
+def look(keeper: LeaseRenewer) -> None:
     """Let the keeper look at the clock."""
     with keeper._changed:
         keeper._changed.notify_all()
 
 
-def let_be_tried(keeper: LeaseKeeper, kept: KeptLease, clock: Clock) -> None:
+def let_be_tried(keeper: LeaseRenewer, kept: RenewedLease, clock: Clock) -> None:
     """Let time pass until a lease is due, and wait until it was tried to renew it."""
     due = kept.due
     assert due is not None
@@ -81,11 +81,11 @@ def let_be_tried(keeper: LeaseKeeper, kept: KeptLease, clock: Clock) -> None:
     until(lambda: kept.due != due)
 
 
-def token_of(kept: KeptLease) -> str:
-    return kept._lease.claim.record.token
+def token_of(kept: RenewedLease) -> str:
+    return kept._lease.stored.record.token
 
 
-def test_a_lease_outlives_its_time_while_it_is_kept(store: S3KV, keeper: LeaseKeeper, clock: Clock) -> None:
+def test_a_lease_outlives_its_time_while_it_is_kept(store: S3KV, keeper: LeaseRenewer, clock: Clock) -> None:
     leases = make_leases(store)
     kept = keep(keeper, leases)
     first_end = kept._lease.ends
@@ -102,17 +102,17 @@ def test_a_lease_outlives_its_time_while_it_is_kept(store: S3KV, keeper: LeaseKe
     record = leases.holder_of(NAME)
     assert record
     assert record.number == kept.number
-    keeper.dismiss("place", "holder", wait=True)
+    keeper.release("place", "holder", wait=True)
     assert leases.holder_of(NAME) is None
     until(lambda: keeper._thread is None)
 
 
 def test_one_that_cannot_be_renewed_is_given_up_before_it_ends(
-    store: S3KV, keeper: LeaseKeeper, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    store: S3KV, keeper: LeaseRenewer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leases = make_leases(store)
     left: list[float] = []
-    kept = KeptLease(
+    kept = RenewedLease(
         leases, leases.acquire(NAME, "holder"), lambda _: left.append(kept._lease.seconds_left())
     )
     keeper.keep("place", "holder", kept)
@@ -137,7 +137,7 @@ def test_what_ended_once_is_broken_although_nobody_has_taken_it_over(
     store: S3KV, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leases = make_leases(store)
-    kept = KeptLease(leases, leases.acquire(NAME, "holder", timeout=0))
+    kept = RenewedLease(leases, leases.acquire(NAME, "holder", timeout=0))
     kept.require_unbroken()
     with monkeypatch.context() as asleep:
         asleep.setattr(leases_module, "lease_clock", lambda: lease_clock() + LONG - 10)
@@ -151,20 +151,20 @@ def test_what_ended_once_is_broken_although_nobody_has_taken_it_over(
     assert kept.lost is None, "it was taken up again"
 
 
-def test_one_that_another_has_taken_over_is_lost(store: S3KV, keeper: LeaseKeeper, clock: Clock) -> None:
+def test_one_that_another_has_taken_over_is_lost(store: S3KV, keeper: LeaseRenewer, clock: Clock) -> None:
     others = make_leases(store, pause=clock.pause)
     kept = keep(keeper, make_leases(store), renews=False)
     heir = others.acquire(NAME, "heir")
     with pytest.raises(StaleWriterError, match="taken over by heir"):
         kept.require()
-    keeper.dismiss("place", "holder", wait=True)
+    keeper.release("place", "holder", wait=True)
     others.verify(heir)
     others.release(heir)
     with pytest.raises(StaleWriterError, match="not held by anybody: others may have worked since"):
         kept.require()
 
 
-def test_the_holder_hears_that_it_was_replaced(store: S3KV, keeper: LeaseKeeper, clock: Clock) -> None:
+def test_the_holder_hears_that_it_was_replaced(store: S3KV, keeper: LeaseRenewer, clock: Clock) -> None:
     reasons: list[S3KVError] = []
     kept = keep(keeper, make_leases(store), reasons)
     with kept._mutex:  # as if its process were stopped
@@ -174,7 +174,7 @@ def test_the_holder_hears_that_it_was_replaced(store: S3KV, keeper: LeaseKeeper,
     assert len(until(lambda: reasons)) == 1
 
 
-def test_its_number_is_raised_above_one_that_was_seen(store: S3KV, keeper: LeaseKeeper) -> None:
+def test_its_number_is_raised_above_one_that_was_seen(store: S3KV, keeper: LeaseRenewer) -> None:
     kept = keep(keeper, make_leases(store))
     number = kept.number
     with store.client.counters.measure() as counted:
@@ -184,11 +184,11 @@ def test_its_number_is_raised_above_one_that_was_seen(store: S3KV, keeper: Lease
     assert kept.number == number + 1001
 
 
-def test_who_does_not_wait_has_it_given_back_all_the_same(store: S3KV, keeper: LeaseKeeper) -> None:
+def test_who_does_not_wait_has_it_given_back_all_the_same(store: S3KV, keeper: LeaseRenewer) -> None:
     leases = make_leases(store)
     keep(keeper, leases)
     assert keeper.knows("place", "holder")
-    keeper.dismiss("place", "holder", wait=False)
+    keeper.release("place", "holder", wait=False)
     assert not keeper.knows("place")
     until(lambda: leases.holder_of(NAME) is None)
 
@@ -229,20 +229,20 @@ def test_a_process_that_ends_gives_back_what_it_holds(store: S3KV, s3_url: str, 
 
 
 def test_there_is_one_keeper_in_a_process() -> None:
-    assert shared_keeper() is shared_keeper()
+    assert shared_renewer() is shared_renewer()
 
 
 def test_who_needs_no_lease_is_forgotten_with_its_run() -> None:
     class Run:
         pass
 
-    keeper, run = LeaseKeeper(), Run()
-    keeper.admit("place", "holder", while_alive=run)
-    keeper.admit("place", "other")
+    keeper, run = LeaseRenewer(), Run()
+    keeper.register_reader("place", "holder", while_alive=run)
+    keeper.register_reader("place", "other")
     assert keeper.knows("place", "holder")
     del run
     gc.collect()
     assert not keeper.knows("place", "holder")
     assert keeper.knows("place", "other")
-    keeper.dismiss("place", "other", wait=True)
+    keeper.release("place", "other", wait=True)
     assert keeper._entries == {}

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta, timezone
 from s3kv_flows import CleanupRule
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._durations import length_before
-from s3kv_flows.store._s3.concurrency import concurrently
+from s3kv_flows.store._s3.concurrency import map_concurrently
 from s3kv_flows.store._s3.types import ObjectLock
 
 SPACES = ("s3kv/", "s3kv-results/", "s3kv-checkpoints/")
@@ -102,7 +102,7 @@ def fill(store: S3KV, count: int, *, seed: int = 7) -> dict[str, Key]:
             client.put_object(bucket, lease, json.dumps(claim).encode(), content_type="application/json")
         return key
 
-    keys = {key.name: key for key in concurrently(write, plans)}
+    keys = {key.name: key for key in map_concurrently(write, plans)}
     for space in SPACES:
         for listed in (
             client.list_versions(bucket, space) if versioned else client.list_objects(bucket, space)

@@ -9,7 +9,7 @@ from itertools import groupby, pairwise
 from s3kv_flows.maintenance._entries import Entry, Version
 from s3kv_flows.store._kv import S3KV
 from s3kv_flows.store._layout.keys import Namespace
-from s3kv_flows.store._leases.observer import LeaseSight
+from s3kv_flows.store._leases.observer import LeaseObserver
 from s3kv_flows.store._s3.types import ListedObject, ListedVersion
 
 __all__ = ["Part", "chain_of", "just_before", "list_part", "namespaces", "part_of", "parts"]
@@ -68,7 +68,7 @@ def part_of(values: Namespace, name: str) -> list[Part]:
 
 
 def list_part(
-    store: S3KV, part: Part, leases: LeaseSight | None = None, *, versioned: bool
+    store: S3KV, part: Part, leases: LeaseObserver | None = None, *, versioned: bool
 ) -> Iterator[Entry]:
     """Yield the keys of a part, by name: one LIST per 1,000 objects or versions.
 

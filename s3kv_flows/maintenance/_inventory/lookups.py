@@ -11,16 +11,16 @@ from s3kv_flows.maintenance._entries import Entry, Version
 from s3kv_flows.maintenance._planning.questions import Question
 from s3kv_flows.store._kv import S3KV
 from s3kv_flows.store._layout.ttl import TTL_TAG, recorded_ttl
-from s3kv_flows.store._leases.observer import LeaseSight
+from s3kv_flows.store._leases.observer import LeaseObserver
 from s3kv_flows.store._locks.chains import visible_protection
-from s3kv_flows.store._locks.lookup import LockSight
+from s3kv_flows.store._locks.lookup import LockLookup
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store.errors import KeyNotFoundError
 
-__all__ = ["Looker", "read_tags"]
+__all__ = ["Lookups", "read_tags"]
 
 
-class Looker:
+class Lookups:
     """Looks closer at keys of a store.
 
     Args:
@@ -28,11 +28,11 @@ class Looker:
         leases: Its leases, where they matter.
     """
 
-    def __init__(self, store: S3KV, leases: LeaseSight | None = None) -> None:
+    def __init__(self, store: S3KV, leases: LeaseObserver | None = None) -> None:
         self._client, self._bucket = store.client, store.bucket_name
         self._results = store.namespace.results
         self._leases = leases
-        self._sight = LockSight(store.client, store.bucket_name)
+        self._sight = LockLookup(store.client, store.bucket_name)
 
     def answer(self, question: Question) -> Entry | None:
         """Return the key with what can be known of it now; None where it has been deleted meanwhile.

@@ -8,16 +8,16 @@ from itertools import chain
 
 from s3kv_flows.maintenance._entries import Entry
 from s3kv_flows.maintenance._inventory.listing import list_part, part_of, parts
-from s3kv_flows.maintenance._inventory.lookups import Looker
-from s3kv_flows.maintenance._planning.conditions import Terms
+from s3kv_flows.maintenance._inventory.lookups import Lookups
+from s3kv_flows.maintenance._planning.conditions import PlanContext
 from s3kv_flows.maintenance._planning.questions import Question, questions
 from s3kv_flows.maintenance._rules import CleanupRule
 from s3kv_flows.store._durations import DurationLike, length_before
 from s3kv_flows.store._kv import S3KV
-from s3kv_flows.store._leases.observer import LeaseSight
-from s3kv_flows.store._s3.concurrency import SEARCHERS, concurrently
+from s3kv_flows.store._leases.observer import LeaseObserver
+from s3kv_flows.store._s3.concurrency import SEARCHERS, map_concurrently
 
-__all__ = ["leases_of", "settle", "survey"]
+__all__ = ["answer_questions", "leases_of", "survey"]
 
 
 def survey(
@@ -27,7 +27,7 @@ def survey(
     grace: DurationLike,
     *,
     protect_tag: str | None = "keep",
-    leases: LeaseSight | None = None,
+    leases: LeaseObserver | None = None,
     concurrency: int = SEARCHERS,
     only: str | None = None,
 ) -> list[Entry]:
@@ -52,30 +52,30 @@ def survey(
     Raises:
         ValueError: The grace period has no unit, or a rule a field that is not understood here.
     """
-    terms = Terms(now, length_before(grace, now), protect_tag)
+    context = PlanContext(now, length_before(grace, now), protect_tag)
     leases = leases or leases_of(store)
-    looker = Looker(store, leases)
+    looker = Lookups(store, leases)
 
     def ask(asked: list[Question]) -> Iterable[Entry | None]:
-        return concurrently(looker.answer, asked, workers=concurrency)
+        return map_concurrently(looker.answer, asked, workers=concurrency)
 
     versioned = store.client.is_versioned(store.bucket_name)
     of_all = only is None or any(rule.counts for rule in rules)
     wanted = parts(store.namespace) if only is None or of_all else part_of(store.namespace, only)
     listed = chain.from_iterable(list_part(store, part, leases, versioned=versioned) for part in wanted)
-    return settle(listed, rules, terms, ask)
+    return answer_questions(listed, rules, context, ask)
 
 
-def leases_of(store: S3KV, bucket: str | None = None) -> LeaseSight:
+def leases_of(store: S3KV, bucket: str | None = None) -> LeaseObserver:
     """Return the leases of a store: in its own bucket, or in another one. One LIST per 1,000."""
     prefix = store.namespace.leases.prefix
-    return LeaseSight(store.client, bucket or store.bucket_name, prefix)
+    return LeaseObserver(store.client, bucket or store.bucket_name, prefix)
 
 
-def settle(
+def answer_questions(
     listed: Iterable[Entry],
     rules: Sequence[CleanupRule],
-    terms: Terms,
+    context: PlanContext,
     ask: Callable[[list[Question]], Iterable[Entry | None]],
 ) -> list[Entry]:
     """Return the entries with all that a plan has to know of them.
@@ -83,11 +83,11 @@ def settle(
     Args:
         listed: The entries, as a listing shows them.
         rules: What is to be decided.
-        terms: The moment, the grace period and the protect tag.
+        context: The moment, the grace period and the protect tag.
         ask: Answers questions, in order: with the entry as it is known then, or None where it is gone.
     """
     known = {entry.name: entry for entry in listed}
-    while asked := questions(list(known.values()), rules, terms):
+    while asked := questions(list(known.values()), rules, context):
         learned = False
         for question, answer in zip(asked, ask(asked), strict=True):
             learned = learned or answer != question.entry

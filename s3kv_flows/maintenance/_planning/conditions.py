@@ -15,7 +15,7 @@ from s3kv_flows.maintenance._rules import CleanupRule, unknown_fields
 from s3kv_flows.store._durations import CalendarDuration, format_duration, length_before
 from s3kv_flows.store._layout.ttl import TTL_TAG, least_ttl, ttl_of_tags
 
-__all__ = ["UNKNOWN", "Terms", "is_expired"]
+__all__ = ["UNKNOWN", "PlanContext", "is_expired"]
 
 UNKNOWN = "what protects it is not known"
 """Said of what may be protected, and is therefore left alone."""
@@ -29,7 +29,7 @@ _OF_VERSIONS = _OF_ALL | {"noncurrent_after"}
 
 
 @dataclass(frozen=True)
-class Terms:
+class PlanContext:
     """What holds for all rules of a plan.
 
     Attributes:

@@ -21,7 +21,7 @@ def explain(plan: CleanupPlan, name: str) -> str:
     decision = removal or kept
     if decision is None:
         raise KeyError(f"the plan did not see {name!r}")
-    if plan.terms is None:
+    if plan.context is None:
         raise ValueError("only a plan that plan() made can explain itself")
     lines = [f"{name}: {'would go' if removal else 'stays'}: {decision.reason}", *_facts(plan, decision)]
     lines += [f"  rule {rule.name!r} {_said(plan, decision, rule.name)}" for rule in plan.rules]
@@ -31,10 +31,10 @@ def explain(plan: CleanupPlan, name: str) -> str:
 
 
 def _facts(plan: CleanupPlan, decision: Decision) -> list[str]:
-    terms, entry = plan.terms, decision.entry
-    if terms is None:
+    context, entry = plan.context, decision.entry
+    if context is None:
         return []
-    age = whole_seconds(terms.now - entry.current.last_modified)
+    age = whole_seconds(context.now - entry.current.last_modified)
     tags = entry.current.tags
     told = (
         "not asked for" if tags is None else ", ".join(f"{k}={v}" for k, v in sorted(tags.items())) or "none"
@@ -45,20 +45,20 @@ def _facts(plan: CleanupPlan, decision: Decision) -> list[str]:
         f"  bytes: {entry.size:,}{versions}",
         f"  tags: {told}",
     ]
-    protection = terms.protection(entry)
+    protection = context.protection(entry)
     if protection is not None and protection != UNKNOWN and not entry.current.is_delete_marker:
         lines.append(f"  protected: {protection}")
     return lines
 
 
 def _said(plan: CleanupPlan, decision: Decision, rule_name: str) -> str:
-    terms, entry = plan.terms, decision.entry
+    context, entry = plan.context, decision.entry
     rule = next(rule for rule in plan.rules if rule.name == rule_name)
-    if terms is None or rule.of_versions:
+    if context is None or rule.of_versions:
         return "is about old versions"
     if entry.current.is_delete_marker:
         return "does not match: it is deleted"
-    if obstacles := terms.obstacles(entry, rule):
+    if obstacles := context.obstacles(entry, rule):
         return f"does not match: {' and '.join(obstacles)}"
     selection = plan.selections[rule_name]
     if entry.name in selection.removed:

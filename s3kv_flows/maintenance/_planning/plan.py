@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from s3kv_flows.maintenance._entries import Entry, Version
-from s3kv_flows.maintenance._planning.conditions import UNKNOWN, Terms
+from s3kv_flows.maintenance._planning.conditions import UNKNOWN, PlanContext
 from s3kv_flows.maintenance._planning.old_versions import prune
 from s3kv_flows.maintenance._planning.selection import Selection, select
 from s3kv_flows.maintenance._rules import CleanupRule
@@ -59,7 +59,7 @@ class CleanupPlan:
         prune: Keys that stay, or are deleted already, and lose old versions or a delete marker.
         keep: Keys that stay, also those that lose old versions.
         rules: The rules.
-        terms: The moment, the grace period and the protect tag.
+        context: The moment, the grace period and the protect tag.
         selections: What each rule about objects selects by itself, by its name.
     """
 
@@ -67,7 +67,7 @@ class CleanupPlan:
     prune: Sequence[Decision] = field(default_factory=list)
     keep: Sequence[Decision] = field(default_factory=list)
     rules: Sequence[CleanupRule] = ()
-    terms: Terms | None = None
+    context: PlanContext | None = None
     selections: Mapping[str, Selection] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -115,8 +115,8 @@ def plan(
     """Decide, for each key, whether it goes, and why. What cannot be told stays.
 
     Args:
-        entries: The keys, with tags and locks where :func:`~s3kv_flows.maintenance._planning.questions.questions`
-            says that they matter.
+        entries: The keys, with tags and locks where
+            :func:`~s3kv_flows.maintenance._planning.questions.questions` says that they matter.
         rules: One that removes is enough; each is reckoned by itself.
         now: The server's time.
         grace: What is younger is not touched.
@@ -125,33 +125,35 @@ def plan(
     Raises:
         ValueError: The grace period has no unit, or a rule a field that is not understood here.
     """
-    terms, there = Terms(now, length_before(grace, now), protect_tag), list(entries)
+    context, there = PlanContext(now, length_before(grace, now), protect_tag), list(entries)
     about_objects = [rule for rule in rules if not rule.of_versions]
     about_versions = [rule for rule in rules if rule.of_versions]
-    chosen = [(rule, select(there, rule, terms)) for rule in about_objects]
+    chosen = [(rule, select(there, rule, context)) for rule in about_objects]
     remove: list[Decision] = []
     pruned: list[Decision] = []
     keep: list[Decision] = []
     for entry in there:
-        decision = _removal(entry, chosen, terms)
+        decision = _removal(entry, chosen, context)
         if decision is not None:
             remove.append(decision)
             continue
         keep.append(_kept(entry, chosen))
-        if pruning := prune(entry, about_versions, terms):
+        if pruning := prune(entry, about_versions, context):
             by_tags = protect_tag is not None or any(rule.asks_for_tags for rule in about_versions)
             pruned.append(
                 Decision(entry, pruning.reason, pruning.rule, versions=pruning.versions, by_tags=by_tags)
             )
     by_name = {rule.name: selection for rule, selection in chosen}
-    return CleanupPlan(remove, pruned, keep, tuple(rules), terms, by_name)
+    return CleanupPlan(remove, pruned, keep, tuple(rules), context, by_name)
 
 
-def _removal(entry: Entry, chosen: list[tuple[CleanupRule, Selection]], terms: Terms) -> Decision | None:
+def _removal(
+    entry: Entry, chosen: list[tuple[CleanupRule, Selection]], context: PlanContext
+) -> Decision | None:
     for rule, selection in chosen:
         reason = selection.removed.get(entry.name)
         if reason is not None:
-            by_tags = terms.protect_tag is not None or rule.asks_for_tags
+            by_tags = context.protect_tag is not None or rule.asks_for_tags
             return Decision(entry, reason, rule.name, by_tags=by_tags)
     return None
 

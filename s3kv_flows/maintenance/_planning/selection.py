@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from s3kv_flows.maintenance._entries import Entry
-from s3kv_flows.maintenance._planning.conditions import UNKNOWN, Terms, whole_seconds
+from s3kv_flows.maintenance._planning.conditions import UNKNOWN, PlanContext, whole_seconds
 from s3kv_flows.maintenance._rules import CleanupRule
 
 __all__ = ["Selection", "select", "unsettled"]
@@ -31,14 +31,14 @@ class Selection:
     protected: dict[str, str] = field(default_factory=dict)
 
 
-def select(entries: Iterable[Entry], rule: CleanupRule, terms: Terms) -> Selection:
+def select(entries: Iterable[Entry], rule: CleanupRule, context: PlanContext) -> Selection:
     """Return what a rule about objects does. What cannot be told is treated as protected."""
     chosen, free, total = Selection(), [], 0
     for entry in entries:
-        matches = terms.matches(entry, rule)
+        matches = context.matches(entry, rule)
         if matches is False:
             continue
-        protection = terms.protection(entry) if matches else UNKNOWN
+        protection = context.protection(entry) if matches else UNKNOWN
         total += entry.size if matches else 0
         if protection:
             chosen.protected[entry.name] = protection
@@ -47,23 +47,23 @@ def select(entries: Iterable[Entry], rule: CleanupRule, terms: Terms) -> Selecti
     if rule.keep_last is not None:
         free = _beyond_the_newest(free, rule, chosen)
     if rule.max_bytes is not None:
-        _remove_until_it_fits(free, total, rule, chosen, terms)
+        _remove_until_it_fits(free, total, rule, chosen, context)
     else:
         for entry in free:
-            chosen.removed[entry.name] = _reason(entry, rule, terms)
+            chosen.removed[entry.name] = _reason(entry, rule, context)
     return chosen
 
 
-def unsettled(entries: Sequence[Entry], rule: CleanupRule, terms: Terms) -> list[Entry]:
+def unsettled(entries: Sequence[Entry], rule: CleanupRule, context: PlanContext) -> list[Entry]:
     """Return the entries that have to be known better before :func:`select` can decide about them.
 
     Nothing for what the listing decides to keep. Of a budget that a listing can reckon, only as many of
     the oldest as have to go; where tags decide what counts, all that might match, also the protected.
     """
     possible: list[_Judged] = [
-        (entry, matches, terms.protection(entry))
+        (entry, matches, context.protection(entry))
         for entry in entries
-        if (matches := terms.matches(entry, rule)) is not False
+        if (matches := context.matches(entry, rule)) is not False
     ]
     might_go = [one for one in possible if one[2] in (None, UNKNOWN)]
     if rule.keep_last is not None and len(might_go) <= rule.keep_last:
@@ -73,7 +73,7 @@ def unsettled(entries: Sequence[Entry], rule: CleanupRule, terms: Terms) -> list
         if excess <= 0:
             return []
         if not rule.asks_for_tags and rule.keep_last is None:
-            met = sum(judged[2] not in (None, UNKNOWN) and terms.is_asked(judged[0]) for judged in possible)
+            met = sum(judged[2] not in (None, UNKNOWN) and context.is_asked(judged[0]) for judged in possible)
             might_go = _oldest_of(might_go, excess, met)
         else:
             unmatched = [one for one in possible if one[1] is None and one[2] not in (None, UNKNOWN)]
@@ -118,14 +118,14 @@ def _beyond_the_newest(free: list[Entry], rule: CleanupRule, chosen: Selection) 
 
 
 def _remove_until_it_fits(
-    free: list[Entry], total: int, rule: CleanupRule, chosen: Selection, terms: Terms
+    free: list[Entry], total: int, rule: CleanupRule, chosen: Selection, context: PlanContext
 ) -> None:
     budget = rule.max_bytes or 0
     over = total
     for entry in sorted(free, key=_by_age):
         if over > budget:
             chosen.removed[entry.name] = (
-                f"{_reason(entry, rule, terms)}; {total:,} bytes match, of {budget:,}"
+                f"{_reason(entry, rule, context)}; {total:,} bytes match, of {budget:,}"
             )
             over -= entry.size
         else:
@@ -136,8 +136,8 @@ def _by_age(entry: Entry) -> tuple[float, str]:
     return entry.current.last_modified.timestamp(), entry.name
 
 
-def _reason(entry: Entry, rule: CleanupRule, terms: Terms) -> str:
-    told = [f"{whole_seconds(terms.now - entry.current.last_modified)} old"]
+def _reason(entry: Entry, rule: CleanupRule, context: PlanContext) -> str:
+    told = [f"{whole_seconds(context.now - entry.current.last_modified)} old"]
     told += [f"{key}={value}" for key, value in rule.tags.items()]
     if rule.expired:
         told.append("expired")

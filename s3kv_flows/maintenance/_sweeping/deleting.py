@@ -8,7 +8,7 @@ from s3kv_flows.maintenance._entries import Version
 from s3kv_flows.maintenance._planning.plan import Decision
 from s3kv_flows.maintenance._sweeping.pace import Pace
 from s3kv_flows.maintenance._sweeping.report import SweepReport
-from s3kv_flows.store._locks.lookup import LockSight
+from s3kv_flows.store._locks.lookup import LockLookup
 from s3kv_flows.store._locks.retention import Protection
 from s3kv_flows.store._objects.deletions import BATCH, delete_batch, delete_each
 from s3kv_flows.store._s3.client import S3Client
@@ -43,7 +43,7 @@ class Deleter:
         self, client: S3Client, bucket: str, pace: Pace, *, certain: bool, one_by_one: bool = False
     ) -> None:
         self._client, self._bucket, self._pace = client, bucket, pace
-        self._sight = LockSight(client, bucket)
+        self._sight = LockLookup(client, bucket)
         self._certain, self._one_by_one = certain, one_by_one
 
     def delete(self, decisions: Sequence[Decision], report: SweepReport) -> list[Decision]:

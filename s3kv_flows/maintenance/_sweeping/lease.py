@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from s3kv_flows.store._kv import S3KV
 from s3kv_flows.store._leases.backend import open_leases
 from s3kv_flows.store._leases.leases import HeldLease, Leases
-from s3kv_flows.store._leases.renewer import KeptLease, shared_keeper
+from s3kv_flows.store._leases.renewer import RenewedLease, shared_renewer
 from s3kv_flows.store.errors import AccessDeniedError, LeaseTimeoutError, UnsupportedByServerError
 
 __all__ = ["SweepLease"]
@@ -54,11 +54,11 @@ class SweepLease:
         self._place: Hashable = (store.client.server, self._bucket, self._name)
 
     @contextmanager
-    def held(self) -> Iterator[KeptLease | None]:
+    def held(self) -> Iterator[RenewedLease | None]:
         """Hold the lease, waiting for whoever does. None where there can be no lease.
 
         Two requests; four where deletions heed no condition, for what is given back stays there, more
-        on servers without ``If-Match``, and once what :func:`~s3kv_flows.store._leases.backend.register_of`
+        on servers without ``If-Match``, and once what :func:`~s3kv_flows.store._leases.backend.backend_of`
         tries out. Who died holding it is waited for, ten seconds and a little.
 
         There is none where nothing on the server excludes two holders, or where these credentials may not
@@ -68,8 +68,8 @@ class SweepLease:
             StoreUnavailableError: The server does not answer.
             CorruptValueError: Under its name is something else.
         """
-        keeper, holder = shared_keeper(), f"a sweep {uuid.uuid4().hex}"
-        with keeper.turns.turn(self._place, holder):
+        keeper, holder = shared_renewer(), f"a sweep {uuid.uuid4().hex}"
+        with keeper.queue.turn(self._place, holder):
             kept = self._taken(holder)
             if kept is None:
                 yield None
@@ -78,14 +78,14 @@ class SweepLease:
                 keeper.keep(self._place, holder, kept)
                 yield kept
             finally:
-                keeper.dismiss(self._place, holder, wait=True)
+                keeper.release(self._place, holder, wait=True)
 
-    def _taken(self, holder: str) -> KeptLease | None:
+    def _taken(self, holder: str) -> RenewedLease | None:
         if self._is_impossible:
             return None
         try:
             leases = self._leases = self._leases or self._opened()
-            return KeptLease(leases, self._acquired(leases, holder))
+            return RenewedLease(leases, self._acquired(leases, holder))
         except (UnsupportedByServerError, AccessDeniedError) as exc:
             self._is_impossible = True
             logger.warning("two sweeps of %r at once are not kept apart: %s", self._store.bucket_name, exc)

@@ -14,19 +14,19 @@ from s3kv_flows.maintenance._planning.plan import Decision
 from s3kv_flows.maintenance._sweeping.report import SweepReport
 from s3kv_flows.store._kv import S3KV
 from s3kv_flows.store._layout.keys import Namespace
-from s3kv_flows.store._leases.observer import LeaseSight
-from s3kv_flows.store._locks.lookup import LockSight
+from s3kv_flows.store._leases.observer import LeaseObserver
+from s3kv_flows.store._locks.lookup import LockLookup
 from s3kv_flows.store._s3.client import S3Client
-from s3kv_flows.store._s3.concurrency import concurrently
+from s3kv_flows.store._s3.concurrency import map_concurrently
 from s3kv_flows.store._s3.types import ListedObject
 from s3kv_flows.store.errors import KeyNotFoundError, StoreUnavailableError
 
-__all__ = ["Checker", "unchanged"]
+__all__ = ["Rechecker", "unchanged"]
 
 _CHANGED = "changed since the plan"
 
 
-class Checker:
+class Rechecker:
     """Looks again at what a plan names.
 
     Args:
@@ -48,7 +48,7 @@ class Checker:
         self._client, self._bucket = store.client, store.bucket_name
         self._protect_tag, self._concurrency = protect_tag, concurrency
         self._results = store.namespace.results
-        self._sight = LockSight(self._client, self._bucket)
+        self._sight = LockLookup(self._client, self._bucket)
 
     def still_the_same(self, batch: Sequence[Decision], report: SweepReport) -> list[Decision]:
         """Return what is still what the plan saw, and report the rest.
@@ -58,7 +58,7 @@ class Checker:
         try:
             leases = self._leases(batch)
             obstacles = list(
-                concurrently(lambda one: self._obstacle(one, leases), batch, workers=self._concurrency)
+                map_concurrently(lambda one: self._obstacle(one, leases), batch, workers=self._concurrency)
             )
             free = [one for one, obstacle in zip(batch, obstacles, strict=True) if obstacle is None]
             entries = [decision.entry for decision in free]
@@ -75,13 +75,13 @@ class Checker:
         report.changed += [decision.entry.name for decision, is_same in pairs if not is_same]
         return [decision for decision, is_same in pairs if is_same]
 
-    def _leases(self, batch: Sequence[Decision]) -> LeaseSight | None:
+    def _leases(self, batch: Sequence[Decision]) -> LeaseObserver | None:
         """Return the leases of the store, where results are about to go: one LIST per 1,000."""
         if any(one.versions is None and self._results.key_of(one.entry.name) for one in batch):
             return leases_of(self._store, self._lease_bucket)
         return None
 
-    def _obstacle(self, decision: Decision, leases: LeaseSight | None) -> str | None:
+    def _obstacle(self, decision: Decision, leases: LeaseObserver | None) -> str | None:
         """Return why a key has to stay now: ``_CHANGED``, or what protects it; None for nothing."""
         try:
             found = self._obstacle_in_tags(decision) if decision.by_tags else None
@@ -124,7 +124,7 @@ class Checker:
                 return str(lock)
         return None
 
-    def _held(self, entry: Entry, leases: LeaseSight | None) -> str | None:
+    def _held(self, entry: Entry, leases: LeaseObserver | None) -> str | None:
         key = self._results.key_of(entry.name)
         if leases is not None and key is not None and leases.is_held(key):
             return "a run holds its lease, and is computing it anew"
@@ -146,15 +146,15 @@ def unchanged(client: S3Client, bucket: str, values: Namespace, entries: Sequenc
         values: The namespace of the values of the store.
         entries: The entries, by name.
     """
-    again = {space.prefix: _Again(client, bucket, space.prefix) for space in namespaces(values)}
+    again = {space.prefix: _Relisting(client, bucket, space.prefix) for space in namespaces(values)}
     return [again[_prefix_of(entry, again)].is_unchanged(entry) for entry in entries]
 
 
-def _prefix_of(entry: Entry, prefixes: dict[str, _Again]) -> str:
+def _prefix_of(entry: Entry, prefixes: dict[str, _Relisting]) -> str:
     return next(prefix for prefix in prefixes if entry.name.startswith(prefix))
 
 
-class _Again:
+class _Relisting:
     """A listing of one namespace, read along with names that ascend."""
 
     def __init__(self, client: S3Client, bucket: str, prefix: str) -> None:

@@ -31,7 +31,7 @@ from s3kv_flows.maintenance._planning.plan import CleanupPlan, Decision
 from s3kv_flows.maintenance._sweeping.deleting import Deleter
 from s3kv_flows.maintenance._sweeping.lease import SweepLease
 from s3kv_flows.maintenance._sweeping.pace import Pace
-from s3kv_flows.maintenance._sweeping.recheck import Checker
+from s3kv_flows.maintenance._sweeping.recheck import Rechecker
 from s3kv_flows.maintenance._sweeping.report import SweepReport
 from s3kv_flows.store._kv import S3KV
 from s3kv_flows.store._objects.deletions import BATCH
@@ -74,7 +74,7 @@ def sweep(
         lease_bucket: Where leases are; None for the bucket of the store.
         progress: Called with the number of keys that were dealt with, after each batch.
     """
-    protect_tag = plan.terms.protect_tag if plan.terms else "keep"
+    protect_tag = plan.context.protect_tag if plan.context else "keep"
     return sweep_decisions(
         store,
         plan.removals,
@@ -109,7 +109,7 @@ def sweep_decisions(
     """
     if not decisions:
         return SweepReport()
-    checker = Checker(store, protect_tag, concurrency=concurrency, lease_bucket=lease_bucket)
+    checker = Rechecker(store, protect_tag, concurrency=concurrency, lease_bucket=lease_bucket)
     lease = SweepLease(store, lease_bucket)
     return _Sweep(store, checker, lease, pace, progress or (lambda _: None)).run(decisions)
 
@@ -118,7 +118,7 @@ class _Sweep:
     def __init__(
         self,
         store: S3KV,
-        checker: Checker,
+        checker: Rechecker,
         lease: SweepLease,
         pace: Pace,
         progress: Callable[[int], object],
@@ -178,7 +178,7 @@ class _Sweep:
         under_way: deque[tuple[int, SweepReport, Future[list[Decision]]]] = deque()
         denied: list[Decision] = []
 
-        def settle(most: int) -> None:
+        def answer_questions(most: int) -> None:
             while len(under_way) > most:
                 count, report, deleting = under_way.popleft()
                 again = deleting.result()
@@ -191,8 +191,8 @@ class _Sweep:
                 self._pass(batch)
                 same, report = self._checker.still_the_same(batch, self._report), SweepReport()
                 under_way.append((len(batch), report, pool.submit(deleter.delete, same, report)))
-                settle(_AT_ONCE - 1)
-            settle(0)
+                answer_questions(_AT_ONCE - 1)
+            answer_questions(0)
         return denied
 
     def _run_uncertain(self, decisions: Sequence[Decision]) -> None:

@@ -10,14 +10,14 @@ from datetime import datetime
 from s3kv_flows.maintenance._inventory.listing import namespaces
 from s3kv_flows.store._durations import DurationLike, length_before
 from s3kv_flows.store._kv import S3KV
-from s3kv_flows.store._s3.concurrency import concurrently
-from s3kv_flows.store._s3.types import UnfinishedUpload
+from s3kv_flows.store._s3.concurrency import map_concurrently
+from s3kv_flows.store._s3.types import IncompleteUpload
 from s3kv_flows.store.errors import KeyNotFoundError
 
-__all__ = ["find_unfinished", "give_up"]
+__all__ = ["abort_incomplete", "find_incomplete"]
 
 
-def find_unfinished(store: S3KV, now: datetime, grace: DurationLike) -> list[UnfinishedUpload]:
+def find_incomplete(store: S3KV, now: datetime, grace: DurationLike) -> list[IncompleteUpload]:
     """Return the uploads to a store that were begun before the grace period.
 
     Three requests, and more for more than 1,000 uploads.
@@ -40,17 +40,17 @@ def find_unfinished(store: S3KV, now: datetime, grace: DurationLike) -> list[Unf
     ]
 
 
-def give_up(store: S3KV, uploads: list[UnfinishedUpload]) -> list[str]:
+def abort_incomplete(store: S3KV, uploads: list[IncompleteUpload]) -> list[str]:
     """Remove the parts of uploads; return the names of the objects they were for: one request each.
 
     An upload that was completed meanwhile is left out: its object stays.
     """
 
-    def abort(upload: UnfinishedUpload) -> str | None:
+    def abort(upload: IncompleteUpload) -> str | None:
         try:
             store.client.abort_multipart_upload(store.bucket_name, upload.name, upload.upload_id)
         except KeyNotFoundError:
             return None
         return upload.name
 
-    return [name for name in concurrently(abort, uploads) if name is not None]
+    return [name for name in map_concurrently(abort, uploads) if name is not None]

@@ -13,11 +13,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from s3kv_flows.store._leases.records import (
-    CLAIM_TYPE,
-    Claim,
+    RECORD_TYPE,
     LeaseRecord,
+    StoredRecord,
     kept_version,
-    read_claim,
+    read_record,
     released,
 )
 from s3kv_flows.store.errors import ConflictError, KeyNotFoundError, S3KVError
@@ -25,16 +25,16 @@ from s3kv_flows.store.errors import ConflictError, KeyNotFoundError, S3KVError
 if TYPE_CHECKING:
     from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._leases.leases import Leases
-from s3kv_flows.store._leases.records import Register
+from s3kv_flows.store._leases.records import LeaseBackend
 from s3kv_flows.store.errors import UnsupportedByServerError
 
-__all__ = ["ReplacedClaims", "open_leases", "register_of"]
+__all__ = ["SwapBackend", "backend_of", "open_leases"]
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class ReplacedClaims:
+class SwapBackend:
     """Claims that replace one another: one object per key.
 
     Attributes:
@@ -49,18 +49,18 @@ class ReplacedClaims:
     quoted: bool
     deletes: bool
 
-    def look(self, name: str) -> Claim | None:
+    def look(self, name: str) -> StoredRecord | None:
         """Return the last claim of a key: one request."""
-        return read_claim(self.client, self.bucket, name)
+        return read_record(self.client, self.bucket, name)
 
-    def write(self, name: str, record: LeaseRecord, *, after: Claim | None) -> Claim:
+    def write(self, name: str, record: LeaseRecord, *, after: StoredRecord | None) -> StoredRecord:
         """Write a claim down: one request, one more with versions, and one where its answer was lost."""
         try:
             written = self.client.put_object(
                 self.bucket,
                 name,
                 record.to_json(),
-                content_type=CLAIM_TYPE,
+                content_type=RECORD_TYPE,
                 if_none_match=after is None,
                 if_match=self._condition(after) if after else None,
             )
@@ -73,18 +73,18 @@ class ReplacedClaims:
             raise ConflictError(f"{name!r} was given back meanwhile") from exc
         if after is not None and after.version_id is not None:
             self._forget(name, after.version_id)
-        return Claim(record, written.etag, kept_version(written.version_id))
+        return StoredRecord(record, written.etag, kept_version(written.version_id))
 
-    def remove(self, name: str, claim: Claim) -> None:
+    def remove(self, name: str, stored: StoredRecord) -> None:
         """Give a claim back: one request. One that was replaced stays replaced."""
-        if claim.version_id is not None:
-            self.client.delete_object(self.bucket, name, version_id=claim.version_id)
+        if stored.version_id is not None:
+            self.client.delete_object(self.bucket, name, version_id=stored.version_id)
             return
         if not self.deletes:
-            self.write(name, released(claim.record), after=claim)
+            self.write(name, released(stored.record), after=stored)
             return
         try:
-            self.client.delete_object(self.bucket, name, if_match=self._condition(claim))
+            self.client.delete_object(self.bucket, name, if_match=self._condition(stored))
         except KeyNotFoundError as exc:
             raise ConflictError(f"{name!r} is not there any more") from exc
 
@@ -93,21 +93,21 @@ class ReplacedClaims:
         for listed in self.client.list_objects(self.bucket, prefix):
             yield listed.name, listed.last_modified
 
-    def retire(self, name: str, claim: Claim, record: LeaseRecord) -> Claim:
+    def retire(self, name: str, stored: StoredRecord, record: LeaseRecord) -> StoredRecord:
         """Take the lease where a deletion heeds no condition: one request; else nothing has to be done."""
-        if claim.version_id is not None or self.deletes:
-            return claim
-        return self.write(name, record, after=claim)
+        if stored.version_id is not None or self.deletes:
+            return stored
+        return self.write(name, record, after=stored)
 
-    def erase(self, name: str, claim: Claim) -> None:
+    def erase(self, name: str, stored: StoredRecord) -> None:
         """Delete the object: one request; with versions, each by its id, the current one last."""
-        if claim.version_id is None:
-            condition = self._condition(claim) if self.deletes else None
+        if stored.version_id is None:
+            condition = self._condition(stored) if self.deletes else None
             self.client.delete_object(self.bucket, name, if_match=condition)
             return
         versions = self.client.list_versions_of(self.bucket, name)
         for version in reversed(versions):
-            if not version.is_latest or version.version_id == claim.version_id:
+            if not version.is_latest or version.version_id == stored.version_id:
                 self.client.delete_object(self.bucket, name, version_id=version.version_id)
 
     def _forget(self, name: str, version_id: str) -> None:
@@ -117,11 +117,11 @@ class ReplacedClaims:
         except S3KVError as exc:
             logger.info("an old version of the lease %r stays: %s", name, exc)
 
-    def _condition(self, claim: Claim) -> str:
-        return claim.etag if self.quoted else claim.etag.strip('"')
+    def _condition(self, stored: StoredRecord) -> str:
+        return stored.etag if self.quoted else stored.etag.strip('"')
 
 
-def register_of(client: S3Client, bucket: str, prefix: str) -> Register:
+def backend_of(client: S3Client, bucket: str, prefix: str) -> LeaseBackend:
     """Return the register that a bucket can carry.
 
     What is not known of the server is tried out, once per client: about thirty requests, in a bucket with
@@ -153,13 +153,13 @@ def register_of(client: S3Client, bucket: str, prefix: str) -> Register:
             "lease_bucket_name"
         )
     deletes = client.capabilities.conditional_deletes(bucket, prefix)
-    return ReplacedClaims(client, bucket, puts.quoted, deletes.single)
+    return SwapBackend(client, bucket, puts.quoted, deletes.single)
 
 
 def open_leases(client: S3Client, bucket: str, prefix: str, *, seconds: float = 30.0) -> Leases:
     """Return the leases of a bucket, numbered by the server's clock.
 
-    Requests and errors are those of :func:`register_of`.
+    Requests and errors are those of :func:`backend_of`.
 
     Args:
         client: The client.
@@ -168,5 +168,5 @@ def open_leases(client: S3Client, bucket: str, prefix: str, *, seconds: float = 
         seconds: For how long a lease holds without being renewed.
     """
     capabilities = client.capabilities
-    register = register_of(client, bucket, prefix)
-    return Leases(register, lambda: int(capabilities.now().timestamp() * 1000), seconds=seconds)
+    backend = backend_of(client, bucket, prefix)
+    return Leases(backend, lambda: int(capabilities.now().timestamp() * 1000), seconds=seconds)

@@ -31,7 +31,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from s3kv_flows.store._leases.records import Claim, LeaseRecord, Register, lease_clock
+from s3kv_flows.store._leases.records import LeaseBackend, LeaseRecord, StoredRecord, lease_clock
 from s3kv_flows.store.errors import (
     ConflictError,
     LeaseNotHeldError,
@@ -55,18 +55,18 @@ class HeldLease:
 
     Attributes:
         name: The object name.
-        claim: How it is written down.
+        stored: How it is written down.
         ends: When it ends unless it is renewed, by :func:`~s3kv_flows.store._leases.records.lease_clock`.
     """
 
     name: str
-    claim: Claim
+    stored: StoredRecord
     ends: float
 
     @property
     def number(self) -> int:
         """The fencing number."""
-        return self.claim.record.number
+        return self.stored.record.number
 
     def seconds_left(self) -> float:
         """Return how long it still holds; not more than 0 where it has ended."""
@@ -77,7 +77,7 @@ class Leases:
     """The leases of a bucket.
 
     Args:
-        register: Where they are written down; see :func:`~s3kv_flows.store._leases.backend.register_of`.
+        backend: Where they are written down; see :func:`~s3kv_flows.store._leases.backend.backend_of`.
         now_ms: Returns the server's time, in milliseconds.
         seconds: For how long a lease holds.
         pause: Waits for so many seconds; tests give their own.
@@ -85,7 +85,7 @@ class Leases:
 
     def __init__(
         self,
-        register: Register,
+        backend: LeaseBackend,
         now_ms: Callable[[], int],
         *,
         seconds: float = 30.0,
@@ -94,7 +94,7 @@ class Leases:
         if seconds <= 0:
             raise ValueError(f"a lease holds for more than {seconds} seconds")
         self.seconds = seconds
-        self._register, self._now_ms, self._pause = register, now_ms, pause
+        self._backend, self._now_ms, self._pause = backend, now_ms, pause
 
     def acquire(self, name: str, holder: str, *, timeout: float | None = None, above: int = 0) -> HeldLease:
         """Take a lease, waiting for whoever holds it: one request where it is free.
@@ -123,7 +123,7 @@ class Leases:
         *,
         timeout: float | None = None,
         above: int = 0,
-        settled: Callable[[], bool] = bool,
+        result_ready: Callable[[], bool] = bool,
     ) -> Generator[float, None, HeldLease | None]:
         """Take a lease as :meth:`acquire` does, in steps: yield for how long to pause before the next.
 
@@ -132,7 +132,7 @@ class Leases:
             holder: What to be called.
             timeout: Seconds to wait; 0 tries once, None waits for ever.
             above: A number that the fencing number has to be above.
-            settled: Asked each time when the lease of another has ended: whether that was all that was
+            result_ready: Asked each time when the lease of another has ended: whether that was all that was
                 waited for.
 
         Returns:
@@ -143,14 +143,14 @@ class Leases:
         """
         give_up = None if timeout is None else lease_clock() + timeout
         watch, pauses = _Watch(), _Pauses(self.seconds)
-        seen: Claim | None = None
+        seen: StoredRecord | None = None
         while True:
             try:
                 lease = self._claim(name, holder, after=seen, above=above)
                 # The answer may have come too late.
                 return lease if lease.seconds_left() > 0 else self.reclaim(lease)
             except ConflictError:
-                seen = self._register.look(name)
+                seen = self._backend.look(name)
             while seen is not None and not watch.has_ended(seen):
                 left = None if give_up is None else give_up - lease_clock()
                 if left is not None and left <= 0:
@@ -159,8 +159,8 @@ class Leases:
                         f"{timeout:g} s"
                     )
                 yield pauses.next(left)
-                seen = self._register.look(name)
-            if settled():
+                seen = self._backend.look(name)
+            if result_ready():
                 return None
 
     def renew(self, lease: HeldLease, *, above: int = 0) -> HeldLease:
@@ -175,7 +175,7 @@ class Leases:
             StaleWriterError: Somebody else has taken it over.
         """
         self._require_time(lease)
-        return self._write_again(lease, lease.claim, above)
+        return self._write_again(lease, lease.stored, above)
 
     def reclaim(self, lease: HeldLease) -> HeldLease:
         """Go on with a lease that has ended, where nobody has taken it over since: two requests.
@@ -186,9 +186,9 @@ class Leases:
         """
         return self._write_again(lease, self._require_ours(lease), 0)
 
-    def _write_again(self, lease: HeldLease, claim: Claim, above: int) -> HeldLease:
+    def _write_again(self, lease: HeldLease, stored: StoredRecord, above: int) -> HeldLease:
         try:
-            return self._write_after(lease.name, claim, above)
+            return self._write_after(lease.name, stored, above)
         except ConflictError:
             # The answer to an earlier renewal may never have come.
             seen = self._require_ours(lease)
@@ -197,11 +197,11 @@ class Leases:
         except ConflictError as exc:
             raise self._lost(lease) from exc
 
-    def _write_after(self, name: str, claim: Claim, above: int) -> HeldLease:
+    def _write_after(self, name: str, stored: StoredRecord, above: int) -> HeldLease:
         started = lease_clock()
-        record = claim.record
+        record = stored.record
         record = replace(record, token=_next_token(record.token), number=max(record.number, above + 1))
-        return HeldLease(name, self._register.write(name, record, after=claim), started + self.seconds)
+        return HeldLease(name, self._backend.write(name, record, after=stored), started + self.seconds)
 
     def verify(self, lease: HeldLease) -> None:
         """Ask whether a lease is still held: one request.
@@ -221,31 +221,31 @@ class Leases:
             StaleWriterError: Somebody else has.
         """
         try:
-            self._register.remove(lease.name, lease.claim)
+            self._backend.remove(lease.name, lease.stored)
         except ConflictError:
             seen = self._require_ours(lease)
         else:
             return
         try:
-            self._register.remove(lease.name, seen)
+            self._backend.remove(lease.name, seen)
         except ConflictError as exc:
             raise self._lost(lease) from exc
 
     def holder_of(self, name: str) -> LeaseRecord | None:
         """Return who holds a lease, by the server's clock; None where nobody does: one request."""
-        seen = self._register.look(name)
+        seen = self._backend.look(name)
         return None if seen is None or _Watch().has_ended(seen) else seen.record
 
-    def _claim(self, name: str, holder: str, *, after: Claim | None, above: int) -> HeldLease:
+    def _claim(self, name: str, holder: str, *, after: StoredRecord | None, above: int) -> HeldLease:
         started = lease_clock()
         number = max(after.record.number + 1 if after else self._now_ms(), above + 1)
         record = LeaseRecord(holder, socket.gethostname(), self.seconds, number, _token())
-        claim = self._register.write(name, record, after=after)
-        return HeldLease(name, claim, started + self.seconds)
+        stored = self._backend.write(name, record, after=after)
+        return HeldLease(name, stored, started + self.seconds)
 
-    def _require_ours(self, lease: HeldLease) -> Claim:
-        seen = self._register.look(lease.name)
-        if seen is None or seen.record.released or not _is_same(seen.record, lease.claim.record):
+    def _require_ours(self, lease: HeldLease) -> StoredRecord:
+        seen = self._backend.look(lease.name)
+        if seen is None or seen.record.released or not _is_same(seen.record, lease.stored.record):
             raise self._lost(lease, seen)
         return seen
 
@@ -253,8 +253,8 @@ class Leases:
         if lease.seconds_left() <= 0:
             raise LeaseNotHeldError(f"the lease {lease.name!r} ended before it was renewed")
 
-    def _lost(self, lease: HeldLease, seen: Claim | None = None) -> ConflictError:
-        seen = seen or self._register.look(lease.name)
+    def _lost(self, lease: HeldLease, seen: StoredRecord | None = None) -> ConflictError:
+        seen = seen or self._backend.look(lease.name)
         if seen is None or seen.record.released:
             return LeaseNotHeldError(f"the lease {lease.name!r} is not held by anybody")
         return StaleWriterError(
@@ -269,7 +269,7 @@ class _Watch:
         self._token = ""
         self._since = 0.0
 
-    def has_ended(self, seen: Claim) -> bool:
+    def has_ended(self, seen: StoredRecord) -> bool:
         lasts = timedelta(seconds=seen.record.seconds)
         if seen.record.released or seen.age >= lasts + _RESOLUTION:
             return True

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from s3kv_flows.store._leases.records import LEAST_DEAD_SECONDS, read_claim
+from s3kv_flows.store._leases.records import LEAST_DEAD_SECONDS, read_record
 from s3kv_flows.store._s3.client import S3Client
-from s3kv_flows.store._s3.concurrency import concurrently
+from s3kv_flows.store._s3.concurrency import map_concurrently
 from s3kv_flows.store.errors import CorruptValueError
 
-__all__ = ["LeaseSight"]
+__all__ = ["LeaseObserver"]
 
 
-class LeaseSight:
+class LeaseObserver:
     """The leases of a bucket, as they were when this was made: one LIST per 1,000.
 
     Args:
@@ -37,13 +37,13 @@ class LeaseSight:
         if key not in self._keys:
             return False
         try:
-            claim = read_claim(self._client, self._bucket, self._prefix + key)
+            stored = read_record(self._client, self._bucket, self._prefix + key)
         except CorruptValueError:
             return True
-        if claim is None:
+        if stored is None:
             return True
         # Dates of HTTP are whole seconds.
-        return not claim.record.released and claim.age < timedelta(seconds=claim.record.seconds + 1)
+        return not stored.record.released and stored.age < timedelta(seconds=stored.record.seconds + 1)
 
     def ended(self, now: datetime, grace: timedelta) -> list[str]:
         """Return the names of leases that ended so long ago: one request each, and nothing is written.
@@ -53,7 +53,7 @@ class LeaseSight:
             grace: For how long they have to have ended; ten minutes at least.
         """
         since = now - max(grace, timedelta(seconds=LEAST_DEAD_SECONDS))
-        names = concurrently(
+        names = map_concurrently(
             lambda key: self._prefix + key if self._ended(key, since) else None, sorted(self._keys)
         )
         return [name for name in names if name is not None]
@@ -64,10 +64,10 @@ class LeaseSight:
 
     def _ended(self, key: str, since: datetime) -> bool:
         try:
-            claim = read_claim(self._client, self._bucket, self._prefix + key)
+            stored = read_record(self._client, self._bucket, self._prefix + key)
         except CorruptValueError:
             return False
-        if claim is None or claim.written is None:
+        if stored is None or stored.written is None:
             return False
-        lasted = timedelta(0) if claim.record.released else timedelta(seconds=claim.record.seconds)
-        return claim.written + lasted <= since
+        lasted = timedelta(0) if stored.record.released else timedelta(seconds=stored.record.seconds)
+        return stored.written + lasted <= since

@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from s3kv_flows.store._s3.client import S3Client
 
 __all__ = [
-    "CLAIM_TYPE",
     "LEAST_DEAD_SECONDS",
-    "Claim",
+    "RECORD_TYPE",
+    "LeaseBackend",
     "LeaseRecord",
-    "Register",
+    "StoredRecord",
     "kept_version",
     "lease_clock",
-    "read_claim",
+    "read_record",
     "released",
 ]
 
-CLAIM_TYPE = "application/json"
+RECORD_TYPE = "application/json"
 """The content type of a claim."""
 
 _FORMAT = 1
@@ -97,7 +97,7 @@ class LeaseRecord:
 
 
 @dataclass(frozen=True)
-class Claim:
+class StoredRecord:
     """A claim as it is written down.
 
     Attributes:
@@ -115,20 +115,20 @@ class Claim:
     age: timedelta = timedelta(0)
 
 
-class Register(Protocol):
+class LeaseBackend(Protocol):
     """The claims of a bucket. Methods raise the errors of the client."""
 
-    def look(self, name: str) -> Claim | None:
+    def look(self, name: str) -> StoredRecord | None:
         """Return the last claim of a key, None where there is none."""
 
-    def write(self, name: str, record: LeaseRecord, *, after: Claim | None) -> Claim:
+    def write(self, name: str, record: LeaseRecord, *, after: StoredRecord | None) -> StoredRecord:
         """Write a claim down, next to the one that was seen.
 
         Raises:
             ConflictError: Somebody else was first.
         """
 
-    def remove(self, name: str, claim: Claim) -> None:
+    def remove(self, name: str, stored: StoredRecord) -> None:
         """Give a claim back.
 
         Raises:
@@ -138,14 +138,14 @@ class Register(Protocol):
     def keys(self, prefix: str) -> Iterator[tuple[str, datetime]]:
         """Yield the names that have claims, and when each was last written: one request per 1,000."""
 
-    def retire(self, name: str, claim: Claim, record: LeaseRecord) -> Claim:
+    def retire(self, name: str, stored: StoredRecord, record: LeaseRecord) -> StoredRecord:
         """Make sure that nobody builds on a dead claim any more: by the record of who erases it.
 
         Raises:
             ConflictError: It is not the last one any more.
         """
 
-    def erase(self, name: str, claim: Claim) -> None:
+    def erase(self, name: str, stored: StoredRecord) -> None:
         """Remove a retired claim, and all that lies beneath.
 
         Raises:
@@ -153,7 +153,7 @@ class Register(Protocol):
         """
 
 
-def read_claim(client: S3Client, bucket: str, name: str) -> Claim | None:
+def read_record(client: S3Client, bucket: str, name: str) -> StoredRecord | None:
     """Return the claim in an object, None where there is none: one request.
 
     Raises:
@@ -170,9 +170,9 @@ def read_claim(client: S3Client, bucket: str, name: str) -> Claim | None:
     return _claim(opened.info, bytes(body))
 
 
-def _claim(info: ObjectInfo, body: bytes) -> Claim:
+def _claim(info: ObjectInfo, body: bytes) -> StoredRecord:
     record = LeaseRecord.from_json(info.name, body)
-    return Claim(
+    return StoredRecord(
         record,
         info.etag,
         kept_version(info.version_id),

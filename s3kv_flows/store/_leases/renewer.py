@@ -2,7 +2,7 @@
 
 A lease is renewed when a third of its time is over. One that could not be renewed is given up a tenth of
 its time before it ends, so that nobody else can hold it while its holder still believes to; whoever waits
-for that is told. What was given up may still be there: :meth:`KeptLease.require` asks, and goes on where
+for that is told. What was given up may still be there: :meth:`RenewedLease.require` asks, and goes on where
 nobody has taken it over.
 """
 
@@ -18,11 +18,11 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 
 from s3kv_flows.store._leases.leases import HeldLease, Leases
-from s3kv_flows.store._leases.local_queue import Turns
+from s3kv_flows.store._leases.local_queue import LocalQueue
 from s3kv_flows.store._leases.records import lease_clock
 from s3kv_flows.store.errors import ConflictError, LeaseNotHeldError, S3KVError, StaleWriterError
 
-__all__ = ["KeptLease", "LeaseKeeper", "shared_keeper"]
+__all__ = ["LeaseRenewer", "RenewedLease", "shared_renewer"]
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ _FAILURES = (S3KVError, RuntimeError, OSError)
 """What a request may end with; botocore raises a RuntimeError where credentials cannot be refreshed."""
 
 
-class KeptLease:
+class RenewedLease:
     """A lease that is renewed until it is given back.
 
     Args:
@@ -48,7 +48,7 @@ class KeptLease:
 
     Attributes:
         name: The object name.
-        settled: Whether what others wait for is there; its holder says so.
+        result_ready: Whether what others wait for is there; its holder says so.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class KeptLease:
         renews: bool = True,
     ) -> None:
         self.name = lease.name
-        self.settled = False
+        self.result_ready = False
         self._renews = renews
         self._leases, self._lease, self._on_lost = leases, lease, on_lost
         self._due = self._due_of(lease)
@@ -162,58 +162,58 @@ class KeptLease:
             self._on_lost(reason)
 
 
-class LeaseKeeper:
+class LeaseRenewer:
     """The leases that a process holds, and who of its holders may read without one.
 
-    Get the one of this process from :func:`~s3kv_flows.store._s3.clients.shared_keeper`. Its thread begins
+    Get the one of this process from :func:`~s3kv_flows.store._s3.clients.shared_renewer`. Its thread begins
     with the first lease and ends with the last. At the exit of the interpreter what is still held is given
     back, for which it waits five seconds at most.
     """
 
     def __init__(self) -> None:
-        self.turns = Turns()
+        self.queue = LocalQueue()
         self._changed = threading.Condition()
-        self._entries: dict[Hashable, dict[str, KeptLease | None]] = {}
-        self._releases: list[KeptLease] = []
+        self._entries: dict[Hashable, dict[str, RenewedLease | None]] = {}
+        self._releases: list[RenewedLease] = []
         self._thread: threading.Thread | None = None
-        self._at_work: set[KeptLease] = set()
+        self._at_work: set[RenewedLease] = set()
         self._gone: deque[tuple[Hashable, str]] = deque()
         self._process = os.getpid()
 
-    def keep(self, place: Hashable, holder: str, lease: KeptLease) -> None:
+    def keep(self, key: Hashable, holder: str, lease: RenewedLease) -> None:
         """Renew a lease until its holder is dismissed."""
         with self._changed:
-            self._entries.setdefault(place, {})[holder] = lease
+            self._entries.setdefault(key, {})[holder] = lease
             self._wake()
 
-    def admit(self, place: Hashable, holder: str, *, while_alive: object = None) -> None:
+    def register_reader(self, key: Hashable, holder: str, *, while_alive: object = None) -> None:
         """Remember a holder that needs no lease, while it is not dismissed and an object lives."""
         if while_alive is not None:
             # Called wherever garbage is collected, also within this class: so it does nothing but append.
-            weakref.finalize(while_alive, self._gone.append, (place, holder)).atexit = False
+            weakref.finalize(while_alive, self._gone.append, (key, holder)).atexit = False
         with self._changed:
             self._drop_the_gone()
-            self._entries.setdefault(place, {})[holder] = None
+            self._entries.setdefault(key, {})[holder] = None
 
-    def kept(self, place: Hashable, holder: str) -> KeptLease | None:
+    def kept(self, key: Hashable, holder: str) -> RenewedLease | None:
         """Return the lease of a holder."""
         with self._changed:
-            return self._entries.get(place, {}).get(holder)
+            return self._entries.get(key, {}).get(holder)
 
-    def knows(self, place: Hashable, holder: str | None = None) -> bool:
+    def knows(self, key: Hashable, holder: str | None = None) -> bool:
         """Tell whether this holder, or any, of this process holds a lease or was admitted."""
         with self._changed:
             self._drop_the_gone()
-            holders = self._entries.get(place, {})
+            holders = self._entries.get(key, {})
             return bool(holders) if holder is None else holder in holders
 
-    def dismiss(self, place: Hashable, holder: str, *, wait: bool) -> None:
+    def release(self, key: Hashable, holder: str, *, wait: bool) -> None:
         """Forget a holder, and give its lease back: now, or, without waiting for that, by the thread."""
         with self._changed:
-            holders = self._entries.get(place, {})
+            holders = self._entries.get(key, {})
             lease = holders.pop(holder, None)
             if not holders:
-                self._entries.pop(place, None)
+                self._entries.pop(key, None)
             if lease is None:
                 return
             if not wait:
@@ -238,12 +238,12 @@ class LeaseKeeper:
 
     def _drop_the_gone(self) -> None:
         while self._gone:
-            place, holder = self._gone.popleft()
-            holders = self._entries.get(place, {})
+            key, holder = self._gone.popleft()
+            holders = self._entries.get(key, {})
             if holder in holders and holders[holder] is None:
                 del holders[holder]
                 if not holders:
-                    del self._entries[place]
+                    del self._entries[key]
 
     def _wake(self) -> None:
         if self._thread is None or not self._thread.is_alive():
@@ -271,14 +271,14 @@ class LeaseKeeper:
     def _step(self, pool: ThreadPoolExecutor) -> bool:
         """Begin what is due, or wait for it; return False when nothing is left to do."""
         with self._changed:
-            work: list[tuple[Callable[[KeptLease], None], KeptLease]] = []
-            work += [(KeptLease.release, lease) for lease in self._releases]
+            work: list[tuple[Callable[[RenewedLease], None], RenewedLease]] = []
+            work += [(RenewedLease.release, lease) for lease in self._releases]
             self._releases.clear()
             kept = [lease for holders in self._entries.values() for lease in holders.values() if lease]
             # One that hangs does not keep the others from being renewed.
             dues = [(due, one) for one in kept if one not in self._at_work and (due := one.due) is not None]
             now = lease_clock()
-            work += [(KeptLease.renew, lease) for due, lease in dues if due <= now]
+            work += [(RenewedLease.renew, lease) for due, lease in dues if due <= now]
             if not work and not kept:
                 return False
             if not work:
@@ -289,13 +289,15 @@ class LeaseKeeper:
             self._begin(pool, act, lease)
         return True
 
-    def _begin(self, pool: ThreadPoolExecutor, act: Callable[[KeptLease], None], lease: KeptLease) -> None:
+    def _begin(
+        self, pool: ThreadPoolExecutor, act: Callable[[RenewedLease], None], lease: RenewedLease
+    ) -> None:
         try:
             pool.submit(self._do, act, lease)
         except RuntimeError:  # at the exit of the interpreter, no thread can be started
             self._do(act, lease)
 
-    def _do(self, act: Callable[[KeptLease], None], lease: KeptLease) -> None:
+    def _do(self, act: Callable[[RenewedLease], None], lease: RenewedLease) -> None:
         try:
             act(lease)
         finally:
@@ -304,17 +306,17 @@ class LeaseKeeper:
                 self._changed.notify_all()
 
 
-_keeper = LeaseKeeper()
+_keeper = LeaseRenewer()
 
 
-def shared_keeper() -> LeaseKeeper:
+def shared_renewer() -> LeaseRenewer:
     """Return the keeper of the leases of this process; a forked child has one of its own, with none."""
     return _keeper
 
 
 def _begin_anew() -> None:
     global _keeper
-    _keeper = LeaseKeeper()
+    _keeper = LeaseRenewer()
 
 
 os.register_at_fork(after_in_child=_begin_anew)

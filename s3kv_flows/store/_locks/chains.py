@@ -13,17 +13,24 @@ from dataclasses import dataclass, replace
 from s3kv_flows.store._layout.marks import WRITE_ID
 from s3kv_flows.store._locks.retention import Protection, protection_of
 from s3kv_flows.store._s3.client import S3Client
-from s3kv_flows.store._s3.concurrency import concurrently
+from s3kv_flows.store._s3.concurrency import map_concurrently
 from s3kv_flows.store._s3.types import ListedVersion, ObjectInfo, Written
 from s3kv_flows.store.errors import KeyNotFoundError, S3KVError
 
-__all__ = ["ChainGuard", "Own", "Seen", "current_of", "look_at", "visible_protection"]
+__all__ = [
+    "ChainGuard",
+    "InspectedVersion",
+    "OwnWrite",
+    "current_of",
+    "inspect_versions",
+    "visible_protection",
+]
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Own:
+class OwnWrite:
     """What a writer has just written.
 
     Attributes:
@@ -40,7 +47,7 @@ class Own:
 
 
 @dataclass(frozen=True)
-class Seen:
+class InspectedVersion:
     """A version or delete marker, and what its headers say.
 
     Attributes:
@@ -59,13 +66,13 @@ class ChainGuard:
     Args:
         client: The shared client.
         bucket: A bucket with Object Lock.
-        label: What messages call an object.
+        display_name: What messages call an object.
     """
 
-    def __init__(self, client: S3Client, bucket: str, label: Callable[[str], str] = str) -> None:
+    def __init__(self, client: S3Client, bucket: str, display_name: Callable[[str], str] = str) -> None:
         self._client = client
         self._bucket = bucket
-        self._label = label
+        self._display_name = display_name
 
     def versions(self, name: str) -> list[ListedVersion]:
         """Return all versions and delete markers of exactly this object, the current one first."""
@@ -98,15 +105,15 @@ class ChainGuard:
         hold = False
         for version, protection in self._protections(chain):
             if (protection.retained and retained) or holds:
-                raise protection.refusal(self._label(name), action)
+                raise protection.refusal(self._display_name(name), action)
             hold = hold or (version.is_latest and protection.legal_hold)
         return hold
 
-    def settle(
+    def verify_after(
         self,
         name: str,
         before: list[ListedVersion],
-        own: Own,
+        own: OwnWrite,
         action: str,
         *,
         holds: bool = False,
@@ -140,7 +147,7 @@ class ChainGuard:
         locks = [lock for lock in hidden if lock.retained or holds]
         if locks:
             taken_back = self._take_back(name, before, own)
-            refusal = locks[0].refusal(self._label(name), action)
+            refusal = locks[0].refusal(self._display_name(name), action)
             refusal.left_behind = None if taken_back else own.written.version_id
             raise refusal
         if hidden and not own.holds and own.written.version_id is not None:
@@ -159,7 +166,9 @@ class ChainGuard:
                     return Written(info.etag, version.version_id)
         return None
 
-    def _hidden(self, before: list[ListedVersion], own: Own, now: list[ListedVersion]) -> list[Protection]:
+    def _hidden(
+        self, before: list[ListedVersion], own: OwnWrite, now: list[ListedVersion]
+    ) -> list[Protection]:
         """Return what protects the versions that a write has hidden."""
         mine = next((i for i, version in enumerate(now) if version.version_id == own.written.version_id), -1)
         beneath = now[mine + 1 :]
@@ -175,7 +184,7 @@ class ChainGuard:
         self, versions: list[ListedVersion], *, unless_written_by: str | None = None
     ) -> list[tuple[ListedVersion, Protection]]:
         """Return what protects versions, of those that something does."""
-        looked = look_at(self._client, self._bucket, [v for v in versions if not v.is_delete_marker])
+        looked = inspect_versions(self._client, self._bucket, [v for v in versions if not v.is_delete_marker])
         return [
             (seen.listed, seen.protection)
             for seen in looked
@@ -189,7 +198,7 @@ class ChainGuard:
         except KeyNotFoundError:  # deleted since it was listed
             return None
 
-    def _take_back(self, name: str, before: list[ListedVersion], own: Own) -> bool:
+    def _take_back(self, name: str, before: list[ListedVersion], own: OwnWrite) -> bool:
         """Delete what was just written, with what a repeated request has left; log what cannot be."""
         travelled = self._client.capabilities.locks_travel
         try:
@@ -209,12 +218,14 @@ class ChainGuard:
             logger.debug("the server refused: %s", exc)
         logger.error(
             "%r was locked while it was written, and our version %s cannot be taken back: it stays on top",
-            self._label(name),
+            self._display_name(name),
             own.written.version_id,
         )
         return False
 
-    def _repeated(self, before: list[ListedVersion], own: Own, now: list[ListedVersion]) -> list[str | None]:
+    def _repeated(
+        self, before: list[ListedVersion], own: OwnWrite, now: list[ListedVersion]
+    ) -> list[str | None]:
         """Return the new versions with our write id, or the new delete markers where we made one."""
         known = {version.version_id for version in before}
         new = [version for version in now if version.version_id not in known]
@@ -225,7 +236,7 @@ class ChainGuard:
         return [version.version_id for version, info in heads if _written_by(info) == own.write_id]
 
 
-def _identified(own: Own, before: list[ListedVersion], now: list[ListedVersion]) -> Own:
+def _identified(own: OwnWrite, before: list[ListedVersion], now: list[ListedVersion]) -> OwnWrite:
     """Find out which version is our own, where the server did not say: the new one of the same content."""
     if own.written.version_id is not None:
         return own
@@ -235,23 +246,25 @@ def _identified(own: Own, before: list[ListedVersion], now: list[ListedVersion])
     return replace(own, written=Written(own.written.etag, mine[-1])) if mine else own
 
 
-def look_at(client: S3Client, bucket: str, chain: Sequence[ListedVersion]) -> list[Seen]:
+def inspect_versions(client: S3Client, bucket: str, chain: Sequence[ListedVersion]) -> list[InspectedVersion]:
     """Return what the headers say of all versions of a key: one HEAD for each that is no delete marker.
 
     Raises:
         AccessDeniedError: These credentials may not see locks.
     """
 
-    def look(version: ListedVersion) -> Seen:
+    def look(version: ListedVersion) -> InspectedVersion:
         if version.is_delete_marker:
-            return Seen(version, None, None)
+            return InspectedVersion(version, None, None)
         try:
             info = client.head_object(bucket, version.name, version_id=version.version_id)
         except KeyNotFoundError:
-            return Seen(version, None, None)
-        return Seen(version, info, visible_protection(client, bucket, info, is_current=version.is_latest))
+            return InspectedVersion(version, None, None)
+        return InspectedVersion(
+            version, info, visible_protection(client, bucket, info, is_current=version.is_latest)
+        )
 
-    return list(map(look, chain) if len(chain) < 2 else concurrently(look, chain))
+    return list(map(look, chain) if len(chain) < 2 else map_concurrently(look, chain))
 
 
 def visible_protection(

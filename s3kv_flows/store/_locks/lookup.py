@@ -12,10 +12,10 @@ from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.types import ListedVersion, ObjectInfo
 from s3kv_flows.store.errors import AccessDeniedError
 
-__all__ = ["LockSight"]
+__all__ = ["LockLookup"]
 
 
-class LockSight:
+class LockLookup:
     """Looks for locks in one bucket.
 
     Args:

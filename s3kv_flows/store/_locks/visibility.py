@@ -11,19 +11,19 @@ from collections.abc import Sequence
 from typing import Literal
 
 from s3kv_flows.store._layout.marks import is_own, supersedes
-from s3kv_flows.store._locks.chains import Seen, look_at
+from s3kv_flows.store._locks.chains import InspectedVersion, inspect_versions
 from s3kv_flows.store._locks.retention import Protection
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store.errors import HiddenOutputError
 
-__all__ = ["Visibility", "require_uncovered", "visibility"]
+__all__ = ["Visibility", "require_visible", "visibility"]
 
 Visibility = Literal["current", "hidden", "shadowed", "superseded"]
 """``hidden`` by a delete marker; ``shadowed`` by a version that came from outside; ``superseded`` by one of
 this package: of what is retained, by one that was born locked and says so."""
 
 
-def visibility(chain: Sequence[Seen], at: int) -> Visibility:
+def visibility(chain: Sequence[InspectedVersion], at: int) -> Visibility:
     """Tell what a locked version of a key is to its readers.
 
     Args:
@@ -46,30 +46,33 @@ def visibility(chain: Sequence[Seen], at: int) -> Visibility:
     return "shadowed"
 
 
-def require_uncovered(client: S3Client, bucket: str, name: str, label: str) -> None:
+def require_visible(client: S3Client, bucket: str, name: str, display_name: str) -> None:
     """Raise HiddenOutputError where a key does not read as the version that is locked.
 
     One LIST, and one HEAD per version.
     """
-    chain = look_at(client, bucket, client.list_versions_of(bucket, name))
+    chain = inspect_versions(client, bucket, client.list_versions_of(bucket, name))
     for at, seen in enumerate(chain):
         if seen.protection is None:
             continue
         found = visibility(chain, at)
         if found in ("hidden", "shadowed"):
-            raise _covered(label, seen.protection, chain[0], found)
+            raise _covered(display_name, seen.protection, chain[0], found)
 
 
-def _covered(label: str, protection: Protection, top: Seen, how: Visibility) -> HiddenOutputError:
+def _covered(
+    display_name: str, protection: Protection, top: InspectedVersion, how: Visibility
+) -> HiddenOutputError:
     """Return the error for a locked version that its key does not read as."""
     by = "a delete marker" if how == "hidden" else f"version {top.listed.version_id}"
     since = top.listed.last_modified.isoformat(timespec="seconds")
     lost = top.info is not None and is_own(top.info.name, top.info.metadata)
     whence = "of a writer that lost a race" if lost else "from outside of this package"
     return HiddenOutputError(
-        f"{label!r} is locked, and {how} by {by} of {since} {whence}: version {protection.version_id} is "
+        f"{display_name!r} is locked, and {how} by {by} of {since} {whence}: version "
+        f"{protection.version_id} is "
         f"{protection.lock}. `s3kv repair` brings it back",
-        key=label,
+        key=display_name,
         version_id=protection.version_id,
         mode=protection.mode,
         retain_until=protection.until,

@@ -1,8 +1,8 @@
 """Objects of one bucket: reads, and writes that respect what is locked.
 
 Values, results and copies are written through :class:`GuardedBucket`, and deleted by
-:mod:`s3kv_flows.store._objects.deletions` in the same manner. On a bucket without Object Lock it costs nothing:
-one request. With Object Lock, S3 protects versions but lets a plain PUT or DELETE hide them, so a write
+:mod:`s3kv_flows.store._objects.deletions` in the same manner. On a bucket without Object Lock it costs
+nothing: one request. With Object Lock, S3 protects versions but lets a plain PUT or DELETE hide them, so a write
 looks at the whole chain of the key, before and after::
 
     LIST versions of the key     a locked version may also lie under a newer one or a delete marker
@@ -27,7 +27,7 @@ from typing import Any
 
 from s3kv_flows.store._layout.marks import WRITE_ID, final_mark, name_mark
 from s3kv_flows.store._layout.tags import tagging_header
-from s3kv_flows.store._locks.chains import ChainGuard, Own, current_of
+from s3kv_flows.store._locks.chains import ChainGuard, OwnWrite, current_of
 from s3kv_flows.store._locks.retention import Retention
 from s3kv_flows.store._objects.transfer import download
 from s3kv_flows.store._objects.uploads import Uploads
@@ -69,18 +69,18 @@ class GuardedBucket:
     Args:
         client: The shared client.
         bucket: The bucket name.
-        label: What messages call an object; by default its name.
+        display_name: What messages call an object; by default its name.
         prefix: Where objects of a probe may be written.
     """
 
     def __init__(
-        self, client: S3Client, bucket: str, label: Callable[[str], str] = str, *, prefix: str = ""
+        self, client: S3Client, bucket: str, display_name: Callable[[str], str] = str, *, prefix: str = ""
     ) -> None:
         self.client = client
         self.bucket = bucket
-        self.guard = ChainGuard(client, bucket, label)
-        self._label = label
-        self._uploads = Uploads(client, bucket, label, prefix=prefix)
+        self.guard = ChainGuard(client, bucket, display_name)
+        self._display_name = display_name
+        self._uploads = Uploads(client, bucket, display_name, prefix=prefix)
         self.prefix = prefix
 
     @property
@@ -100,7 +100,7 @@ class GuardedBucket:
         """Read an object; see :func:`s3kv_flows.store._objects.transfer.download`."""
         answer = download(self.client, self.bucket, name, version_id=version_id, wanted=wanted)
         if isinstance(answer, NotModified):  # without being asked: no server of S3 does this
-            raise CorruptValueError(f"the server sent nothing for {self._label(name)!r}")
+            raise CorruptValueError(f"the server sent nothing for {self._display_name(name)!r}")
         return answer
 
     def get_unless(
@@ -200,7 +200,7 @@ class GuardedBucket:
         )
         self.client.capabilities.learn_version(self.bucket, written.version_id)
         if self.has_object_lock:
-            written = self.guard.settle(target, chain, Own(written, holds=hold), action)
+            written = self.guard.verify_after(target, chain, OwnWrite(written, holds=hold), action)
             if hold and not self._copies().locks:
                 self.client.put_legal_hold(self.bucket, target, version_id=written.version_id)
         if tags is not None and not self._copies().replace_tags:
@@ -238,8 +238,8 @@ class GuardedBucket:
             source_version=source.version_id,
             **self._options(name, new, write_id=write_id),
         )
-        own = Own(written, write_id, new.legal_hold, new.retention is not None)
-        return self.guard.settle(name, chain, own, "copy onto")
+        own = OwnWrite(written, write_id, new.legal_hold, new.retention is not None)
+        return self.guard.verify_after(name, chain, own, "copy onto")
 
     def restore(self, name: str, version_id: str) -> Written:
         """Make an older version the current one again, by copying it on top."""
@@ -263,7 +263,7 @@ class GuardedBucket:
             self.bucket, name, name, source_etag=written.etag, metadata=metadata, content_type=content_type
         )
         if chain:
-            amended = self.guard.settle(name, chain, Own(amended), "amend")
+            amended = self.guard.verify_after(name, chain, OwnWrite(amended), "amend")
         if written.version_id not in (None, "null", amended.version_id):
             self.client.delete_object(self.bucket, name, version_id=written.version_id)
         return amended
@@ -309,7 +309,7 @@ class GuardedBucket:
         written, write_id = self._put_on_condition(name, new, mode)
         if written.version_id is not None and self.has_object_lock:
             # The bucket was given Object Lock since this process last asked.
-            self.guard.settle(name, [], Own(written, write_id), "overwrite")
+            self.guard.verify_after(name, [], OwnWrite(written, write_id), "overwrite")
         return written
 
     def _put_on_condition(self, name: str, new: NewObject, mode: str) -> tuple[Written, str | None]:
@@ -338,16 +338,16 @@ class GuardedBucket:
                     return Written(info.etag, info.version_id)
             # Somebody may have overwritten what we wrote: to do it again might do it twice.
             raise StoreUnavailableError(
-                f"whether {self._label(name)!r} was written is not known: the answer was lost, and the key "
-                "has another value now"
+                f"whether {self._display_name(name)!r} was written is not known: the answer was lost, and the "
+                "key has another value now"
             ) from lost
         raise self._conflict(name, mode) from lost
 
     def _conflict(self, name: str, mode: str) -> ConflictError:
-        label = self._label(name)
+        display_name = self._display_name(name)
         if mode == "create":
-            return ConflictError(f"{label!r} exists already, and was to be created")
-        return ConflictError(f"{label!r} was changed or deleted: it has no longer the ETag {mode}")
+            return ConflictError(f"{display_name!r} exists already, and was to be created")
+        return ConflictError(f"{display_name!r} was changed or deleted: it has no longer the ETag {mode}")
 
     def _put_guarded(
         self, name: str, new: NewObject, mode: str, *, optional: bool, over_locked: bool
@@ -396,9 +396,9 @@ class GuardedBucket:
                 written = self._put(name, new, hold=hold, write_id=write_id)
             if over_locked:
                 return written
-            own = Own(written, write_id, hold or new.legal_hold, new.retention is not None)
-            return self.guard.settle(name, chain, own, "overwrite")
-        raise ConflictError(f"{self._label(name)!r} was changed by others {_ATTEMPTS} times in a row")
+            own = OwnWrite(written, write_id, hold or new.legal_hold, new.retention is not None)
+            return self.guard.verify_after(name, chain, own, "overwrite")
+        raise ConflictError(f"{self._display_name(name)!r} was changed by others {_ATTEMPTS} times in a row")
 
     def _require_mode(self, name: str, current: ListedVersion | None, mode: str) -> None:
         """Raise ConflictError where the current version is not what the mode of a write names."""

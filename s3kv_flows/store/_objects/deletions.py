@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from s3kv_flows.store._locks.chains import Own, current_of
+from s3kv_flows.store._locks.chains import OwnWrite, current_of
 from s3kv_flows.store._objects.bucket import GuardedBucket
 from s3kv_flows.store._s3.client import S3Client
-from s3kv_flows.store._s3.concurrency import batched, concurrently
+from s3kv_flows.store._s3.concurrency import batched, map_concurrently
 from s3kv_flows.store._s3.transport.translation import error_type
 from s3kv_flows.store._s3.types import DeleteFailure, ListedObject, Written
 from s3kv_flows.store.errors import AccessDeniedError, KeyLockedError, S3KVError
@@ -27,13 +27,13 @@ class Deletions:
 
     Args:
         objects: The objects.
-        label: What messages call an object.
+        display_name: What messages call an object.
     """
 
-    def __init__(self, objects: GuardedBucket, label: Callable[[str], str] = str) -> None:
+    def __init__(self, objects: GuardedBucket, display_name: Callable[[str], str] = str) -> None:
         self._objects = objects
         self._client, self._bucket, self._guard = objects.client, objects.bucket, objects.guard
-        self._label = label
+        self._display_name = display_name
 
     def delete(self, name: str) -> None:
         """Delete an object, unless a version of it is locked; one that is absent is no error.
@@ -49,7 +49,7 @@ class Deletions:
         if current_of(chain) is None:
             return
         marker = self._client.delete_object(self._bucket, name)
-        self._guard.settle(name, chain, Own(Written("", marker)), "delete", holds=True)
+        self._guard.verify_after(name, chain, OwnWrite(Written("", marker)), "delete", holds=True)
 
     def delete_many(self, listed: Iterable[ListedObject]) -> Iterator[tuple[str, S3KVError | None]]:
         """Delete listed objects; yield the name of each, with the error that keeps it.
@@ -59,20 +59,20 @@ class Deletions:
         Without versions, what was overwritten since the listing stays, where the server can tell.
         """
         if self._client.has_object_lock(self._bucket, surely=True):
-            yield from concurrently(self._delete_one, (one.name for one in listed))
+            yield from map_concurrently(self._delete_one, (one.name for one in listed))
             return
         for batch in batched(listed, BATCH):
             # With versions a deletion only hides, and can be taken back.
-            heeds = (
+            honours = (
                 not self._client.capabilities.is_versioned(self._bucket)
                 and self._client.capabilities.conditional_deletes(self._bucket, self._objects.prefix).batch
             )
-            objects = [(one.name, None, one.etag if heeds else None) for one in batch]
+            objects = [(one.name, None, one.etag if honours else None) for one in batch]
             try:
                 failures = {each.name: each for each in self._client.delete_objects(self._bucket, objects)}
             except AccessDeniedError:
                 # Ceph 16 asks for a permission on the bucket for a batch, and on the key for one.
-                yield from concurrently(self._delete_one, (one.name for one in batch))
+                yield from map_concurrently(self._delete_one, (one.name for one in batch))
                 continue
             except S3KVError as exc:
                 yield from ((one.name, exc) for one in batch)
@@ -109,7 +109,7 @@ class Deletions:
         marker = self._client.delete_object(self._bucket, name)
         self._client.capabilities.learn_version(self._bucket, marker)
         if marker is not None and self._objects.has_object_lock:
-            self._guard.settle(name, [], Own(Written("", marker)), "delete", holds=True)
+            self._guard.verify_after(name, [], OwnWrite(Written("", marker)), "delete", holds=True)
 
     def _delete_one(self, name: str) -> tuple[str, S3KVError | None]:
         try:
@@ -121,7 +121,7 @@ class Deletions:
     def _failure(self, failure: DeleteFailure) -> S3KVError:
         """Return the error for one object of a batch."""
         kind = error_type(failure.code, 0)
-        label = self._label(failure.name)
+        display_name = self._display_name(failure.name)
         if failure.code == "AccessDenied" and self._objects.has_object_lock:
             try:  # not every server names the version
                 self._guard.require_free(
@@ -129,7 +129,7 @@ class Deletions:
                 )
             except KeyLockedError as refusal:
                 return refusal
-        return kind(f"{label!r} was not deleted: {failure.code}: {failure.message}")
+        return kind(f"{display_name!r} was not deleted: {failure.code}: {failure.message}")
 
 
 def delete_batch(
@@ -159,4 +159,4 @@ def delete_each(
             return DeleteFailure(name, version_id, exc.code, str(exc))
         return None
 
-    return [failure for failure in concurrently(delete, objects) if failure is not None]
+    return [failure for failure in map_concurrently(delete, objects) if failure is not None]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from s3kv_flows.store._layout.marks import is_own
-from s3kv_flows.store._locks.chains import look_at
+from s3kv_flows.store._locks.chains import inspect_versions
 from s3kv_flows.store._locks.retention import (
     LockMode,
     Protection,
@@ -15,7 +15,7 @@ from s3kv_flows.store._locks.retention import (
     protection_of,
     require_understanding,
 )
-from s3kv_flows.store._locks.visibility import require_uncovered
+from s3kv_flows.store._locks.visibility import require_visible
 from s3kv_flows.store._objects.bucket import GuardedBucket
 from s3kv_flows.store._s3.types import ObjectInfo, ObjectLock
 from s3kv_flows.store.errors import ConflictError, KeyNotFoundError, UnsupportedByServerError
@@ -35,13 +35,13 @@ class ObjectLocks:
 
     Args:
         objects: The objects.
-        label: What messages call an object.
+        display_name: What messages call an object.
     """
 
-    def __init__(self, objects: GuardedBucket, label: Callable[[str], str] = str) -> None:
+    def __init__(self, objects: GuardedBucket, display_name: Callable[[str], str] = str) -> None:
         self._objects = objects
         self._client, self._bucket = objects.client, objects.bucket
-        self._label = label
+        self._display_name = display_name
 
     def place(self, name: str, retention: Retention) -> datetime:
         """Put an object under retention; return the moment it ends: two requests.
@@ -67,7 +67,7 @@ class ObjectLocks:
         """
         info, held = self._current(name)
         if held is None or held.mode is None:
-            raise ConflictError(f"{self._label(name)!r} is under no retention that could be extended")
+            raise ConflictError(f"{self._display_name(name)!r} is under no retention that could be extended")
         require_understanding(held.mode, understood=understood)
         until = self._client.capabilities.now() + timedelta(days=days)
         self._require_no_weaker(name, held, held.mode, until)
@@ -89,7 +89,7 @@ class ObjectLocks:
         if held is None or held.mode is None:
             return
         if held.mode == "COMPLIANCE":
-            raise held.refusal(self._label(name), "lift the retention of")
+            raise held.refusal(self._display_name(name), "lift the retention of")
         try:
             self._client.put_retention(
                 self._bucket, name, None, version_id=held.version_id, bypass_governance=True
@@ -120,7 +120,7 @@ class ObjectLocks:
         One LIST, one HEAD per version, and one request for each that is held.
         """
         self._objects.require_object_lock()
-        chain = look_at(self._client, self._bucket, self._objects.versions(name))
+        chain = inspect_versions(self._client, self._bucket, self._objects.versions(name))
         if not chain or chain[0].info is None or not is_own(chain[0].info.name, chain[0].info.metadata):
             self._current(name)  # says what is the matter, if anything is
         for seen in reversed(chain):  # stopped on the way, the current one is held still
@@ -145,10 +145,10 @@ class ObjectLocks:
         try:
             info: ObjectInfo = self._objects.head(name)
         except KeyNotFoundError:
-            require_uncovered(self._client, self._bucket, name, self._label(name))
+            require_visible(self._client, self._bucket, name, self._display_name(name))
             raise
         if not is_own(info.name, info.metadata):
-            require_uncovered(self._client, self._bucket, name, self._label(name))
+            require_visible(self._client, self._bucket, name, self._display_name(name))
         protection = protection_of(info)
         if protection is None or not protection.legal_hold or protection.mode is None:
             self._client.capabilities.require_visible_locks(self._bucket, name, info.version_id)
@@ -159,7 +159,7 @@ class ObjectLocks:
             return
         if held.until > until or (held.mode == "COMPLIANCE" and mode == "GOVERNANCE"):
             raise held.refusal(
-                self._label(name), f"weaken the lock to {until.isoformat(timespec='seconds')} of"
+                self._display_name(name), f"weaken the lock to {until.isoformat(timespec='seconds')} of"
             )
 
     def _let_end(self, name: str, held: Protection) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from s3kv_flows.store._s3.client import S3Client
-from s3kv_flows.store._s3.concurrency import SEARCHERS, concurrently
+from s3kv_flows.store._s3.concurrency import SEARCHERS, map_concurrently
 from s3kv_flows.store._s3.types import ListedObject
 
 __all__ = ["tagged"]
@@ -23,6 +23,6 @@ def tagged(
         found = client.search_tags(bucket, one.name)  # None: deleted since it was listed
         return one if found is not None and tags.items() <= found.items() else None
 
-    for one in concurrently(look, listed, workers=SEARCHERS):
+    for one in map_concurrently(look, listed, workers=SEARCHERS):
         if one is not None:
             yield one

@@ -20,7 +20,7 @@ from typing import Any
 from s3kv_flows.store._layout.marks import WRITE_ID
 from s3kv_flows.store._s3.bodies import Pieces, large_memory
 from s3kv_flows.store._s3.client import S3Client
-from s3kv_flows.store._s3.concurrency import concurrently
+from s3kv_flows.store._s3.concurrency import map_concurrently
 from s3kv_flows.store._s3.transport.streams import OpenObject
 from s3kv_flows.store._s3.types import Fetched, NotModified, ObjectInfo, Part, Written
 from s3kv_flows.store.errors import (
@@ -125,7 +125,7 @@ def upload_in_parts(
 
     try:
         workers = min(_CONNECTIONS, max(_LEAST_UPLOADS, len(body) // (6 * size)))
-        parts = list(concurrently(upload, starts, workers=workers))
+        parts = list(map_concurrently(upload, starts, workers=workers))
         return client.complete_multipart_upload(
             bucket, name, upload_id, parts, if_none_match=if_none_match, if_match=if_match
         )
@@ -196,7 +196,7 @@ class _Download:
         def fetch(span: tuple[int, int, OpenObject | None]) -> None:
             self._read(view, *span)
 
-        for _ in concurrently(fetch, self._spans(), workers=_CONNECTIONS):
+        for _ in map_concurrently(fetch, self._spans(), workers=_CONNECTIONS):
             pass
         return view
 

@@ -34,15 +34,15 @@ class Uploads:
     Args:
         client: The shared client.
         bucket: The bucket.
-        label: What messages call an object.
+        display_name: What messages call an object.
         prefix: Where objects of a probe may be written.
     """
 
     def __init__(
-        self, client: S3Client, bucket: str, label: Callable[[str], str] = str, *, prefix: str = ""
+        self, client: S3Client, bucket: str, display_name: Callable[[str], str] = str, *, prefix: str = ""
     ) -> None:
         self._client, self._bucket = client, bucket
-        self._label, self._prefix = label, prefix
+        self._display_name, self._prefix = display_name, prefix
 
     def put(
         self,
@@ -76,7 +76,7 @@ class Uploads:
         if (dropped := _dropped(uploads, options, conditions)) and not (dropped == "conditions" and optional):
             if len(body) > _SINGLE_PUT_LIMIT:
                 raise UnsupportedByServerError(
-                    f"{self._label(name)!r} has {len(body):,} bytes: S3 takes 5 GiB in one PUT, and "
+                    f"{self._display_name(name)!r} has {len(body):,} bytes: S3 takes 5 GiB in one PUT, and "
                     f"{self._client.server} drops {dropped} from uploads in parts"
                 )
             return self._client.put_object(self._bucket, name, body, **options, **conditions)
@@ -109,7 +109,7 @@ def _dropped(uploads: MultipartUploads, options: Mapping[str, Any], conditions: 
     """Return what of a write would be lost if it went in parts: locks, conditions, or nothing."""
     if (options["lock"] or options["legal_hold"]) and not uploads.locks:
         return "locks"
-    heeds = (uploads.create or not conditions["if_none_match"]) and (
+    honours = (uploads.create or not conditions["if_none_match"]) and (
         uploads.replace or not conditions["if_match"]
     )
-    return "" if heeds else "conditions"
+    return "" if honours else "conditions"

@@ -15,10 +15,10 @@ from typing import Any, Literal
 from s3kv_flows.store._durations import DurationLike, fixed_duration
 from s3kv_flows.store._layout.marks import mark_of
 from s3kv_flows.store._layout.tags import validate_tags
-from s3kv_flows.store._locks.chains import Seen, look_at
+from s3kv_flows.store._locks.chains import InspectedVersion, inspect_versions
 from s3kv_flows.store._locks.visibility import visibility
 from s3kv_flows.store._s3.client import S3Client
-from s3kv_flows.store._s3.concurrency import concurrently
+from s3kv_flows.store._s3.concurrency import map_concurrently
 from s3kv_flows.store._s3.types import ListedVersion, ObjectInfo
 from s3kv_flows.store.errors import UnsupportedByServerError
 
@@ -167,7 +167,7 @@ def audit(
     chains = (list(versions) for _, versions in groupby(listed, key=lambda version: version.name))
     rows: list[AuditRow] = []
     versions = 0
-    for count, found in concurrently(auditor.look, chains):
+    for count, found in map_concurrently(auditor.look, chains):
         versions += count
         rows += found
     rows.sort(key=lambda row: (_URGENCY.index(row.state), row.days_left or 0, row.object))
@@ -184,10 +184,10 @@ class _Auditor:
 
     def look(self, listed: list[ListedVersion]) -> tuple[int, list[AuditRow]]:
         """Return how many versions a key has, and the rows of those that matter."""
-        chain = look_at(self.client, self.bucket, listed)
+        chain = inspect_versions(self.client, self.bucket, listed)
         return len(chain), list(self._rows(chain))
 
-    def _rows(self, chain: list[Seen]) -> Iterator[AuditRow]:
+    def _rows(self, chain: list[InspectedVersion]) -> Iterator[AuditRow]:
         for at, seen in enumerate(chain):
             if seen.info is None:
                 continue
@@ -196,7 +196,7 @@ class _Auditor:
                 covered = state in ("hidden", "shadowed", "superseded")
                 yield _row(state, seen, seen.info, chain[0].listed.version_id if covered else None)
 
-    def _state(self, chain: list[Seen], at: int, info: ObjectInfo) -> LockState | None:
+    def _state(self, chain: list[InspectedVersion], at: int, info: ObjectInfo) -> LockState | None:
         protection = chain[at].protection
         if protection is None:
             return self._state_of_unlocked(chain[at], info)
@@ -208,7 +208,7 @@ class _Auditor:
         ends_soon = protection.until - info.server_time <= self.within and not protection.legal_hold
         return "expiring" if ends_soon else "locked"
 
-    def _state_of_unlocked(self, seen: Seen, info: ObjectInfo) -> LockState | None:
+    def _state_of_unlocked(self, seen: InspectedVersion, info: ObjectInfo) -> LockState | None:
         mark = mark_of(info.name, info.metadata)
         until = (mark.until if mark else None) or info.retain_until
         if until is not None:
@@ -222,7 +222,7 @@ class _Auditor:
         return None
 
 
-def _row(state: LockState, seen: Seen, info: ObjectInfo, by: str | None) -> AuditRow:
+def _row(state: LockState, seen: InspectedVersion, info: ObjectInfo, by: str | None) -> AuditRow:
     protection, mark = seen.protection, mark_of(info.name, info.metadata)
     in_force = protection.until if protection else None
     left = (in_force - info.server_time).total_seconds() / 86400 if in_force else None

@@ -8,7 +8,7 @@ from typing import Any
 from s3kv_flows.store._layout.keys import Namespace
 from s3kv_flows.store._layout.tags import validate_tags
 from s3kv_flows.store._locks.retention import Retention
-from s3kv_flows.store._locks.visibility import require_uncovered
+from s3kv_flows.store._locks.visibility import require_visible
 from s3kv_flows.store._objects.bucket import NewObject
 from s3kv_flows.store._outputs.publication import Publication
 from s3kv_flows.store._outputs.receipts import Receipt, Verification
@@ -144,7 +144,7 @@ class FinalizedOutputs:
         One request, and one per version.
         """
         self._objects.require_object_lock()
-        require_uncovered(self._client, self._bucket, self._namespace.name_of(key), key)
+        require_visible(self._client, self._bucket, self._namespace.name_of(key), key)
 
     def repair(self, key: str, *, dry_run: bool = False) -> Repair:
         """Let a key read as its locked version again, where somebody has hidden it.

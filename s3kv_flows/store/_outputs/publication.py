@@ -8,8 +8,8 @@
     other content                      ConflictError, or with supersede a new version on top; the old one
                                        stays locked, and is named by the new one
 
-The two LISTs around the PUT are those of :mod:`s3kv_flows.store._objects.bucket`. Of writers that race, exactly
-one wins where the server's conditional PUTs exclude the others; elsewhere nothing is written, unless the
+The two LISTs around the PUT are those of :mod:`s3kv_flows.store._objects.bucket`. Of writers that race,
+exactly one wins where the server's conditional PUTs exclude the others; elsewhere nothing is written, unless the
 caller accepts that several may be.
 """
 
@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from s3kv_flows.store._layout.marks import mark_of, superseding
 from s3kv_flows.store._locks.chains import current_of
 from s3kv_flows.store._locks.retention import protection_of, strengthened
-from s3kv_flows.store._locks.visibility import require_uncovered
+from s3kv_flows.store._locks.visibility import require_visible
 from s3kv_flows.store._objects.bucket import GuardedBucket, NewObject
 from s3kv_flows.store._outputs.receipts import Outcome, Receipt
 from s3kv_flows.store._s3.bodies import Body
@@ -93,7 +93,7 @@ class Publication:
             raise taken  # what reads there now is what this call has written, and is not to stand
         objects = self.objects
         try:
-            require_uncovered(objects.client, objects.bucket, self.name, self.key)
+            require_visible(objects.client, objects.bucket, self.name, self.key)
         except HiddenOutputError:
             if left and self.accept_races:  # by a writer that has lost, and is about to take its version back
                 return self._attempt(left)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from s3kv_flows.store._layout.keys import MAX_NAME_BYTES, Namespace, fingerprint
-from s3kv_flows.store._locks.chains import Seen, look_at
-from s3kv_flows.store._locks.visibility import require_uncovered, visibility
+from s3kv_flows.store._locks.chains import InspectedVersion, inspect_versions
+from s3kv_flows.store._locks.visibility import require_visible, visibility
 from s3kv_flows.store._objects.bucket import GuardedBucket
 from s3kv_flows.store._s3.types import ListedVersion
 from s3kv_flows.store.errors import KeyLockedError
@@ -43,7 +43,7 @@ class Repair:
 
 
 def repair(
-    objects: GuardedBucket, namespace: Namespace, name: str, label: str, *, dry_run: bool = False
+    objects: GuardedBucket, namespace: Namespace, name: str, display_name: str, *, dry_run: bool = False
 ) -> Repair:
     """Let a key read as its locked version again.
 
@@ -55,7 +55,7 @@ def repair(
     """
     done = Repair(name, dry_run=dry_run)
     for _ in range(1 if dry_run else _ROUNDS):
-        step = _next_step(objects, namespace, name, label)
+        step = _next_step(objects, namespace, name, display_name)
         if step is None:
             return done
         version_id, above, moves = step
@@ -66,22 +66,22 @@ def repair(
         if not dry_run:
             _uncover(objects, name, above, moves)
     if not dry_run:
-        require_uncovered(objects.client, objects.bucket, name, label)
+        require_visible(objects.client, objects.bucket, name, display_name)
     return done
 
 
 def _next_step(
-    objects: GuardedBucket, namespace: Namespace, name: str, label: str
+    objects: GuardedBucket, namespace: Namespace, name: str, display_name: str
 ) -> tuple[str, list[ListedVersion], dict[str, str]] | None:
     """Return what is hidden, what lies on top of it, and where to the values among that are to go."""
-    chain = look_at(objects.client, objects.bucket, objects.versions(name))
+    chain = inspect_versions(objects.client, objects.bucket, objects.versions(name))
     at = next((i for i in range(len(chain)) if _is_covered(chain, i)), None)
     if at is None:
         return None
     above = chain[:at]
     for seen in above:
         if seen.protection is not None:
-            raise _refusal(label, chain[at], seen)
+            raise _refusal(display_name, chain[at], seen)
     values = [seen.listed.version_id for seen in above if not seen.listed.is_delete_marker]
     moves = {version_id: _aside(namespace, name, version_id) for version_id in values}
     return chain[at].listed.version_id, [seen.listed for seen in above], moves
@@ -95,16 +95,16 @@ def _uncover(objects: GuardedBucket, name: str, above: list[ListedVersion], move
         client.delete_object(bucket, name, version_id=version.version_id)
 
 
-def _is_covered(chain: list[Seen], at: int) -> bool:
+def _is_covered(chain: list[InspectedVersion], at: int) -> bool:
     return chain[at].protection is not None and visibility(chain, at) in ("hidden", "shadowed")
 
 
-def _refusal(label: str, hidden: Seen, top: Seen) -> KeyLockedError:
+def _refusal(display_name: str, hidden: InspectedVersion, top: InspectedVersion) -> KeyLockedError:
     lock = top.protection
     return KeyLockedError(
-        f"cannot bring version {hidden.listed.version_id} of {label!r} back: version "
+        f"cannot bring version {hidden.listed.version_id} of {display_name!r} back: version "
         f"{top.listed.version_id} on top of it is {lock.lock if lock else 'locked'}",
-        key=label,
+        key=display_name,
         mode=lock.mode if lock else None,
         retain_until=lock.until if lock else None,
         legal_hold=bool(lock and lock.legal_hold),

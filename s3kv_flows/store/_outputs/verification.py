@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from s3kv_flows.store._locks.chains import Seen, look_at
+from s3kv_flows.store._locks.chains import InspectedVersion, inspect_versions
 from s3kv_flows.store._locks.retention import protection_of
 from s3kv_flows.store._locks.visibility import visibility
 from s3kv_flows.store._objects.transfer import download
@@ -73,7 +73,9 @@ def _compare_lock(client: S3Client, found: Verification, info: ObjectInfo) -> No
 
 def _look_on_top(client: S3Client, found: Verification) -> None:
     receipt = found.receipt
-    chain = look_at(client, receipt.bucket, client.list_versions_of(receipt.bucket, receipt.object_name))
+    chain = inspect_versions(
+        client, receipt.bucket, client.list_versions_of(receipt.bucket, receipt.object_name)
+    )
     at = next((i for i, seen in enumerate(chain) if seen.listed.version_id == receipt.version_id), None)
     if at is None:
         _tell_what_is_there(found, chain)
@@ -91,7 +93,7 @@ def _look_on_top(client: S3Client, found: Verification) -> None:
             found.problems.append(f"the key reads as another object: {_described(top)}")
 
 
-def _tell_what_is_there(found: Verification, chain: list[Seen]) -> None:
+def _tell_what_is_there(found: Verification, chain: list[InspectedVersion]) -> None:
     top = chain[0].listed if chain else None
     if top is None:
         found.problems.append("there is nothing under its key")

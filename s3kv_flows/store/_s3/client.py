@@ -1,8 +1,9 @@
 """S3 itself: operations, not values.
 
-One method per S3 operation, with typed results; the calls are boto3's (:mod:`s3kv_flows.store._s3.transport.boto`), but
-for reads, which go past it where they can. A client is shared by all that use the same configuration
-(:mod:`s3kv_flows.store._s3.clients`), so that connections and what was learned about a bucket are shared, too.
+One method per S3 operation, with typed results. The calls are boto3's
+(:mod:`s3kv_flows.store._s3.transport.boto`), but for reads, which go past it where they can. A client is
+shared by all that use the same configuration (:mod:`s3kv_flows.store._s3.clients`), and with it connections
+and what was learned about a bucket.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ from s3kv_flows.store._s3.transport.streams import BodyStream, OpenObject
 from s3kv_flows.store._s3.transport.translation import NO_LOCK, NO_TAGS
 from s3kv_flows.store._s3.types import (
     DeleteFailure,
+    IncompleteUpload,
     ListedObject,
     ListedVersion,
     NotModified,
     ObjectInfo,
     ObjectLock,
     Part,
-    UnfinishedUpload,
     Written,
 )
 from s3kv_flows.store.errors import (
@@ -454,11 +455,11 @@ class S3Client(Buckets):
         self.capabilities.learn_from_put(bucket, written.version_id)
         return written
 
-    def list_multipart_uploads(self, bucket: str, prefix: str) -> Iterator[UnfinishedUpload]:
+    def list_multipart_uploads(self, bucket: str, prefix: str) -> Iterator[IncompleteUpload]:
         """Yield the uploads under a prefix that were begun and not completed: one request per 1,000."""
         for page in self._boto.pages("list_multipart_uploads", Bucket=bucket, Prefix=prefix):
             for item in page.get("Uploads", ()):
-                yield UnfinishedUpload(item["Key"], item["UploadId"], item["Initiated"])
+                yield IncompleteUpload(item["Key"], item["UploadId"], item["Initiated"])
 
     # --- how -----------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from contextvars import copy_context
 from itertools import islice
 from typing import TypeVar
 
-__all__ = ["WORKERS", "batched", "behind_all_else", "concurrently"]
+__all__ = ["WORKERS", "batched", "map_concurrently", "run_in_background_priority"]
 
 SEARCHERS = 32
 """Threads of one tag search: its questions are small, and take the time of their way alone."""
@@ -34,7 +34,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def concurrently(work: Callable[[T], R], items: Iterable[T], *, workers: int = WORKERS) -> Iterator[R]:
+def map_concurrently(work: Callable[[T], R], items: Iterable[T], *, workers: int = WORKERS) -> Iterator[R]:
     """Yield ``work(item)`` of each item, in order, while the next ones are under way.
 
     One within another works one by one, so that threads and connections stay bounded. At most
@@ -56,7 +56,7 @@ def concurrently(work: Callable[[T], R], items: Iterable[T], *, workers: int = W
                 future.cancel()
 
 
-def behind_all_else(work: Callable[[], R]) -> R:
+def run_in_background_priority(work: Callable[[], R]) -> R:
     """Do work in a thread that leaves processors and wire to others, and wait for it.
 
     What it does in bulk goes one by one. On Linux, where threads have a priority of their own, its is low.

@@ -10,6 +10,7 @@ from typing import Any
 __all__ = [
     "DeleteFailure",
     "Fetched",
+    "IncompleteUpload",
     "LifecycleConfiguration",
     "ListedObject",
     "ListedVersion",
@@ -17,7 +18,6 @@ __all__ = [
     "ObjectInfo",
     "ObjectLock",
     "Part",
-    "UnfinishedUpload",
     "Written",
 ]
 
@@ -96,7 +96,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class UnfinishedUpload:
+class IncompleteUpload:
     """A multipart upload that was begun, and not completed."""
 
     name: str

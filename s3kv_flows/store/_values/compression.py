@@ -14,7 +14,7 @@ from typing import TypeVar
 import zstandard
 
 from s3kv_flows.store._s3.bodies import Buffer, large_memory
-from s3kv_flows.store._s3.concurrency import concurrently
+from s3kv_flows.store._s3.concurrency import map_concurrently
 from s3kv_flows.store.errors import CorruptValueError
 
 __all__ = ["PIECE_BYTES", "Section", "compress", "decompress"]
@@ -92,7 +92,7 @@ def decompress(sections: Iterable[Section]) -> list[memoryview]:
 
 def _on_all_cores(work: Callable[[T], R], items: Sequence[T]) -> Iterable[R]:
     workers = min(os.cpu_count() or 1, len(items))
-    return map(work, items) if workers < 2 else concurrently(work, items, workers=workers)
+    return map(work, items) if workers < 2 else map_concurrently(work, items, workers=workers)
 
 
 def _memory(size: int) -> memoryview:

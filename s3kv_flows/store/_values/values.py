@@ -150,13 +150,13 @@ class Values:
             return None
         return self.objects.get(name, wanted=wanted)  # the same bytes, with other metadata
 
-    def decode(self, label: str, found: Fetched | CachedObject) -> Any:
+    def decode(self, display_name: str, found: Fetched | CachedObject) -> Any:
         """Return the value, by the codec that is recorded for it (the seed records none).
 
         Raises:
             CorruptValueError: It is damaged, or another codec wrote it.
         """
-        where = f"the value of {label!r} in bucket {self.objects.bucket!r}"
+        where = f"the value of {display_name!r} in bucket {self.objects.bucket!r}"
         body, metadata = found.body, found.info.metadata
         if body is None:
             raise CorruptValueError(f"{where} was left on the server")
