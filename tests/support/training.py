@@ -1,9 +1,10 @@
 """A training loop that is killed: scikit-learn's SGD over the flights out of New York, month by month.
 
-``python -m tests.support.training <url> <bucket> <data> <journal> <every> <way> <die>`` trains, and dies where it
-is told to: ``-`` nowhere, ``uploaded:2`` when the bytes of its second save have gone to the server, and are not
-published yet, ``published:2`` when they are, and nothing else is done. With ``killed:40`` it waits after its
-40th batch to be killed, if that has not happened before. The way is ``parts`` or ``put``.
+``python -m tests.support.training <url> <bucket> <data> <journal> <every> <way> <die>`` trains, and dies
+where it is told to: ``-`` nowhere, ``uploaded:2`` when the bytes of its second save have gone to the
+server, and are not published yet, ``published:2`` when they are, and nothing else is done. With
+``killed:40`` it waits after its 40th batch to be killed, if that has not happened before. The way is
+``parts`` or ``put``.
 """
 
 from __future__ import annotations

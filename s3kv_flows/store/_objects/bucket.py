@@ -2,8 +2,8 @@
 
 Values, results and copies are written through :class:`GuardedBucket`, and deleted by
 :mod:`s3kv_flows.store._objects.deletions` in the same manner. On a bucket without Object Lock it costs
-nothing: one request. With Object Lock, S3 protects versions but lets a plain PUT or DELETE hide them, so a write
-looks at the whole chain of the key, before and after::
+nothing: one request. With Object Lock, S3 protects versions but lets a plain PUT or DELETE hide them, so
+a write looks at the whole chain of the key, before and after::
 
     LIST versions of the key     a locked version may also lie under a newer one or a delete marker
     HEAD of each                 under retention: KeyLockedError; a hold on the current one is kept
@@ -338,8 +338,8 @@ class GuardedBucket:
                     return Written(info.etag, info.version_id)
             # Somebody may have overwritten what we wrote: to do it again might do it twice.
             raise StoreUnavailableError(
-                f"whether {self._display_name(name)!r} was written is not known: the answer was lost, and the "
-                "key has another value now"
+                f"whether {self._display_name(name)!r} was written is not known: the answer was lost, "
+                "and the key has another value now"
             ) from lost
         raise self._conflict(name, mode) from lost
 

@@ -9,8 +9,8 @@
                                        stays locked, and is named by the new one
 
 The two LISTs around the PUT are those of :mod:`s3kv_flows.store._objects.bucket`. Of writers that race,
-exactly one wins where the server's conditional PUTs exclude the others; elsewhere nothing is written, unless the
-caller accepts that several may be.
+exactly one wins where the server's conditional PUTs exclude the others; elsewhere nothing is written,
+unless the caller accepts that several may be.
 """
 
 from __future__ import annotations
