@@ -1,0 +1,404 @@
+"""What stands for the values that code uses: what holds code is looked into, all else has a digest."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import enum
+import fractions
+import functools
+import logging
+import pathlib
+import re
+import sys
+import types
+import typing
+import uuid
+from collections import ChainMap, Counter, OrderedDict, defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from s3kv_flows._keys.canonical import constant
+from s3kv_flows._keys.classes import NOT_CONTENT, fields_of_record, state_of
+from s3kv_flows._keys.errors import Unkeyable
+from s3kv_flows._keys.project import is_project_module
+
+if TYPE_CHECKING:
+    from s3kv_flows._keys.walk import Token, Walk
+
+__all__ = ["Values"]
+
+_ATOMS = (type(None), bool, int, float, complex, str, bytes, type(...))
+_NEVER_CHANGE = (
+    range,
+    decimal.Decimal,
+    fractions.Fraction,
+    datetime.date,
+    datetime.datetime,
+    datetime.time,
+    datetime.timedelta,
+    datetime.timezone,
+    pathlib.PurePosixPath,
+    pathlib.PureWindowsPath,
+    pathlib.PosixPath,
+    pathlib.WindowsPath,
+    re.Pattern,
+    uuid.UUID,
+)
+_MAPPINGS = (dict, OrderedDict, defaultdict, Counter, types.MappingProxyType)
+_SEQUENCES = (list, tuple, deque)
+_SETS = (set, frozenset)
+_CONTAINERS = (*_MAPPINGS, *_SEQUENCES, *_SETS)
+_LOGGERS = (logging.Logger, logging.LoggerAdapter, logging.Handler, logging.Formatter)
+_LOGGING_PACKAGES = {"loguru", "structlog"}
+_COMPILED = ("pydantic_core", "pydantic._internal")
+_TYPING = {"typing", "typing_extensions"}
+_LOOKED_INTO = 1_000
+"""Members of a container that are looked at one by one; what is longer has one digest."""
+_WATCHED = 10_000
+_HUGE_BYTES = 256 * 2**20
+
+_PARTS: dict[type, tuple[str, ...]] = {
+    types.MethodType: ("__func__", "__self__"),
+    staticmethod: ("__func__",),
+    classmethod: ("__func__",),
+    property: ("fget", "fset", "fdel"),
+    functools.partial: ("func", "args", "keywords"),
+    functools.partialmethod: ("func", "args", "keywords"),
+    functools.cached_property: ("func",),
+    functools.singledispatchmethod: ("dispatcher",),
+    types.SimpleNamespace: ("__dict__",),
+    ChainMap: ("maps",),
+}
+_LRU_CACHED = type(functools.lru_cache(abs))
+_BASES: dict[type, Callable[[Any], object]] = {
+    dict: lambda value: list(dict.items(value)),
+    list: lambda value: list(list.__iter__(value)),
+    tuple: lambda value: list(tuple.__iter__(value)),
+    set: lambda value: set(set.__iter__(value)),
+    frozenset: lambda value: set(frozenset.__iter__(value)),
+    int: int.__int__,
+    float: float.__float__,
+    str: str.__str__,
+    bytes: lambda value: bytes.join(b"", [value]),
+    BaseException: lambda value: list(value.args),
+}
+_WITHOUT_STATE = {"object", "Generic", "Protocol", "ABC", "Enum", "Exception", "BaseModel", "NamedTuple"}
+
+
+class Values:
+    """Finds what stands for values, for one walk."""
+
+    def __init__(self, walk: Walk) -> None:
+        self._walk = walk
+
+    def token(self, value: object, label: str) -> Token:
+        """Return what stands for a value that has no number yet."""
+        kind = type(value)
+        if kind in _ATOMS:
+            return f"{kind.__name__} {constant(value)}".encode()
+        if isinstance(value, types.FunctionType):
+            return self._walk.function(value)
+        if isinstance(value, types.GenericAlias):
+            return self._alias(value, label)
+        if isinstance(value, type):
+            return self._walk.cls(value)
+        if isinstance(value, types.ModuleType):
+            name = str(value.__name__)
+            if is_project_module(name, self._walk.rules.packages):
+                return self._walk.namespace(vars(value), name)
+            return f"installed {name}".encode()
+        if kind in _CONTAINERS:
+            return self._container(value, label)
+        if kind in _NEVER_CHANGE:
+            return b"value " + self._walk.rules.value_digest(value)
+        if isinstance(value, types.BuiltinFunctionType):
+            return self._built_in(value, label)
+        if kind in _PARTS:
+            return self._parts(value, kind.__name__, _PARTS[kind], label)
+        if kind is _LRU_CACHED:
+            return self._walk.node(value, label, lambda: self._cached(value, label))
+        return self._instance(value, label)
+
+    def validates(self, wrapper: types.FunctionType, wrapped: object) -> None:
+        """Keep that a package's wrapper may validate by what a function's annotations say."""
+        top = str(wrapper.__globals__.get("__name__")).partition(".")[0]
+        if isinstance(wrapped, types.FunctionType) and top not in sys.stdlib_module_names:
+            self._walk.validated.add(id(wrapped))
+
+    def is_validated(self, function: types.FunctionType) -> bool:
+        """Tell whether a function's annotations may make a difference."""
+        return id(function) in self._walk.validated
+
+    def _instance(self, value: object, label: str) -> Token:
+        cls = type(value)
+        if isinstance(value, _LOGGERS) or cls.__module__.partition(".")[0] in _LOGGING_PACKAGES:
+            return f"by type {cls.__qualname__}".encode()
+        if self._walk.is_project(cls):
+            return self._walk.node(value, label, lambda: self._of_project(value, label))
+        if isinstance(value, enum.Enum):
+            return f"installed {cls.__module__}.{cls.__qualname__} {value.name} {value.value!r}".encode()
+        if cls.__module__ in _TYPING and hasattr(value, "__origin__") and hasattr(value, "__args__"):
+            return self._alias(value, label)
+        if cls.__module__ in _TYPING or isinstance(value, types.UnionType):
+            return self._typing(value, label)
+        attributes = ask(value, "__dict__")
+        wrapped = attributes.get("__wrapped__") if isinstance(attributes, dict) else None
+        if wrapped is not None:
+            return self._walk.node(value, label, lambda: self._wrapper(value, wrapped, label))
+        name = _found_by_name(value)
+        if name is not None:
+            return f"installed {name}".encode()
+        fields = fields_of_record(value)
+        if fields is not None:
+            return self._walk.node(value, label, lambda: self._record(value, label))
+        return self._walk.node(value, label, lambda: self._opaque(value, label))
+
+    def _of_project(self, value: object, label: str) -> Iterable[Token]:
+        cls = type(value)
+        yield b"instance"
+        yield self._walk.token(cls, label)
+        if isinstance(value, enum.Enum):
+            yield str(value.name).encode()
+            yield self._walk.token(value.value, label)
+            return
+        bases = [base for base in cls.__mro__ if not self._walk.is_project(base)]
+        hidden = [
+            base
+            for base in bases
+            if base.__name__ not in _WITHOUT_STATE and base not in _BASES and not _is_plain(base)
+        ]
+        if hidden and not isinstance(value, BaseException):
+            wrapped = (ask(value, "__dict__") or {}).get("__wrapped__")
+            if wrapped is not None and callable(value):
+                yield self._walk.token(wrapped, label)
+                return
+            digest = self._digest(value)
+            if digest is not None:
+                yield digest
+                return
+        for base, content in _BASES.items():
+            if base in bases:
+                inner = content(value)
+                if isinstance(value, (dict, list, set)):
+                    self._walk.watch.collection(value)
+                    if isinstance(value, dict):
+                        self._walk.watch.mapping(value)
+                yield self._walk.token(inner, label)
+                break
+        yield from self._state(value, label)
+
+    def _state(self, value: object, label: str) -> Iterable[Token]:
+        state = state_of(value)
+        own = ask(value, "__dict__")
+        if isinstance(own, dict):
+            self._walk.watch.mapping(own)
+        if len(state) > len(own or ()):
+            self._walk.watch.call(lambda: [*map(id, state_of(value).values())], [*map(id, state.values())])
+        for name, content in state.items():
+            if not self._walk.is_ignored(f"{type(value).__qualname__}.{name}"):
+                yield name.encode()
+                yield self._walk.attribute(value, name, content, label)
+
+    def _wrapper(self, value: Any, wrapped: object, label: str) -> Iterable[Token]:
+        """An object of a package that stands for a function, as tasks and flows do: it counts as that."""
+        yield f"wrapper {type(value).__qualname__}".encode()
+        self._walk.watch.call(lambda: value.__dict__.get("__wrapped__") is wrapped, found=True)
+        yield self._walk.token(wrapped, label)
+
+    def _record(self, value: object, label: str) -> Iterable[Token]:
+        yield f"record {type(value).__module__}.{type(value).__qualname__}".encode()
+        own = ask(value, "__dict__")
+        if isinstance(own, dict):
+            self._walk.watch.mapping(own)
+        for name, content in (fields_of_record(value) or {}).items():
+            yield name.encode()
+            yield self._walk.token(content, label)
+
+    def _cached(self, value: Any, label: str) -> Iterable[Token]:
+        yield b"cached"
+        yield self._walk.token(value.__wrapped__, label)
+        options = getattr(value, "cache_parameters", dict)()
+        yield self._walk.token(dict(sorted(options.items())), label)
+
+    def _parts(self, value: object, kind: str, names: tuple[str, ...], label: str) -> Token:
+        return self._walk.node(value, label, lambda: self._look_into(value, kind, names, label))
+
+    def _look_into(self, value: object, kind: str, names: tuple[str, ...], label: str) -> Iterable[Token]:
+        yield kind.encode()
+        for name in names:
+            yield self._walk.token(attrgetter(name)(value), label)
+        if names == ("func", "args", "keywords"):
+            own = getattr(value, "__dict__", {})
+            for name in sorted(set(own) - NOT_CONTENT):
+                yield name.encode()
+                yield self._walk.token(own[name], label)
+
+    def _built_in(self, value: Any, label: str) -> Token:
+        owner = value.__self__
+        if owner is None or isinstance(owner, types.ModuleType):
+            return f"installed {value.__module__}.{value.__qualname__}".encode()
+        return self._walk.node(
+            value, label, lambda: (f"method {value.__name__}".encode(), self._walk.token(owner, label))
+        )
+
+    def _alias(self, value: Any, label: str) -> Token:
+        parts = [value.__origin__, *value.__args__, *getattr(value, "__metadata__", ())]
+        return self._walk.node(
+            value, label, lambda: [b"alias", *(self._walk.token(one, label) for one in parts)]
+        )
+
+    def _typing(self, value: Any, label: str) -> Token:
+        if isinstance(value, types.UnionType):
+            return self._walk.node(
+                value, label, lambda: [b"union", *(self._walk.token(one, label) for one in value.__args__)]
+            )
+        names = ("__name__", "__bound__", "__constraints__", "__supertype__", "__value__", "__forward_arg__")
+        kept = {name: getattr(value, name) for name in names if hasattr(value, name)}
+        if isinstance(value, (typing.TypeVar, typing.NewType, typing.ForwardRef)) or "__value__" in kept:
+            return self._walk.node(
+                value, label, lambda: [b"typing", *(self._walk.token(one, label) for one in kept.values())]
+            )
+        return f"installed {value!r}".encode()
+
+    def _container(self, value: Any, label: str) -> Token:
+        if not _is_plain_container(value) and len(value) <= _LOOKED_INTO:
+            return self._walk.node(value, label, lambda: self._members(value, label))
+        return self._walk.node(value, label, lambda: self._plain(value))
+
+    def _plain(self, value: Any) -> Iterable[Token]:
+        digest = self._walk.rules.value_digest(value)
+        containers = _containers_in(value)
+        if sum(map(len, containers)) > _WATCHED or not _is_plain_container(value):
+            self._walk.watch.value(value, digest)
+            return [b"value " + digest]
+        for one in containers:
+            self._watch(one)
+        return [b"value " + digest]
+
+    def _members(self, value: Any, label: str) -> Iterable[Token]:
+        yield f"container {type(value).__name__}".encode()
+        self._watch(value)
+        if isinstance(value, defaultdict):
+            yield self._walk.token(value.default_factory, label)
+        if isinstance(value, Mapping):
+            for key, content in list(value.items()):
+                yield self._walk.token(key, label)
+                yield self._walk.token(content, label)
+        elif isinstance(value, (set, frozenset)):
+            # By what each is, not by the order of a set, which is another one in each process.
+            for member in sorted(value, key=self._walk.alone):
+                yield self._walk.token(member, label)
+        else:
+            for member in list(value):
+                yield self._walk.token(member, label)
+
+    def _watch(self, container: Any) -> None:
+        if isinstance(container, Mapping):
+            self._walk.watch.mapping(container)
+        elif not isinstance(container, (tuple, frozenset)):
+            self._walk.watch.collection(container)
+
+    def _opaque(self, value: object, label: str) -> Iterable[Token]:
+        """An instance of an installed class: its content, or where that has no digest its class alone."""
+        cls = type(value)
+        if cls.__module__.startswith(_COMPILED):
+            # Made of annotations, which count; holds addresses.
+            yield f"by type {cls.__module__}.{cls.__qualname__}".encode()
+            return
+        if cls.__module__ == "pydantic.type_adapter":
+            yield b"type adapter"
+            yield self._walk.token(ask(value, "_type"), label)
+            return
+        digest = self._digest(value)
+        if digest is None:
+            self._walk.note(f"{label} counts by its type, {cls.__qualname__}: what it holds is not looked at")
+            digest = f"by type {cls.__module__}.{cls.__qualname__}".encode()
+        yield digest
+        own = ask(value, "__dict__")
+        if isinstance(own, dict):
+            for name in sorted(own, key=str):
+                if self._holds_code(own[name]):
+                    yield str(name).encode()
+                    yield self._walk.token(own[name], label)
+
+    def _digest(self, value: object) -> bytes | None:
+        rules = self._walk.rules
+        try:
+            size = ask(value, "nbytes")
+            if isinstance(size, int) and size > _HUGE_BYTES:
+                self._walk.note(
+                    f"{type(value).__qualname__} of more than 256 MB: a change in place goes unnoticed"
+                )
+                seen = rules.first_seen.digest(value, "huge", value, lambda: rules.value_digest(value))
+                return b"value " + seen
+            digest = rules.value_digest(value)
+        except Unkeyable:
+            return None
+        self._walk.watch.value(value, digest)
+        return b"value " + digest
+
+    def _holds_code(self, value: object) -> bool:
+        if isinstance(value, types.MethodType):
+            value = value.__func__
+        if isinstance(value, functools.partial):
+            value = value.func
+        if isinstance(value, types.FunctionType):
+            return not isinstance(self._walk.function(value), bytes)
+        return isinstance(value, type) and self._walk.is_project(value)
+
+
+def _is_plain_container(value: Any) -> bool:
+    return all(
+        kind in _ATOMS or kind in _NEVER_CHANGE
+        for container in _containers_in(value)
+        for kind in _kinds(container)
+        if kind not in _CONTAINERS
+    )
+
+
+def _kinds(container: Any) -> set[type]:
+    kinds = set(map(type, container))
+    if isinstance(container, Mapping):
+        kinds |= set(map(type, container.values()))
+    if isinstance(container, defaultdict) and container.default_factory is not None:
+        kinds.add(type(container.default_factory))
+    return kinds
+
+
+def _containers_in(value: Any) -> list[Any]:
+    found, seen = [value], {id(value)}
+    for container in found:
+        if _kinds(container).isdisjoint(_CONTAINERS):
+            continue
+        members = container.values() if isinstance(container, Mapping) else container
+        keys = container if isinstance(container, Mapping) else ()
+        for member in (*members, *keys):
+            if type(member) in _CONTAINERS and id(member) not in seen:
+                seen.add(id(member))
+                found.append(member)
+    return found
+
+
+def ask(value: object, name: str) -> Any:
+    """Return an attribute; None where asking for it fails, in whatever way the user's code does."""
+    try:
+        return getattr(value, name, None)
+    except Exception:  # noqa: BLE001
+        return None
+
+
+def _is_plain(cls: type) -> bool:
+    """Tell whether a class is written in Python, so that an instance's attributes are all that it holds."""
+    return bool(cls.__flags__ & (1 << 9)) and cls.__base__ is not None and cls.__base__ in (object, *_BASES)
+
+
+def _found_by_name(value: object) -> str | None:
+    module, name = ask(value, "__module__"), ask(value, "__qualname__")
+    if not isinstance(module, str) or not isinstance(name, str):
+        return None
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = ask(found, part)
+    return f"{module}.{name}" if found is value and not is_project_module(module) else None
