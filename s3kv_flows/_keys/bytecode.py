@@ -15,7 +15,7 @@ from types import CodeType
 
 from s3kv_flows._keys.canonical import Chain, Import, constant
 
-__all__ = ["Uses", "code_key", "nested_codes", "uses_of"]
+__all__ = ["Uses", "bytecode_digest", "code_key", "nested_codes", "uses_of"]
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,12 @@ def code_key(code: CodeType) -> bytes:
     parts: list[str] = []
     _write_key(code, parts)
     return sha256("\n".join(parts).encode()).digest()
+
+
+def bytecode_digest(code: CodeType) -> bytes:
+    """Return the digest of code of which there is no text: one of this version of Python."""
+    version = f"bytecode {sys.version_info[0]}.{sys.version_info[1]}\n".encode()
+    return sha256(version + code_key(code)).digest()
 
 
 def _write_key(code: CodeType, parts: list[str]) -> None:
@@ -96,14 +102,30 @@ def _write_constants(values: tuple[object, ...], parts: list[str]) -> None:
 _ATTRIBUTES = {"LOAD_ATTR", "LOAD_METHOD"}
 _GLOBALS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
 _CELLS = {"LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF"}
+_CONSTANTS = {"LOAD_CONST", "LOAD_SMALL_INT"}
 _REBINDS = {"STORE_GLOBAL", "DELETE_GLOBAL"}
 _REBINDS_CELLS = {"STORE_DEREF", "DELETE_DEREF"}
-_BETWEEN = {"CACHE", "EXTENDED_ARG", "PUSH_NULL", "NOP", "RESUME", "COPY_FREE_VARS"}
+_BETWEEN = {"CACHE", "PUSH_NULL", "NOP", "RESUME", "COPY_FREE_VARS"}
 """What may stand between the instructions of an expression without a meaning of its own."""
-
-_ARGUMENT_OF_GLOBAL = 1 if sys.version_info >= (3, 11) else 0
-_ARGUMENT_OF_ATTRIBUTE = 1 if sys.version_info >= (3, 12) else 0
-_ARGUMENT_OF_SUPER = 2
+_MEANING = {
+    *_ATTRIBUTES,
+    *_GLOBALS,
+    *_CELLS,
+    *_CONSTANTS,
+    *_REBINDS,
+    *_REBINDS_CELLS,
+    "IMPORT_NAME",
+    "LOAD_SUPER_ATTR",
+    "EXTENDED_ARG",
+}
+_KINDS = [None if name in _BETWEEN else name if name in _MEANING else "" for name in opcode.opname]
+_KINDS += [""] * (256 - len(_KINDS))
+_SHIFTS = {
+    "LOAD_GLOBAL": 1 if sys.version_info >= (3, 11) else 0,
+    "LOAD_ATTR": 1 if sys.version_info >= (3, 12) else 0,
+    "LOAD_SUPER_ATTR": 2,
+}
+"""Bits of an argument that are none of its index of a name."""
 
 
 def uses_of(code: CodeType) -> Uses:
@@ -133,69 +155,68 @@ class _Found:
         self.strings: set[str] = set()
 
     def look_at(self, code: CodeType) -> None:
-        names, constants = code.co_names, code.co_consts
-        cell_name = _cell_namer(code)
+        constants, raw = code.co_consts, code.co_code
         chain: list[str] = []
         into: set[Chain] | None = None
         last: list[object] = [None, None]  # the constants that were loaded last
-        for name, argument in _instructions(code):
-            if name in _ATTRIBUTES:
-                attribute = names[_index(name, argument)]
+        extended = 0
+        for number, argument in zip(raw[::2], raw[1::2], strict=True):
+            kind = _KINDS[number]
+            if kind is None:  # CACHE and the like stand between the instructions of one expression
+                extended = 0
+                continue
+            if kind == "EXTENDED_ARG":
+                extended = (extended | argument) << 8
+                continue
+            if kind in _ATTRIBUTES:
+                attribute = code.co_names[_index(kind, extended | argument)]
                 self.names.add(attribute)
                 if into is not None:
                     chain.append(attribute)
-                continue
-            if into is not None:
-                into.add(tuple(chain))
-                into = None
-            if name in _GLOBALS:
-                root = names[argument >> _ARGUMENT_OF_GLOBAL if name == "LOAD_GLOBAL" else argument]
-                self.names.add(root)
-                chain, into = [root], self.globals
-            elif name in _CELLS:
-                chain, into = [cell_name(argument)], self.cells
-            elif name in _REBINDS:
-                self.rebinds.add(names[argument])
-            elif name in _REBINDS_CELLS:
-                self.rebound_cells.add(cell_name(argument))
-            elif name == "LOAD_CONST":
-                last = [last[1], constants[argument]]
-            elif name == "LOAD_SMALL_INT":
-                last = [last[1], argument]
-            elif name == "IMPORT_NAME":
-                self._imported(names[argument], *last)
-            elif name == "LOAD_SUPER_ATTR":
-                self.names.add(names[argument >> _ARGUMENT_OF_SUPER])
+            else:
+                if into is not None:
+                    into.add(tuple(chain))
+                    into = None
+                if kind in _GLOBALS:
+                    chain, into = [code.co_names[_index(kind, extended | argument)]], self.globals
+                    self.names.add(chain[0])
+                elif kind in _CELLS:
+                    chain, into = [_cell_name(code, extended | argument)], self.cells
+                elif kind in _CONSTANTS:
+                    loaded = constants[extended | argument] if kind == "LOAD_CONST" else argument
+                    last = [last[1], loaded]
+                elif kind:
+                    self._statement(code, kind, extended | argument, last)
+            extended = 0
         if into is not None:
             into.add(tuple(chain))
-        self.strings.update(value for value in constants if isinstance(value, str))
         for value in constants:
-            if isinstance(value, tuple):
+            if isinstance(value, str):
+                self.strings.add(value)
+            elif isinstance(value, tuple):
                 self.strings.update(member for member in value if isinstance(member, str))
-        for inner in nested_codes(code):
-            self.look_at(inner)
+            elif isinstance(value, CodeType):
+                self.look_at(value)
+
+    def _statement(self, code: CodeType, kind: str, argument: int, last: list[object]) -> None:
+        if kind in _REBINDS:
+            self.rebinds.add(code.co_names[argument])
+        elif kind in _REBINDS_CELLS:
+            self.rebound_cells.add(_cell_name(code, argument))
+        elif kind == "IMPORT_NAME":
+            self._imported(code.co_names[argument], *last)
+        else:
+            self.names.add(code.co_names[_index(kind, argument)])
 
     def _imported(self, name: str, level: object, names: object) -> None:
         listed = tuple(str(one) for one in names) if isinstance(names, tuple) else ()
         self.imports.append(Import(name, level if isinstance(level, int) else 0, listed))
 
 
-def _index(name: str, argument: int) -> int:
-    return argument >> _ARGUMENT_OF_ATTRIBUTE if name == "LOAD_ATTR" else argument
+def _index(kind: str, argument: int) -> int:
+    return argument >> _SHIFTS.get(kind, 0)
 
 
-def _cell_namer(code: CodeType) -> Callable[[int], str]:
+def _cell_name(code: CodeType, argument: int) -> str:
     named: Callable[[int], str] | None = getattr(code, "_varname_from_oparg", None)
-    return named if named is not None else (code.co_cellvars + code.co_freevars).__getitem__
-
-
-def _instructions(code: CodeType) -> Iterator[tuple[str, int]]:
-    raw, names, extended = code.co_code, opcode.opname, 0
-    for at in range(0, len(raw), 2):
-        name = names[raw[at]]
-        if name == "EXTENDED_ARG":
-            extended = (extended | raw[at + 1]) << 8
-            continue
-        if name not in _BETWEEN:
-            yield name, extended | raw[at + 1]
-        extended = 0
+    return named(argument) if named is not None else (code.co_cellvars + code.co_freevars)[argument]

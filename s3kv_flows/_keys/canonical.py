@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
 
-__all__ = ["CanonicalFile", "Chain", "CodeText", "Import", "Scope", "canonical_file", "constant"]
+__all__ = ["Chain", "CodeText", "FileText", "Import", "Scope", "canonical_file", "constant"]
 
 Chain = tuple[str, ...]
 """A name and the attributes that follow it."""
@@ -25,7 +25,32 @@ Chain = tuple[str, ...]
 Scope = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 MUTATORS = frozenset(
-    ["__delitem__", "__setitem__", "add", "append", "appendleft", "clear", "difference_update", "discard", "extend", "extendleft", "insert", "intersection_update", "move_to_end", "pop", "popitem", "popleft", "remove", "reverse", "rotate", "setdefault", "sort", "subtract", "symmetric_difference_update", "update"]
+    [
+        "__delitem__",
+        "__setitem__",
+        "add",
+        "append",
+        "appendleft",
+        "clear",
+        "difference_update",
+        "discard",
+        "extend",
+        "extendleft",
+        "insert",
+        "intersection_update",
+        "move_to_end",
+        "pop",
+        "popitem",
+        "popleft",
+        "remove",
+        "reverse",
+        "rotate",
+        "setdefault",
+        "sort",
+        "subtract",
+        "symmetric_difference_update",
+        "update",
+    ]
 )
 """Methods of built-in containers that change them."""
 
@@ -38,7 +63,8 @@ class CodeText:
         digest: Of the tree, without the function's own name, decorators and defaults.
         names: That occur outside of annotations, nested functions included.
         writes: What is changed in place: ``CACHE[k] = v`` and ``CACHE.update(...)`` are ``("CACHE",)``,
-            ``config.rate = 1`` is ``("config", "rate")``.
+            ``config.cache[k] = v`` is ``("config", "cache")``; what is bound anew, as by ``config.rate = 1``, ends
+            with a sign: ``("config", "rate=")``.
     """
 
     digest: bytes
@@ -54,25 +80,22 @@ class Import(NamedTuple):
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class CanonicalFile:
-    """What the text of a file says.
+class FileText(NamedTuple):
+    """What the text of a file says as a whole.
 
     Attributes:
         digest: Of the whole.
-        functions: Each function in it.
         imports: Wherever they stand, but for those for type checkers.
         constants: Names that the module binds once, to a literal, with what :func:`constant` says of it.
     """
 
     digest: bytes
-    functions: Sequence[tuple[Scope, CodeText]]
     imports: Sequence[Import]
     constants: Mapping[str, str]
 
 
-def canonical_file(tree: ast.Module) -> CanonicalFile:
-    """Return what a file says.
+def canonical_file(tree: ast.Module) -> tuple[FileText, Sequence[tuple[Scope, CodeText]]]:
+    """Return what a file says: as a whole, and each function in it.
 
     Raises:
         RecursionError: The tree is nested too deeply.
@@ -80,7 +103,8 @@ def canonical_file(tree: ast.Module) -> CanonicalFile:
     dump = _Dump()
     outermost = dump.enter()
     dump.nodes(tree.body)
-    return CanonicalFile(dump.leave(outermost).digest, dump.functions, dump.imports, _constants(tree))
+    whole = dump.leave(outermost)
+    return FileText(whole.digest, dump.imports, _constants(tree, dump.stored)), dump.functions
 
 
 class _Frame:
@@ -96,6 +120,7 @@ class _Dump:
     def __init__(self) -> None:
         self.functions: list[tuple[Scope, CodeText]] = []
         self.imports: list[Import] = []
+        self.stored: list[str] = []
         self._frame = _Frame()
         self._in_class = False
         self._special: dict[type[ast.AST], Callable[..., None]] = {
@@ -112,6 +137,8 @@ class _Dump:
             ast.JoinedStr: self._joined,
             ast.Expr: self._expression,
             ast.Pass: self._pass,
+            ast.BinOp: self._binary,
+            ast.Compare: self._compare,
             ast.If: self._if,
             ast.Import: self._import,
             ast.ImportFrom: self._import_from,
@@ -134,19 +161,24 @@ class _Dump:
         if special is not None:
             special(node)
             return
-        self._frame.tokens.append(f"({kind.__name__}")
-        for field in _fields(kind):
+        opening, fields = _FIELDS.get(kind) or _fields(kind)
+        tokens = self._frame.tokens
+        tokens.append(opening)
+        for field in fields:
             value = getattr(node, field, None)
-            if value is None or value == []:
+            if value is None:
                 continue
-            self._frame.tokens.append(field)
-            if isinstance(value, ast.AST):
-                self._node(value)
-            elif isinstance(value, list):
-                self.nodes(value)
+            if isinstance(value, list):
+                if value:
+                    tokens.append(field)
+                    self.nodes(value)
             else:
-                self._frame.tokens.append(constant(value))
-        self._frame.tokens.append(")")
+                tokens.append(field)
+                if isinstance(value, ast.AST):
+                    self._node(value)
+                else:
+                    tokens.append(constant(value))
+        tokens.append(")")
 
     def nodes(self, nodes: Sequence[ast.AST | str | None]) -> None:
         tokens = self._frame.tokens
@@ -191,10 +223,12 @@ class _Dump:
     def _name(self, node: ast.Name) -> None:
         self._frame.tokens.append(f"={node.id}")
         self._frame.names.add(node.id)
+        if node.ctx.__class__ is ast.Store:
+            self.stored.append(node.id)
 
     def _attribute(self, node: ast.Attribute) -> None:
         if not isinstance(node.ctx, ast.Load):
-            self._written(node)
+            self._written(node, "=")
         self._node(node.value)
         self._frame.tokens.append(f".{node.attr}")
 
@@ -218,17 +252,33 @@ class _Dump:
             self._node(keyword.value)
         tokens.append(")")
 
-    def _written(self, node: ast.AST) -> None:
+    def _written(self, node: ast.AST, sign: str = "") -> None:
         names: list[str] = []
         while not isinstance(node, ast.Name):
             if isinstance(node, ast.Attribute):
-                names.append(node.attr)
+                names.append(node.attr + ("" if names else sign))
             elif isinstance(node, ast.Subscript):
                 names.clear()  # something within what is named: that counts as changed
             else:
                 return
             node = node.value
         self._frame.writes.add((node.id, *reversed(names)))
+
+    def _binary(self, node: ast.BinOp) -> None:
+        tokens = self._frame.tokens
+        tokens.append(f"({node.op.__class__.__name__}")
+        self._node(node.left)
+        self._node(node.right)
+        tokens.append(")")
+
+    def _compare(self, node: ast.Compare) -> None:
+        tokens = self._frame.tokens
+        tokens.append("(Compare")
+        self._node(node.left)
+        for operator, other in zip(node.ops, node.comparators, strict=True):
+            tokens.append(operator.__class__.__name__)
+            self._node(other)
+        tokens.append(")")
 
     def _constant(self, node: ast.Constant) -> None:
         self._frame.tokens.append(constant(node.value))
@@ -320,7 +370,7 @@ def _is_type_checking(test: ast.expr) -> bool:
     return name == "TYPE_CHECKING"
 
 
-def _constants(tree: ast.Module) -> dict[str, str]:
+def _constants(tree: ast.Module, stored: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for statement in tree.body:
         if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
@@ -331,23 +381,16 @@ def _constants(tree: ast.Module) -> dict[str, str]:
             continue
         if isinstance(target, ast.Name) and isinstance(value, ast.Constant):
             found[target.id] = constant(value.value)
-    if not found:
-        return found
-    stored = Counter(
-        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    )
-    return {name: value for name, value in found.items() if stored[name] == 1}
+    times = Counter(stored) if found else {}
+    return {name: value for name, value in found.items() if times[name] == 1}
 
 
-_FIELDS: dict[type[ast.AST], tuple[str, ...]] = {}
+_FIELDS: dict[type[ast.AST], tuple[str, tuple[str, ...]]] = {}
 
 
-def _fields(kind: type[ast.AST]) -> tuple[str, ...]:
-    fields = _FIELDS.get(kind)
-    if fields is None:
-        fields = tuple(sorted({*kind._fields} - {"ctx", "type_comment", "kind"}))
-        _FIELDS[kind] = fields
-    return fields
+def _fields(kind: type[ast.AST]) -> tuple[str, tuple[str, ...]]:
+    fields = tuple(sorted({*kind._fields} - {"ctx", "type_comment", "kind"}))
+    return _FIELDS.setdefault(kind, (f"({kind.__name__}", fields))
 
 
 def constant(value: object) -> str:

@@ -19,7 +19,7 @@ _DERIVED = frozenset(
     "__module__ __dict__ __weakref__ __doc__ __slotnames__ __firstlineno__ __static_attributes__"
     " __annotations__ __annotate__ __annotate_func__ __annotations_cache__ __classdictcell__ __qualname__"
     # by abc and typing
-    " __abstractmethods__ _abc_impl __parameters__ _is_protocol _is_runtime_protocol __protocol_attrs__"
+    " __abstractmethods__ _abc_impl __parameters__ _is_protocol _is_runtime_protocol __protocol_attrs__ __callable_proto_members_only__"
     " __non_callable_proto_members__ __readonly_keys__ __mutable_keys__ __closed__ __extra_items__"
     " __type_params__"
     # by dataclasses and attrs, from fields, which count
@@ -30,7 +30,19 @@ _DERIVED = frozenset(
     " __fields__ __validators__ model_computed_fields".split()
 )
 _DERIVED_OF_NAMED_TUPLE = frozenset(
-    ["__new__", "_make", "_replace", "__replace__", "__repr__", "_asdict", "__getnewargs__", "__match_args__", "__slots__", "__orig_bases__", "_field_types"]
+    [
+        "__new__",
+        "_make",
+        "_replace",
+        "__replace__",
+        "__repr__",
+        "_asdict",
+        "__getnewargs__",
+        "__match_args__",
+        "__slots__",
+        "__orig_bases__",
+        "_field_types",
+    ]
 )
 _GENERATORS = frozenset({"typing", "enum", "dataclasses", "abc", "reprlib", "typing_extensions"})
 _DATACLASS_OPTIONS = ("init", "repr", "eq", "order", "unsafe_hash", "frozen")
@@ -101,7 +113,7 @@ def slots_of(cls: type) -> list[str]:
     for base in cls.__mro__:
         names += [
             name
-            for name, value in vars(base).items()
+            for name, value in list(vars(base).items())
             if isinstance(value, MemberDescriptorType) and name not in ("__weakref__", "__dict__")
         ]
     return sorted(set(names))

@@ -24,7 +24,7 @@ from s3kv_flows._keys.watch import Watch
 
 __all__ = ["CodeIdentity", "adopt_table", "export_table"]
 
-_KEPT = 1_024
+_KEPT = 512
 _FIRST_SEEN = FirstSeen()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_FIRST_SEEN.unlock)

@@ -13,14 +13,14 @@ from collections.abc import Callable
 
 __all__ = ["FirstSeen"]
 
-_KEPT = 10_000
+_KEPT = 1_000
 
 
 class FirstSeen:
     """Digests of names that are written, each as it was when it was first asked for.
 
     The holder of a name is kept, so that nothing else can come to have its identity; the one that was not asked
-    for longest is forgotten when there are 10,000.
+    for longest is forgotten when there are 1,000.
     """
 
     def __init__(self) -> None:

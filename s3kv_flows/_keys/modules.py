@@ -11,30 +11,23 @@ from __future__ import annotations
 
 import ast
 import os
+import pkgutil
 import sys
 import threading
 import time
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-from s3kv_flows._keys.bytecode import code_key, nested_codes, uses_of
-from s3kv_flows._keys.canonical import Import, canonical_file
+from s3kv_flows._keys.bytecode import bytecode_digest, nested_codes, uses_of
+from s3kv_flows._keys.canonical import FileText, Import, canonical_file
 from s3kv_flows._keys.errors import Unkeyable
-from s3kv_flows._keys.sources import TextStamp, stamp_of
+from s3kv_flows._keys.sources import TEXTS, TextStamp, parsing, stamp_of
 
 __all__ = ["MODULES", "ModuleText", "ModuleTexts", "absolute_names"]
-
-
-@dataclass(frozen=True)
-class _Said:
-    digest: bytes
-    imports: Sequence[Import]
-    constants: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -46,15 +39,16 @@ class ModuleText:
         digest: Of the file's text, or of its code where there is no text.
         imports: What it imports, wherever in the file.
         constants: Names that it binds once, to a literal.
-        path: The file, with its stamp when it was read.
+        path: The file; the archive that it is in, or the file itself, has the stamp when it was read.
         trusted: Whether the module, if it is loaded, was loaded from this text.
     """
 
     name: str
     digest: bytes
     imports: Sequence[Import]
-    constants: dict[str, str]
+    constants: Mapping[str, str]
     path: str
+    stamped: str
     stamp: TextStamp | None
     trusted: bool
 
@@ -83,7 +77,7 @@ class ModuleTexts:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._said: dict[tuple[str, TextStamp | None], _Said] = {}
+        self._said: dict[tuple[str, TextStamp | None], FileText] = {}
         self._seen_unloaded: dict[str, tuple[str, TextStamp]] = {}
         self._confirmed: dict[str, tuple[object, ModuleText]] = {}
         if hasattr(os, "register_at_fork"):
@@ -111,20 +105,29 @@ class ModuleTexts:
             loader = getattr(spec, "loader", None) or own.get("__loader__")
             if not isinstance(path, str) or path in ("built-in", "frozen", "namespace"):
                 return None
-            stamp = stamp_of(path)
+            file = path if Path(path).exists() else getattr(loader, "archive", path)
+            stamp = stamp_of(str(file))
             said = self._said.get((path, stamp)) if stamp is not None else None
             if said is None:
-                said = self._said[path, stamp] = _read(name, path, loader)
+                said = self._said[path, stamp] = TEXTS.file(path, stamp) or _read(name, path, loader)
             trusted = True
             if loaded is None:
                 if stamp is not None:
                     self._seen_unloaded[name] = (path, stamp)
             elif stamp is None or self._seen_unloaded.get(name) != (path, stamp):
                 trusted = stamp is not None and max(stamp.modified_ns, stamp.changed_ns) <= _STARTED_NS
-            text = ModuleText(name, said.digest, said.imports, said.constants, path, stamp, trusted)
+            text = ModuleText(
+                name, said.digest, said.imports, said.constants, path, str(file), stamp, trusted
+            )
             if loaded is not None and trusted and spec is not None:
                 self._confirmed[name] = (spec, text)
             return text
+
+
+    def within(self, name: str) -> list[str]:
+        """Return the names of the modules in a package."""
+        places = getattr(_find(name), "submodule_search_locations", None)
+        return sorted(one.name for one in pkgutil.iter_modules(places)) if places else []
 
 
 def _find(name: str) -> Any:
@@ -150,7 +153,7 @@ def _find(name: str) -> Any:
     return found
 
 
-def _read(name: str, path: str, loader: Any) -> _Said:
+def _read(name: str, path: str, loader: Any) -> FileText:
     text: str | bytes | None = None
     try:
         if path.endswith((".py", ".pyw")) and Path(path).is_file():
@@ -158,16 +161,14 @@ def _read(name: str, path: str, loader: Any) -> _Said:
         elif hasattr(loader, "get_source"):
             text = loader.get_source(name)
         if text is not None:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                file = canonical_file(ast.parse(text, path))
-            return _Said(file.digest, file.imports, dict(file.constants))
+            with parsing():
+                return canonical_file(ast.parse(text, path))[0]
         code = loader.get_code(name) if hasattr(loader, "get_code") else None
         if code is not None:
-            return _Said(sha256(sys.version[:4].encode() + code_key(code)).digest(), _imports(code), {})
-        return _Said(sha256(Path(path).read_bytes()).digest(), (), {})
+            return FileText(bytecode_digest(code), _imports(code), {})
+        return FileText(sha256(Path(path).read_bytes()).digest(), (), {})
     except SyntaxError:
-        return _Said(sha256(text.encode() if isinstance(text, str) else text or b"").digest(), (), {})
+        return FileText(sha256(text.encode() if isinstance(text, str) else text or b"").digest(), (), {})
     except (OSError, ValueError, ImportError, RecursionError) as failure:
         raise Unkeyable(
             f"the module {name} is imported by a task when it runs, and {path} cannot be read ({failure})",

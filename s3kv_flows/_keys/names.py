@@ -6,7 +6,6 @@ import builtins
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from hashlib import sha256
 from types import CellType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +21,27 @@ if TYPE_CHECKING:
 __all__ = ["Names"]
 
 _OF_THE_MODULE = frozenset(
-    ["__name__", "__file__", "__spec__", "__loader__", "__package__", "__path__", "__cached__", "__builtins__", "__debug__"]
+    [
+        "__name__",
+        "__file__",
+        "__spec__",
+        "__loader__",
+        "__package__",
+        "__path__",
+        "__cached__",
+        "__builtins__",
+        "__debug__",
+    ]
 )
 """Names that say where code is, not what it does: others in a script than where it is imported."""
 
 _READS_NAMESPACE = frozenset({"globals", "eval", "exec"})
-_IMPORTS_BY_NAME = frozenset({"import_module", "__import__"})
-_MODULE_NAME = re.compile(r"\.*[^\W\d]\w*(\.[^\W\d]\w*)*", re.ASCII)
+_FINDS_BY_NAME = frozenset(
+    {"import_module", "__import__", "modules", "run_module", "find_spec", "resolve_name", "import_string", "locate"}
+)
+"""Of importlib, sys, runpy, pkgutil, pydoc and others: what takes the name of a module."""
+_MODULE_NAME = re.compile(r"(\.*)([^\W\d]\w*(?:\.[^\W\d]\w*)*)(\.?)(?::.*)?", re.ASCII)
+_LOOKED_THROUGH = 1_000
 _CONSTANTS = (type(None), bool, int, float, complex, str, bytes, type(...))
 
 
@@ -68,24 +81,17 @@ class Names:
             package = str(namespace.get("__name__")).rpartition(".")[0]
         for imported in facts.uses.imports:
             yield from self._texts(absolute_names(imported, package))
-        if facts.uses.names & _IMPORTS_BY_NAME:
-            for text in sorted(facts.uses.strings):
-                if _MODULE_NAME.fullmatch(text):
-                    name = text.lstrip(".")
-                    yield from self._texts(absolute_names(Import(name, len(text) - len(name), ()), package))
+        if facts.uses.names & _FINDS_BY_NAME:
+            found = set(facts.uses.strings)
+            for chain in facts.uses.globals:
+                found |= _strings_in(namespace.get(chain[0]))
+            yield from self._texts(name for text in sorted(found) for name in _modules_named(text, package))
 
     def bound(self, namespace: Mapping[str, Any], name: str, value: object, label: str) -> Token:
         """Return what stands for what a name is bound to."""
-        if self._walk.is_written(namespace, name):
-            rebound = (id(namespace), f"={name}") in self._walk.written
-            if not rebound:
-                self._walk.watch.name(namespace, name, value)
-            return self._walk.first_seen(namespace, name, value, rebound=rebound)
-        self._walk.watch.name(namespace, name, value)
-        token = self._walk.token(value, label)
-        if isinstance(token, bytes):
-            self._walk.parts[label] = sha256(token).digest()
-        return token
+        if not self._walk.is_rebound(namespace, name):
+            self._walk.watch.name(namespace, name, value)
+        return self._walk.attribute(namespace, name, value, label)
 
     def mark_written(self, function: FunctionType, facts: CodeFacts) -> None:
         """Keep what a function writes, before anybody's names are resolved."""
@@ -93,7 +99,7 @@ class Names:
         cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
         for name in facts.uses.rebinds:
             holder = cells.get(name, namespace)
-            self._walk.written |= {(id(holder), name), (id(holder), f"={name}")}
+            self._walk.mark_written(holder, name, rebound=True)
         arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
         used = {chain[0] for chain in facts.uses.globals}
         for chain in facts.writes:
@@ -102,19 +108,22 @@ class Names:
                 self._mark(cells[root], root, _content(cells[root]), chain[1:])
             elif root in arguments:
                 if len(chain) == 1:
-                    self._walk.written.add((id(function), f"{root}="))
+                    self._walk.mark_written(function, f"{root}=", rebound=False)
             elif root in used and root in namespace:
                 self._mark(namespace, root, namespace[root], chain[1:])
 
     def _mark(self, holder: object, name: str, value: object, attributes: Chain) -> None:
+        rebound = bool(attributes) and attributes[-1].endswith("=")
         while attributes and isinstance(value, ModuleType):
-            holder, name, attributes = vars(value), attributes[0], attributes[1:]
+            holder, name, attributes = vars(value), attributes[0].rstrip("="), attributes[1:]
             value = holder.get(name, ABSENT)
         if attributes:
-            if is_countable(value):
-                self._walk.written.add((id(value), attributes[0]))
-        elif hasattr(type(value), "__setitem__") or isinstance(value, set):
-            self._walk.written.add((id(holder), name))
+            if value is ABSENT or isinstance(value, _CONSTANTS):
+                return
+            holder, name, rebound = value, attributes[0].rstrip("="), rebound and len(attributes) == 1
+        elif not rebound and not (hasattr(type(value), "__setitem__") or isinstance(value, set)):
+            return
+        self._walk.mark_written(holder, name, rebound=rebound)
 
     def _chain(self, namespace: Mapping[str, Any], chain: Chain, label: str) -> Iterable[Token]:
         name = chain[0]
@@ -202,7 +211,7 @@ class Names:
     def _of_text(self, text: ModuleText) -> Iterable[Token]:
         loaded = sys.modules.get(text.name)
         if loaded is None or not text.trusted:
-            self._walk.watch.file(text.path, text.stamp)
+            self._walk.watch.file(text.stamped, text.stamp)
         yield b"text"
         yield text.digest
         if loaded is not None:
@@ -222,9 +231,29 @@ class Names:
             yield from self._texts(absolute_names(imported, package))
 
 
-def is_countable(value: object) -> bool:
-    """Tell whether something may have attributes that are looked at one by one."""
-    return value is not ABSENT and not isinstance(value, _CONSTANTS)
+def _strings_in(value: object) -> set[str]:
+    found: set[str] = set()
+    to_look_at = [value]
+    for one in to_look_at:
+        if isinstance(one, str):
+            found.add(one)
+        elif isinstance(one, Mapping):
+            to_look_at += [*one.keys(), *one.values()]
+        elif isinstance(one, (list, tuple, set, frozenset)):
+            to_look_at += one
+        if len(to_look_at) > _LOOKED_THROUGH:
+            break
+    return found
+
+
+def _modules_named(text: str, package: str) -> list[str]:
+    """Return the modules that a string may name; of ``"steps."``, as in a text with fields, all in a package."""
+    match = _MODULE_NAME.fullmatch(text)
+    if match is None:
+        return []
+    dots, name, open_end = match.groups()
+    names = absolute_names(Import(name, len(dots), ()), package)
+    return names + [f"{names[-1]}.{one}" for one in MODULES.within(names[-1])] if names and open_end else names
 
 
 def is_project_object(value: object) -> bool:

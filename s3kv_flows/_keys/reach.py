@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from types import CodeType, FunctionType
 from typing import Any
 
-from s3kv_flows._keys.bytecode import Uses, code_key, uses_of
+from s3kv_flows._keys.bytecode import Uses, bytecode_digest, uses_of
 from s3kv_flows._keys.canonical import Chain
 from s3kv_flows._keys.sources import TEXTS, SourceTexts
 
@@ -59,8 +57,7 @@ class Codes:
         uses = uses_of(code)
         text = self._texts.find(code, namespace)
         if text is None:
-            version = f"bytecode {sys.version_info[0]}.{sys.version_info[1]}\n".encode()
-            return CodeFacts(sha256(version + code_key(code)).digest(), uses, frozenset())
+            return CodeFacts(bytecode_digest(code), uses, frozenset())
         # Names that only annotations use are left out; names of class bodies are spelled otherwise there.
         kept = tuple(chain for chain in uses.globals if chain[0] in text.names or chain[0].startswith("_"))
         return CodeFacts(

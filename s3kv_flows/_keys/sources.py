@@ -11,18 +11,20 @@ says the same: see :meth:`SourceTexts.export` and :meth:`SourceTexts.adopt`.
 from __future__ import annotations
 
 import ast
+import gc
 import importlib.util
 import linecache
 import os
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
 from s3kv_flows._keys.bytecode import code_key, nested_codes
-from s3kv_flows._keys.canonical import CodeText, Scope, canonical_file
+from s3kv_flows._keys.canonical import CodeText, FileText, Scope, canonical_file
 
 __all__ = ["TEXTS", "SourceTexts", "TextStamp", "stamp_of"]
 
@@ -45,6 +47,24 @@ def stamp_of(path: str) -> TextStamp | None:
     return TextStamp(found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
 
 
+@contextmanager
+def parsing() -> Iterator[None]:
+    """Parse without warnings, which were given when the text was loaded, and without collecting garbage.
+
+    A tree is a million objects that are all in use; to look through them again and again takes longer than
+    to parse.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        if collects:
+            gc.enable()
+
+
 class _Table:
     """What one text says of each function in it, by the code that it compiles to."""
 
@@ -52,13 +72,13 @@ class _Table:
         self._by_place: dict[tuple[str, int], list[tuple[CodeType, CodeText]]] = {}
         self._by_name: dict[str, list[tuple[CodeType, CodeText]]] = {}
         self._by_key: dict[str, dict[bytes, CodeText]] = {}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the text's own syntax: they were given when it was loaded
+        with parsing():
             tree = ast.parse(text, filename)
             module = compile(text, filename, "exec", dont_inherit=True)
-        for code, said in _match(tree, module):
-            self._by_place.setdefault((code.co_name, code.co_firstlineno), []).append((code, said))
-            self._by_name.setdefault(code.co_name, []).append((code, said))
+            self.file, scopes = canonical_file(tree)
+            for code, said in _match(tree, scopes, module):
+                self._by_place.setdefault((code.co_name, code.co_firstlineno), []).append((code, said))
+                self._by_name.setdefault(code.co_name, []).append((code, said))
 
     def find(self, code: CodeType) -> CodeText | None:
         """Return what the text says of code that runs; None where it does not compile to that."""
@@ -80,10 +100,11 @@ class _Table:
             yield from found
 
 
-def _match(tree: ast.Module, module: CodeType) -> Iterator[tuple[CodeType, CodeText]]:
+def _match(
+    tree: ast.Module, scopes: Sequence[tuple[Scope, CodeText]], module: CodeType
+) -> Iterator[tuple[CodeType, CodeText]]:
     """Yield each function's code with what its text says."""
     said: dict[tuple[str, int], dict[bytes, CodeText]] = {}
-    scopes = canonical_file(tree).functions
     for scope, text in scopes:
         said.setdefault(_place(scope), {})[text.digest] = text
     compiled = list(_functions(module))
@@ -107,8 +128,7 @@ def _match_by_number(
         for node in (scope, *getattr(scope, "decorator_list", ())):
             node.lineno = node.end_lineno = number
             node.col_offset, node.end_col_offset = 0, 1
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with parsing():
         again = list(_functions(compile(tree, "<numbered>", "exec", dont_inherit=True)))
     if [code.co_name for code in again] != [code.co_name for code in compiled]:
         return {}
@@ -170,6 +190,11 @@ class SourceTexts:
                 if table.find(code) is not None:
                     return {code_key(own): _packed(said) for own, said in table.all()}
         return {}
+
+    def file(self, path: str, stamp: TextStamp | None) -> FileText | None:
+        """Return what a text says as a whole, where it was parsed already."""
+        table = self._tables.get((path, stamp))
+        return table.file if table is not None else None
 
     def adopt(self, exported: Mapping[bytes, bytes]) -> None:
         """Believe what another process exported of the texts of code that this one got from it."""

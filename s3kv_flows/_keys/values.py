@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from s3kv_flows._keys.bytecode import bytecode_digest
 from s3kv_flows._keys.canonical import constant
 from s3kv_flows._keys.classes import NOT_CONTENT, fields_of_record, state_of
 from s3kv_flows._keys.errors import Unkeyable
@@ -112,7 +113,9 @@ class Values:
         if kind in _CONTAINERS:
             return self._container(value, label)
         if kind in _NEVER_CHANGE:
-            return b"value " + self._walk.rules.value_digest(value)
+            return self._digest(value) or f"by type {kind.__qualname__}".encode()
+        if kind is types.CodeType:
+            return b"code " + bytecode_digest(value)
         if isinstance(value, types.BuiltinFunctionType):
             return self._built_in(value, label)
         if kind in _PARTS:
@@ -219,7 +222,7 @@ class Values:
     def _cached(self, value: Any, label: str) -> Iterable[Token]:
         yield b"cached"
         yield self._walk.token(value.__wrapped__, label)
-        options = getattr(value, "cache_parameters", dict)()
+        options: dict[str, object] = getattr(value, "cache_parameters", dict)()
         yield self._walk.token(dict(sorted(options.items())), label)
 
     def _parts(self, value: object, kind: str, names: tuple[str, ...], label: str) -> Token:
@@ -265,10 +268,13 @@ class Values:
     def _container(self, value: Any, label: str) -> Token:
         if not _is_plain_container(value) and len(value) <= _LOOKED_INTO:
             return self._walk.node(value, label, lambda: self._members(value, label))
-        return self._walk.node(value, label, lambda: self._plain(value))
+        return self._walk.node(value, label, lambda: self._plain(value, label))
 
-    def _plain(self, value: Any) -> Iterable[Token]:
-        digest = self._walk.rules.value_digest(value)
+    def _plain(self, value: Any, label: str) -> Iterable[Token]:
+        try:
+            digest = self._walk.rules.value_digest(value)
+        except Unkeyable:
+            return self._members(value, label)
         containers = _containers_in(value)
         if sum(map(len, containers)) > _WATCHED or not _is_plain_container(value):
             self._walk.watch.value(value, digest)
@@ -334,7 +340,7 @@ class Values:
                 seen = rules.first_seen.digest(value, "huge", value, lambda: rules.value_digest(value))
                 return b"value " + seen
             digest = rules.value_digest(value)
-        except Unkeyable:
+        except Exception:  # noqa: BLE001 -- Unkeyable, or what the value's own code raises when it is asked
             return None
         self._walk.watch.value(value, digest)
         return b"value " + digest

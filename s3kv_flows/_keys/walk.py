@@ -80,7 +80,8 @@ class Walk:
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
         self.watch = Watch()
-        self.written: set[tuple[int, str]] = set()
+        self._written: set[tuple[int, str]] = set()
+        self._rebound: set[tuple[int, str]] = set()
         self.validated: set[int] = set()
         self._modes: set[str] = set()
         self._start()
@@ -123,14 +124,19 @@ class Walk:
         self._queue.append((node, visit))
         return number
 
-    def first_seen(self, holder: object, name: str, value: object, *, rebound: bool = False) -> Token:
-        """Return what stands for a value that the walked code itself changes."""
-        look = lambda: self.rules.isolated(value)[0]  # noqa: E731
-        return b"first " + self.rules.first_seen.digest(holder, name, None if rebound else value, look)
+    def mark_written(self, holder: object, name: str, *, rebound: bool) -> None:
+        """Keep that the walked code changes what an object's name is bound to, or binds it anew."""
+        self._written.add((id(holder), name))
+        if rebound:
+            self._rebound.add((id(holder), name))
 
     def is_written(self, holder: object, name: str) -> bool:
         """Tell whether the walked code changes what an object's name is bound to, or binds it anew."""
-        return (id(holder), name) in self.written
+        return (id(holder), name) in self._written
+
+    def is_rebound(self, holder: object, name: str) -> bool:
+        """Tell whether the walked code binds an object's name anew."""
+        return (id(holder), name) in self._rebound
 
     def note(self, text: str) -> None:
         """Keep what the user may want to know, once."""
@@ -169,7 +175,7 @@ class Walk:
         """Return what stands for a class."""
         name = f"{cls.__module__}.{cls.__qualname__}"
         if not self.is_project(cls):
-            return f"installed {name}".encode()
+            return f"installed {name.replace('pathlib._local.', 'pathlib.')}".encode()  # as 3.13 calls it
         if cls in self.rules.ignored_types or self.is_ignored(cls.__qualname__, name):
             return f"ignored {cls.__qualname__}".encode()
         label = f"{stem(cls.__module__)}.{cls.__qualname__}"
@@ -186,21 +192,30 @@ class Walk:
         )
 
     def attribute(self, holder: object, name: str, value: object, label: str) -> Token:
-        """Return what stands for an attribute, which the walked code may write."""
-        if self.is_written(holder, name):
-            return self.first_seen(holder, name, value)
-        return self.token(value, label)
+        """Return what stands for what an object's name is bound to, which the walked code may change."""
+        if not self.is_written(holder, name):
+            token = self.token(value, label)
+            return token if isinstance(token, int) else self._leaf(token, label)
+        subject = None if self.is_rebound(holder, name) else value
+        seen = self.rules.first_seen.digest(holder, name, subject, lambda: self.rules.isolated(value)[0])
+        return self._leaf(b"first " + seen, label)
+
+    def _leaf(self, token: bytes, label: str) -> Token:
+        number = self._leaves.get((token, label))
+        if number is None:
+            number = self._leaves[token, label] = len(self._nodes)
+            self._nodes.append(_Node(None, label, [token]))
+        return number
 
     def cell(self, cell: CellType, name: str, label: str) -> Token:
         """Return what stands for what a closure holds."""
         content = content_of(cell)
-        if self.is_written(cell, name):
-            return self.first_seen(cell, name, content, rebound=(id(cell), f"={name}") in self.written)
-        self.watch.cell(cell, content)
-        return b"empty" if content is ABSENT else self.token(content, label)
+        if not self.is_written(cell, name):
+            self.watch.cell(cell, content)
+        return b"empty" if content is ABSENT else self.attribute(cell, name, content, label)
 
-    def _known(self) -> tuple[int, int, int]:
-        return len(self.written), len(self.validated), len(self._modes)
+    def _known(self) -> tuple[int, ...]:
+        return len(self._written), len(self._rebound), len(self.validated), len(self._modes)
 
     def _start(self) -> None:
         self.watch = Watch()
@@ -208,6 +223,7 @@ class Walk:
         self.names = Names(self)
         self._nodes: list[_Node] = []
         self._numbers: dict[int, int] = {}
+        self._leaves: dict[tuple[bytes, str], int] = {}
         self._queue: deque[tuple[_Node, Callable[[], Iterable[Token]]]] = deque()
         self._notes: dict[str, None] = {}
         self.parts: dict[str, bytes] = {}

@@ -43,7 +43,7 @@ class Digests:
         else:
             try:
                 reduced = value.__reduce_ex__(4)
-            except TypeError as failure:
+            except Exception as failure:
                 raise Unkeyable(f"a {kind.__name__} has no content", "leave it out") from failure
             if isinstance(reduced, str):
                 return f"named {kind.__module__}.{reduced}".encode()
