@@ -1,7 +1,8 @@
 """A canonical dump of syntax trees: what of a text makes a difference to what it computes.
 
 Comments and formatting are not in a tree; positions, docstrings, ``pass``, annotations of functions and of
-local variables are left out, annotations in class bodies stay, as they may be fields. The dump is the
+local variables are left out. Annotations in class bodies stay, as they may be fields, and so do those of a
+decorated function in what it is nested in, as they may tell ``register`` for what. The dump is the
 project's own, because :func:`ast.dump` differs between versions of Python; fields that are empty are left
 out, so that a field that a newer Python adds changes nothing where it is not used.
 
@@ -63,8 +64,8 @@ class CodeText:
         digest: Of the tree, without the function's own name, decorators and defaults.
         names: That occur outside of annotations, nested functions included.
         writes: What is changed in place: ``CACHE[k] = v`` and ``CACHE.update(...)`` are ``("CACHE",)``,
-            ``config.cache[k] = v`` is ``("config", "cache")``; what is bound anew, as by ``config.rate = 1``, ends
-            with a sign: ``("config", "rate=")``.
+            ``config.cache[k] = v`` is ``("config", "cache")``; what is bound anew, as by
+            ``config.rate = 1``, ends with a sign: ``("config", "rate=")``.
     """
 
     digest: bytes
@@ -329,12 +330,21 @@ class _Dump:
         tokens.append(f"(def {node.name}")
         self.nodes(node.decorator_list)
         self._defaults(node.args)
+        if node.decorator_list:
+            self._annotations(node)
         self._scope(node)
         tokens.append(")")
 
     def _lambda(self, node: ast.Lambda) -> None:
         self._defaults(node.args)
         self._scope(node)
+
+    def _annotations(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        """Of what is decorated where it is defined they may make a difference, as to ``register``."""
+        given = node.args
+        arguments = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+        self.nodes([argument.annotation if argument is not None else None for argument in arguments])
+        self.nodes([node.returns])
 
     def _defaults(self, arguments: ast.arguments) -> None:
         self.nodes(arguments.defaults)

@@ -5,30 +5,37 @@ from __future__ import annotations
 import enum
 import functools
 import sys
-from collections.abc import Iterator, Mapping
-from types import CodeType, FunctionType, GetSetDescriptorType, MemberDescriptorType
+from collections.abc import Collection, Iterator, Mapping
+from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import Any
 
-__all__ = ["NOT_CONTENT", "fields_of_record", "find_class", "parts_of_class", "slots_of", "state_of"]
+from s3kv_flows._keys.project import is_project_module
+
+__all__ = ["NOT_CONTENT", "fields_of_record", "is_project_class", "parts_of_class", "slots_of", "state_of"]
 
 NOT_CONTENT = frozenset({"__module__", "__doc__", "__annotations__", "__qualname__", "__name__"})
 """Attributes that decorators copy onto what they return."""
 
+# fmt: off
 _DERIVED = frozenset(
-    # by interpreters, and by pickle
-    "__module__ __dict__ __weakref__ __doc__ __slotnames__ __firstlineno__ __static_attributes__"
-    " __annotations__ __annotate__ __annotate_func__ __annotations_cache__ __classdictcell__ __qualname__"
-    # by abc and typing
-    " __abstractmethods__ _abc_impl __parameters__ _is_protocol _is_runtime_protocol __protocol_attrs__ __callable_proto_members_only__"
-    " __non_callable_proto_members__ __readonly_keys__ __mutable_keys__ __closed__ __extra_items__"
-    " __type_params__"
-    # by dataclasses and attrs, from fields, which count
-    " __dataclass_fields__ __dataclass_params__ __attrs_attrs__ __attrs_own_setattr__ __attrs_props__"
-    " __attrs_init__ __attrs_base_of_slotted__"
-    # by pydantic, from fields and validators, which count
-    " __pydantic_fields__ model_fields __signature__ __class_vars__ __private_attributes__"
-    " __fields__ __validators__ model_computed_fields".split()
+    [
+        # by interpreters, and by pickle
+        "__module__", "__dict__", "__weakref__", "__doc__", "__slotnames__", "__firstlineno__",
+        "__static_attributes__", "__annotations__", "__annotate__", "__annotate_func__",
+        "__annotations_cache__", "__classdictcell__", "__qualname__",
+        # by abc and typing
+        "__abstractmethods__", "_abc_impl", "__parameters__", "_is_protocol", "_is_runtime_protocol",
+        "__protocol_attrs__", "__callable_proto_members_only__", "__non_callable_proto_members__",
+        "__readonly_keys__", "__mutable_keys__", "__closed__", "__extra_items__", "__type_params__",
+        # by dataclasses and attrs, from fields, which count
+        "__dataclass_fields__", "__dataclass_params__", "__attrs_attrs__", "__attrs_own_setattr__",
+        "__attrs_props__", "__attrs_init__", "__attrs_base_of_slotted__",
+        # by pydantic, from fields and validators, which count
+        "__pydantic_fields__", "model_fields", "__signature__", "__class_vars__", "__private_attributes__",
+        "__fields__", "__validators__", "model_computed_fields",
+    ]
 )
+# fmt: on
 _DERIVED_OF_NAMED_TUPLE = frozenset(
     [
         "__new__",
@@ -49,16 +56,26 @@ _DATACLASS_OPTIONS = ("init", "repr", "eq", "order", "unsafe_hash", "frozen")
 _FIELD = ("default", "default_factory", "init", "repr", "hash", "compare", "kw_only")
 
 
-def find_class(cls: type) -> bool:
-    """Tell whether a class is what its own name leads to, so that the name says which one it is."""
-    found: Any = sys.modules.get(cls.__module__)
+def is_project_class(cls: type, packages: Collection[str] = ()) -> bool:
+    """Tell whether a class is the project's; one of a factory that nobody can find by its name is, too.
+
+    Args:
+        cls: Which one.
+        packages: Installed packages that count as the project.
+    """
+    module = cls.__module__
+    if not isinstance(module, str) or is_project_module(module, packages):
+        return True
+    if "<locals>" in cls.__qualname__ or module not in ("types", "collections"):
+        return False
+    found: Any = sys.modules.get(module)
     for part in cls.__qualname__.split("."):
         found = getattr(found, "__dict__", {}).get(part)
-    return found is cls
+    return found is not cls
 
 
 def parts_of_class(cls: type) -> Iterator[tuple[str, object]]:
-    """Yield names and values that count, in an order that does not depend on where they stand in the class."""
+    """Yield names and values that count, in an order that does not depend on their positions."""
     attributes = vars(cls)
     yield from _annotations(cls)
     yield from _fields(attributes)
@@ -71,7 +88,7 @@ def parts_of_class(cls: type) -> Iterator[tuple[str, object]]:
         value = attributes[name]
         if name in _DERIVED or name in members or name.startswith("__pydantic_"):
             continue
-        if isinstance(value, (MemberDescriptorType, GetSetDescriptorType)) or _is_generated(
+        if type(value) in (MemberDescriptorType, GetSetDescriptorType) or _is_generated(
             attributes, name, value
         ):
             continue
@@ -100,7 +117,7 @@ def state_of(value: object) -> dict[str, Any]:
     cached = [
         name
         for name in state
-        if any(isinstance(vars(base).get(name), functools.cached_property) for base in cls.__mro__)
+        if any(type(vars(base).get(name)) is functools.cached_property for base in cls.__mro__)
     ]
     for name in cached:
         del state[name]
@@ -114,7 +131,7 @@ def slots_of(cls: type) -> list[str]:
         names += [
             name
             for name, value in list(vars(base).items())
-            if isinstance(value, MemberDescriptorType) and name not in ("__weakref__", "__dict__")
+            if type(value) is MemberDescriptorType and name not in ("__weakref__", "__dict__")
         ]
     return sorted(set(names))
 
@@ -184,32 +201,32 @@ def _state_of_member(member: Any) -> object:
     return [member.name, member._value_, extra]
 
 
-def _code(value: object) -> CodeType | None:
-    function = getattr(value, "__func__", value)
-    return function.__code__ if isinstance(function, FunctionType) else None
+def _function(value: Any) -> FunctionType | None:
+    if type(value) in (staticmethod, classmethod):
+        value = value.__func__
+    if type(value) is property:
+        value = value.fget
+    return value if type(value) is FunctionType else None
 
 
 def _is_written(value: object) -> bool:
     """Tell whether somebody wrote a function, in a file or a cell."""
-    function = getattr(value, "__func__", value)
-    if isinstance(value, property):
-        function = value.fget
-    if not isinstance(function, FunctionType) or function.__globals__.get("__name__") in _GENERATORS:
+    function = _function(value)
+    if function is None or function.__globals__.get("__name__") in {*_GENERATORS, "collections"}:
         return False
-    filename = function.__code__.co_filename
-    return not (filename.startswith("<string>") or function.__globals__.get("__name__") == "collections")
+    return not function.__code__.co_filename.startswith("<string>")
 
 
 def _is_generated(attributes: Mapping[str, Any], name: str, value: object) -> bool:
-    code = _code(value)
-    if code is None:
+    function = _function(value)
+    if function is None:
         return False
-    function = getattr(value, "__func__", value)
     if name.startswith("_") and function.__globals__.get("__name__") in _GENERATORS:
         return True
-    if code.co_filename.startswith("<attrs generated"):
-        return True
-    return "__dataclass_params__" in attributes and code.co_filename == "<string>"
+    filename = function.__code__.co_filename
+    return filename.startswith("<attrs generated") or (
+        "__dataclass_params__" in attributes and filename == "<string>"
+    )
 
 
 def _has(value: object, name: str) -> bool:

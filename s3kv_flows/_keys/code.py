@@ -14,12 +14,13 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
+from s3kv_flows._keys.classes import is_project_class
 from s3kv_flows._keys.errors import Unkeyable
 from s3kv_flows._keys.first_seen import FirstSeen
-from s3kv_flows._keys.project import is_project_module, own_package
+from s3kv_flows._keys.project import is_project_function, is_project_module, own_package
 from s3kv_flows._keys.reach import CODES
 from s3kv_flows._keys.sources import TEXTS, stamp_of
-from s3kv_flows._keys.walk import Found, Rules, Token, Walk
+from s3kv_flows._keys.walk import Found, Isolated, Rules, Token, Walk
 from s3kv_flows._keys.watch import Watch
 
 __all__ = ["CodeIdentity", "adopt_table", "export_table"]
@@ -50,9 +51,9 @@ class CodeIdentity:
             then counts by its type. May call :meth:`code_of`.
         ignore: What does not count: names of globals and attributes (``"NAME"``, ``"module.NAME"``,
             ``"Class.method"``), and classes.
-        depends_on: What counts besides: modules and functions and classes of the project, with what they reach;
-            an installed module, by the version of its distribution; a path, by the content of the file, or of
-            all files in the directory; any other value, by content.
+        depends_on: What counts besides: modules, functions and classes of the project, with what they
+            reach; an installed module, by the version of its distribution; a path, by the content of the
+            file, or of all files in the directory; any other value, by content.
     """
 
     def __init__(
@@ -104,13 +105,26 @@ class CodeIdentity:
         """
         return self._found(function).notes
 
-    def code_of(self, thing: object) -> bytes:
-        """Return 32 bytes for a class or a function among the values of a task, without ``depends_on``.
+    def code_of(self, thing: object) -> bytes | None:
+        """Return 32 bytes for a class, function or module among a task's values, without ``depends_on``.
+
+        Returns:
+            None for what is installed, and counts by its name.
 
         Raises:
             Unkeyable: A module that it imports when it runs cannot be read.
         """
-        return self._isolated(thing)[0]
+        packages = self._rules.packages
+        if isinstance(thing, type):
+            if not is_project_class(thing, packages):
+                return None
+        elif isinstance(thing, FunctionType):
+            # What a package made for a function of the project counts as both.
+            if not is_project_function(thing, packages) and not (thing.__closure__ or thing.__dict__):
+                return None
+        elif isinstance(thing, ModuleType) and not is_project_module(thing.__name__, packages):
+            return None
+        return self._isolated(thing).digest
 
     def _found(self, function: Callable[..., object]) -> Found:
         target = getattr(function, "__func__", function)
@@ -118,32 +132,32 @@ class CodeIdentity:
             own = own_package(target)
             if own is not None:
                 self._rules.packages.add(own)
-        return self._look(function, whole=True)
+        return self._look(function, whole=True)[0]
 
-    def _isolated(self, value: object) -> tuple[bytes, Watch]:
+    def _isolated(self, value: object) -> Isolated:
         if id(value) in self._local.active:
             # It reaches itself by way of a value: what it reaches counts where it was entered.
             self._local.cut(id(value))
             name = getattr(value, "__qualname__", type(value).__qualname__)
-            return sha256(f"cycle {name}".encode()).digest(), Watch()
-        found = self._look(value, whole=False)
-        return found.digest, found.watch
+            return Isolated(sha256(f"cycle {name}".encode()).digest(), Watch(), complete=False)
+        found, complete = self._look(value, whole=False)
+        return Isolated(found.digest, found.watch, complete)
 
-    def _look(self, value: object, *, whole: bool) -> Found:
+    def _look(self, value: object, *, whole: bool) -> tuple[Found, bool]:
         at = (id(value), whole)
         stack = self._local
         depth = stack.enter(id(value))
         try:
             known = self._kept.get(at)
             if known is not None and known[0] is value and known[1].watch.unchanged(self._rules.value_digest):
-                return known[1]
+                return known[1], True
             others = [_DependsOn(one) for one in self._depends_on] if whole else []
             found = Walk(self._rules).run(value, others)
         finally:
             complete = stack.leave(depth)
         if complete and isinstance(value, (FunctionType, type)):
             self._keep(at, value, found)
-        return found
+        return found, complete
 
     def _keep(self, at: tuple[int, bool], value: object, found: Found) -> None:
         self._kept[at] = (value, found)
@@ -165,7 +179,7 @@ class _Stack(threading.local):
         return depth
 
     def cut(self, identity: int) -> None:
-        """Say that a digest stands for one that is not complete yet: what is in between depends on where it began."""
+        """Say that a digest stands for one that is not complete yet: those in between are not kept."""
         self._reached = min(self._reached, self.active[identity])
 
     def leave(self, depth: int) -> bool:

@@ -19,8 +19,8 @@ _KEPT = 1_000
 class FirstSeen:
     """Digests of names that are written, each as it was when it was first asked for.
 
-    The holder of a name is kept, so that nothing else can come to have its identity; the one that was not asked
-    for longest is forgotten when there are 1,000.
+    The holder of a name is kept, so that nothing else can come to have its identity; what was not
+    asked for longest is forgotten when there are 1,000.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,9 @@ class FirstSeen:
         """Go on in the child of a fork, where a thread that held the lock is not."""
         self._lock = threading.Lock()
 
-    def digest(self, holder: object, name: str, value: object, look: Callable[[], bytes]) -> bytes:
+    def digest(
+        self, holder: object, name: str, value: object, look: Callable[[], tuple[bytes, bool]]
+    ) -> bytes:
         """Return the digest that the value of a name had at first.
 
         Args:
@@ -39,7 +41,8 @@ class FirstSeen:
             name: Which name of it.
             value: What it was bound to: another one is another first sight. None where the name itself is
                 rebound by the tasks' code.
-            look: Called for the digest, at first sight only.
+            look: Called for the digest at first sight, and whether it is complete; one that is not, as it was
+                asked for while it was made, is not kept.
         """
         at = (id(holder), name, id(value))
         with self._lock:
@@ -47,7 +50,9 @@ class FirstSeen:
             if known is not None:
                 self._kept.move_to_end(at)
                 return known[2]
-        digest = look()
+        digest, complete = look()
+        if not complete:
+            return digest
         with self._lock:
             digest = self._kept.setdefault(at, (holder, value, digest))[2]
             while len(self._kept) > _KEPT:

@@ -123,7 +123,6 @@ class ModuleTexts:
                 self._confirmed[name] = (spec, text)
             return text
 
-
     def within(self, name: str) -> list[str]:
         """Return the names of the modules in a package."""
         places = getattr(_find(name), "submodule_search_locations", None)

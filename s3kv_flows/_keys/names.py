@@ -37,7 +37,16 @@ _OF_THE_MODULE = frozenset(
 
 _READS_NAMESPACE = frozenset({"globals", "eval", "exec"})
 _FINDS_BY_NAME = frozenset(
-    {"import_module", "__import__", "modules", "run_module", "find_spec", "resolve_name", "import_string", "locate"}
+    {
+        "import_module",
+        "__import__",
+        "modules",
+        "run_module",
+        "find_spec",
+        "resolve_name",
+        "import_string",
+        "locate",
+    }
 )
 """Of importlib, sys, runpy, pkgutil, pydoc and others: what takes the name of a module."""
 _MODULE_NAME = re.compile(r"(\.*)([^\W\d]\w*(?:\.[^\W\d]\w*)*)(\.?)(?::.*)?", re.ASCII)
@@ -65,7 +74,7 @@ class Names:
     def cell(self, function: FunctionType, cell: CellType, name: str, facts: CodeFacts) -> Iterable[Token]:
         """Yield what a closure's cell leads to: of a module, what is used of it."""
         content = _content(cell)
-        if isinstance(content, ModuleType) and not self._walk.is_written(cell, name):
+        if issubclass(type(content), ModuleType) and not self._walk.is_written(cell, name):
             self._walk.watch.cell(cell, content)
             for chain in facts.uses.cells:
                 if chain[0] == name:
@@ -114,14 +123,14 @@ class Names:
 
     def _mark(self, holder: object, name: str, value: object, attributes: Chain) -> None:
         rebound = bool(attributes) and attributes[-1].endswith("=")
-        while attributes and isinstance(value, ModuleType):
+        while attributes and issubclass(type(value), ModuleType):
             holder, name, attributes = vars(value), attributes[0].rstrip("="), attributes[1:]
             value = holder.get(name, ABSENT)
         if attributes:
-            if value is ABSENT or isinstance(value, _CONSTANTS):
+            if value is ABSENT or issubclass(type(value), _CONSTANTS):
                 return
             holder, name, rebound = value, attributes[0].rstrip("="), rebound and len(attributes) == 1
-        elif not rebound and not (hasattr(type(value), "__setitem__") or isinstance(value, set)):
+        elif not rebound and not (hasattr(type(value), "__setitem__") or issubclass(type(value), set)):
             return
         self._walk.mark_written(holder, name, rebound=rebound)
 
@@ -139,7 +148,7 @@ class Names:
             if not self._walk.is_written(namespace, name):
                 yield f"absent {name}".encode()
                 return
-        if isinstance(value, ModuleType) and not self._walk.is_written(namespace, name):
+        if issubclass(type(value), ModuleType) and not self._walk.is_written(namespace, name):
             self._walk.watch.name(namespace, name, value)
             yield from self._of_module(value, chain, 1, name)
             return
@@ -157,7 +166,7 @@ class Names:
                 return
             attribute = chain[at]
             value = self._attribute(module, attribute, own=own)
-            if isinstance(value, ModuleType):
+            if issubclass(type(value), ModuleType):
                 module, at = value, at + 1
                 continue
             last = name.rpartition(".")[2]
@@ -172,9 +181,9 @@ class Names:
                 yield f"installed {name}".encode()
             return
 
-    def _attribute(self, module: ModuleType, name: str, *, own: bool) -> object:
+    def _attribute(self, module: ModuleType, name: str, *, own: bool) -> Any:
         namespace = vars(module)
-        value = namespace.get(name, ABSENT)
+        value: Any = namespace.get(name, ABSENT)
         if value is ABSENT and own and "__getattr__" in namespace:
             # A module that loads its parts when they are asked for, as the function would.
             value = _ask(module, name)
@@ -231,15 +240,15 @@ class Names:
             yield from self._texts(absolute_names(imported, package))
 
 
-def _strings_in(value: object) -> set[str]:
+def _strings_in(value: Any) -> set[str]:
     found: set[str] = set()
     to_look_at = [value]
     for one in to_look_at:
-        if isinstance(one, str):
+        if type(one) is str:
             found.add(one)
-        elif isinstance(one, Mapping):
+        elif type(one) is dict:
             to_look_at += [*one.keys(), *one.values()]
-        elif isinstance(one, (list, tuple, set, frozenset)):
+        elif type(one) in (list, tuple, set, frozenset):
             to_look_at += one
         if len(to_look_at) > _LOOKED_THROUGH:
             break
@@ -247,20 +256,22 @@ def _strings_in(value: object) -> set[str]:
 
 
 def _modules_named(text: str, package: str) -> list[str]:
-    """Return the modules that a string may name; of ``"steps."``, as in a text with fields, all in a package."""
+    """Return the modules that a string may name: of ``"steps."``, from an f-string, all in the package."""
     match = _MODULE_NAME.fullmatch(text)
     if match is None:
         return []
     dots, name, open_end = match.groups()
     names = absolute_names(Import(name, len(dots), ()), package)
-    return names + [f"{names[-1]}.{one}" for one in MODULES.within(names[-1])] if names and open_end else names
+    return (
+        names + [f"{names[-1]}.{one}" for one in MODULES.within(names[-1])] if names and open_end else names
+    )
 
 
 def is_project_object(value: object) -> bool:
     """Tell whether a function or a class is the project's."""
-    if isinstance(value, FunctionType):
+    if type(value) is FunctionType:
         return is_project_function(value)
-    return isinstance(value, type) and is_project_module(str(value.__module__))
+    return issubclass(type(value), type) and is_project_module(str(getattr(value, "__module__", "")))
 
 
 def _ask(module: ModuleType, name: str) -> object:
@@ -270,7 +281,7 @@ def _ask(module: ModuleType, name: str) -> object:
         return ABSENT
 
 
-def _content(cell: CellType) -> object:
+def _content(cell: CellType) -> Any:
     try:
         return cell.cell_contents
     except ValueError:

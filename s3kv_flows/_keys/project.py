@@ -71,10 +71,14 @@ def own_package(function: FunctionType) -> str | None:
     return top if any(_is_of_prefect(value) for value in list(function.__globals__.values())) else None
 
 
-def _is_of_prefect(value: object) -> bool:
-    name = value.__name__ if isinstance(value, ModuleType) else getattr(type(value), "__module__", None)
-    named = (name, getattr(value, "__module__", None) if isinstance(value, (type, FunctionType)) else None)
-    return any(isinstance(one, str) and one.partition(".")[0] in _NEVER for one in named)
+def _is_of_prefect(value: Any) -> bool:
+    kind = type(value)
+    names = [kind.__module__]
+    if issubclass(kind, ModuleType):
+        names.append(value.__name__)
+    elif kind is FunctionType or issubclass(kind, type):
+        names.append(value.__module__)
+    return any(isinstance(name, str) and name.partition(".")[0] in _NEVER for name in names)
 
 
 def _is_project(name: str, file: str | None, packages: Collection[str]) -> bool:

@@ -15,6 +15,7 @@ import gc
 import importlib.util
 import linecache
 import os
+import sys
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,6 +46,10 @@ def stamp_of(path: str) -> TextStamp | None:
     except (OSError, ValueError):
         return None
     return TextStamp(found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
+
+
+_COMPARES_ALL = sys.version_info[:2] != (3, 11)
+"""Whether code objects that are equal have equal tables of exceptions, too."""
 
 
 @contextmanager
@@ -83,7 +88,7 @@ class _Table:
     def find(self, code: CodeType) -> CodeText | None:
         """Return what the text says of code that runs; None where it does not compile to that."""
         for own, said in self._by_place.get((code.co_name, code.co_firstlineno), ()):
-            if own == code:
+            if own == code and (_COMPARES_ALL or code_key(own) == code_key(code)):
                 return said
         keys = self._by_key.get(code.co_name)
         if keys is None:
@@ -212,7 +217,7 @@ class SourceTexts:
         cached = linecache.cache.get(filename)
         lines: Sequence[str] = ()
         if cached is not None and len(cached) > 1:
-            lines = cached[2]  # type: ignore[misc]
+            lines = cached[2]
         elif cached is not None or filename.startswith("<"):
             lines = linecache.getlines(filename, dict(namespace))
         if lines:

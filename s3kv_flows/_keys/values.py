@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import datetime
 import decimal
 import enum
@@ -53,6 +54,8 @@ _SETS = (set, frozenset)
 _CONTAINERS = (*_MAPPINGS, *_SEQUENCES, *_SETS)
 _LOGGERS = (logging.Logger, logging.LoggerAdapter, logging.Handler, logging.Formatter)
 _LOGGING_PACKAGES = {"loguru", "structlog"}
+_SETTINGS = {str, bytes, bool, pathlib.PosixPath, pathlib.WindowsPath}
+"""What counts of an object that has no digest: where a client connects to, not how often it did."""
 _COMPILED = ("pydantic_core", "pydantic._internal")
 _TYPING = {"typing", "typing_extensions"}
 _LOOKED_INTO = 1_000
@@ -96,33 +99,43 @@ class Values:
 
     def token(self, value: object, label: str) -> Token:
         """Return what stands for a value that has no number yet."""
-        kind = type(value)
+        kind = type(value)  # never isinstance: that asks proxies for what they stand for
         if kind in _ATOMS:
             return f"{kind.__name__} {constant(value)}".encode()
-        if isinstance(value, types.FunctionType):
+        if kind in _CONTAINERS:
+            return self._container(value, label)
+        if kind in _PARTS:
+            return self._parts(value, kind.__name__, _PARTS[kind], label)
+        if kind in _NEVER_CHANGE:
+            return self._digest(value) or f"by type {kind.__qualname__}".encode()
+        looked_at = self._code(value, kind, label)
+        return looked_at if looked_at is not None else self._instance(value, label)
+
+    def _code(self, value: Any, kind: type, label: str) -> Token | None:
+        if kind is types.FunctionType:
             return self._walk.function(value)
-        if isinstance(value, types.GenericAlias):
+        if kind is types.GenericAlias:
             return self._alias(value, label)
-        if isinstance(value, type):
+        if issubclass(kind, type):
             return self._walk.cls(value)
-        if isinstance(value, types.ModuleType):
+        if issubclass(kind, types.ModuleType):
             name = str(value.__name__)
             if is_project_module(name, self._walk.rules.packages):
                 return self._walk.namespace(vars(value), name)
             return f"installed {name}".encode()
-        if kind in _CONTAINERS:
-            return self._container(value, label)
-        if kind in _NEVER_CHANGE:
-            return self._digest(value) or f"by type {kind.__qualname__}".encode()
         if kind is types.CodeType:
             return b"code " + bytecode_digest(value)
-        if isinstance(value, types.BuiltinFunctionType):
+        if kind is types.GeneratorType:
+            return b"generator " + bytecode_digest(value.gi_code)
+        if kind is types.BuiltinFunctionType:
             return self._built_in(value, label)
-        if kind in _PARTS:
-            return self._parts(value, kind.__name__, _PARTS[kind], label)
+        if kind is contextvars.ContextVar:
+            return self._walk.node(
+                value, label, lambda: [b"variable", self._walk.token(_content_of(self._walk, value), label)]
+            )
         if kind is _LRU_CACHED:
             return self._walk.node(value, label, lambda: self._cached(value, label))
-        return self._instance(value, label)
+        return None
 
     def validates(self, wrapper: types.FunctionType, wrapped: object) -> None:
         """Keep that a package's wrapper may validate by what a function's annotations say."""
@@ -136,15 +149,16 @@ class Values:
 
     def _instance(self, value: object, label: str) -> Token:
         cls = type(value)
-        if isinstance(value, _LOGGERS) or cls.__module__.partition(".")[0] in _LOGGING_PACKAGES:
+        if issubclass(cls, _LOGGERS) or cls.__module__.partition(".")[0] in _LOGGING_PACKAGES:
             return f"by type {cls.__qualname__}".encode()
         if self._walk.is_project(cls):
             return self._walk.node(value, label, lambda: self._of_project(value, label))
-        if isinstance(value, enum.Enum):
-            return f"installed {cls.__module__}.{cls.__qualname__} {value.name} {value.value!r}".encode()
+        if issubclass(cls, enum.Enum):
+            member = (ask(value, "_name_"), ask(value, "_value_"))
+            return f"installed {cls.__module__}.{cls.__qualname__} {member!r}".encode()
         if cls.__module__ in _TYPING and hasattr(value, "__origin__") and hasattr(value, "__args__"):
             return self._alias(value, label)
-        if cls.__module__ in _TYPING or isinstance(value, types.UnionType):
+        if cls.__module__ in _TYPING or cls is types.UnionType:
             return self._typing(value, label)
         attributes = ask(value, "__dict__")
         wrapped = attributes.get("__wrapped__") if isinstance(attributes, dict) else None
@@ -158,13 +172,13 @@ class Values:
             return self._walk.node(value, label, lambda: self._record(value, label))
         return self._walk.node(value, label, lambda: self._opaque(value, label))
 
-    def _of_project(self, value: object, label: str) -> Iterable[Token]:
+    def _of_project(self, value: Any, label: str) -> Iterable[Token]:
         cls = type(value)
         yield b"instance"
         yield self._walk.token(cls, label)
-        if isinstance(value, enum.Enum):
-            yield str(value.name).encode()
-            yield self._walk.token(value.value, label)
+        if issubclass(cls, enum.Enum):
+            yield str(ask(value, "_name_")).encode()
+            yield self._walk.token(ask(value, "_value_"), label)
             return
         bases = [base for base in cls.__mro__ if not self._walk.is_project(base)]
         hidden = [
@@ -172,7 +186,7 @@ class Values:
             for base in bases
             if base.__name__ not in _WITHOUT_STATE and base not in _BASES and not _is_plain(base)
         ]
-        if hidden and not isinstance(value, BaseException):
+        if hidden and not issubclass(cls, BaseException):
             wrapped = (ask(value, "__dict__") or {}).get("__wrapped__")
             if wrapped is not None and callable(value):
                 yield self._walk.token(wrapped, label)
@@ -184,10 +198,10 @@ class Values:
         for base, content in _BASES.items():
             if base in bases:
                 inner = content(value)
-                if isinstance(value, (dict, list, set)):
+                if base is dict:
+                    self._walk.watch.mapping(value)
+                elif base in (list, set):
                     self._walk.watch.collection(value)
-                    if isinstance(value, dict):
-                        self._walk.watch.mapping(value)
                 yield self._walk.token(inner, label)
                 break
         yield from self._state(value, label)
@@ -213,9 +227,13 @@ class Values:
     def _record(self, value: object, label: str) -> Iterable[Token]:
         yield f"record {type(value).__module__}.{type(value).__qualname__}".encode()
         own = ask(value, "__dict__")
+        fields = fields_of_record(value) or {}
         if isinstance(own, dict):
             self._walk.watch.mapping(own)
-        for name, content in (fields_of_record(value) or {}).items():
+        elif type(value).__name__ != "FieldInfo":
+            found = [*map(id, fields.values())]
+            self._walk.watch.call(lambda: [*map(id, (fields_of_record(value) or {}).values())], found)
+        for name, content in fields.items():
             yield name.encode()
             yield self._walk.token(content, label)
 
@@ -253,7 +271,7 @@ class Values:
         )
 
     def _typing(self, value: Any, label: str) -> Token:
-        if isinstance(value, types.UnionType):
+        if type(value) is types.UnionType:
             return self._walk.node(
                 value, label, lambda: [b"union", *(self._walk.token(one, label) for one in value.__args__)]
             )
@@ -319,13 +337,15 @@ class Values:
             return
         digest = self._digest(value)
         if digest is None:
-            self._walk.note(f"{label} counts by its type, {cls.__qualname__}: what it holds is not looked at")
+            self._walk.note(f"{label} counts by its type, {cls.__qualname__}, and texts and flags of its own")
             digest = f"by type {cls.__module__}.{cls.__qualname__}".encode()
         yield digest
         own = ask(value, "__dict__")
         if isinstance(own, dict):
+            self._walk.watch.mapping(own)
             for name in sorted(own, key=str):
-                if self._holds_code(own[name]):
+                is_setting = digest.startswith(b"by type") and type(own[name]) in _SETTINGS
+                if is_setting or self._holds_code(own[name]):
                     yield str(name).encode()
                     yield self._walk.token(own[name], label)
 
@@ -337,7 +357,9 @@ class Values:
                 self._walk.note(
                     f"{type(value).__qualname__} of more than 256 MB: a change in place goes unnoticed"
                 )
-                seen = rules.first_seen.digest(value, "huge", value, lambda: rules.value_digest(value))
+                seen = rules.first_seen.digest(
+                    value, "huge", value, lambda: (rules.value_digest(value), True)
+                )
                 return b"value " + seen
             digest = rules.value_digest(value)
         except Exception:  # noqa: BLE001 -- Unkeyable, or what the value's own code raises when it is asked
@@ -345,14 +367,26 @@ class Values:
         self._walk.watch.value(value, digest)
         return b"value " + digest
 
-    def _holds_code(self, value: object) -> bool:
-        if isinstance(value, types.MethodType):
+    def _holds_code(self, value: Any) -> bool:
+        if type(value) is types.MethodType:
             value = value.__func__
-        if isinstance(value, functools.partial):
+        if type(value) is functools.partial:
             value = value.func
-        if isinstance(value, types.FunctionType):
+        if type(value) is types.FunctionType:
             return not isinstance(self._walk.function(value), bytes)
-        return isinstance(value, type) and self._walk.is_project(value)
+        return issubclass(type(value), type) and self._walk.is_project(value)
+
+
+def _content_of(walk: Walk, variable: contextvars.ContextVar[object]) -> object:
+    def look() -> object:
+        try:
+            return variable.get()
+        except LookupError:
+            return None
+
+    content = look()
+    walk.watch.call(lambda: look() is content, found=True)
+    return content
 
 
 def _is_plain_container(value: Any) -> bool:

@@ -9,22 +9,26 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from operator import attrgetter
 from pathlib import PurePath
 from types import CellType, FunctionType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
-from s3kv_flows._keys.classes import find_class, parts_of_class
+from s3kv_flows._keys.classes import is_project_class, parts_of_class
 from s3kv_flows._keys.first_seen import FirstSeen
 from s3kv_flows._keys.names import Names
-from s3kv_flows._keys.project import is_project_function, is_project_module
+from s3kv_flows._keys.project import is_project_function
 from s3kv_flows._keys.reach import CODES
 from s3kv_flows._keys.values import Values
 from s3kv_flows._keys.watch import ABSENT, Watch
 
-__all__ = ["Found", "Rules", "Token", "Walk"]
+__all__ = ["SCHEME", "Found", "Isolated", "Rules", "Token", "Walk"]
+
+SCHEME = "1"
+"""Another number gives all code another digest."""
 
 Token = bytes | int
 """What stands for something: bytes, or the number of a node."""
@@ -36,13 +40,21 @@ _READS_ANNOTATIONS = frozenset(
 _READS_SUBCLASSES = "__subclasses__"
 
 
+class Isolated(NamedTuple):
+    """The digest of something alone: whether it is complete, or was asked for while it was made."""
+
+    digest: bytes
+    watch: Watch
+    complete: bool
+
+
 @dataclass(frozen=True)
 class Rules:
     """What holds for all walks of one identity.
 
     Attributes:
         value_digest: What digests values that hold no code that is looked at here.
-        isolated: What returns the digest of something alone, with all that it reaches, and its watch.
+        isolated: What returns the digest of something alone, with all that it reaches.
         first_seen: What is known of names that the walked code writes.
         ignored_names: Global or qualified names that do not count.
         ignored_types: Classes whose code does not count.
@@ -50,7 +62,7 @@ class Rules:
     """
 
     value_digest: Callable[[object], bytes]
-    isolated: Callable[[object], tuple[bytes, Watch]]
+    isolated: Callable[[object], Isolated]
     first_seen: FirstSeen
     ignored_names: frozenset[str]
     ignored_types: Collection[type]
@@ -144,22 +156,21 @@ class Walk:
 
     def alone(self, value: object) -> bytes:
         """Return the digest of something without regard to where it was found."""
-        digest, watch = self.rules.isolated(value)
-        self.watch.take(watch)
-        return digest
+        found = self.rules.isolated(value)
+        self.watch.take(found.watch)
+        return found.digest
+
+    def _alone(self, value: object) -> tuple[bytes, bool]:
+        found = self.rules.isolated(value)
+        return found.digest, found.complete
 
     def is_ignored(self, *names: str) -> bool:
         """Tell whether something does not count, by any of its names."""
         return not self.rules.ignored_names.isdisjoint(names)
 
     def is_project(self, cls: type) -> bool:
-        """Tell whether a class is the project's; one that nobody can find by its name is, too."""
-        module = cls.__module__
-        if not isinstance(module, str) or is_project_module(module, self.rules.packages):
-            return True
-        return (
-            "<locals>" not in cls.__qualname__ and module in ("types", "collections") and not find_class(cls)
-        )
+        """Tell whether a class is the project's."""
+        return is_project_class(cls, self.rules.packages)
 
     def function(self, function: FunctionType) -> Token:
         """Return what stands for a function."""
@@ -197,7 +208,7 @@ class Walk:
             token = self.token(value, label)
             return token if isinstance(token, int) else self._leaf(token, label)
         subject = None if self.is_rebound(holder, name) else value
-        seen = self.rules.first_seen.digest(holder, name, subject, lambda: self.rules.isolated(value)[0])
+        seen = self.rules.first_seen.digest(holder, name, subject, lambda: self._alone(value))
         return self._leaf(b"first " + seen, label)
 
     def _leaf(self, token: bytes, label: str) -> Token:
@@ -239,10 +250,12 @@ class Walk:
         yield facts.digest
         arguments = function.__code__.co_varnames
         defaults = function.__defaults__ or ()
+        yield b"%d defaults" % len(defaults)
         first = function.__code__.co_argcount - len(defaults)
         for at, value in enumerate(defaults):
             yield self.attribute(function, f"{arguments[first + at]}=", value, label)
         keywords = function.__kwdefaults__ or {}
+        yield b"%d keywords" % len(keywords)
         for name in sorted(keywords):
             yield name.encode()
             yield self.attribute(function, f"{name}=", keywords[name], label)
@@ -257,13 +270,13 @@ class Walk:
 
     def _own_attributes(self, function: FunctionType, label: str) -> Iterable[Token]:
         attributes = function.__dict__
-        if attributes:
-            self.watch.mapping(attributes)
+        yield b"%d attributes" % len(attributes)
+        self.watch.mapping(attributes)
         for name in sorted(attributes):
             yield name.encode()
             yield self.attribute(function, name, attributes[name], label)
         if "docs" in self._modes:
-            yield str(function.__doc__).encode()
+            yield f"docs {function.__doc__}".encode("utf-8", "surrogatepass")
 
     def _installed(self, function: FunctionType, name: str, label: str) -> Token:
         own = getattr(function.__code__, "co_qualname", function.__code__.co_name).rpartition(".")[2]
@@ -277,6 +290,7 @@ class Walk:
         """A function of a package that was made for one of the project, or with values of it."""
         yield told
         if wrapped is not ABSENT:
+            yield b"wraps"
             self.watch.mapping(function.__dict__)
             self.values.validates(function, wrapped)
             yield self.token(wrapped, label)
@@ -309,15 +323,16 @@ class Walk:
         metaclass = type(cls)
         if self.is_project(metaclass):
             yield self.token(metaclass, label)
+        yield b"%d bases" % len(cls.__bases__)
         for base in cls.__bases__:
             yield self.token(base, label)
         if "docs" in self._modes:
-            yield str(cls.__doc__).encode()
+            yield f"docs {cls.__doc__}".encode("utf-8", "surrogatepass")
         if "subclasses" in self._modes:
-            found = [one for one in type.__subclasses__(cls) if self.is_project(one)]
+            found: list[type] = list(filter(self.is_project, type.__subclasses__(cls)))
             self.watch.call(lambda: len(type.__subclasses__(cls)), len(type.__subclasses__(cls)))
-            for one in sorted(found, key=lambda one: one.__qualname__):
-                yield self.token(one, label)
+            for subclass in sorted(found, key=attrgetter("__qualname__")):
+                yield self.token(subclass, label)
         for name, value in parts_of_class(cls):
             if self.is_ignored(f"{cls.__qualname__}.{name}"):
                 continue
@@ -350,22 +365,24 @@ class Walk:
         for node in self._nodes:
             seen[node.label] = seen.get(node.label, 0) + 1
             labels.append(node.label if seen[node.label] == 1 else f"{node.label}#{seen[node.label]}")
-        whole = sha256(b"s3kv code 1\n")
+        whole = sha256(f"s3kv code {SCHEME}\n".encode())
         for tokens in (head, *(node.tokens for node in self._nodes)):
-            _add(whole, [b"#%d" % one if isinstance(one, int) else one for one in tokens])
+            _add(whole, tokens)
         parts = dict(self.parts)
         for label, node in zip(labels, self._nodes, strict=True):
             part = sha256()
-            _add(part, [labels[one].encode() if isinstance(one, int) else one for one in node.tokens])
+            _add(
+                part, [b"-> " + labels[one].encode() if isinstance(one, int) else one for one in node.tokens]
+            )
             parts[label] = part.digest()
         return Found(whole.digest(), parts, self.watch, tuple(self._notes))
 
 
-def _add(digest: Any, tokens: list[bytes]) -> None:
-    digest.update(b"%d\n" % len(tokens))
+def _add(digest: Any, tokens: Sequence[Token]) -> None:
+    parts: list[bytes] = [b"%d\n" % len(tokens)]
     for token in tokens:
-        digest.update(b"%d:" % len(token))
-        digest.update(token)
+        parts += (b"#%d\n" % token,) if isinstance(token, int) else (b"%d:" % len(token), token)
+    digest.update(b"".join(parts))
 
 
 def content_of(cell: CellType) -> object:

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 -- a project and its edit are one line of a table
 """Edits of small projects: what must give a task another key, and what must not."""
 
 from __future__ import annotations
@@ -758,3 +759,47 @@ _not(
 )
 _not("ignored method's class", "class A:\n    k = 1\ndef t(x): return A.k", "k = 1 => k = 2", ignore=["A"])
 _not("ignored attribute", "class A:\n    k = 1\ndef t(x): return A.k", "k = 1 => k = 2", ignore=["A.k"])
+
+# What was found later.
+_counts(
+    "annotation of a registered function in a body",
+    "from functools import singledispatch\ndef t(x):\n    @singledispatch\n    def f(x): return 0\n    @f.register\n    def _(x: int): return 1\n    return f(x)",
+    "x: int => x: str",
+)
+_counts(
+    "annotation of a registered function in a module imported in a body",
+    "def t(x):\n    import reg\n    return reg.f(x)\n--- reg.py\nfrom functools import singledispatch\n@singledispatch\ndef f(x): return 0\n@f.register\ndef _(x: int): return 1",
+    "x: int => x: str",
+)
+_counts(
+    "context variable",
+    "from contextvars import ContextVar\nV = ContextVar('V', default=1)\ndef t(x): return V.get()",
+    "default=1 => default=2",
+)
+_counts("generator in a global", "G = (i + 1 for i in range(3))\ndef t(x): return next(G)", "i + 1 => i + 2")
+_counts(
+    "client of a package",
+    "import logging.handlers, urllib.request, threading\nclass_ = threading.Timer\nc = urllib.request.OpenerDirector()\nc.lock, c.url = threading.Lock(), 'a'\ndef t(x): return c.url",
+    "'a' => 'b'",
+)
+_counts(
+    "proxy that fails when asked",
+    "class P:\n    @property\n    def __class__(s): raise RuntimeError\n    def f(s): return 1\np = P()\ndef t(x): return p.f()",
+    "return 1 => return 2",
+)
+_counts("method of a built-in", "f = str.upper\ndef t(x): return f(x)", "upper => lower")
+_counts(
+    "keyword default or attribute",
+    "def f(*, k=1): return k\ndef t(x): return f(k=2)",
+    "k=1): return k => k): return k\nf.k = 1",
+)
+_counts(
+    "plugin table",
+    "from importlib import import_module\nT = {'a': 'plug.a'}\ndef t(x): return import_module(T['a']).f(x)\n--- plug/__init__.py\n--- plug/a.py\ndef f(x): return x + 1",
+    "+ 1 => + 2",
+)
+_counts(
+    "plugin by f-string",
+    "from importlib import import_module\ndef t(x, n='a'): return import_module(f'plug.{n}').f(x)\n--- plug/__init__.py\n--- plug/a.py\ndef f(x): return x + 1",
+    "+ 1 => + 2",
+)

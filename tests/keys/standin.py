@@ -18,7 +18,7 @@ class Digests:
     """Values by type and content; of classes and functions the code."""
 
     def __init__(self) -> None:
-        self.code_of: Callable[[Any], bytes] = lambda _: b"?" * 32
+        self.code_of: Callable[[Any], bytes | None] = lambda _: None
 
     def digest(self, value: object) -> bytes:
         return sha256(self._encode(value, 0)).digest()
@@ -30,7 +30,10 @@ class Digests:
         if kind in _ATOMS:
             return f"{kind.__name__} {value!r}".encode("utf-8", "surrogatepass")
         if isinstance(value, (type, types.FunctionType, types.BuiltinFunctionType, types.MethodType)):
-            return b"code " + self.code_of(value)
+            code = self.code_of(value)
+            return (
+                f"named {value.__module__}.{value.__qualname__}".encode() if code is None else b"code " + code
+            )
         if kind is re.Pattern:
             return f"pattern {value.pattern!r} {value.flags}".encode()
         parts: list[Any]

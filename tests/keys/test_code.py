@@ -1,3 +1,4 @@
+# ruff: noqa: E501 -- a project is one line of a table
 """What a function's digest follows within one process, and what it costs to look again."""
 
 from __future__ import annotations
@@ -239,11 +240,12 @@ def test_what_counts_by_its_type_is_said(project: Load) -> None:
 
 def test_parts_name_what_changed(project: Load) -> None:
     text = "import parted\nRATE = 2\ndef g(x): return x\ndef t(x): return g(parted.f(x)) * RATE\n--- parted.py\ndef f(x): return x + 1"
-    name = Path(project(text).__file__).stem
-    one = identity().parts(sys.modules[name].t)
+    m = project(text)
+    name = Path(m.__file__).stem
+    one = identity().parts(m.t)
     assert {key.removeprefix(name) for key in one} == {".t", ".g", "parted.f", ".RATE"}
-    sys.modules[name].RATE = 3
-    other = identity().parts(sys.modules[name].t)
+    m.RATE = 3
+    other = identity().parts(m.t)
     assert {key for key in one if one[key] != other[key]} == {f"{name}.RATE"}
 
 
@@ -313,7 +315,8 @@ def test_the_package_of_a_task_is_the_project(tmp_path: Path, monkeypatch: pytes
         tmp_path / "site-packages", "otherpkg", text.replace("from prefect import task\n", "task = print\n")
     )
     monkeypatch.syspath_prepend(str(tmp_path / "site-packages"))
-    own, other = importlib.import_module("ownpkg"), importlib.import_module("otherpkg")
+    own: Any = importlib.import_module("ownpkg")
+    other: Any = importlib.import_module("otherpkg")
     before = digest(own.t.fn), digest(other.f)
     own.N = other.N = 2
     assert digest(own.t.fn) != before[0]

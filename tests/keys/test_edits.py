@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from tests.keys.edits import EDITS
+from s3kv_flows._keys.walk import SCHEME
+from tests.keys.edits import EDITS as OWN
+from tests.keys.fresh import FRESH
+from tests.keys.fresh2 import SECOND
 from tests.keys.processes import digests, verdict
+
+EDITS = [*OWN, *FRESH, *SECOND]
+GOLDEN = Path(__file__).with_name("golden.json")
+"""Digests by the number of the scheme: a change of any needs another number, as all results age out then."""
 
 
 @pytest.fixture(scope="module")
@@ -53,3 +61,8 @@ def test_without_any_text_no_edit_goes_unnoticed(tmp_path: Path) -> None:
     compiled = digests(EDITS, tmp_path / "before", how="compiled")
     edited = digests(EDITS, tmp_path / "after", how="compiled", edited=True)
     assert verdict(EDITS, compiled, edited)[0] == []
+
+
+def test_digests_are_those_of_their_scheme(before: dict[str, str]) -> None:
+    golden: dict[str, str] = json.loads(GOLDEN.read_text())[SCHEME]
+    assert {name: before[name] for name in golden} == golden
