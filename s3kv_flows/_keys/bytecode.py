@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from types import CodeType
 
-from s3kv_flows._keys.canonical import Chain, Import, constant
+from s3kv_flows._keys.texts import Chain, Import, constant
 
 __all__ = ["Uses", "bytecode_digest", "code_key", "nested_codes", "uses_of"]
 

@@ -23,9 +23,10 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from s3kv_flows._keys.bytecode import bytecode_digest, nested_codes, uses_of
-from s3kv_flows._keys.canonical import FileText, Import, canonical_file
+from s3kv_flows._keys.canonical import canonical_file
 from s3kv_flows._keys.errors import Unkeyable
 from s3kv_flows._keys.sources import TEXTS, TextStamp, parsing, stamp_of
+from s3kv_flows._keys.texts import FileText, Import
 
 __all__ = ["MODULES", "ModuleText", "ModuleTexts", "absolute_names"]
 

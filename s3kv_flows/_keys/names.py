@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from types import CellType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from s3kv_flows._keys.canonical import Chain, Import, constant
 from s3kv_flows._keys.modules import MODULES, ModuleText, absolute_names
 from s3kv_flows._keys.project import is_project_file, is_project_function, is_project_module
 from s3kv_flows._keys.reach import CodeFacts
-from s3kv_flows._keys.watch import ABSENT
+from s3kv_flows._keys.texts import Chain, Import, constant
+from s3kv_flows._keys.watch import ABSENT, content_of
 
 if TYPE_CHECKING:
     from s3kv_flows._keys.walk import Token, Walk
@@ -73,7 +73,7 @@ class Names:
 
     def cell(self, function: FunctionType, cell: CellType, name: str, facts: CodeFacts) -> Iterable[Token]:
         """Yield what a closure's cell leads to: of a module, what is used of it."""
-        content = _content(cell)
+        content = content_of(cell)
         if issubclass(type(content), ModuleType) and not self._walk.is_written(cell, name):
             self._walk.watch.cell(cell, content)
             for chain in facts.uses.cells:
@@ -114,7 +114,7 @@ class Names:
         for chain in facts.writes:
             root = chain[0]
             if root in cells:
-                self._mark(cells[root], root, _content(cells[root]), chain[1:])
+                self._mark(cells[root], root, content_of(cells[root]), chain[1:])
             elif root in arguments:
                 if len(chain) == 1:
                     self._walk.mark_written(function, f"{root}=", rebound=False)
@@ -278,11 +278,4 @@ def _ask(module: ModuleType, name: str) -> object:
     try:
         return getattr(module, name)
     except Exception:  # noqa: BLE001 -- it is the user's code; the task would meet the same
-        return ABSENT
-
-
-def _content(cell: CellType) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:
         return ABSENT

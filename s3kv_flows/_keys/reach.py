@@ -9,8 +9,8 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from s3kv_flows._keys.bytecode import Uses, bytecode_digest, uses_of
-from s3kv_flows._keys.canonical import Chain
 from s3kv_flows._keys.sources import TEXTS, SourceTexts
+from s3kv_flows._keys.texts import Chain
 
 __all__ = ["CODES", "CodeFacts", "Codes"]
 

@@ -25,7 +25,8 @@ from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
 from s3kv_flows._keys.bytecode import code_key, nested_codes
-from s3kv_flows._keys.canonical import CodeText, FileText, Scope, canonical_file
+from s3kv_flows._keys.canonical import Scope, canonical_file
+from s3kv_flows._keys.texts import CodeText, FileText
 
 __all__ = ["TEXTS", "SourceTexts", "TextStamp", "stamp_of"]
 

@@ -3,55 +3,36 @@
 from __future__ import annotations
 
 import contextvars
-import datetime
-import decimal
 import enum
-import fractions
 import functools
 import logging
 import pathlib
-import re
 import sys
 import types
 import typing
-import uuid
-from collections import ChainMap, Counter, OrderedDict, defaultdict, deque
+from collections import ChainMap, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from s3kv_flows._keys.bytecode import bytecode_digest
-from s3kv_flows._keys.canonical import constant
 from s3kv_flows._keys.classes import NOT_CONTENT, fields_of_record, state_of
+from s3kv_flows._keys.containers import (
+    ATOMS,
+    CONTAINERS,
+    NEVER_CHANGE,
+    containers_in,
+    is_plain_container,
+)
 from s3kv_flows._keys.errors import Unkeyable
 from s3kv_flows._keys.project import is_project_module
+from s3kv_flows._keys.texts import constant
 
 if TYPE_CHECKING:
     from s3kv_flows._keys.walk import Token, Walk
 
 __all__ = ["Values"]
 
-_ATOMS = (type(None), bool, int, float, complex, str, bytes, type(...))
-_NEVER_CHANGE = (
-    range,
-    decimal.Decimal,
-    fractions.Fraction,
-    datetime.date,
-    datetime.datetime,
-    datetime.time,
-    datetime.timedelta,
-    datetime.timezone,
-    pathlib.PurePosixPath,
-    pathlib.PureWindowsPath,
-    pathlib.PosixPath,
-    pathlib.WindowsPath,
-    re.Pattern,
-    uuid.UUID,
-)
-_MAPPINGS = (dict, OrderedDict, defaultdict, Counter, types.MappingProxyType)
-_SEQUENCES = (list, tuple, deque)
-_SETS = (set, frozenset)
-_CONTAINERS = (*_MAPPINGS, *_SEQUENCES, *_SETS)
 _LOGGERS = (logging.Logger, logging.LoggerAdapter, logging.Handler, logging.Formatter)
 _LOGGING_PACKAGES = {"loguru", "structlog"}
 _SETTINGS = {str, bytes, bool, pathlib.PosixPath, pathlib.WindowsPath}
@@ -100,13 +81,13 @@ class Values:
     def token(self, value: object, label: str) -> Token:
         """Return what stands for a value that has no number yet."""
         kind = type(value)  # never isinstance: that asks proxies for what they stand for
-        if kind in _ATOMS:
+        if kind in ATOMS:
             return f"{kind.__name__} {constant(value)}".encode()
-        if kind in _CONTAINERS:
+        if kind in CONTAINERS:
             return self._container(value, label)
         if kind in _PARTS:
             return self._parts(value, kind.__name__, _PARTS[kind], label)
-        if kind in _NEVER_CHANGE:
+        if kind in NEVER_CHANGE:
             return self._digest(value) or f"by type {kind.__qualname__}".encode()
         looked_at = self._code(value, kind, label)
         return looked_at if looked_at is not None else self._instance(value, label)
@@ -284,7 +265,7 @@ class Values:
         return f"installed {value!r}".encode()
 
     def _container(self, value: Any, label: str) -> Token:
-        if not _is_plain_container(value) and len(value) <= _LOOKED_INTO:
+        if not is_plain_container(value) and len(value) <= _LOOKED_INTO:
             return self._walk.node(value, label, lambda: self._members(value, label))
         return self._walk.node(value, label, lambda: self._plain(value, label))
 
@@ -293,8 +274,8 @@ class Values:
             digest = self._walk.rules.value_digest(value)
         except Unkeyable:
             return self._members(value, label)
-        containers = _containers_in(value)
-        if sum(map(len, containers)) > _WATCHED or not _is_plain_container(value):
+        containers = containers_in(value)
+        if sum(map(len, containers)) > _WATCHED or not is_plain_container(value):
             self._walk.watch.value(value, digest)
             return [b"value " + digest]
         for one in containers:
@@ -387,38 +368,6 @@ def _content_of(walk: Walk, variable: contextvars.ContextVar[object]) -> object:
     content = look()
     walk.watch.call(lambda: look() is content, found=True)
     return content
-
-
-def _is_plain_container(value: Any) -> bool:
-    return all(
-        kind in _ATOMS or kind in _NEVER_CHANGE
-        for container in _containers_in(value)
-        for kind in _kinds(container)
-        if kind not in _CONTAINERS
-    )
-
-
-def _kinds(container: Any) -> set[type]:
-    kinds = set(map(type, container))
-    if isinstance(container, Mapping):
-        kinds |= set(map(type, container.values()))
-    if isinstance(container, defaultdict) and container.default_factory is not None:
-        kinds.add(type(container.default_factory))
-    return kinds
-
-
-def _containers_in(value: Any) -> list[Any]:
-    found, seen = [value], {id(value)}
-    for container in found:
-        if _kinds(container).isdisjoint(_CONTAINERS):
-            continue
-        members = container.values() if isinstance(container, Mapping) else container
-        keys = container if isinstance(container, Mapping) else ()
-        for member in (*members, *keys):
-            if type(member) in _CONTAINERS and id(member) not in seen:
-                seen.add(id(member))
-                found.append(member)
-    return found
 
 
 def ask(value: object, name: str) -> Any:

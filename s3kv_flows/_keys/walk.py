@@ -23,7 +23,7 @@ from s3kv_flows._keys.names import Names
 from s3kv_flows._keys.project import is_project_function
 from s3kv_flows._keys.reach import CODES
 from s3kv_flows._keys.values import Values
-from s3kv_flows._keys.watch import ABSENT, Watch
+from s3kv_flows._keys.watch import ABSENT, Watch, content_of
 
 __all__ = ["SCHEME", "Found", "Isolated", "Rules", "Token", "Walk"]
 
@@ -383,14 +383,6 @@ def _add(digest: Any, tokens: Sequence[Token]) -> None:
     for token in tokens:
         parts += (b"#%d\n" % token,) if isinstance(token, int) else (b"%d:" % len(token), token)
     digest.update(b"".join(parts))
-
-
-def content_of(cell: CellType) -> object:
-    """Return what a cell holds; ABSENT for nothing."""
-    try:
-        return cell.cell_contents
-    except ValueError:
-        return ABSENT
 
 
 def stem(name: str, namespace: dict[str, Any] | None = None) -> str:

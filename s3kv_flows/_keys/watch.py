@@ -5,14 +5,22 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Mapping
 from operator import is_
-from types import FunctionType, ModuleType
+from types import CellType, FunctionType, ModuleType
 from typing import Any
 
 from s3kv_flows._keys.sources import TextStamp, stamp_of
 
-__all__ = ["ABSENT", "Watch"]
+__all__ = ["ABSENT", "Watch", "content_of"]
 
 ABSENT: Any = object()
+
+
+def content_of(cell: CellType) -> Any:
+    """Return what a cell holds; ABSENT for nothing."""
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return ABSENT
 
 
 class Watch:
@@ -27,7 +35,7 @@ class Watch:
     def __init__(self) -> None:
         self._names: dict[tuple[int, str], tuple[Mapping[str, Any], str, object]] = {}
         self._functions: dict[int, tuple[FunctionType, object, object, object]] = {}
-        self._cells: dict[int, tuple[Any, object]] = {}
+        self._cells: dict[int, tuple[CellType, object]] = {}
         self._mappings: dict[int, tuple[Mapping[Any, Any], tuple[object, ...], tuple[object, ...]]] = {}
         self._collections: dict[int, tuple[Collection[Any], tuple[object, ...]]] = {}
         self._values: dict[int, tuple[object, bytes]] = {}
@@ -48,7 +56,7 @@ class Watch:
             function.__kwdefaults__,
         )
 
-    def cell(self, cell: Any, content: object) -> None:
+    def cell(self, cell: CellType, content: object) -> None:
         """Watch what a closure's cell holds; ABSENT for nothing."""
         self._cells[id(cell)] = (cell, content)
 
@@ -108,11 +116,7 @@ class Watch:
 
     def _contents_unchanged(self) -> bool:
         for cell, found in self._cells.values():
-            try:
-                content = cell.cell_contents
-            except ValueError:
-                content = ABSENT
-            if content is not found:
+            if content_of(cell) is not found:
                 return False
         try:
             for mapping, keys, values in self._mappings.values():
