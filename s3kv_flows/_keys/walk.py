@@ -107,8 +107,8 @@ class Walk:
             while self._queue:
                 node, visit = self._queue.popleft()
                 node.tokens = list(visit())
-            # What is found to be written counts otherwise, also where it was read before.
-            if before == self._known():
+            # What is found to be written counts otherwise, also where it was looked at before.
+            if not self._is_stale and before == self._known():
                 return self._found(head)
 
     def token(self, value: object, label: str) -> Token:
@@ -138,12 +138,16 @@ class Walk:
 
     def mark_written(self, holder: object, name: str, *, rebound: bool) -> None:
         """Keep that the walked code changes what an object's name is bound to, or binds it anew."""
-        self._written.add((id(holder), name))
+        at = (id(holder), name)
+        if at in self._asked and (at not in self._written or (rebound and at not in self._rebound)):
+            self._is_stale = True
+        self._written.add(at)
         if rebound:
-            self._rebound.add((id(holder), name))
+            self._rebound.add(at)
 
     def is_written(self, holder: object, name: str) -> bool:
         """Tell whether the walked code changes what an object's name is bound to, or binds it anew."""
+        self._asked.add((id(holder), name))
         return (id(holder), name) in self._written
 
     def is_rebound(self, holder: object, name: str) -> bool:
@@ -225,13 +229,15 @@ class Walk:
             self.watch.cell(cell, content)
         return b"empty" if content is ABSENT else self.attribute(cell, name, content, label)
 
-    def _known(self) -> tuple[int, ...]:
-        return len(self._written), len(self._rebound), len(self.validated), len(self._modes)
+    def _known(self) -> tuple[int, int]:
+        return len(self.validated), len(self._modes)
 
     def _start(self) -> None:
         self.watch = Watch()
         self.values = Values(self)
         self.names = Names(self)
+        self._asked: set[tuple[int, str]] = set()
+        self._is_stale = False
         self._nodes: list[_Node] = []
         self._numbers: dict[int, int] = {}
         self._leaves: dict[tuple[bytes, str], int] = {}
