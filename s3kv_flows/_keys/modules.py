@@ -87,8 +87,12 @@ class ModuleTexts:
     def _unlock(self) -> None:
         self._lock = threading.RLock()
 
-    def look_at(self, name: str) -> ModuleText | None:
+    def look_at(self, name: str, counts: Callable[[str], bool] = bool) -> ModuleText | None:
         """Return what the file of a module says; None where no such module is found, or it has no file.
+
+        Args:
+            name: Of the module.
+            counts: Called with the path of the file: whether it is to be read at all.
 
         Raises:
             Unkeyable: It has a file that cannot be read.
@@ -104,13 +108,13 @@ class ModuleTexts:
                 spec = _find(name)
             path = own.get("__file__") or getattr(spec, "origin", None)
             loader = getattr(spec, "loader", None) or own.get("__loader__")
-            if not isinstance(path, str) or path in ("built-in", "frozen", "namespace"):
+            if not isinstance(path, str) or path in ("built-in", "frozen", "namespace") or not counts(path):
                 return None
             file = path if Path(path).exists() else getattr(loader, "archive", path)
             stamp = stamp_of(str(file))
             said = self._said.get((path, stamp)) if stamp is not None else None
             if said is None:
-                said = self._said[path, stamp] = TEXTS.file(path, stamp) or _read(name, path, loader)
+                said = self._said[path, stamp] = self._text(name, path, stamp, loader, loaded)
             trusted = True
             if loaded is None:
                 if stamp is not None:
@@ -123,6 +127,11 @@ class ModuleTexts:
             if loaded is not None and trusted and spec is not None:
                 self._confirmed[name] = (spec, text)
             return text
+
+    @staticmethod
+    def _text(name: str, path: str, stamp: TextStamp | None, loader: Any, loaded: object) -> FileText:
+        known = TEXTS.file(path, stamp) if loaded is not None and path.endswith(".py") else None
+        return known if known is not None else _read(name, path, loader)
 
     def within(self, name: str) -> list[str]:
         """Return the names of the modules in a package."""

@@ -208,10 +208,9 @@ class Names:
         if known is not None:
             return known
         self._walk.watch.module(name)
-        text = MODULES.look_at(name)
-        if text is None or not (
-            name.partition(".")[0] in self._walk.rules.packages or is_project_file(text.path)
-        ):
+        own = name.partition(".")[0] in self._walk.rules.packages
+        text = MODULES.look_at(name, lambda path: own or is_project_file(path))
+        if text is None:
             return None
         token = self._walk.node(text, name, lambda: self._of_text(text))
         self._walk.texts[name] = token

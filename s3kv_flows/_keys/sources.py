@@ -198,8 +198,12 @@ class SourceTexts:
         return {}
 
     def file(self, path: str, stamp: TextStamp | None) -> FileText | None:
-        """Return what a text says as a whole, where it was parsed already."""
-        table = self._tables.get((path, stamp))
+        """Return what the text of a loaded module says as a whole; None where it cannot be read.
+
+        It is parsed for that as it is for the module's functions, most of which are looked at, too.
+        """
+        with self._lock:
+            table = self._table(path, stamp, lambda: Path(path).read_bytes())
         return table.file if table is not None else None
 
     def adopt(self, exported: Mapping[bytes, bytes]) -> None:
