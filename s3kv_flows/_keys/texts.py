@@ -1,0 +1,64 @@
+"""What a text says, in the terms that digests are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+__all__ = ["Chain", "CodeText", "FileText", "Import", "constant"]
+
+Chain = tuple[str, ...]
+"""A name and the attributes that follow it."""
+
+
+@dataclass(frozen=True)
+class CodeText:
+    """What the text of one function says.
+
+    Attributes:
+        digest: Of the tree, without the function's own name, decorators and defaults.
+        names: That occur outside of annotations, nested functions included.
+        writes: What is changed in place: ``CACHE[k] = v`` and ``CACHE.update(...)`` are ``("CACHE",)``,
+            ``config.cache[k] = v`` is ``("config", "cache")``; what is bound anew, as by
+            ``config.rate = 1``, ends with a sign: ``("config", "rate=")``.
+    """
+
+    digest: bytes
+    names: frozenset[str]
+    writes: frozenset[Chain]
+
+
+class Import(NamedTuple):
+    """An import statement: the arguments of :func:`__import__`."""
+
+    name: str
+    level: int
+    names: tuple[str, ...]
+
+
+class FileText(NamedTuple):
+    """What the text of a file says as a whole.
+
+    Attributes:
+        digest: Of the whole.
+        imports: Wherever they stand, but for those for type checkers.
+        constants: Names that the module binds once, to a literal, with what :func:`constant` says of it.
+    """
+
+    digest: bytes
+    imports: Sequence[Import]
+    constants: Mapping[str, str]
+
+
+def constant(value: object) -> str:
+    """Return a text for a constant of a code object or a tree, other for each that can be told apart."""
+    if value is None or value is True or value is False or value is ...:
+        return repr(value)
+    if isinstance(value, int):
+        return hex(value)  # repr refuses numbers of more than 4,300 digits
+    if isinstance(value, str):
+        return ascii(value)  # which characters repr escapes depends on the version of Python
+    if isinstance(value, (bytes, float, complex)):
+        return repr(value)
+    raise TypeError(f"{type(value).__name__} is no constant")
