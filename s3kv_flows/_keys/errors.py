@@ -1,0 +1,22 @@
+"""What cannot be named in a cache key."""
+
+from __future__ import annotations
+
+__all__ = ["Unkeyable"]
+
+
+class Unkeyable(TypeError):
+    """Raised for a value or code that no digest can stand for.
+
+    Args:
+        reason: What it is, and why it has no digest.
+        remedy: What the user can do.
+    """
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(f"{reason}; {remedy}")
+        self.reason = reason
+        self.remedy = remedy
+
+    def __reduce__(self) -> tuple[type[Unkeyable], tuple[str, str]]:
+        return type(self), (self.reason, self.remedy)

@@ -1,0 +1,238 @@
+"""Instances: by what they would be pickled as, their attributes in the order of their names.
+
+What pickle keeps is what comes out of the cache: an object whose class leaves something out of it is the
+same without. Where a class does not say how it is pickled, its attributes are read as they stand, as pickle
+itself would leave a note in the class. Values of cached properties are left out: whether somebody has looked
+at them is history.
+"""
+
+from __future__ import annotations
+
+import copyreg
+from collections.abc import Callable
+from hashlib import sha256
+from types import MemberDescriptorType
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+from s3kv_flows._keys.builtin_trees import measure, small_blob
+from s3kv_flows._keys.parts.kinds import Parts, PartsOf, Walk, name_of
+
+__all__ = ["PARTS", "Layout", "Layouts", "instance", "layout_of", "reduced", "state_of"]
+
+_MOST_INLINE = 512
+
+_HISTORY = {
+    "scipy": frozenset({"_has_sorted_indices", "_has_canonical_format"}),  # found out when they are asked for
+    "": frozenset({"_attrs_cached_hash"}),  # another one in each process
+}
+
+
+class Layout(NamedTuple):
+    """How the instances of a class without a word on pickling hold their attributes."""
+
+    slots: tuple[tuple[str, Any], ...]
+    has_dict: bool
+    left_out: frozenset[str]
+
+
+_layouts: WeakKeyDictionary[type, Layout | None] = WeakKeyDictionary()
+_left_out: WeakKeyDictionary[type, frozenset[str]] = WeakKeyDictionary()
+
+
+def instance(walk: Walk, value: object) -> Parts:
+    """Return the parts of an instance of any class that is not in the table."""
+    layout = layout_of(value)
+    if layout is None:
+        return reduced(walk, value)
+    return Parts(b"attributes", [_attributes(value, layout)])
+
+
+def reduced(walk: Walk, value: Any) -> Parts:  # noqa: ARG001  # as all of the table are called
+    """Return the parts of what a value would be pickled as."""
+    kind = type(value)
+    reduce = copyreg.dispatch_table.get(kind)
+    found = kind.__reduce_ex__(value, 4) if reduce is None else reduce(value)
+    if isinstance(found, str):
+        return Parts(b"global", [getattr(value, "__module__", None), found])
+    make, args, state, items, pairs, setter, *_ = (*found, None, None, None, None)
+    if make is copyreg.__newobj__ and args and args[0] is kind:
+        start: tuple[object, ...] = tuple(args[1:])
+    elif make is kind:
+        start = ("called", args)
+    else:
+        start = (make, args)
+    if type(state) is dict and state is getattr(value, "__dict__", None):
+        state = _by_name(state, left_out_of(kind))
+    rest = (
+        state,
+        None if items is None else list(items),
+        None if pairs is None else [tuple(pair) for pair in pairs],
+        setter,
+    )
+    return Parts(b"reduced", [start, rest])
+
+
+def state_of(value: object) -> dict[str, object]:
+    """Return the attributes that a user's subclass of a library's class may add, by name."""
+    own = getattr(value, "__dict__", None)
+    return _by_name(own, left_out_of(type(value))) if own else {}
+
+
+def left_out_of(kind: type) -> frozenset[str]:
+    """Return the names of attributes that tell the history of an instance, not its content."""
+    found = _left_out.get(kind)
+    if found is None:
+        names = set(_HISTORY[""])
+        for base in kind.__mro__:
+            names |= _HISTORY.get(name_of(base).partition(".")[0], frozenset())
+            names |= {
+                name
+                for name, member in list(vars(base).items())
+                if any(one.__name__ == "cached_property" for one in type(member).__mro__)
+            }
+        found = _left_out[kind] = frozenset(names)
+    return found
+
+
+class Layouts:
+    """Writes small instances, as records of a few numbers and names, without a digest of their own."""
+
+    def __init__(
+        self, kind_token: Callable[[type], bytes], layout_of: Callable[[object], Layout | None]
+    ) -> None:
+        self._kind_token = kind_token
+        self._layout_of = layout_of
+        self._layouts: dict[type, Layout | None] = {}
+        self._heads: dict[tuple[type, tuple[str, ...]], bytes] = {}
+
+    def small(self, value: object) -> bytes | None:
+        """Return all of an instance as bytes, or a digest of it; None where it has to be looked into."""
+        kind = type(value)
+        if kind not in self._layouts:
+            self._layouts[kind] = self._layout_of(value)
+        layout = self._layouts[kind]
+        if layout is None:
+            return None
+        attributes = _attributes(value, layout)
+        names = tuple(attributes)
+        held = list(attributes.values())
+        tree = measure(held)
+        if not tree.small:
+            return None
+        head = self._heads.get((type(value), names))
+        if head is None:
+            text = self._kind_token(type(value)) + small_blob(names)
+            head = self._heads[type(value), names] = b"small" + sha256(text).digest()
+        blob = small_blob(held)
+        return head + (blob if len(blob) < _MOST_INLINE else b"long" + sha256(blob).digest())
+
+
+def _attributes(value: Any, layout: Layout) -> dict[str, object]:
+    own: dict[str, object] = value.__dict__ if layout.has_dict else {}
+    found = _by_name(own, layout.left_out)
+    if layout.slots:
+        for name, member in layout.slots:
+            try:
+                found[name] = member.__get__(value)
+            except AttributeError:  # not set
+                continue
+    return found
+
+
+def _by_name(attributes: dict[Any, object], left_out: frozenset[str]) -> dict[Any, object]:
+    try:
+        names = sorted(attributes)
+    except TypeError:  # which are no names
+        return dict(attributes)
+    return {name: attributes[name] for name in names if name not in left_out}
+
+
+def layout_of(value: Any) -> Layout | None:
+    kind = type(value)
+    if kind not in _layouts:
+        _layouts[kind] = _found_layout(value)
+    return _layouts[kind]
+
+
+def _found_layout(value: Any) -> Layout | None:
+    kind = type(value)
+    says_how = (
+        kind.__reduce_ex__ is not object.__reduce_ex__
+        or kind.__reduce__ is not object.__reduce__
+        or getattr(kind, "__getstate__", None) is not getattr(object, "__getstate__", None)
+        or hasattr(kind, "__getnewargs_ex__")
+        or hasattr(kind, "__getnewargs__")
+        or kind in copyreg.dispatch_table
+    )
+    if says_how:
+        return None
+    noted = "__slotnames__" in vars(kind)
+    try:
+        made = object.__reduce_ex__(value, 4)  # which raises where a C type holds more than its attributes
+    finally:
+        if not noted and "__slotnames__" in vars(kind):
+            del kind.__slotnames__
+    if isinstance(made, str) or made[0] is not copyreg.__newobj__ or made[3] or made[4]:
+        return None
+    slots = {
+        (name, base): member
+        for base in kind.__mro__
+        for name, member in vars(base).items()
+        if type(member) is MemberDescriptorType and member.__objclass__ is base
+    }
+    names = [name for name, _ in slots]
+    return Layout(
+        slots=tuple(
+            (name if names.count(name) == 1 else f"{base.__qualname__}.{name}", member)
+            for (name, base), member in sorted(slots.items(), key=lambda item: item[0][0])
+        ),
+        has_dict=hasattr(value, "__dict__"),
+        left_out=left_out_of(kind),
+    )
+
+
+def _enum_member(walk: Walk, value: Any) -> Parts:  # noqa: ARG001
+    return Parts(b"member", [value._name_])
+
+
+def _flag(walk: Walk, value: Any) -> Parts:  # noqa: ARG001
+    return Parts(b"flag", [value._value_])
+
+
+def _pydantic_model(walk: Walk, value: Any) -> Parts:
+    if _says_how_beside("pydantic", value):
+        return reduced(walk, value)
+    return Parts(
+        b"model",
+        [
+            state_of(value),
+            getattr(value, "__pydantic_extra__", None),
+            getattr(value, "__pydantic_fields_set__", None),
+            _by_name(getattr(value, "__pydantic_private__", None) or {}, frozenset()),
+        ],
+    )
+
+
+def _says_how_beside(library: str, value: object) -> bool:
+    for name in ("__reduce_ex__", "__reduce__", "__getstate__"):
+        owner = next((base for base in type(value).__mro__ if name in vars(base)), object)
+        if owner is not object and not name_of(owner).startswith(f"{library}."):
+            return True
+    return False
+
+
+def _exception(walk: Walk, value: BaseException) -> Parts:
+    context = None if value.__suppress_context__ else value.__context__
+    parts = reduced(walk, value)
+    return parts._replace(
+        children=[*parts.children, value.args, value.__cause__, context, value.__suppress_context__]
+    )
+
+
+PARTS: dict[str, PartsOf] = {
+    "enum.Enum": _enum_member,
+    "enum.Flag": _flag,
+    "pydantic.BaseModel": _pydantic_model,
+    "builtins.BaseException": _exception,
+}
