@@ -21,8 +21,8 @@ from s3kv_flows._keys.builtin_trees import CONTAINERS, MOST_PARTS, flattened, me
 from s3kv_flows._keys.errors import Unkeyable
 from s3kv_flows._keys.parts import CycleError, Parts, Token, layout_of, parts_of
 from s3kv_flows._keys.parts.kinds import module_of
-from s3kv_flows._keys.parts.objects import Layouts
 from s3kv_flows._keys.parts.secrets import slow_digest
+from s3kv_flows._keys.parts.small import SmallValues
 
 __all__ = ["SCHEME", "ContentEncoder", "Digest"]
 
@@ -31,6 +31,10 @@ SCHEME = b"s3kv content 1"
 
 _SLICE = 8192
 """So many parts of a long list are written at once."""
+
+
+_FINER = 4
+"""A slice that is too large is cut finer than what was seen of it asks for: it is deeper than that."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ class _Examination:
     def __init__(self, code_of: Callable[[object], bytes | None], ignored: frozenset[type]) -> None:
         self.code_of = code_of
         self.holds_secret = False
-        self.layouts = Layouts(self.kind_token, layout_of)
+        self._small = SmallValues(self.kind_token, layout_of)
         self._ignored = ignored
         self._known: dict[int, tuple[bytes, object]] = {}
         self._busy: set[int] = set()
@@ -133,7 +137,7 @@ class _Examination:
         """Return what stands for a value that is written as a number: a digest, or all of it where it is small."""
         if type(value) is Token:
             return value.digest
-        blob = self.layouts.small(value)
+        blob = self._small.small(value)
         if blob is not None:
             return blob
         known = self._known.get(id(value))
@@ -203,7 +207,7 @@ class _Examination:
         elif len(values) == 1:
             digest.update(b"one " + self.token(values[0]))
         else:
-            pieces = min(len(values), max(2, -(-tree.size // MOST_PARTS)))
+            pieces = min(len(values), max(2, -(-_FINER * tree.size // MOST_PARTS)))
             length = -(-len(values) // pieces)
             digest.update(b"pieces of %d;" % length)
             for start in range(0, len(values), length):

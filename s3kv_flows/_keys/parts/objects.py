@@ -9,18 +9,13 @@ at them is history.
 from __future__ import annotations
 
 import copyreg
-from collections.abc import Callable
-from hashlib import sha256
 from types import MemberDescriptorType
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from s3kv_flows._keys.builtin_trees import measure, small_blob
 from s3kv_flows._keys.parts.kinds import Parts, PartsOf, Walk, name_of
 
-__all__ = ["PARTS", "Layout", "Layouts", "instance", "layout_of", "reduced", "state_of"]
-
-_MOST_INLINE = 512
+__all__ = ["PARTS", "Layout", "attributes", "instance", "layout_of", "reduced", "state_of"]
 
 _HISTORY = {
     "scipy": frozenset({"_has_sorted_indices", "_has_canonical_format"}),  # found out when they are asked for
@@ -45,7 +40,7 @@ def instance(walk: Walk, value: object) -> Parts:
     layout = layout_of(value)
     if layout is None:
         return reduced(walk, value)
-    return Parts(b"attributes", [_attributes(value, layout)])
+    return Parts(b"attributes", [attributes(value, layout)])
 
 
 def reduced(walk: Walk, value: Any) -> Parts:  # noqa: ARG001  # as all of the table are called
@@ -95,40 +90,8 @@ def left_out_of(kind: type) -> frozenset[str]:
     return found
 
 
-class Layouts:
-    """Writes small instances, as records of a few numbers and names, without a digest of their own."""
-
-    def __init__(
-        self, kind_token: Callable[[type], bytes], layout_of: Callable[[object], Layout | None]
-    ) -> None:
-        self._kind_token = kind_token
-        self._layout_of = layout_of
-        self._layouts: dict[type, Layout | None] = {}
-        self._heads: dict[tuple[type, tuple[str, ...]], bytes] = {}
-
-    def small(self, value: object) -> bytes | None:
-        """Return all of an instance as bytes, or a digest of it; None where it has to be looked into."""
-        kind = type(value)
-        if kind not in self._layouts:
-            self._layouts[kind] = self._layout_of(value)
-        layout = self._layouts[kind]
-        if layout is None:
-            return None
-        attributes = _attributes(value, layout)
-        names = tuple(attributes)
-        held = list(attributes.values())
-        tree = measure(held)
-        if not tree.small:
-            return None
-        head = self._heads.get((type(value), names))
-        if head is None:
-            text = self._kind_token(type(value)) + small_blob(names)
-            head = self._heads[type(value), names] = b"small" + sha256(text).digest()
-        blob = small_blob(held)
-        return head + (blob if len(blob) < _MOST_INLINE else b"long" + sha256(blob).digest())
-
-
-def _attributes(value: Any, layout: Layout) -> dict[str, object]:
+def attributes(value: Any, layout: Layout) -> dict[str, object]:
+    """Return the attributes of an instance by name, in the order of the names."""
     own: dict[str, object] = value.__dict__ if layout.has_dict else {}
     found = _by_name(own, layout.left_out)
     if layout.slots:
