@@ -33,7 +33,11 @@ def code_of(value: object) -> bytes | None:
 
 
 def _text(code: CodeType) -> bytes:
-    constants = [one for one in code.co_consts if not isinstance(one, CodeType)]
+    constants = [
+        sorted(one) if isinstance(one, frozenset) else one
+        for one in code.co_consts
+        if not isinstance(one, CodeType)
+    ]
     return code.co_code + repr((constants, code.co_names)).encode()
 
 
@@ -270,3 +274,15 @@ def shared(depth: int) -> list[Any]:
 
 def copied(depth: int) -> list[Any]:
     return [copied(depth - 1), copied(depth - 1)] if depth else []
+
+
+def with_note(note: Any) -> Names:
+    value = Names()
+    value.note = note
+    return value
+
+
+def own_parent(value: Any) -> list[Any]:
+    found = [value]
+    found.insert(0, found)
+    return found

@@ -61,10 +61,11 @@ def _parts_of_kind(kind: type) -> PartsOf:
 
 
 def _found_parts_of(kind: type) -> PartsOf:
-    for base in kind.__mro__:
-        found = _TABLE.get(name_of(base))
-        if found is not None:
-            return found
-        if "__next__" in vars(base) or "__anext__" in vars(base):
-            return refused.iterator
+    bases = {name_of(base): vars(base) for base in kind.__mro__}
+    for name, members in bases.items():
+        if name in _TABLE:
+            return _TABLE[name]
+        if "__next__" in members or "__anext__" in members:
+            # An open file is an iterator, too, and there is more to say of it.
+            return next((refused.PARTS[one] for one in bases if one in refused.PARTS), refused.iterator)
     return objects.instance
