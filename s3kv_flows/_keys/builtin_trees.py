@@ -14,7 +14,7 @@ from __future__ import annotations
 import gc
 import marshal
 import pickle
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 __all__ = ["CONTAINERS", "Tree", "flattened", "measure", "small_blob", "write"]
@@ -56,9 +56,7 @@ def measure(values: Sequence[object]) -> Tree:
     while True:
         kinds = set(map(type, level))
         if small:
-            small = kinds <= _SMALL and not (
-                str in kinds and any(len(one) > _SHORT for one in level if type(one) is str)
-            )
+            small = kinds <= _SMALL and (str not in kinds or _are_short(level))
         kinds -= ATOMS
         if not kinds:
             return Tree(others, size, small)
@@ -70,11 +68,17 @@ def measure(values: Sequence[object]) -> Tree:
         size += sum(map(len, inner))
         if size > MOST_PARTS:
             return Tree(others, size, small=False)
-        small = small and size <= _SMALL_PARTS
+        if small:
+            # Whether keys are in the next level depends on which ones a dict once had.
+            small = size <= _SMALL_PARTS and all(_are_short(one) for one in inner if type(one) is dict)
         level = gc.get_referents(*inner)  # of dicts with plain strings for keys, the values alone
 
 
-def small_blob(values: Sequence[object]) -> bytes:
+def _are_short(values: Iterable[object]) -> bool:
+    return all(type(one) is not str or len(one) <= _SHORT for one in values)
+
+
+def small_blob(values: Sequence[Any]) -> bytes:
     """Return the bytes of a few builtin values that ``measure`` calls small."""
     return marshal.dumps(tuple(values), _FORMAT)
 

@@ -88,7 +88,9 @@ class ContentEncoder:
             except CycleError:
                 digest = examination.cyclic_digest(value)
         except CycleError as exc:  # where a cycle cannot be followed
-            raise Unkeyable(f"a secret in this {type(value).__name__} contains it", "pass them apart") from exc
+            raise Unkeyable(
+                f"a secret in this {type(value).__name__} contains it", "pass them apart"
+            ) from exc
         except RecursionError as exc:
             raise Unkeyable(
                 f"this {type(value).__name__} is nested too deeply",
@@ -134,7 +136,7 @@ class _Examination:
         return digest.digest()
 
     def token(self, value: object) -> bytes:
-        """Return what stands for a value that is written as a number: a digest, or all of it where it is small."""
+        """Return what stands for a value that is written as a number: a digest, or all of what is small."""
         if type(value) is Token:
             return value.digest
         blob = self._small.small(value)
@@ -163,7 +165,9 @@ class _Examination:
         token = self._kinds.get(kind)
         if token is None:
             code = None if kind in self._ignored else self.code_of(kind)
-            text = f"type {_module_of(kind)}.{kind.__qualname__}".encode() if code is None else b"code " + code
+            text = (
+                f"type {_module_of(kind)}.{kind.__qualname__}".encode() if code is None else b"code " + code
+            )
             token = self._kinds[kind] = sha256(text).digest()
         return token
 

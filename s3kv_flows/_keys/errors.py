@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["Unkeyable"]
 
 
-class Unkeyable(TypeError):
+class Unkeyable(TypeError):  # noqa: N818 -- reads as what it says of the value
     """Raised for a value or code that no digest can stand for.
 
     Args:

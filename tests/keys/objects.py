@@ -153,6 +153,20 @@ class Group(set[Any]):
     note: Any = None
 
 
+class Marked(set[Any]):
+    __slots__ = ("note",)
+
+
+class Sentinel:
+    """Pickled by its name; the task that gets it can look into it."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __reduce__(self) -> str:
+        return "SENTINEL"
+
+
 class Count(int):
     note: Any = None
 
@@ -237,10 +251,9 @@ def triple(value: Any) -> Any:
 
 
 def raised(message: str, cause: BaseException | None = None) -> Exception:
-    try:
-        raise ValueError(message) from cause
-    except ValueError as exc:
-        return exc
+    error = ValueError(message)
+    error.__cause__ = cause
+    return error
 
 
 def database() -> sqlite3.Connection:
@@ -261,7 +274,8 @@ def family() -> Node:
 
 def team(*names: str) -> Member:
     members: set[Member] = set()
-    return [Member(name, members) for name in names][0]
+    first, *_ = [Member(name, members) for name in names]
+    return first
 
 
 def shared(depth: int) -> list[Any]:

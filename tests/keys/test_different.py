@@ -43,7 +43,9 @@ def test_the_code_of_a_class_counts_unless_it_is_ignored() -> None:
 
     codes = iter([b"before" * 5, b"after" * 6])
     before, after = (ContentEncoder({Priced: next(codes)}.get).digest([Priced(1)]) for _ in range(2))  # type: ignore[arg-type]
-    ignoring = [ContentEncoder(lambda _: b"x", ignore=[Priced]).digest([Priced(price)]) for price in (1, 1, 2)]
+    ignoring = [
+        ContentEncoder(lambda _: b"x", ignore=[Priced]).digest([Priced(price)]) for price in (1, 1, 2)
+    ]
 
     assert before != after
     assert ignoring[0] == ignoring[1] != ignoring[2]

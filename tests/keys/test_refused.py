@@ -226,6 +226,8 @@ LIVE: dict[str, Callable[[], Any]] = {
     "thread": threading.Thread,
     "local": threading.local,
     "queue": queue.Queue,
+    "asynchronous lock": asyncio.Lock,
+    "asynchronous queue": asyncio.Queue,
     "future": concurrent.futures.Future,
     "reference": lambda: weakref.ref(o.Point),
     "proxy": lambda: weakref.proxy(o.Point),
@@ -283,7 +285,7 @@ def test_streams_in_memory_stay_where_they_are() -> None:
 
 
 def test_a_chain_of_objects_that_is_too_deep_is_refused() -> None:
-    chain = None
+    chain: Any = None
     for _ in range(100_000):
         chain = [chain]
 

@@ -39,9 +39,10 @@ def test_one_value_has_one_digest_in_three_processes_and_after_a_pickle(
     for name in processes[0]:
         found = [process[name] for process in processes]
         ways_of_one = len(found[0]) // 3
-        if len({one for each in found for one in each[: 2 * ways_of_one]}) > 1 or len(
-            {one for each in found for one in each[2 * ways_of_one :]}
-        ) > 1:
+        if (
+            len({one for each in found for one in each[: 2 * ways_of_one]}) > 1
+            or len({one for each in found for one in each[2 * ways_of_one :]}) > 1
+        ):
             several[name] = [[one[:6] for one in each] for each in found]
 
     assert several == {}
@@ -54,7 +55,9 @@ def test_there_are_many_of_them() -> None:
 def test_a_deep_copy_has_the_digest_of_the_original() -> None:
     values = {name: made[0]() for name, made in ways().items() if not name.startswith(("polars", "used"))}
 
-    assert [name for name, one in values.items() if encoder().digest(one) != encoder().digest(copy.deepcopy(one))] == []
+    assert [
+        name for name, one in values.items() if encoder().digest(one) != encoder().digest(copy.deepcopy(one))
+    ] == []
 
 
 def test_an_encoder_may_be_used_again() -> None:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from weakref import WeakKeyDictionary
 
 from s3kv_flows._keys.errors import Unkeyable
-from s3kv_flows._keys.parts import arrays, arrow, functions, objects, refused, secrets, standard, tables, tensors
+from s3kv_flows._keys.parts import (
+    arrays,
+    arrow,
+    functions,
+    objects,
+    refused,
+    secrets,
+    standard,
+    tables,
+    tensors,
+)
 from s3kv_flows._keys.parts.kinds import CycleError, Parts, PartsOf, Token, Walk, name_of
 
 __all__ = ["CycleError", "Parts", "Token", "Walk", "layout_of", "parts_of"]

@@ -60,7 +60,16 @@ def _masked_array(walk: Walk, value: Any) -> Parts:  # noqa: ARG001
 
 
 def _own_state(value: Any) -> dict[str, object]:
-    numpys = {"_mask", "_fill_value", "_hardmask", "_sharedmask", "_optinfo", "_basedict", "_isfield", "_baseclass"}
+    numpys = {
+        "_mask",
+        "_fill_value",
+        "_hardmask",
+        "_sharedmask",
+        "_optinfo",
+        "_basedict",
+        "_isfield",
+        "_baseclass",
+    }
     return {name: one for name, one in state_of(value).items() if name not in numpys}
 
 
@@ -85,7 +94,9 @@ def _is_numpys_own(kind: type) -> bool:
 
 
 def _says_how(kind: type) -> bool:
-    owners = (next(base for base in kind.__mro__ if name in vars(base)) for name in ("__reduce__", "__reduce_ex__"))
+    owners = (
+        next(base for base in kind.__mro__ if name in vars(base)) for name in ("__reduce__", "__reduce_ex__")
+    )
     return any(owner is not object and not _is_numpys_own(owner) for owner in owners)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from hashlib import sha256
-from typing import Any
+from typing import Any, Literal
 
 from s3kv_flows._keys.parts.kinds import Parts, PartsOf, Walk
 
@@ -33,7 +33,11 @@ def _column(walk: Walk, value: Any) -> Parts:  # noqa: ARG001
 
 def _scalar(walk: Walk, value: Any) -> Parts:
     arrow = sys.modules["pyarrow"]
-    return Parts(b"scalar", [walk.settled(arrow.array([value.as_py()], type=value.type))])
+    try:
+        alone = arrow.repeat(value, 1)
+    except arrow.ArrowNotImplementedError:  # for this type
+        alone = arrow.array([value.as_py()], type=value.type)
+    return Parts(b"scalar", [walk.settled(alone)])
 
 
 def _schema(walk: Walk, value: Any) -> Parts:  # noqa: ARG001
@@ -47,7 +51,15 @@ def _field(walk: Walk, value: Any) -> Parts:  # noqa: ARG001
 def _type(walk: Walk, value: Any) -> Parts:  # noqa: ARG001
     """The name of a type leaves out what its fields say beside their types."""
     inner: list[object] = []
-    for name in ("value_field", "key_field", "item_field", "value_type", "index_type", "run_end_type", "storage_type"):
+    for name in (
+        "value_field",
+        "key_field",
+        "item_field",
+        "value_type",
+        "index_type",
+        "run_end_type",
+        "storage_type",
+    ):
         inner.append(getattr(value, name, None))  # noqa: PERF401
     inner.extend(value.field(number) for number in range(value.num_fields) if hasattr(value, "field"))
     flags = [getattr(value, name, None) for name in ("ordered", "keys_sorted", "type_codes", "mode")]
@@ -155,7 +167,7 @@ def _fixed(piece: Any, bits: int) -> memoryview:
     return memoryview(data)[piece.offset * width : (piece.offset + len(piece)) * width]
 
 
-def _update_strings(digest: Any, piece: Any, code: str) -> None:
+def _update_strings(digest: Any, piece: Any, code: Literal["i", "q"]) -> None:
     piece = _from_the_start(piece, code)
     where = _offsets(piece, code)
     digest.update(where)
@@ -164,7 +176,7 @@ def _update_strings(digest: Any, piece: Any, code: str) -> None:
         digest.update(memoryview(data)[: where[-1]])
 
 
-def _from_the_start(piece: Any, code: str) -> Any:
+def _from_the_start(piece: Any, code: Literal["i", "q"]) -> Any:
     """Return an array whose first value begins where its buffer does."""
     where = _offsets(piece, code)
     if not len(where) or (not where[0] and not piece.offset):
@@ -172,8 +184,8 @@ def _from_the_start(piece: Any, code: str) -> Any:
     return sys.modules["pyarrow"].concat_arrays([piece, piece.slice(0, 0)])
 
 
-def _offsets(piece: Any, code: str) -> memoryview:
-    offsets = piece.buffers()[1]
+def _offsets(piece: Any, code: Literal["i", "q"]) -> memoryview:
+    offsets: Any = piece.buffers()[1]
     if offsets is None or not len(piece):
         return memoryview(b"").cast(code)
     return memoryview(offsets).cast("B").cast(code)[piece.offset : piece.offset + len(piece) + 1]

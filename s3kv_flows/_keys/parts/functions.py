@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from hashlib import sha256
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from s3kv_flows._keys.parts.kinds import Parts, PartsOf, Walk
@@ -19,11 +20,23 @@ def _function(walk: Walk, value: FunctionType) -> Parts:
         module, name = value.__globals__.get("__name__"), value.__code__.co_name
         label = f"function {module}.{getattr(value.__code__, 'co_qualname', name)}".encode()
         if "<l" in value.__qualname__ or "<l" in name:  # <locals>, <lambda>: others may have the name
-            label += b" " + value.__code__.co_code
+            label += b" " + _code(value.__code__)
     else:
         label = b"code " + code
     cells = [_content(cell) for cell in value.__closure__ or ()]
     return Parts(label, [cells, value.__defaults__, value.__kwdefaults__, dict(value.__dict__)])
+
+
+def _code(code: CodeType) -> bytes:
+    """Return what tells one piece of code from another in this version of Python."""
+    digest = sha256(code.co_code + repr((code.co_names, code.co_varnames, code.co_freevars)).encode())
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            digest.update(_code(constant))
+        else:
+            parts = sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant
+            digest.update(repr((type(constant).__name__, parts)).encode())
+    return digest.digest()
 
 
 def _content(cell: Any) -> tuple[object, ...]:

@@ -47,7 +47,7 @@ class Walk(Protocol):
         """Return a part that is made for the occasion as what may take its place, so that it can go."""
 
     def code_of(self, value: object) -> bytes | None:
-        """Return the digest of the code of a class, a function or a module; None for what is not the project's."""
+        """Return the digest of the code of a class, function or module of the project; None for others."""
 
     def secret(self, value: object) -> bytes:
         """Return a slow digest of a value, and note that there is one."""

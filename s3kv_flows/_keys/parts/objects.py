@@ -9,6 +9,7 @@ at them is history.
 from __future__ import annotations
 
 import copyreg
+from contextlib import suppress
 from types import MemberDescriptorType
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -16,6 +17,9 @@ from weakref import WeakKeyDictionary
 from s3kv_flows._keys.parts.kinds import Parts, PartsOf, Walk, name_of
 
 __all__ = ["PARTS", "Layout", "attributes", "instance", "layout_of", "reduced", "state_of"]
+
+_NEW: Any = vars(copyreg)["__newobj__"]
+"""How pickle makes an instance whose class has no other way."""
 
 _HISTORY = {
     "scipy": frozenset({"_has_sorted_indices", "_has_canonical_format"}),  # found out when they are asked for
@@ -43,21 +47,25 @@ def instance(walk: Walk, value: object) -> Parts:
     return Parts(b"attributes", [attributes(value, layout)])
 
 
-def reduced(walk: Walk, value: Any) -> Parts:  # noqa: ARG001  # as all of the table are called
+def reduced(walk: Walk, value: Any) -> Parts:
     """Return the parts of what a value would be pickled as."""
-    kind = type(value)
+    kind: Any = type(value)
     reduce = copyreg.dispatch_table.get(kind)
-    found = kind.__reduce_ex__(value, 4) if reduce is None else reduce(value)
+    found: Any = kind.__reduce_ex__(value, 4) if reduce is None else reduce(value)
     if isinstance(found, str):
-        return Parts(b"global", [getattr(value, "__module__", None), found])
-    make, args, state, items, pairs, setter, *_ = (*found, None, None, None, None)
-    if make is copyreg.__newobj__ and args and args[0] is kind:
-        start: tuple[object, ...] = tuple(args[1:])
+        # By a name that it has in a module; of the project's, what it holds may change in place.
+        held = state_of(value) if walk.code_of(kind) is not None else None
+        return Parts(b"global", [getattr(value, "__module__", None), found, held])
+    whole: tuple[Any, ...] = tuple(found) + (None,) * 4
+    make, args, state, items, pairs, setter = whole[:6]
+    if make is _NEW and args and args[0] is kind:
+        start: tuple[object, ...] = ("made", args[1:])
     elif make is kind:
         start = ("called", args)
     else:
         start = (make, args)
-    if type(state) is dict and state is getattr(value, "__dict__", None):
+    own: Any = getattr(value, "__dict__", None)
+    if type(state) is dict and own and state.keys() <= own.keys():  # its attributes, or some of them
         state = _by_name(state, left_out_of(kind))
     rest = (
         state,
@@ -70,7 +78,7 @@ def reduced(walk: Walk, value: Any) -> Parts:  # noqa: ARG001  # as all of the t
 
 def state_of(value: object) -> dict[str, object]:
     """Return the attributes that a user's subclass of a library's class may add, by name."""
-    own = getattr(value, "__dict__", None)
+    own: Any = getattr(value, "__dict__", None)
     return _by_name(own, left_out_of(type(value))) if own else {}
 
 
@@ -96,10 +104,8 @@ def attributes(value: Any, layout: Layout) -> dict[str, object]:
     found = _by_name(own, layout.left_out)
     if layout.slots:
         for name, member in layout.slots:
-            try:
+            with suppress(AttributeError):  # not set
                 found[name] = member.__get__(value)
-            except AttributeError:  # not set
-                continue
     return found
 
 
@@ -119,7 +125,7 @@ def layout_of(value: Any) -> Layout | None:
 
 
 def _found_layout(value: Any) -> Layout | None:
-    kind = type(value)
+    kind: Any = type(value)
     says_how = (
         kind.__reduce_ex__ is not object.__reduce_ex__
         or kind.__reduce__ is not object.__reduce__
@@ -136,7 +142,7 @@ def _found_layout(value: Any) -> Layout | None:
     finally:
         if not noted and "__slotnames__" in vars(kind):
             del kind.__slotnames__
-    if isinstance(made, str) or made[0] is not copyreg.__newobj__ or made[3] or made[4]:
+    if isinstance(made, str) or made[0] is not _NEW or made[3] or made[4]:
         return None
     slots = {
         (name, base): member

@@ -71,8 +71,7 @@ class SmallValues:
         record = self._records.get(key)
         if record is None:
             layout = self._layout_of(value)
-            assert layout is not None  # as for the first of its class
-            names = tuple(attributes(value, layout))
+            names = () if layout is None else tuple(attributes(value, layout))
             if not {str}.issuperset(map(type, held)):
                 return None
             record = self._records[key] = _Record(self._head(type(value), names), _getter(names))
@@ -100,13 +99,13 @@ def _written(head: bytes, held: tuple[object, ...]) -> bytes | None:
 
 def _getter(names: tuple[str, ...]) -> Callable[[dict[str, object]], tuple[object, ...]]:
     if len(names) > 1:
-        return operator.itemgetter(*names)  # type: ignore[return-value]  # a tuple of as many
+        return operator.itemgetter(*names)
     return lambda held: tuple(held[name] for name in names)
 
 
 def _time(value: Any) -> tuple[object, ...] | None:
     """The bytes of a time hold its fold, too."""
-    return value.__reduce_ex__(4)[1] if value.tzinfo is None else None  # type: ignore[no-any-return]
+    return value.__reduce_ex__(4)[1] if value.tzinfo is None else None
 
 
 def _number(value: Any) -> tuple[object, ...] | None:
@@ -114,20 +113,19 @@ def _number(value: Any) -> tuple[object, ...] | None:
     return (dtype.str, value.tobytes()) if dtype.kind in "biufcmM" and dtype.char not in "gG" else None
 
 
+_NUMBERS = (
+    *("bool", "bool_", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    *("float16", "float32", "float64", "complex64", "complex128", "datetime64", "timedelta64"),
+)
+
 _CONTENTS: dict[str, Callable[[Any], tuple[object, ...] | None]] = {
     "datetime.datetime": _time,
     "datetime.time": _time,
-    "datetime.date": lambda value: value.__reduce__()[1],  # type: ignore[no-any-return]
+    "datetime.date": lambda value: value.__reduce__()[1],
     "datetime.timedelta": lambda value: (value.days, value.seconds, value.microseconds),
     "decimal.Decimal": lambda value: (str(value),),
     "fractions.Fraction": lambda value: (value.numerator, value.denominator),
     "uuid.UUID": lambda value: (value.int, value.is_safe.name),
-    **{
-        f"numpy.{name}": _number
-        for name in (
-            "bool bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64"
-            " complex128 datetime64 timedelta64"
-        ).split()
-    },
+    **{f"numpy.{name}": _number for name in _NUMBERS},
 }
 """By the name of the class itself, not of one it is derived from; None for what has more to it."""

@@ -22,7 +22,8 @@ def _set(walk: Walk, value: Collection[Any]) -> Parts:
         if kind.__reduce__ not in (set.__reduce__, frozenset.__reduce__):
             return reduced(walk, value)
         base: type = set if issubclass(kind, set) else frozenset
-        return Parts(b"subclass", [base(value), state_of(value)])
+        state = kind.__reduce__(value)[2]
+        return Parts(b"subclass", [base(value), state, state_of(value)])
     return _unordered(b"set", list(value))
 
 
@@ -76,7 +77,7 @@ def _update(digest: Any, view: memoryview) -> None:
         digest.update(view.tobytes())
 
 
-def _array(walk: Walk, value: Any) -> Parts:
+def _array(walk: Walk, value: Any) -> Parts:  # noqa: ARG001
     digest = sha256()
     with memoryview(value) as view:
         digest.update(view)

@@ -1,4 +1,4 @@
-"""Tensors of torch: by their elements, and how they are addressed, which pickle keeps and operations ask for."""
+"""Tensors of torch: by their elements and their strides, which pickle keeps and operations ask for."""
 
 from __future__ import annotations
 
