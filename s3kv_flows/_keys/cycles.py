@@ -18,7 +18,7 @@ from s3kv_flows._keys.parts.kinds import Parts
 
 __all__ = ["digest"]
 
-_MOST_STEPS = 5_000_000
+_MOST_STEPS = 1_000_000
 
 
 @dataclass

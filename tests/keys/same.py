@@ -60,6 +60,11 @@ def later(value: Any, **more: Any) -> Any:
     return value
 
 
+def looked_into(value: Any) -> Any:
+    assert vars(value) == {}
+    return value
+
+
 def without_freq(index: Any) -> Any:
     return index._with_freq(None)
 
@@ -225,16 +230,25 @@ def standard() -> dict[str, Made]:
         "uuid": [lambda: uuid.UUID(int=5), lambda: uuid.UUID(str(uuid.UUID(int=5)))],
         "pattern": [lambda: re.compile("a+", re.IGNORECASE), lambda: re.compile("a+", 2)],
         "stream": [lambda: io.BytesIO(b"abc"), lambda: written(io.BytesIO(), b"abc")],
-        "text stream": [lambda: io.StringIO("abc"), lambda: written(io.StringIO(), "abc")],
+        "text stream": [
+            lambda: io.StringIO("abc"),
+            lambda: looked_into(io.StringIO("abc")),
+            lambda: written(io.StringIO(), "abc"),
+        ],
         "array": [lambda: array("i", [1, 2]), lambda: array("i", [1]) + array("i", [2])],
         "namespace": [lambda: types.SimpleNamespace(a=1, b=2), lambda: types.SimpleNamespace(b=2, a=1)],
         "partial": [
             lambda: functools.partial(o.double, 1),
             lambda: functools.partial(functools.partial(o.double), 1),
+            lambda: looked_into(functools.partial(o.double, 1)),
         ],
         "closure": [lambda: o.scaler(2), lambda: o.scaler(2)],
         "bound method": [lambda: o.Slotted(1).own, lambda: o.Slotted(1).own],
-        "error": [lambda: ValueError("a"), lambda: ValueError(joined("a"))],
+        "error": [
+            lambda: ValueError("a"),
+            lambda: ValueError(joined("a")),
+            lambda: looked_into(ValueError("a")),
+        ],
         "functions": [lambda: [o.double, len, np.sin, "a".join], lambda: [o.double, len, np.sin, "a".join]],
         "types": [
             lambda: [o.Point, list[int], int | None, np.int64],
@@ -465,6 +479,17 @@ def tables() -> dict[str, Made]:
 def optional() -> dict[str, Made]:
     """What is not installed everywhere."""
     found: dict[str, Made] = {}
+    try:
+        torch = importlib.import_module("torch")
+    except ImportError:
+        pass
+    else:
+        many = torch.arange(30.0)
+        found |= {
+            "tensor": [lambda: many[3:9].reshape(2, 3), lambda: torch.arange(3.0, 9.0).reshape(2, 3)],
+            "parameter": [lambda: torch.nn.Parameter(many), lambda: torch.nn.Parameter(many.clone())],
+            "sparse tensor": [lambda: many.to_sparse(), lambda: many.clone().to_sparse()],
+        }
     try:
         attrs = importlib.import_module("attrs")
     except ImportError:

@@ -64,9 +64,7 @@ def reduced(walk: Walk, value: Any) -> Parts:
         start = ("called", args)
     else:
         start = (make, args)
-    own: Any = getattr(value, "__dict__", None)
-    if type(state) is dict and own and state.keys() <= own.keys():  # its attributes, or some of them
-        state = _by_name(state, left_out_of(kind))
+    state = _told_apart(value, state)
     rest = (
         state,
         None if items is None else list(items),
@@ -74,6 +72,20 @@ def reduced(walk: Walk, value: Any) -> Parts:
         setter,
     )
     return Parts(b"reduced", [start, rest])
+
+
+def _told_apart(value: Any, state: Any) -> object:
+    """Return the state of an instance without its history: who looked, and what was set first."""
+    kind = type(value)
+    says = _says_its_state(kind)
+    if type(state) is tuple and len(state) == 2 and not says:  # attributes, and slots
+        return tuple(_by_name(one, left_out_of(kind)) if one else None for one in state)
+    if type(state) is not dict:
+        return state
+    if not state and not says:  # until somebody looks at the attributes, there is not even an empty dict
+        return None
+    own: Any = getattr(value, "__dict__", {})
+    return _by_name(state, left_out_of(kind)) if state.keys() <= own.keys() else state
 
 
 def state_of(value: object) -> dict[str, object]:
@@ -124,12 +136,16 @@ def layout_of(value: Any) -> Layout | None:
     return _layouts[kind]
 
 
+def _says_its_state(kind: type) -> bool:
+    return getattr(kind, "__getstate__", None) is not getattr(object, "__getstate__", None)
+
+
 def _found_layout(value: Any) -> Layout | None:
     kind: Any = type(value)
     says_how = (
         kind.__reduce_ex__ is not object.__reduce_ex__
         or kind.__reduce__ is not object.__reduce__
-        or getattr(kind, "__getstate__", None) is not getattr(object, "__getstate__", None)
+        or _says_its_state(kind)
         or hasattr(kind, "__getnewargs_ex__")
         or hasattr(kind, "__getnewargs__")
         or kind in copyreg.dispatch_table

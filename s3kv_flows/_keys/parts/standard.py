@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Collection
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -23,7 +24,8 @@ def _set(walk: Walk, value: Collection[Any]) -> Parts:
             return reduced(walk, value)
         base: type = set if issubclass(kind, set) else frozenset
         state = kind.__reduce__(value)[2]
-        return Parts(b"subclass", [base(value), state, state_of(value)])
+        slots = state[1] if isinstance(state, tuple) else None
+        return Parts(b"subclass", [base(value), slots, state_of(value)])
     return _unordered(b"set", list(value))
 
 
@@ -92,6 +94,18 @@ def _bytes_io(walk: Walk, value: Any) -> Parts:  # noqa: ARG001
     return Parts(b"bytes " + digest.digest(), [value.tell(), state_of(value)])
 
 
+def _string_io(walk: Walk, value: Any) -> Parts:  # noqa: ARG001
+    content, newline, position, *_ = value.__getstate__()
+    return Parts(b"text", [content, newline, position, state_of(value)])
+
+
+def _partial(walk: Walk, value: Any) -> Parts:
+    kind: Any = type(value)
+    if kind.__reduce__ is not partial.__reduce__:
+        return reduced(walk, value)
+    return Parts(b"partial", [value.func, value.args, value.keywords, state_of(value)])
+
+
 def _plain_list(walk: Walk, value: Any) -> Parts:  # noqa: ARG001
     return Parts(b"view", list(value))
 
@@ -123,5 +137,6 @@ PARTS: dict[str, PartsOf] = {
     "zoneinfo.ZoneInfo": _zone,
     "array.array": _array,
     "_io.BytesIO": _bytes_io,
-    "_io.StringIO": reduced,
+    "_io.StringIO": _string_io,
+    "functools.partial": _partial,
 }

@@ -32,4 +32,14 @@ def _tensor(walk: Walk, value: Any) -> Parts:
     return Parts(b"tensor " + repr(flags).encode() + digest.digest(), [state_of(value)])
 
 
-PARTS: dict[str, PartsOf] = {"torch.Tensor": _tensor}
+def _named(walk: Walk, value: Any) -> Parts:  # noqa: ARG001
+    return Parts(str(value).encode())  # torch pickles these in another way once it has unpickled one
+
+
+PARTS: dict[str, PartsOf] = {
+    "torch.Tensor": _tensor,
+    "torch.device": _named,
+    "torch.dtype": _named,
+    "torch.layout": _named,
+    "torch.memory_format": _named,
+}
