@@ -616,6 +616,7 @@ def instances() -> dict[str, list[Any]]:
             o.Model(a=o.Model()),
             {"a": 1},
         ],
+        "liars": [o.Liar(a=1), o.Liar(a=2), o.Liar(b=1)],
         "globals": [o.Sentinel(1), o.Sentinel(2)],
         "secrets": [
             SecretStr("a"),

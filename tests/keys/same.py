@@ -111,6 +111,11 @@ def forest() -> Any:
     return RandomForestRegressor(3, random_state=1).fit(data, data[:, 0])
 
 
+def neighbours() -> Any:
+    neighbors = importlib.import_module("sklearn.neighbors")
+    return neighbors.KDTree(np.random.default_rng(1).random((20, 3)))
+
+
 def sparse() -> Any:
     return importlib.import_module("scipy.sparse").csr_matrix(np.eye(3))
 
@@ -336,6 +341,12 @@ def arrays() -> dict[str, Made]:
         ],
         "padding": [lambda: padded(0), lambda: padded(255)],
         "long doubles": [lambda: long_double(0), lambda: long_double(1)],
+        "eight bytes": [
+            lambda: np.arange(3, dtype="q"),
+            lambda: np.arange(3, dtype="l"),
+            lambda: np.arange(3, dtype="i8"),
+        ],
+        "neighbours": [neighbours, neighbours],
         "scalar": [lambda: np.float64(1.5), lambda: np.array([1.5])[0]],
         "masked": [
             lambda: np.ma.array([1, 2], mask=[False, True]),

@@ -116,7 +116,8 @@ def _described(dtype: Any) -> object:
     if dtype.subdtype is not None:
         inner, shape = dtype.subdtype
         return _described(inner), shape
-    return dtype.str, dtype.type.__name__, str(dtype)
+    # Not the name of its type where the letters say it all: C has two types of eight bytes.
+    return dtype.str, str(dtype), dtype.type.__name__ if dtype.kind == "V" else ""
 
 
 def _update(digest: Any, plain: Any, objects: list[object]) -> None:

@@ -9,6 +9,7 @@ at them is history.
 from __future__ import annotations
 
 import copyreg
+from collections import OrderedDict
 from contextlib import suppress
 from types import MemberDescriptorType
 from typing import Any, NamedTuple
@@ -65,12 +66,13 @@ def reduced(walk: Walk, value: Any) -> Parts:
     else:
         start = (make, args)
     state = _told_apart(value, state)
-    rest = (
-        state,
-        None if items is None else list(items),
-        None if pairs is None else [tuple(pair) for pair in pairs],
-        setter,
-    )
+    held, mapped = None if items is None else list(items), None if pairs is None else list(map(tuple, pairs))
+    if make is _NEW:  # what is in it, whatever its class says is in it
+        if isinstance(value, list):
+            held = list.__getitem__(value, slice(None))
+        elif isinstance(value, dict) and not isinstance(value, OrderedDict):
+            mapped = list(dict.items(value))
+    rest = (state, held, mapped, setter)
     return Parts(b"reduced", [start, rest])
 
 
