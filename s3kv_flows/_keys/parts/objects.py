@@ -66,13 +66,14 @@ def reduced(walk: Walk, value: Any) -> Parts:
     else:
         start = (make, args)
     state = _told_apart(value, state)
-    held, mapped = None if items is None else list(items), None if pairs is None else list(map(tuple, pairs))
+    listed = None if items is None else list(items)
+    mapped = None if pairs is None else list(map(tuple, pairs))
     if make is _NEW:  # what is in it, whatever its class says is in it
         if isinstance(value, list):
-            held = list.__getitem__(value, slice(None))
+            listed = list.__getitem__(value, slice(None))
         elif isinstance(value, dict) and not isinstance(value, OrderedDict):
             mapped = list(dict.items(value))
-    rest = (state, held, mapped, setter)
+    rest = (state, listed, mapped, setter)
     return Parts(b"reduced", [start, rest])
 
 
