@@ -1,1 +1,1 @@
-"""What names a result: the identity of the code that made it, and of the inputs it was made of."""
+"""What makes a cache key: the identity of code and of inputs."""

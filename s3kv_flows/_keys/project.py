@@ -18,8 +18,16 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-__all__ = ["file_of_module", "is_project_file", "is_project_function", "is_project_module", "own_package"]
+__all__ = [
+    "file_of_module",
+    "is_project_file",
+    "is_project_function",
+    "is_project_module",
+    "module_of",
+    "own_package",
+]
 
+_MODULE = vars(type)["__module__"]
 _NEVER = {"prefect", "s3kv_flows"}
 _INSTALLED = ("/site-packages/", "/dist-packages/")
 
@@ -43,6 +51,12 @@ def is_project_function(function: FunctionType, packages: Collection[str] = ()) 
 def is_project_module(name: str, packages: Collection[str] = ()) -> bool:
     """Tell whether a module that is loaded is the project's; one that is not loaded is taken to be."""
     return _is_project(name, None, packages)
+
+
+def module_of(cls: type) -> str:
+    """Return the name of the module of a class, whatever its metaclass or its slots say."""
+    name: object = _MODULE.__get__(cls)
+    return name if isinstance(name, str) else type.__repr__(cls).split("'")[1].rpartition(".")[0]
 
 
 def file_of_module(module: ModuleType | None) -> str | None:

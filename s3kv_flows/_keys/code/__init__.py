@@ -1,0 +1,1 @@
+"""The identity of code: what a function reaches, without its formatting."""

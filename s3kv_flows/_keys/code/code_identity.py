@@ -1,0 +1,202 @@
+"""The identity of code: one digest for a function and everything it reaches."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from hashlib import sha256
+from types import FunctionType, ModuleType
+from typing import Any
+
+from s3kv_flows._keys.code.classes import is_project_class
+from s3kv_flows._keys.code.depends_on import Dependency
+from s3kv_flows._keys.code.first_seen import FirstSeen
+from s3kv_flows._keys.code.graph import CodeDigest, Found, Isolated, Rules
+from s3kv_flows._keys.code.syntax.facts import CODES
+from s3kv_flows._keys.code.syntax.sources import TEXTS
+from s3kv_flows._keys.code.walk import Walk
+from s3kv_flows._keys.code.watch import Watch
+from s3kv_flows._keys.project import is_project_function, is_project_module
+
+__all__ = ["CodeIdentity", "adopt_table", "export_table", "innermost"]
+
+_KEPT = 512
+_FIRST_SEEN = FirstSeen()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_FIRST_SEEN.unlock)
+
+
+class CodeIdentity:
+    """Digests functions by the meaning of their code: equal in each process, changed by edits that count.
+
+    Everything that a function reaches counts, wherever it stands in the project: helpers, constants, classes,
+    closures, defaults, decorators. Comments, docstrings, formatting, annotations of functions, and code that
+    is not reached do not count. Installed packages count by name. The names of the project's own modules do
+    not enter, so a script and an import of it have one digest.
+
+    After the first call, a digest costs a check that everything reached is still the same object: the values
+    of names, cells and attributes, members of containers, sizes and times of files. Instances of installed
+    classes, arrays and frames are digested again each time. Values that the reached code itself writes
+    (``global``, ``CACHE[k] = v``, ``.append``) count as they were when this process first saw them.
+
+    Safe for use by threads at once, and after a fork.
+
+    Args:
+        value_digest: Returns 32 bytes for the content of a value. Raises Unkeyable for a value without
+            content, which then counts by its type. May call :meth:`code_of`.
+        ignore: Names of globals and attributes (``"NAME"``, ``"module.NAME"``, ``"Class.method"``), and
+            classes, that do not count.
+        depends_on: Further dependencies: modules, functions and classes of the project, with everything that
+            they reach; an installed module, by the version of its distribution; a path, by the content of
+            the file, or of all files in the directory; any other value, by content.
+        packages: Installed packages that count as the project.
+    """
+
+    def __init__(
+        self,
+        value_digest: Callable[[object], bytes],
+        ignore: Collection[str | type] = (),
+        depends_on: Iterable[object] = (),
+        packages: Collection[str] = (),
+    ) -> None:
+        self._rules = Rules(
+            value_digest=value_digest,
+            isolated=self._isolated,
+            first_seen=_FIRST_SEEN,
+            ignored_names=frozenset(one for one in ignore if isinstance(one, str)),
+            ignored_types=frozenset(one for one in ignore if isinstance(one, type)),
+            packages=frozenset(packages),
+        )
+        self._depends_on = tuple(depends_on)
+        self._kept: OrderedDict[tuple[int, bool], tuple[object, Found]] = OrderedDict()
+        self._local = _Stack()
+
+    def examine(self, function: Callable[..., object]) -> CodeDigest:
+        """Return the digest of a function, of each thing that it reaches, and notes for the user.
+
+        Args:
+            function: Any callable.
+
+        Raises:
+            Unkeyable: A module that the function imports when it runs, or a path that it depends on, cannot
+                be read.
+        """
+        return self._find(function, whole=True)[0].code
+
+    def digest(self, function: Callable[..., object]) -> bytes:
+        """Return 32 bytes for a function, everything that it reaches, and its further dependencies.
+
+        Raises:
+            Unkeyable: As for :meth:`examine`.
+        """
+        return self.examine(function).digest
+
+    def code_of(self, thing: object) -> bytes | None:
+        """Return 32 bytes for a class, function or module among a task's values, without ``depends_on``.
+
+        Returns:
+            None for an installed one, which counts by its name.
+
+        Raises:
+            Unkeyable: A module that it imports when it runs cannot be read.
+        """
+        packages = self._rules.packages
+        if isinstance(thing, type):
+            if not is_project_class(thing, packages):
+                return None
+        elif isinstance(thing, FunctionType):
+            # A package's wrapper around a function of the project counts as both.
+            if not is_project_function(thing, packages) and not (thing.__closure__ or thing.__dict__):
+                return None
+        elif isinstance(thing, ModuleType) and not is_project_module(thing.__name__, packages):
+            return None
+        return self._isolated(thing).digest
+
+    def _isolated(self, value: object) -> Isolated:
+        if id(value) in self._local.active:
+            # The value reaches itself through a digest; its references count where it was entered.
+            self._local.cut(id(value))
+            name = getattr(value, "__qualname__", type(value).__qualname__)
+            return Isolated(sha256(f"cycle {name}".encode()).digest(), Watch(), complete=False)
+        found, complete = self._find(value, whole=False)
+        return Isolated(found.code.digest, found.watch, complete)
+
+    def _find(self, value: object, *, whole: bool) -> tuple[Found, bool]:
+        at = (id(value), whole)
+        stack = self._local
+        depth = stack.enter(id(value))
+        try:
+            known = self._kept.get(at)
+            if known is not None and known[0] is value and known[1].watch.unchanged(self._rules.value_digest):
+                return known[1], True
+            others = [Dependency(one) for one in self._depends_on] if whole else []
+            found = Walk(self._rules).run(value, others)
+        finally:
+            complete = stack.leave(depth)
+        if complete and isinstance(value, (FunctionType, type)):
+            self._keep(at, value, found)
+        return found, complete
+
+    def _keep(self, at: tuple[int, bool], value: object, found: Found) -> None:
+        self._kept[at] = (value, found)
+        with contextlib.suppress(KeyError):  # another thread was first
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+
+
+class _Stack(threading.local):
+    """The values that this thread is digesting, so that a digest that needs itself ends."""
+
+    def __init__(self) -> None:
+        self.active: dict[int, int] = {}
+        self._reached = sys.maxsize
+
+    def enter(self, identity: int) -> int:
+        depth = len(self.active)
+        self.active.setdefault(identity, depth)
+        return depth
+
+    def cut(self, identity: int) -> None:
+        """Record that a digest stands for one that is not complete yet: those in between are not kept."""
+        self._reached = min(self._reached, self.active[identity])
+
+    def leave(self, depth: int) -> bool:
+        """Return whether the value that was entered at a depth is complete in itself."""
+        self.active = dict(list(self.active.items())[:depth])
+        complete = self._reached >= depth
+        if complete:
+            self._reached = sys.maxsize
+        return complete
+
+
+def innermost(function: object) -> FunctionType | None:
+    """Return the function inside of methods, partials and wrappers, as tasks are; None where none is."""
+    target: Any = function
+    while not isinstance(target, FunctionType):
+        target = (
+            getattr(target, "__func__", None)
+            or getattr(target, "func", None)
+            or getattr(target, "__wrapped__", None)
+        )
+        if target is None:
+            return None
+    return target
+
+
+def export_table(function: Callable[..., object]) -> dict[bytes, bytes]:
+    """Return the digests of the functions in a function's file, for a process without the file.
+
+    The keys are digests of code objects of this version of Python. Empty where no text compiles to the
+    function's code.
+    """
+    target = innermost(function)
+    return {} if target is None else TEXTS.export(target.__code__, target.__globals__)
+
+
+def adopt_table(table: Mapping[bytes, bytes]) -> None:
+    """Use the digests that :func:`export_table` returned in another process for the same code here."""
+    CODES.adopt(table)

@@ -1,0 +1,278 @@
+"""The graph that a walk builds: nodes for functions, classes and values.
+
+Every function, class and value that is reached becomes a node with a running number, in the order of
+discovery, and is referred to by that number. So cycles cost nothing, two closures of one function are told
+apart by their uses, and no module name enters: a script and an import of the same file are one.
+"""
+
+from __future__ import annotations
+
+import sys
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from types import CellType, FunctionType
+from typing import Any, NamedTuple
+
+from s3kv_flows._keys.code.classes import is_project_class
+from s3kv_flows._keys.code.first_seen import FirstSeen
+from s3kv_flows._keys.code.watch import ABSENT, Watch, content_of
+
+__all__ = ["SCHEME", "CodeDigest", "Found", "Graph", "Isolated", "Rules", "Token"]
+
+SCHEME = "1"
+"""Another number gives all code another digest."""
+
+Token = bytes | int
+"""Stands for a value: bytes, or the number of a node."""
+
+_READS_DOCS = frozenset({"__doc__", "getdoc"})
+_READS_ANNOTATIONS = frozenset(
+    {"__annotations__", "get_type_hints", "get_annotations", "signature", "getfullargspec", "__signature__"}
+)
+_READS_SUBCLASSES = "__subclasses__"
+
+
+class Isolated(NamedTuple):
+    """The digest of one value alone.
+
+    Attributes:
+        digest: 32 bytes.
+        watch: What it was made of.
+        complete: False where it was requested during its own computation.
+    """
+
+    digest: bytes
+    watch: Watch
+    complete: bool
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Settings of all walks of one identity.
+
+    Attributes:
+        value_digest: Digests values that hold no code.
+        isolated: Digests one value alone, with everything that it reaches.
+        first_seen: Digests of names that the walked code writes.
+        ignored_names: Global or qualified names that do not count.
+        ignored_types: Classes whose code does not count.
+        packages: Installed packages that count as the project.
+    """
+
+    value_digest: Callable[[object], bytes]
+    isolated: Callable[[object], Isolated]
+    first_seen: FirstSeen
+    ignored_names: frozenset[str]
+    ignored_types: Collection[type]
+    packages: Collection[str]
+
+
+class CodeDigest(NamedTuple):
+    """The digest of a function with everything that it reaches.
+
+    Attributes:
+        digest: 32 bytes.
+        parts: A digest of each function, class and value that it reaches, by name: ``helpers.scale``. A part
+            is the same in each process, and changes with that thing alone: its own references have parts
+            of their own.
+        notes: Texts for users, as on values that count by their type alone.
+    """
+
+    digest: bytes
+    parts: Mapping[str, bytes]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Found:
+    """The result of a walk, and the watch that tells whether it still holds."""
+
+    code: CodeDigest
+    watch: Watch
+
+
+@dataclass
+class _Node:
+    subject: object  # kept alive, so that its id stays its own
+    label: str
+    tokens: list[Token] = field(default_factory=list)
+
+
+class Graph(ABC):
+    """Numbers nodes, and keeps which names the walked code writes. One object per walk."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.modes: set[str] = set()
+        self._validated: set[int] = set()
+        self._written: set[tuple[int, str]] = set()
+        self._rebound: set[tuple[int, str]] = set()
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget all nodes; what is known of written names stays."""
+        self.watch = Watch()
+        self.queue: deque[tuple[_Node, Callable[[], Iterable[Token]]]] = deque()
+        self.parts: dict[str, bytes] = {}
+        self.texts: dict[str, Token] = {}
+        self.is_stale = False
+        self._asked: set[tuple[int, str]] = set()
+        self._nodes: list[_Node] = []
+        self._numbers: dict[int, int] = {}
+        self._leaves: dict[tuple[bytes, str], int] = {}
+        self._notes: dict[str, None] = {}
+
+    @abstractmethod
+    def token(self, value: object, label: str) -> Token:
+        """Return the token of any value; its references are visited later.
+
+        Args:
+            value: Anything.
+            label: Its name among the parts, where it has no name of its own.
+        """
+
+    @abstractmethod
+    def function(self, function: FunctionType) -> Token:
+        """Return the token of a function."""
+
+    @abstractmethod
+    def cls(self, cls: type) -> Token:
+        """Return the token of a class."""
+
+    @abstractmethod
+    def namespace(self, namespace: dict[str, Any], name: str) -> Token:
+        """Return the token of everything in a module."""
+
+    def number(self, subject: object) -> int | None:
+        """Return the number of a node, None for an unknown value."""
+        return self._numbers.get(id(subject))
+
+    def node(self, subject: object, label: str, visit: Callable[[], Iterable[Token]]) -> Token:
+        """Return the number of a new node.
+
+        Args:
+            subject: The value.
+            label: Its name among the parts.
+            visit: Called later for the tokens of the node.
+        """
+        number = len(self._nodes)
+        node = _Node(subject, label)
+        self._nodes.append(node)
+        self._numbers[id(subject)] = number
+        self.queue.append((node, visit))
+        return number
+
+    def attribute(self, holder: object, name: str, value: object, label: str) -> Token:
+        """Return the token of the value of an object's name, which the walked code may write."""
+        if not self.is_written(holder, name):
+            token = self.token(value, label)
+            return token if isinstance(token, int) else self._leaf(token, label)
+        subject = None if self.is_rebound(holder, name) else value
+        seen = self.rules.first_seen.digest(holder, name, subject, lambda: self._alone(value))
+        return self._leaf(b"first " + seen, label)
+
+    def cell(self, cell: CellType, name: str, label: str) -> Token:
+        """Return the token of the content of a closure's cell."""
+        content = content_of(cell)
+        if not self.is_written(cell, name):
+            self.watch.cell(cell, content)
+        return b"empty" if content is ABSENT else self.attribute(cell, name, content, label)
+
+    def alone(self, value: object) -> bytes:
+        """Return the digest of a value without regard to its place in the graph."""
+        found = self.rules.isolated(value)
+        self.watch.take(found.watch)
+        return found.digest
+
+    def mark_written(self, holder: object, name: str, *, rebound: bool) -> None:
+        """Record that the walked code mutates the value of an object's name, or rebinds the name."""
+        at = (id(holder), name)
+        if at in self._asked and (at not in self._written or (rebound and at not in self._rebound)):
+            self.is_stale = True
+        self._written.add(at)
+        if rebound:
+            self._rebound.add(at)
+
+    def is_written(self, holder: object, name: str) -> bool:
+        """Return whether the walked code mutates the value of an object's name, or rebinds the name."""
+        self._asked.add((id(holder), name))
+        return (id(holder), name) in self._written
+
+    def is_rebound(self, holder: object, name: str) -> bool:
+        """Return whether the walked code rebinds an object's name."""
+        return (id(holder), name) in self._rebound
+
+    def mark_validated(self, wrapper: FunctionType, wrapped: object) -> None:
+        """Record that a package's wrapper may validate arguments by a function's annotations."""
+        top = str(wrapper.__globals__.get("__name__")).partition(".")[0]
+        if isinstance(wrapped, FunctionType) and top not in sys.stdlib_module_names:
+            self._validated.add(id(wrapped))
+
+    def is_validated(self, function: FunctionType) -> bool:
+        """Return whether a function's annotations may make a difference."""
+        return id(function) in self._validated
+
+    def mark_modes(self, names: frozenset[str]) -> None:
+        """Record whether the walked code reads docstrings, annotations or subclasses."""
+        if names & _READS_DOCS:
+            self.modes.add("docs")
+        if names & _READS_ANNOTATIONS:
+            self.modes.add("annotations")
+        if _READS_SUBCLASSES in names:
+            self.modes.add("subclasses")
+
+    def note(self, text: str) -> None:
+        """Keep a text for the user, once."""
+        self._notes[text] = None
+
+    def is_ignored(self, *names: str) -> bool:
+        """Return whether any of these names of a thing is ignored."""
+        return not self.rules.ignored_names.isdisjoint(names)
+
+    def is_project(self, cls: type) -> bool:
+        """Return whether a class is the project's."""
+        return is_project_class(cls, self.rules.packages)
+
+    def knowledge(self) -> tuple[int, int]:
+        """Return a value that changes where a new walk would find other tokens."""
+        return len(self._validated), len(self.modes)
+
+    def found(self, head: list[Token]) -> Found:
+        """Return the digest of all nodes, and of each one by its name."""
+        labels: list[str] = []
+        seen: dict[str, int] = {}
+        for node in self._nodes:
+            count = seen[node.label] = seen.get(node.label, 0) + 1
+            labels.append(node.label if count == 1 else f"{node.label}#{count}")
+        whole = sha256(f"s3kv code {SCHEME}\n".encode())
+        for tokens in (head, *(node.tokens for node in self._nodes)):
+            _add(whole, tokens)
+        parts = dict(self.parts)
+        for label, node in zip(labels, self._nodes, strict=True):
+            part = sha256()
+            _add(
+                part, [b"-> " + labels[one].encode() if isinstance(one, int) else one for one in node.tokens]
+            )
+            parts[label] = part.digest()
+        return Found(CodeDigest(whole.digest(), parts, tuple(self._notes)), self.watch)
+
+    def _alone(self, value: object) -> tuple[bytes, bool]:
+        found = self.rules.isolated(value)
+        return found.digest, found.complete
+
+    def _leaf(self, token: bytes, label: str) -> Token:
+        number = self._leaves.get((token, label))
+        if number is None:
+            number = self._leaves[token, label] = len(self._nodes)
+            self._nodes.append(_Node(None, label, [token]))
+        return number
+
+
+def _add(digest: Any, tokens: Sequence[Token]) -> None:
+    parts: list[bytes] = [b"%d\n" % len(tokens)]
+    for token in tokens:
+        parts += (b"#%d\n" % token,) if isinstance(token, int) else (b"%d:" % len(token), token)
+    digest.update(b"".join(parts))

@@ -1,0 +1,213 @@
+"""Instances among the values that code uses: by their state, content or type."""
+
+from __future__ import annotations
+
+import enum
+import functools
+import logging
+import pathlib
+import sys
+import types
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from s3kv_flows._keys.code.classes import fields_of_record, state_of
+from s3kv_flows._keys.code.graph import Graph, Token
+from s3kv_flows._keys.project import is_project_module, module_of
+
+__all__ = ["Instances"]
+
+_LOGGERS = (logging.Logger, logging.LoggerAdapter, logging.Handler, logging.Formatter)
+_LOGGING_PACKAGES = {"loguru", "structlog"}
+_SETTINGS = {str, bytes, bool, pathlib.PosixPath, pathlib.WindowsPath}
+"""Types of attributes that count of an object without content: the URL of a client, not its counters."""
+_COMPILED = ("pydantic_core", "pydantic._internal")
+_HUGE_BYTES = 256 * 2**20
+
+_BUILT_IN_BASES: dict[type, Callable[[Any], object]] = {
+    dict: lambda value: list(dict.items(value)),
+    list: lambda value: list(list.__iter__(value)),
+    tuple: lambda value: list(tuple.__iter__(value)),
+    set: lambda value: set(set.__iter__(value)),
+    frozenset: lambda value: set(frozenset.__iter__(value)),
+    int: int.__int__,
+    float: float.__float__,
+    str: str.__str__,
+    bytes: lambda value: bytes.join(b"", [value]),
+    BaseException: lambda value: list(value.args),
+}
+_WITHOUT_STATE = {"object", "Generic", "Protocol", "ABC", "Enum", "Exception", "BaseModel", "NamedTuple"}
+
+
+class Instances:
+    """Finds the tokens of instances, for one walk."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+
+    def token(self, value: object, label: str) -> Token:
+        """Return the token of an instance."""
+        cls = type(value)
+        if issubclass(cls, _LOGGERS) or module_of(cls).partition(".")[0] in _LOGGING_PACKAGES:
+            return f"by type {cls.__qualname__}".encode()
+        if self._graph.is_project(cls):
+            return self._graph.node(value, label, lambda: self._of_project(value, label))
+        if issubclass(cls, enum.Enum):
+            member = (ask(value, "_name_"), ask(value, "_value_"))
+            return f"installed {module_of(cls)}.{cls.__qualname__} {member!r}".encode()
+        attributes = ask(value, "__dict__")
+        wrapped = attributes.get("__wrapped__") if isinstance(attributes, dict) else None
+        if wrapped is not None:
+            return self._graph.node(value, label, lambda: self._wrapper(value, wrapped, label))
+        name = _found_by_name(value)
+        if name is not None:
+            return f"installed {name}".encode()
+        fields = fields_of_record(value)
+        if fields is not None:
+            return self._graph.node(value, label, lambda: self._record(value, label))
+        return self._graph.node(value, label, lambda: self._opaque(value, label))
+
+    def _of_project(self, value: Any, label: str) -> Iterable[Token]:
+        cls = type(value)
+        yield b"instance"
+        yield self._graph.token(cls, label)
+        if issubclass(cls, enum.Enum):
+            yield str(ask(value, "_name_")).encode()
+            yield self._graph.token(ask(value, "_value_"), label)
+            return
+        bases = [base for base in cls.__mro__ if not self._graph.is_project(base)]
+        hidden = [
+            base
+            for base in bases
+            if base.__name__ not in _WITHOUT_STATE and base not in _BUILT_IN_BASES and not _is_plain(base)
+        ]
+        if hidden and not issubclass(cls, BaseException):
+            wrapped = (ask(value, "__dict__") or {}).get("__wrapped__")
+            if wrapped is not None and callable(value):
+                yield self._graph.token(wrapped, label)
+                return
+            digest = self.digest(value)
+            if digest is not None:
+                yield digest
+                return
+        for base, content in _BUILT_IN_BASES.items():
+            if base in bases:
+                inner = content(value)
+                if base is dict:
+                    self._graph.watch.mapping(value)
+                elif base in (list, set):
+                    self._graph.watch.collection(value)
+                yield self._graph.token(inner, label)
+                break
+        yield from self._state(value, label)
+
+    def _state(self, value: object, label: str) -> Iterable[Token]:
+        state = state_of(value)
+        own = ask(value, "__dict__")
+        if isinstance(own, dict):
+            self._graph.watch.mapping(own)
+        if len(state) > len(own or ()):
+            self._graph.watch.call(lambda: [*map(id, state_of(value).values())], [*map(id, state.values())])
+        for name, content in state.items():
+            if not self._graph.is_ignored(f"{type(value).__qualname__}.{name}"):
+                yield name.encode()
+                yield self._graph.attribute(value, name, content, label)
+
+    def _wrapper(self, value: Any, wrapped: object, label: str) -> Iterable[Token]:
+        """Yield the tokens of a package's object that wraps a function, as a task or a flow does."""
+        yield f"wrapper {type(value).__qualname__}".encode()
+        self._graph.watch.call(lambda: value.__dict__.get("__wrapped__") is wrapped, found=True)
+        yield self._graph.token(wrapped, label)
+
+    def _record(self, value: object, label: str) -> Iterable[Token]:
+        yield f"record {type(value).__module__}.{type(value).__qualname__}".encode()
+        own = ask(value, "__dict__")
+        fields = fields_of_record(value) or {}
+        if isinstance(own, dict):
+            self._graph.watch.mapping(own)
+        elif type(value).__name__ != "FieldInfo":
+            found = [*map(id, fields.values())]
+            self._graph.watch.call(lambda: [*map(id, (fields_of_record(value) or {}).values())], found)
+        for name, content in fields.items():
+            yield name.encode()
+            yield self._graph.token(content, label)
+
+    def _opaque(self, value: object, label: str) -> Iterable[Token]:
+        """An instance of an installed class: its content, or where that has no digest its class alone."""
+        cls = type(value)
+        if module_of(cls).startswith(_COMPILED):
+            # Made of annotations, which count; holds addresses.
+            yield f"by type {module_of(cls)}.{cls.__qualname__}".encode()
+            return
+        if module_of(cls) == "pydantic.type_adapter":
+            yield b"type adapter"
+            yield self._graph.token(ask(value, "_type"), label)
+            return
+        digest = self.digest(value)
+        if digest is None:
+            self._graph.note(f"{label} counts by its type, {cls.__qualname__}, and by its strings and flags")
+            digest = f"by type {module_of(cls)}.{cls.__qualname__}".encode()
+        yield digest
+        own = ask(value, "__dict__")
+        if isinstance(own, dict):
+            self._graph.watch.mapping(own)
+            for name in sorted(own, key=str):
+                is_setting = digest.startswith(b"by type") and type(own[name]) in _SETTINGS
+                if is_setting or self._holds_code(own[name]):
+                    yield str(name).encode()
+                    yield self._graph.token(own[name], label)
+
+    def digest(self, value: object) -> bytes | None:
+        """Return the token of a value by its content, None for a value without content."""
+        rules = self._graph.rules
+        try:
+            size = ask(value, "nbytes")
+            if isinstance(size, int) and size > _HUGE_BYTES:
+                self._graph.note(
+                    f"{type(value).__qualname__} of more than 256 MB: a change in place goes unnoticed"
+                )
+                seen = rules.first_seen.digest(
+                    value, "huge", value, lambda: (rules.value_digest(value), True)
+                )
+                return b"value " + seen
+            digest = rules.value_digest(value)
+        except Exception:  # noqa: BLE001 -- Unkeyable, or what the value's own code raises when it is asked
+            return None
+        self._graph.watch.value(value, digest)
+        return b"value " + digest
+
+    def _holds_code(self, value: Any) -> bool:
+        if type(value) is types.MethodType:
+            value = value.__func__
+        if type(value) is functools.partial:
+            value = value.func
+        if type(value) is types.FunctionType:
+            return not isinstance(self._graph.function(value), bytes)
+        return issubclass(type(value), type) and self._graph.is_project(value)
+
+
+def ask(value: object, name: str) -> Any:
+    """Return an attribute; None where reading it fails, whatever the user's code raises."""
+    try:
+        return getattr(value, name, None)
+    except Exception:  # noqa: BLE001
+        return None
+
+
+def _is_plain(cls: type) -> bool:
+    """Return whether a class is written in Python, so that its instances hold attributes alone."""
+    return (
+        bool(cls.__flags__ & (1 << 9))
+        and cls.__base__ is not None
+        and cls.__base__ in (object, *_BUILT_IN_BASES)
+    )
+
+
+def _found_by_name(value: object) -> str | None:
+    module, name = ask(value, "__module__"), ask(value, "__qualname__")
+    if not isinstance(module, str) or not isinstance(name, str):
+        return None
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = ask(found, part)
+    return f"{module}.{name}" if found is value and not is_project_module(module) else None

@@ -1,0 +1,278 @@
+"""What the names in a function's code lead to, in the process that runs it."""
+
+from __future__ import annotations
+
+import builtins
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from types import CellType, FunctionType, ModuleType
+from typing import Any
+
+from s3kv_flows._keys.code.graph import Graph, Token
+from s3kv_flows._keys.code.syntax.facts import CodeFacts
+from s3kv_flows._keys.code.syntax.modules import MODULES, ModuleText, absolute_names
+from s3kv_flows._keys.code.syntax.texts import Chain, Import, constant
+from s3kv_flows._keys.code.watch import ABSENT, content_of
+from s3kv_flows._keys.project import is_project_file, is_project_function, is_project_module
+
+__all__ = ["Names"]
+
+_OF_THE_MODULE = frozenset(
+    [
+        "__name__",
+        "__file__",
+        "__spec__",
+        "__loader__",
+        "__package__",
+        "__path__",
+        "__cached__",
+        "__builtins__",
+        "__debug__",
+    ]
+)
+"""Names that say where code is, not what it does: others in a script than where it is imported."""
+
+_READS_NAMESPACE = frozenset({"globals", "eval", "exec"})
+_FINDS_BY_NAME = frozenset(
+    {
+        "import_module",
+        "__import__",
+        "modules",
+        "run_module",
+        "find_spec",
+        "resolve_name",
+        "import_string",
+        "locate",
+    }
+)
+"""Of importlib, sys, runpy, pkgutil, pydoc and others: what takes the name of a module."""
+_MODULE_NAME = re.compile(r"(\.*)([^\W\d]\w*(?:\.[^\W\d]\w*)*)(\.?)(?::.*)?", re.ASCII)
+_LOOKED_THROUGH = 1_000
+_CONSTANTS = (type(None), bool, int, float, complex, str, bytes, type(...))
+
+
+class Names:
+    """Resolves names for one walk."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+
+    def globals(self, function: FunctionType, facts: CodeFacts, label: str) -> Iterable[Token]:
+        """Yield the global names that a function uses, with what each leads to."""
+        namespace = function.__globals__
+        module = str(namespace.get("__name__"))
+        for chain in facts.uses.globals:
+            if chain[0] in _OF_THE_MODULE or self._graph.is_ignored(chain[0], f"{module}.{chain[0]}"):
+                continue
+            if chain[0] in _READS_NAMESPACE and chain[0] not in namespace:
+                yield self._graph.namespace(namespace, module)
+            yield from self._chain(namespace, chain, label.rpartition(".")[0] or label)
+
+    def cell(self, function: FunctionType, cell: CellType, name: str, facts: CodeFacts) -> Iterable[Token]:
+        """Yield what a closure's cell leads to: of a module, what is used of it."""
+        content = content_of(cell)
+        if issubclass(type(content), ModuleType) and not self._graph.is_written(cell, name):
+            self._graph.watch.cell(cell, content)
+            for chain in facts.uses.cells:
+                if chain[0] == name:
+                    yield from self._of_module(content, chain, 1, name)
+            return
+        yield self._graph.cell(cell, name, f"{function.__qualname__}.{name}")
+
+    def imports(self, function: FunctionType, facts: CodeFacts) -> Iterable[Token]:
+        """Yield the project's modules that a function imports when it runs."""
+        namespace = function.__globals__
+        package = namespace.get("__package__")
+        if not isinstance(package, str):
+            package = str(namespace.get("__name__")).rpartition(".")[0]
+        for imported in facts.uses.imports:
+            yield from self._texts(absolute_names(imported, package))
+        if facts.uses.names & _FINDS_BY_NAME:
+            found = set(facts.uses.strings)
+            for chain in facts.uses.globals:
+                found |= _strings_in(namespace.get(chain[0]))
+            yield from self._texts(name for text in sorted(found) for name in _modules_named(text, package))
+
+    def bound(self, namespace: Mapping[str, Any], name: str, value: object, label: str) -> Token:
+        """Return what stands for what a name is bound to."""
+        if not self._graph.is_rebound(namespace, name):
+            self._graph.watch.name(namespace, name, value)
+        return self._graph.attribute(namespace, name, value, label)
+
+    def mark_written(self, function: FunctionType, facts: CodeFacts) -> None:
+        """Keep what a function writes, before anybody's names are resolved."""
+        code, namespace = function.__code__, function.__globals__
+        cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
+        for name in facts.uses.rebinds:
+            holder = cells.get(name, namespace)
+            self._graph.mark_written(holder, name, rebound=True)
+        arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        used = {chain[0] for chain in facts.uses.globals}
+        for chain in facts.writes:
+            root = chain[0]
+            if root in cells:
+                self._mark(cells[root], root, content_of(cells[root]), chain[1:])
+            elif root in arguments:
+                if len(chain) == 1:
+                    self._graph.mark_written(function, f"{root}=", rebound=False)
+            elif root in used and root in namespace:
+                self._mark(namespace, root, namespace[root], chain[1:])
+
+    def _mark(self, holder: object, name: str, value: object, attributes: Chain) -> None:
+        rebound = bool(attributes) and attributes[-1].endswith("=")
+        while attributes and issubclass(type(value), ModuleType):
+            holder, name, attributes = vars(value), attributes[0].rstrip("="), attributes[1:]
+            value = holder.get(name, ABSENT)
+        if attributes:
+            if value is ABSENT or issubclass(type(value), _CONSTANTS):
+                return
+            holder, name, rebound = value, attributes[0].rstrip("="), rebound and len(attributes) == 1
+        elif not rebound and not (hasattr(type(value), "__setitem__") or issubclass(type(value), set)):
+            return
+        self._graph.mark_written(holder, name, rebound=rebound)
+
+    def _chain(self, namespace: Mapping[str, Any], chain: Chain, label: str) -> Iterable[Token]:
+        name = chain[0]
+        value = namespace.get(name, ABSENT)
+        if value is ABSENT:
+            self._graph.watch.name(namespace, name, ABSENT)
+            built_in = getattr(builtins, name, ABSENT)
+            if built_in is not ABSENT:
+                self._graph.watch.name(vars(builtins), name, built_in)
+                if isinstance(built_in, FunctionType) and is_project_function(built_in):
+                    yield self._graph.token(built_in, name)
+                return
+            if not self._graph.is_written(namespace, name):
+                yield f"absent {name}".encode()
+                return
+        if issubclass(type(value), ModuleType) and not self._graph.is_written(namespace, name):
+            self._graph.watch.name(namespace, name, value)
+            yield from self._of_module(value, chain, 1, name)
+            return
+        yield name.encode()
+        yield self.bound(namespace, name, value, f"{label}.{name}")
+
+    def _of_module(self, module: ModuleType, chain: Chain, at: int, label: str) -> Iterable[Token]:
+        """Follow attributes through modules; what the first that is none has of its own counts with it."""
+        while True:
+            name = str(module.__name__)
+            own = is_project_module(name, self._graph.rules.packages)
+            if at == len(chain):
+                yield ".".join(chain).encode()
+                yield self._graph.token(module, label)
+                return
+            attribute = chain[at]
+            value = self._attribute(module, attribute, own=own)
+            if issubclass(type(value), ModuleType):
+                module, at = value, at + 1
+                continue
+            last = name.rpartition(".")[2]
+            if self._graph.is_ignored(attribute, f"{name}.{attribute}", f"{last}.{attribute}"):
+                return
+            yield ".".join(chain[: at + 1]).encode()
+            if value is ABSENT and not self._graph.is_written(vars(module), attribute):
+                yield f"absent {attribute}".encode() if own else f"installed {name}".encode()
+            elif own or is_project_object(value):
+                yield self.bound(vars(module), attribute, value, f"{last}.{attribute}")
+            else:
+                yield f"installed {name}".encode()
+            return
+
+    def _attribute(self, module: ModuleType, name: str, *, own: bool) -> Any:
+        namespace = vars(module)
+        value: Any = namespace.get(name, ABSENT)
+        if value is ABSENT and own and "__getattr__" in namespace:
+            # A module that loads its parts when they are asked for, as the function would.
+            value = _ask(module, name)
+            if value is not ABSENT:
+                if name not in namespace:
+                    self._graph.watch.call(lambda: _ask(module, name) is value, found=True)
+                return value
+        if not self._graph.is_written(namespace, name):
+            self._graph.watch.name(namespace, name, value)
+        return value
+
+    def _texts(self, names: Iterable[str]) -> Iterable[Token]:
+        for name in names:
+            token = self._text(name)
+            if token is not None:
+                yield token
+
+    def _text(self, name: str) -> Token | None:
+        if name.partition(".")[0] in ("prefect", "s3kv_flows"):
+            return None
+        known = self._graph.texts.get(name)
+        if known is not None:
+            return known
+        self._graph.watch.module(name)
+        own = name.partition(".")[0] in self._graph.rules.packages
+        text = MODULES.look_at(name, lambda path: own or is_project_file(path))
+        if text is None:
+            return None
+        token = self._graph.node(text, name, lambda: self._of_text(text))
+        self._graph.texts[name] = token
+        return token
+
+    def _of_text(self, text: ModuleText) -> Iterable[Token]:
+        loaded = sys.modules.get(text.name)
+        if loaded is None or not text.trusted:
+            self._graph.watch.file(text.stamped, text.stamp)
+        yield b"text"
+        yield text.digest
+        if loaded is not None:
+            namespace = vars(loaded)
+            for name, said in text.constants.items():
+                value = namespace.get(name, ABSENT)
+                self._graph.watch.name(namespace, name, value)
+                # What somebody bound it to since counts, as it does where the module was imported at the top.
+                if type(value) not in _CONSTANTS or constant(value) != said:
+                    yield name.encode()
+                    yield b"absent" if value is ABSENT else self._graph.token(value, name)
+            if not text.trusted:
+                yield self._graph.namespace(namespace, text.name)
+        is_package = text.path.endswith(("__init__.py", "__init__.pyc"))
+        package = text.name if is_package else text.name.rpartition(".")[0]
+        for imported in text.imports:
+            yield from self._texts(absolute_names(imported, package))
+
+
+def _strings_in(value: Any) -> set[str]:
+    found: set[str] = set()
+    to_look_at = [value]
+    for one in to_look_at:
+        if type(one) is str:
+            found.add(one)
+        elif type(one) is dict:
+            to_look_at += [*one.keys(), *one.values()]
+        elif type(one) in (list, tuple, set, frozenset):
+            to_look_at += one
+        if len(to_look_at) > _LOOKED_THROUGH:
+            break
+    return found
+
+
+def _modules_named(text: str, package: str) -> list[str]:
+    """Return the modules that a string may name: of ``"steps."``, from an f-string, all in the package."""
+    match = _MODULE_NAME.fullmatch(text)
+    if match is None:
+        return []
+    dots, name, open_end = match.groups()
+    names = absolute_names(Import(name, len(dots), ()), package)
+    return (
+        names + [f"{names[-1]}.{one}" for one in MODULES.within(names[-1])] if names and open_end else names
+    )
+
+
+def is_project_object(value: object) -> bool:
+    """Tell whether a function or a class is the project's."""
+    if type(value) is FunctionType:
+        return is_project_function(value)
+    return issubclass(type(value), type) and is_project_module(str(getattr(value, "__module__", "")))
+
+
+def _ask(module: ModuleType, name: str) -> object:
+    try:
+        return getattr(module, name)
+    except Exception:  # noqa: BLE001 -- it is the user's code; the task would meet the same
+        return ABSENT

@@ -1,0 +1,1 @@
+"""Source text and bytecode: digests and names of code objects."""

@@ -1,0 +1,222 @@
+"""What code objects say of themselves: a key that tells them apart, and the names that they use.
+
+The key is of what an interpreter runs, and of nothing else: neither lines nor files. It is one of a version
+of Python. The names are read from the instructions, which also a function without any source has.
+"""
+
+from __future__ import annotations
+
+import opcode
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from types import CodeType
+
+from s3kv_flows._keys.code.syntax.texts import Chain, Import, constant
+
+__all__ = ["Uses", "bytecode_digest", "code_key", "nested_codes", "uses_of"]
+
+
+@dataclass(frozen=True)
+class Uses:
+    """What a code object uses, with all that is nested in it.
+
+    Attributes:
+        globals: Global names with the attributes that are read of them, sorted.
+        cells: The same of names of the functions around it.
+        imports: In order of their occurrence.
+        rebinds: Global names and names of functions around it that it assigns or deletes.
+        names: Of globals and attributes that are read, by whatever way.
+        strings: Among the constants: what may be the name of a module.
+    """
+
+    globals: tuple[Chain, ...]
+    cells: tuple[Chain, ...]
+    imports: tuple[Import, ...]
+    rebinds: frozenset[str]
+    names: frozenset[str]
+    strings: frozenset[str]
+
+
+def nested_codes(code: CodeType) -> Iterator[CodeType]:
+    """Yield the code objects among the constants of one."""
+    for value in code.co_consts:
+        if isinstance(value, CodeType):
+            yield value
+
+
+def code_key(code: CodeType) -> bytes:
+    """Return 32 bytes that are equal for code that this version of Python runs alike."""
+    parts: list[str] = []
+    _write_key(code, parts)
+    return sha256("\n".join(parts).encode()).digest()
+
+
+def bytecode_digest(code: CodeType) -> bytes:
+    """Return the digest of code of which there is no text: one of this version of Python."""
+    version = f"bytecode {sys.version_info[0]}.{sys.version_info[1]}\n".encode()
+    return sha256(version + code_key(code)).digest()
+
+
+def _write_key(code: CodeType, parts: list[str]) -> None:
+    parts += [
+        code.co_name,
+        code.co_code.hex(),
+        *(
+            ascii(given)
+            for given in (
+                code.co_names,
+                code.co_varnames,
+                code.co_freevars,
+                code.co_cellvars,
+                (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags),
+            )
+        ),
+        getattr(code, "co_exceptiontable", b"").hex(),
+    ]
+    _write_constants(code.co_consts, parts)
+
+
+def _write_constants(values: tuple[object, ...], parts: list[str]) -> None:
+    parts.append("(")
+    for value in values:
+        if isinstance(value, CodeType):
+            _write_key(value, parts)
+        elif isinstance(value, tuple):
+            _write_constants(value, parts)
+        elif isinstance(value, frozenset):
+            members: list[str] = []
+            for member in value:
+                one: list[str] = []
+                _write_constants((member,), one)
+                members.append("\n".join(one))
+            parts += ["{", *sorted(members), "}"]
+        elif isinstance(value, slice):
+            _write_constants((value.start, value.stop, value.step), parts)
+        else:
+            parts.append(constant(value))
+    parts.append(")")
+
+
+_ATTRIBUTES = {"LOAD_ATTR", "LOAD_METHOD"}
+_GLOBALS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
+_CELLS = {"LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF"}
+_CONSTANTS = {"LOAD_CONST", "LOAD_SMALL_INT"}
+_REBINDS = {"STORE_GLOBAL", "DELETE_GLOBAL"}
+_REBINDS_CELLS = {"STORE_DEREF", "DELETE_DEREF"}
+_BETWEEN = {"CACHE", "PUSH_NULL", "NOP", "RESUME", "COPY_FREE_VARS"}
+"""What may stand between the instructions of an expression without a meaning of its own."""
+_MEANING = {
+    *_ATTRIBUTES,
+    *_GLOBALS,
+    *_CELLS,
+    *_CONSTANTS,
+    *_REBINDS,
+    *_REBINDS_CELLS,
+    "IMPORT_NAME",
+    "LOAD_SUPER_ATTR",
+    "EXTENDED_ARG",
+}
+_KINDS = [None if name in _BETWEEN else name if name in _MEANING else "" for name in opcode.opname]
+_KINDS += [""] * (256 - len(_KINDS))
+_SHIFTS = {
+    "LOAD_GLOBAL": 1 if sys.version_info >= (3, 11) else 0,
+    "LOAD_ATTR": 1 if sys.version_info >= (3, 12) else 0,
+    "LOAD_SUPER_ATTR": 2,
+}
+"""Bits of an argument that are none of its index of a name."""
+
+
+def uses_of(code: CodeType) -> Uses:
+    """Return the names that a code object uses, with all that is nested in it."""
+    found = _Found()
+    found.look_at(code)
+    # Of what nested code uses, what this code itself defines is none of the functions around.
+    free = {*code.co_freevars}
+    return Uses(
+        globals=tuple(sorted(found.globals)),
+        cells=tuple(sorted(chain for chain in found.cells if chain[0] in free)),
+        imports=tuple(dict.fromkeys(found.imports)),
+        rebinds=frozenset(found.rebinds | (found.rebound_cells & free)),
+        names=frozenset(found.names),
+        strings=frozenset(found.strings),
+    )
+
+
+class _Found:
+    def __init__(self) -> None:
+        self.globals: set[Chain] = set()
+        self.cells: set[Chain] = set()
+        self.imports: list[Import] = []
+        self.rebinds: set[str] = set()
+        self.rebound_cells: set[str] = set()
+        self.names: set[str] = set()
+        self.strings: set[str] = set()
+
+    def look_at(self, code: CodeType) -> None:
+        constants, raw = code.co_consts, code.co_code
+        chain: list[str] = []
+        into: set[Chain] | None = None
+        last: list[object] = [None, None]  # the constants that were loaded last
+        extended = 0
+        for number, argument in zip(raw[::2], raw[1::2], strict=True):
+            kind = _KINDS[number]
+            if kind is None:  # CACHE and the like stand between the instructions of one expression
+                extended = 0
+                continue
+            if kind == "EXTENDED_ARG":
+                extended = (extended | argument) << 8
+                continue
+            if kind in _ATTRIBUTES:
+                attribute = code.co_names[_index(kind, extended | argument)]
+                self.names.add(attribute)
+                if into is not None:
+                    chain.append(attribute)
+            else:
+                if into is not None:
+                    into.add(tuple(chain))
+                    into = None
+                if kind in _GLOBALS:
+                    chain, into = [code.co_names[_index(kind, extended | argument)]], self.globals
+                    self.names.add(chain[0])
+                elif kind in _CELLS:
+                    chain, into = [_cell_name(code, extended | argument)], self.cells
+                elif kind in _CONSTANTS:
+                    loaded = constants[extended | argument] if kind == "LOAD_CONST" else argument
+                    last = [last[1], loaded]
+                elif kind:
+                    self._statement(code, kind, extended | argument, last)
+            extended = 0
+        if into is not None:
+            into.add(tuple(chain))
+        for value in constants:
+            if isinstance(value, str):
+                self.strings.add(value)
+            elif isinstance(value, tuple):
+                self.strings.update(member for member in value if isinstance(member, str))
+            elif isinstance(value, CodeType):
+                self.look_at(value)
+
+    def _statement(self, code: CodeType, kind: str, argument: int, last: list[object]) -> None:
+        if kind in _REBINDS:
+            self.rebinds.add(code.co_names[argument])
+        elif kind in _REBINDS_CELLS:
+            self.rebound_cells.add(_cell_name(code, argument))
+        elif kind == "IMPORT_NAME":
+            self._imported(code.co_names[argument], *last)
+        else:
+            self.names.add(code.co_names[_index(kind, argument)])
+
+    def _imported(self, name: str, level: object, names: object) -> None:
+        listed = tuple(str(one) for one in names) if isinstance(names, tuple) else ()
+        self.imports.append(Import(name, level if isinstance(level, int) else 0, listed))
+
+
+def _index(kind: str, argument: int) -> int:
+    return argument >> _SHIFTS.get(kind, 0)
+
+
+def _cell_name(code: CodeType, argument: int) -> str:
+    named: Callable[[int], str] | None = getattr(code, "_varname_from_oparg", None)
+    return named(argument) if named is not None else (code.co_cellvars + code.co_freevars)[argument]

@@ -1,0 +1,361 @@
+"""A canonical dump of syntax trees: what of a text makes a difference to what it computes.
+
+Comments and formatting are not in a tree; positions, docstrings, ``pass``, annotations of functions and of
+local variables are left out. Annotations in class bodies stay, as they may be fields, and so do those of a
+decorated function in what it is nested in, as they may tell ``register`` for what. The dump is the
+project's own, because :func:`ast.dump` differs between versions of Python; fields that are empty are left
+out, so that a field that a newer Python adds changes nothing where it is not used.
+
+One pass over a file visits each node once: what is nested counts in what is around it by its digest.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+
+from s3kv_flows._keys.code.syntax.texts import Chain, CodeText, FileText, Import, constant
+
+__all__ = ["Scope", "canonical_file"]
+
+Scope = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+
+MUTATORS = frozenset(
+    [
+        "__delitem__",
+        "__setitem__",
+        "add",
+        "append",
+        "appendleft",
+        "clear",
+        "difference_update",
+        "discard",
+        "extend",
+        "extendleft",
+        "insert",
+        "intersection_update",
+        "move_to_end",
+        "pop",
+        "popitem",
+        "popleft",
+        "remove",
+        "reverse",
+        "rotate",
+        "setdefault",
+        "sort",
+        "subtract",
+        "symmetric_difference_update",
+        "update",
+    ]
+)
+"""Methods of built-in containers that change them."""
+
+
+def canonical_file(tree: ast.Module) -> tuple[FileText, Sequence[tuple[Scope, CodeText]]]:
+    """Return what a file says: as a whole, and each function in it.
+
+    Raises:
+        RecursionError: The tree is nested too deeply.
+    """
+    dump = _Dump()
+    outermost = dump.enter()
+    dump.nodes(tree.body)
+    whole = dump.leave(outermost)
+    return FileText(whole.digest, dump.imports, _constants(tree, dump.stored)), dump.functions
+
+
+class _Frame:
+    __slots__ = ("names", "tokens", "writes")
+
+    def __init__(self) -> None:
+        self.tokens: list[str] = []
+        self.names: set[str] = set()
+        self.writes: set[Chain] = set()
+
+
+class _Dump:
+    def __init__(self) -> None:
+        self.functions: list[tuple[Scope, CodeText]] = []
+        self.imports: list[Import] = []
+        self.stored: list[str] = []
+        self._frame = _Frame()
+        self._in_class = False
+        self._special: dict[type[ast.AST], Callable[..., None]] = {
+            ast.Name: self._name,
+            ast.Attribute: self._attribute,
+            ast.Constant: self._constant,
+            ast.Call: self._call,
+            ast.FunctionDef: self._function,
+            ast.AsyncFunctionDef: self._function,
+            ast.Lambda: self._lambda,
+            ast.ClassDef: self._class,
+            ast.AnnAssign: self._annotated,
+            ast.Subscript: self._subscript,
+            ast.JoinedStr: self._joined,
+            ast.Expr: self._expression,
+            ast.Pass: self._pass,
+            ast.BinOp: self._binary,
+            ast.Compare: self._compare,
+            ast.If: self._if,
+            ast.Import: self._import,
+            ast.ImportFrom: self._import_from,
+        }
+
+    def enter(self) -> _Frame:
+        around, self._frame = self._frame, _Frame()
+        return around
+
+    def leave(self, around: _Frame) -> CodeText:
+        inner, self._frame = self._frame, around
+        around.names |= inner.names
+        around.writes |= inner.writes
+        digest = sha256("\n".join(inner.tokens).encode()).digest()
+        return CodeText(digest, frozenset(inner.names), frozenset(inner.writes))
+
+    def _node(self, node: ast.AST) -> None:
+        kind = node.__class__
+        special = self._special.get(kind)
+        if special is not None:
+            special(node)
+            return
+        opening, fields = _FIELDS.get(kind) or _fields(kind)
+        tokens = self._frame.tokens
+        tokens.append(opening)
+        for field in fields:
+            value = getattr(node, field, None)
+            if value is None:
+                continue
+            if isinstance(value, list):
+                if value:
+                    tokens.append(field)
+                    self.nodes(value)
+            else:
+                tokens.append(field)
+                if isinstance(value, ast.AST):
+                    self._node(value)
+                else:
+                    tokens.append(constant(value))
+        tokens.append(")")
+
+    def nodes(self, nodes: Sequence[ast.AST | str | None]) -> None:
+        tokens = self._frame.tokens
+        tokens.append("[")
+        for node in nodes:
+            if isinstance(node, ast.AST):
+                self._node(node)
+            else:  # names of global, the missing key of ** in a dict, the missing default of an argument
+                tokens.append("-" if node is None else node)
+        tokens.append("]")
+
+    def _pass(self, node: ast.Pass) -> None:
+        pass
+
+    def _if(self, node: ast.If) -> None:
+        if _is_type_checking(node.test):
+            self.nodes(node.orelse)
+            return
+        tokens = self._frame.tokens
+        tokens.append("(If")
+        self._node(node.test)
+        self.nodes(node.body)
+        self.nodes(node.orelse)
+        tokens.append(")")
+
+    def _import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            self.imports.append(Import(alias.name, 0, ()))
+            self._frame.tokens.append(f"(import {alias.name} {alias.asname or ''})")
+
+    def _import_from(self, node: ast.ImportFrom) -> None:
+        names = tuple(alias.name for alias in node.names)
+        self.imports.append(Import(node.module or "", node.level, names))
+        self._frame.tokens.append(f"(from {'.' * node.level}{node.module or ''}")
+        self._frame.tokens += [f"{alias.name} {alias.asname or ''}" for alias in node.names]
+        self._frame.tokens.append(")")
+
+    def _expression(self, node: ast.Expr) -> None:
+        if not isinstance(node.value, ast.Constant):  # docstrings of attributes, ``...``
+            self._node(node.value)
+
+    def _name(self, node: ast.Name) -> None:
+        self._frame.tokens.append(f"={node.id}")
+        self._frame.names.add(node.id)
+        if node.ctx.__class__ is ast.Store:
+            self.stored.append(node.id)
+
+    def _attribute(self, node: ast.Attribute) -> None:
+        if not isinstance(node.ctx, ast.Load):
+            self._written(node, "=")
+        self._node(node.value)
+        self._frame.tokens.append(f".{node.attr}")
+
+    def _subscript(self, node: ast.Subscript) -> None:
+        if not isinstance(node.ctx, ast.Load):
+            self._written(node.value)
+        self._frame.tokens.append("(Subscript")
+        self._node(node.value)
+        self._node(node.slice)
+        self._frame.tokens.append(")")
+
+    def _call(self, node: ast.Call) -> None:
+        if isinstance(node.func, ast.Attribute) and node.func.attr in MUTATORS:
+            self._written(node.func.value)
+        tokens = self._frame.tokens
+        tokens.append("(Call")
+        self._node(node.func)
+        self.nodes(node.args)
+        for keyword in node.keywords:
+            tokens.append(f"{keyword.arg or '**'}=")
+            self._node(keyword.value)
+        tokens.append(")")
+
+    def _written(self, node: ast.AST, sign: str = "") -> None:
+        names: list[str] = []
+        while not isinstance(node, ast.Name):
+            if isinstance(node, ast.Attribute):
+                names.append(node.attr + ("" if names else sign))
+            elif isinstance(node, ast.Subscript):
+                names.clear()  # something within what is named: that counts as changed
+            else:
+                return
+            node = node.value
+        self._frame.writes.add((node.id, *reversed(names)))
+
+    def _binary(self, node: ast.BinOp) -> None:
+        tokens = self._frame.tokens
+        tokens.append(f"({node.op.__class__.__name__}")
+        self._node(node.left)
+        self._node(node.right)
+        tokens.append(")")
+
+    def _compare(self, node: ast.Compare) -> None:
+        tokens = self._frame.tokens
+        tokens.append("(Compare")
+        self._node(node.left)
+        for operator, other in zip(node.ops, node.comparators, strict=True):
+            tokens.append(operator.__class__.__name__)
+            self._node(other)
+        tokens.append(")")
+
+    def _constant(self, node: ast.Constant) -> None:
+        self._frame.tokens.append(constant(node.value))
+
+    def _joined(self, node: ast.JoinedStr) -> None:
+        self._frame.tokens.append("(JoinedStr")
+        text = ""  # versions differ in how they cut what stands between two fields
+        for part in node.values:
+            if isinstance(part, ast.Constant):
+                text += str(part.value)
+                continue
+            self._frame.tokens.append(ascii(text))
+            text = ""
+            self._node(part)
+        self._frame.tokens += [ascii(text), ")"]
+
+    def _annotated(self, node: ast.AnnAssign) -> None:
+        if self._in_class:
+            self._frame.tokens.append("(Field")
+            self._node(node.target)
+            self._node(node.annotation)
+            if node.value is not None:
+                self._node(node.value)
+            self._frame.tokens.append(")")
+        elif node.value is not None:
+            self._node(ast.Assign(targets=[node.target], value=node.value))
+        else:  # makes the name a local one
+            self._frame.tokens.append("(Local")
+            self._node(node.target)
+            self._frame.tokens.append(")")
+
+    def _class(self, node: ast.ClassDef) -> None:
+        tokens = self._frame.tokens
+        tokens.append(f"(Class {node.name}")
+        self.nodes(node.decorator_list)
+        self.nodes(node.bases)
+        for keyword in node.keywords:
+            tokens.append(f"{keyword.arg or '**'}=")
+            self._node(keyword.value)
+        self.nodes(getattr(node, "type_params", []))
+        in_class, self._in_class = self._in_class, True
+        self.nodes(node.body)
+        self._in_class = in_class
+        tokens.append(")")
+
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        tokens = self._frame.tokens
+        tokens.append(f"(def {node.name}")
+        self.nodes(node.decorator_list)
+        self._defaults(node.args)
+        if node.decorator_list:
+            self._annotations(node)
+        self._scope(node)
+        tokens.append(")")
+
+    def _lambda(self, node: ast.Lambda) -> None:
+        self._defaults(node.args)
+        self._scope(node)
+
+    def _annotations(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        """Of what is decorated where it is defined they may make a difference, as to ``register``."""
+        given = node.args
+        arguments = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+        self.nodes([argument.annotation if argument is not None else None for argument in arguments])
+        self.nodes([node.returns])
+
+    def _defaults(self, arguments: ast.arguments) -> None:
+        self.nodes(arguments.defaults)
+        self.nodes(arguments.kw_defaults)
+
+    def _scope(self, node: Scope) -> None:
+        around, in_class = self.enter(), self._in_class
+        self._in_class = False
+        tokens = self._frame.tokens
+        tokens.append(node.__class__.__name__)
+        given = node.args
+        for kind, arguments in (
+            ("/", given.posonlyargs),
+            ("", given.args),
+            ("*", [given.vararg] if given.vararg else []),
+            ("=", given.kwonlyargs),
+            ("**", [given.kwarg] if given.kwarg else []),
+        ):
+            tokens += [f"{kind}{argument.arg}" for argument in arguments]
+        tokens.append(":")
+        if isinstance(node, ast.Lambda):
+            self._node(node.body)
+        else:
+            self.nodes(node.body)
+        self._in_class = in_class
+        text = self.leave(around)
+        self.functions.append((node, text))
+        self._frame.tokens.append(text.digest.hex())
+
+
+def _is_type_checking(test: ast.expr) -> bool:
+    name = test.attr if isinstance(test, ast.Attribute) else test.id if isinstance(test, ast.Name) else ""
+    return name == "TYPE_CHECKING"
+
+
+def _constants(tree: ast.Module, stored: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+            target, value = statement.targets[0], statement.value
+        elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
+            target, value = statement.target, statement.value
+        else:
+            continue
+        if isinstance(target, ast.Name) and isinstance(value, ast.Constant):
+            found[target.id] = constant(value.value)
+    times = Counter(stored) if found else {}
+    return {name: value for name, value in found.items() if times[name] == 1}
+
+
+_FIELDS: dict[type[ast.AST], tuple[str, tuple[str, ...]]] = {}
+
+
+def _fields(kind: type[ast.AST]) -> tuple[str, tuple[str, ...]]:
+    fields = tuple(sorted({*kind._fields} - {"ctx", "type_comment", "kind"}))
+    return _FIELDS.setdefault(kind, (f"({kind.__name__}", fields))

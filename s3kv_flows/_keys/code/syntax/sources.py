@@ -1,0 +1,290 @@
+"""The text of running code: found by what was compiled of it, never by where it stands in a file.
+
+A process runs the code that it loaded, whatever became of the file since. So a text is used only where it
+compiles, here and now, to exactly the code that runs. What it says then is the same on each version of
+Python, and where it was loaded by whatever name: a script, a module, a cell of a notebook.
+
+Where code arrives without its file, as a pickle by value does, a table that was exported where the file is
+says the same: see :meth:`SourceTexts.export` and :meth:`SourceTexts.adopt`.
+"""
+
+from __future__ import annotations
+
+import ast
+import gc
+import importlib.util
+import linecache
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import CodeType, FunctionType
+from typing import Any, NamedTuple
+
+from s3kv_flows._keys.code.syntax.bytecode import code_key, nested_codes
+from s3kv_flows._keys.code.syntax.canonical import Scope, canonical_file
+from s3kv_flows._keys.code.syntax.texts import CodeText, FileText
+
+__all__ = ["TEXTS", "SourceTexts", "TextStamp", "stamp_of"]
+
+
+class TextStamp(NamedTuple):
+    """What changes when a file is written, replaced or given another's times."""
+
+    modified_ns: int
+    changed_ns: int
+    size: int
+    inode: int
+
+
+def stamp_of(path: str) -> TextStamp | None:
+    """Return the stamp of a file; None where it cannot be looked at."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 -- a tenth of the time of a Path, for each task run
+    except (OSError, ValueError):
+        return None
+    return TextStamp(found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
+
+
+_COMPARES_ALL = sys.version_info[:2] != (3, 11)
+"""Whether code objects that are equal have equal tables of exceptions, too."""
+
+
+@contextmanager
+def parsing() -> Iterator[None]:
+    """Parse without warnings, which were given when the text was loaded, and without collecting garbage.
+
+    A tree is a million objects that are all in use; to look through them again and again takes longer than
+    to parse.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        if collects:
+            gc.enable()
+
+
+class _Table:
+    """What one text says of each function in it, by the code that it compiles to."""
+
+    def __init__(self, text: str | bytes, filename: str) -> None:
+        self._by_place: dict[tuple[str, int], list[tuple[CodeType, CodeText]]] = {}
+        self._by_name: dict[str, list[tuple[CodeType, CodeText]]] = {}
+        self._by_key: dict[str, dict[bytes, CodeText]] = {}
+        with parsing():
+            tree = ast.parse(text, filename)
+            module = compile(text, filename, "exec", dont_inherit=True)
+            self.file, scopes = canonical_file(tree)
+            for code, said in _match(tree, scopes, module):
+                self._by_place.setdefault((code.co_name, code.co_firstlineno), []).append((code, said))
+                self._by_name.setdefault(code.co_name, []).append((code, said))
+
+    def find(self, code: CodeType) -> CodeText | None:
+        """Return what the text says of code that runs; None where it does not compile to that."""
+        for own, said in self._by_place.get((code.co_name, code.co_firstlineno), ()):
+            if own == code and (_COMPARES_ALL or code_key(own) == code_key(code)):
+                return said
+        keys = self._by_key.get(code.co_name)
+        if keys is None:
+            keys = {}
+            for own, said in self._by_name.get(code.co_name, ()):
+                key = code_key(own)
+                # Texts that differ and compile to the same: one of them, whatever their order.
+                keys[key] = min(keys.get(key, said), said, key=lambda one: one.digest)
+            self._by_key[code.co_name] = keys
+        return keys.get(code_key(code)) if keys else None
+
+    def all(self) -> Iterator[tuple[CodeType, CodeText]]:
+        for found in self._by_name.values():
+            yield from found
+
+
+def _match(
+    tree: ast.Module, scopes: Sequence[tuple[Scope, CodeText]], module: CodeType
+) -> Iterator[tuple[CodeType, CodeText]]:
+    """Yield each function's code with what its text says."""
+    said: dict[tuple[str, int], dict[bytes, CodeText]] = {}
+    for scope, text in scopes:
+        said.setdefault(_place(scope), {})[text.digest] = text
+    compiled = list(_functions(module))
+    several = {place for place, texts in said.items() if len(texts) > 1}
+    numbered: dict[int, CodeText] = {}
+    if any((code.co_name, code.co_firstlineno) in several for code in compiled):
+        numbered = _match_by_number(tree, scopes, compiled)
+    for code in compiled:
+        texts = said.get((code.co_name, code.co_firstlineno), {})
+        if len(texts) == 1:
+            yield code, next(iter(texts.values()))
+        elif id(code) in numbered:
+            yield code, numbered[id(code)]
+
+
+def _match_by_number(
+    tree: ast.Module, scopes: Sequence[tuple[Scope, CodeText]], compiled: Sequence[CodeType]
+) -> dict[int, CodeText]:
+    """Match several functions of one name on one line, by a second tree whose lines are running numbers."""
+    for number, (scope, _) in enumerate(scopes, 1):
+        for node in (scope, *getattr(scope, "decorator_list", ())):
+            node.lineno = node.end_lineno = number
+            node.col_offset, node.end_col_offset = 0, 1
+    with parsing():
+        again = list(_functions(compile(tree, "<numbered>", "exec", dont_inherit=True)))
+    if [code.co_name for code in again] != [code.co_name for code in compiled]:
+        return {}
+    texts = dict(enumerate((text for _, text in scopes), 1))
+    return {
+        id(code): texts[other.co_firstlineno]
+        for code, other in zip(compiled, again, strict=True)
+        if other.co_firstlineno in texts
+    }
+
+
+def _place(scope: Scope) -> tuple[str, int]:
+    if isinstance(scope, ast.Lambda):
+        return "<lambda>", scope.lineno
+    return scope.name, scope.decorator_list[0].lineno if scope.decorator_list else scope.lineno
+
+
+def _functions(code: CodeType) -> Iterator[CodeType]:
+    for inner in nested_codes(code):
+        yield inner
+        yield from _functions(inner)
+
+
+class SourceTexts:
+    """What the texts of this process's code say.
+
+    There is one for the process, :data:`TEXTS`: a text is parsed once, whoever asks. Threads may ask at
+    once; after a fork, the child goes on with what the parent knew.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._tables: dict[tuple[str, object], _Table | None] = {}
+        self._adopted: dict[bytes, CodeText] = {}
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._unlock)
+
+    def _unlock(self) -> None:
+        self._lock = threading.RLock()  # a thread that held it is not in the child
+
+    def find(self, code: CodeType, namespace: Mapping[str, Any]) -> CodeText | None:
+        """Return what the text of code says; None where no text compiles to it.
+
+        Args:
+            code: That runs.
+            namespace: The globals of its function, which know where the module came from.
+        """
+        with self._lock:
+            for table in self._candidates(code, namespace):
+                said = table.find(code)
+                if said is not None:
+                    return said
+            return self._adopted.get(code_key(code)) if self._adopted else None
+
+    def export(self, code: CodeType, namespace: Mapping[str, Any]) -> dict[bytes, bytes]:
+        """Return what the text says that some code stands in, for a process that has the code and no text."""
+        with self._lock:
+            for table in self._candidates(code, namespace):
+                if table.find(code) is not None:
+                    return {code_key(own): _packed(said) for own, said in table.all()}
+        return {}
+
+    def file(self, path: str, stamp: TextStamp | None) -> FileText | None:
+        """Return what the text of a loaded module says as a whole; None where it cannot be read.
+
+        It is parsed for that as it is for the module's functions, most of which are looked at, too.
+        """
+        with self._lock:
+            table = self._table(path, stamp, lambda: Path(path).read_bytes())
+        return table.file if table is not None else None
+
+    def adopt(self, exported: Mapping[bytes, bytes]) -> None:
+        """Believe what another process exported of the texts of code that this one got from it."""
+        with self._lock:
+            for key, packed in exported.items():
+                self._adopted.setdefault(key, _unpacked(packed))
+
+    def _candidates(self, code: CodeType, namespace: Mapping[str, Any]) -> Iterator[_Table]:
+        filename = code.co_filename
+        for path in _paths(filename, namespace):
+            table = self._table(path, stamp_of(path), lambda path=path: Path(path).read_bytes())
+            if table is not None:
+                yield table
+        # A notebook's cell, a doctest, or what somebody read before the file was written again.
+        cached = linecache.cache.get(filename)
+        lines: Sequence[str] = ()
+        if cached is not None and len(cached) > 1:
+            lines = cached[2]
+        elif cached is not None or filename.startswith("<"):
+            lines = linecache.getlines(filename, dict(namespace))
+        if lines:
+            text = "".join(lines)
+            table = self._table(filename, text, lambda: text)
+            if table is not None:
+                yield table
+        loader, name = namespace.get("__loader__"), namespace.get("__name__")
+        if hasattr(loader, "get_source") and isinstance(name, str) and stamp_of(filename) is None:
+            table = self._table(filename, name, lambda: _loaded_source(loader, name))
+            if table is not None:
+                yield table
+
+    def _table(self, path: str, version: object, read: Any) -> _Table | None:
+        if version is None:
+            return None
+        at = (path, version)
+        if at not in self._tables:
+            try:
+                text = read()
+                self._tables[at] = _Table(text, path) if text else None
+            except (OSError, SyntaxError, ValueError, RecursionError, MemoryError, ImportError):
+                self._tables[at] = None
+        return self._tables[at]
+
+
+def _paths(filename: str, namespace: Mapping[str, Any]) -> list[str]:
+    paths = [] if filename.startswith("<") else [filename]
+    known = namespace.get("__file__")
+    if isinstance(known, str):
+        if known.endswith(".pyc"):
+            try:
+                known = importlib.util.source_from_cache(known)
+            except ValueError:
+                known = known[:-1]
+        # A script's path may be relative to the directory where its process started; cloudpickle drops paths.
+        if known != filename and (not paths or Path(known).name == Path(filename).name):
+            paths.append(known)
+    return paths
+
+
+def _loaded_source(loader: Any, name: str) -> str | None:
+    source = loader.get_source(name)
+    return source if isinstance(source, str) else None
+
+
+def _packed(said: CodeText) -> bytes:
+    names, writes = " ".join(sorted(said.names)), " ".join(sorted(map(".".join, said.writes)))
+    return said.digest + f"{names}\n{writes}".encode()
+
+
+def _unpacked(packed: bytes) -> CodeText:
+    names, _, writes = packed[32:].decode().partition("\n")
+    return CodeText(
+        packed[:32], frozenset(names.split()), frozenset(tuple(one.split(".")) for one in writes.split())
+    )
+
+
+TEXTS = SourceTexts()
+"""What the texts of this process's code say."""
+
+
+def text_of(function: FunctionType) -> CodeText | None:
+    """Return what the text of a function says; None where no text compiles to what it runs."""
+    return TEXTS.find(function.__code__, function.__globals__)

@@ -1,0 +1,148 @@
+"""Values that code uses: those that hold code are visited, others digested."""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import types
+import typing
+from collections import ChainMap
+from collections.abc import Iterable
+from operator import attrgetter
+from typing import Any
+
+from s3kv_flows._keys.code.classes import NOT_CONTENT
+from s3kv_flows._keys.code.containers import ATOMS, CONTAINERS, IMMUTABLE, Containers
+from s3kv_flows._keys.code.graph import Graph, Token
+from s3kv_flows._keys.code.instances import Instances
+from s3kv_flows._keys.code.syntax.bytecode import bytecode_digest
+from s3kv_flows._keys.code.syntax.texts import constant
+from s3kv_flows._keys.project import is_project_module, module_of
+
+__all__ = ["Values"]
+
+_TYPING = {"typing", "typing_extensions"}
+_PARTS: dict[type, tuple[str, ...]] = {
+    types.MethodType: ("__func__", "__self__"),
+    staticmethod: ("__func__",),
+    classmethod: ("__func__",),
+    property: ("fget", "fset", "fdel"),
+    functools.partial: ("func", "args", "keywords"),
+    functools.partialmethod: ("func", "args", "keywords"),
+    functools.cached_property: ("func",),
+    functools.singledispatchmethod: ("dispatcher",),
+    types.SimpleNamespace: ("__dict__",),
+    ChainMap: ("maps",),
+}
+_LRU_CACHED = type(functools.lru_cache(abs))
+
+
+class Values:
+    """Finds the tokens of values, for one walk."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._containers = Containers(graph)
+        self._instances = Instances(graph)
+
+    def token(self, value: object, label: str) -> Token:
+        """Return the token of a value that is no node yet."""
+        kind = type(value)  # never isinstance, which a proxy answers for its target
+        if kind in ATOMS:
+            return f"{kind.__name__} {constant(value)}".encode()
+        if kind in CONTAINERS:
+            return self._containers.token(value, label)
+        if kind in _PARTS:
+            return self._parts(value, kind.__name__, _PARTS[kind], label)
+        if kind in IMMUTABLE:
+            return self._instances.digest(value) or f"by type {kind.__qualname__}".encode()
+        token = self._code(value, kind, label)
+        return token if token is not None else self._instances.token(value, label)
+
+    def _code(self, value: Any, kind: type, label: str) -> Token | None:
+        if kind is types.FunctionType:
+            return self._graph.function(value)
+        if kind is types.GenericAlias:
+            return self._alias(value, label)
+        if issubclass(kind, type):
+            return self._graph.cls(value)
+        if issubclass(kind, types.ModuleType):
+            name = str(value.__name__)
+            if is_project_module(name, self._graph.rules.packages):
+                return self._graph.namespace(vars(value), name)
+            return f"installed {name}".encode()
+        if kind is types.CodeType:
+            return b"code " + bytecode_digest(value)
+        if kind is types.GeneratorType:
+            return b"generator " + bytecode_digest(value.gi_code)
+        if kind is types.BuiltinFunctionType:
+            return self._built_in(value, label)
+        if kind is contextvars.ContextVar:
+            return self._graph.node(
+                value, label, lambda: [b"variable", self._graph.token(_content_of(self._graph, value), label)]
+            )
+        if kind is _LRU_CACHED:
+            return self._graph.node(value, label, lambda: self._cached(value, label))
+        if module_of(kind) in _TYPING and hasattr(value, "__origin__") and hasattr(value, "__args__"):
+            return self._alias(value, label)
+        if module_of(kind) in _TYPING or kind is types.UnionType:
+            return self._typing(value, label)
+        return None
+
+    def _cached(self, value: Any, label: str) -> Iterable[Token]:
+        yield b"cached"
+        yield self._graph.token(value.__wrapped__, label)
+        options: dict[str, object] = getattr(value, "cache_parameters", dict)()
+        yield self._graph.token(dict(sorted(options.items())), label)
+
+    def _parts(self, value: object, kind: str, names: tuple[str, ...], label: str) -> Token:
+        return self._graph.node(value, label, lambda: self._attributes(value, kind, names, label))
+
+    def _attributes(self, value: object, kind: str, names: tuple[str, ...], label: str) -> Iterable[Token]:
+        yield kind.encode()
+        for name in names:
+            yield self._graph.token(attrgetter(name)(value), label)
+        if names == ("func", "args", "keywords"):
+            own = getattr(value, "__dict__", {})
+            for name in sorted(set(own) - NOT_CONTENT):
+                yield name.encode()
+                yield self._graph.token(own[name], label)
+
+    def _built_in(self, value: Any, label: str) -> Token:
+        owner = value.__self__
+        if owner is None or isinstance(owner, types.ModuleType):
+            return f"installed {value.__module__}.{value.__qualname__}".encode()
+        return self._graph.node(
+            value, label, lambda: (f"method {value.__name__}".encode(), self._graph.token(owner, label))
+        )
+
+    def _alias(self, value: Any, label: str) -> Token:
+        parts = [value.__origin__, *value.__args__, *getattr(value, "__metadata__", ())]
+        return self._graph.node(
+            value, label, lambda: [b"alias", *(self._graph.token(one, label) for one in parts)]
+        )
+
+    def _typing(self, value: Any, label: str) -> Token:
+        if type(value) is types.UnionType:
+            return self._graph.node(
+                value, label, lambda: [b"union", *(self._graph.token(one, label) for one in value.__args__)]
+            )
+        names = ("__name__", "__bound__", "__constraints__", "__supertype__", "__value__", "__forward_arg__")
+        kept = {name: getattr(value, name) for name in names if hasattr(value, name)}
+        if isinstance(value, (typing.TypeVar, typing.NewType, typing.ForwardRef)) or "__value__" in kept:
+            return self._graph.node(
+                value, label, lambda: [b"typing", *(self._graph.token(one, label) for one in kept.values())]
+            )
+        return f"installed {value!r}".encode()
+
+
+def _content_of(graph: Graph, variable: contextvars.ContextVar[object]) -> object:
+    def content() -> object:
+        try:
+            return variable.get()
+        except LookupError:
+            return None
+
+    found = content()
+    graph.watch.call(lambda: content() is found, found=True)
+    return found

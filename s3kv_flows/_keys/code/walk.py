@@ -1,0 +1,197 @@
+"""A walk over all functions, classes, modules and values that a function reaches."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from operator import attrgetter
+from pathlib import PurePath
+from types import FunctionType, ModuleType
+from typing import Any
+
+from s3kv_flows._keys.code.classes import parts_of_class
+from s3kv_flows._keys.code.graph import Found, Graph, Rules, Token
+from s3kv_flows._keys.code.names import Names
+from s3kv_flows._keys.code.syntax.facts import CODES
+from s3kv_flows._keys.code.values import Values
+from s3kv_flows._keys.code.watch import ABSENT, content_of
+from s3kv_flows._keys.project import is_project_function, module_of
+
+__all__ = ["Walk"]
+
+
+class Walk(Graph):
+    """Walks from a root, breadth first. One object per digest that is not known yet."""
+
+    def __init__(self, rules: Rules) -> None:
+        super().__init__(rules)
+        self._values = Values(self)
+        self._names = Names(self)
+
+    def run(self, root: object, others: Iterable[Callable[[Graph], Token]] = ()) -> Found:
+        """Return the digest of a root, and of further dependencies."""
+        while True:
+            before = self.knowledge()
+            self.restart()
+            head = [self.token(root, "value"), *(other(self) for other in others)]
+            while self.queue:
+                node, visit = self.queue.popleft()
+                node.tokens = list(visit())
+            # A name that turns out to be written counts otherwise, also where it was visited before.
+            if not self.is_stale and before == self.knowledge():
+                return self.found(head)
+
+    def token(self, value: object, label: str) -> Token:
+        known = self.number(value)
+        return known if known is not None else self._values.token(value, label)
+
+    def function(self, function: FunctionType) -> Token:
+        name = str(function.__globals__.get("__name__"))
+        label = f"{stem(name, function.__globals__)}.{function.__qualname__}"
+        if not is_project_function(function, self.rules.packages):
+            return self._installed(function, name, label)
+        if self.is_ignored(function.__qualname__, f"{name}.{function.__qualname__}"):
+            return f"ignored {function.__qualname__}".encode()
+        return self.node(function, label, lambda: self._function(function, label))
+
+    def cls(self, cls: type) -> Token:
+        name = f"{module_of(cls)}.{cls.__qualname__}"
+        if not self.is_project(cls):
+            return f"installed {name.replace('pathlib._local.', 'pathlib.')}".encode()  # as 3.13 calls it
+        if cls in self.rules.ignored_types or self.is_ignored(cls.__qualname__, name):
+            return f"ignored {cls.__qualname__}".encode()
+        label = f"{stem(module_of(cls))}.{cls.__qualname__}"
+        return self.node(cls, label, lambda: self._class(cls, label))
+
+    def namespace(self, namespace: dict[str, Any], name: str) -> Token:
+        known = self.number(namespace)
+        label = stem(name, namespace)
+        return (
+            known
+            if known is not None
+            else self.node(namespace, label, lambda: self._namespace(namespace, label))
+        )
+
+    def _function(self, function: FunctionType, label: str) -> Iterable[Token]:
+        facts = CODES.facts(function)
+        self.watch.function(function)
+        self._names.mark_written(function, facts)
+        self.mark_modes(facts.uses.names)
+        yield b"function"
+        yield function.__qualname__.encode()
+        yield facts.digest
+        arguments = function.__code__.co_varnames
+        defaults = function.__defaults__ or ()
+        yield b"%d defaults" % len(defaults)
+        first = function.__code__.co_argcount - len(defaults)
+        for at, value in enumerate(defaults):
+            yield self.attribute(function, f"{arguments[first + at]}=", value, label)
+        keywords = function.__kwdefaults__ or {}
+        yield b"%d keywords" % len(keywords)
+        for name in sorted(keywords):
+            yield name.encode()
+            yield self.attribute(function, f"{name}=", keywords[name], label)
+        yield from self._own_attributes(function, label)
+        if "annotations" in self.modes or self.is_validated(function):
+            yield self.token(dict(function.__annotations__), label)
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+            yield name.encode()
+            yield from self._names.cell(function, cell, name, facts)
+        yield from self._names.globals(function, facts, label)
+        yield from self._names.imports(function, facts)
+
+    def _own_attributes(self, function: FunctionType, label: str) -> Iterable[Token]:
+        attributes = function.__dict__
+        yield b"%d attributes" % len(attributes)
+        self.watch.mapping(attributes)
+        for name in sorted(attributes):
+            yield name.encode()
+            yield self.attribute(function, name, attributes[name], label)
+        if "docs" in self.modes:
+            yield f"docs {function.__doc__}".encode("utf-8", "surrogatepass")
+
+    def _installed(self, function: FunctionType, name: str, label: str) -> Token:
+        last = getattr(function.__code__, "co_qualname", function.__code__.co_name).rpartition(".")[2]
+        installed = f"installed {name}.{last}".encode()
+        wrapped = function.__dict__.get("__wrapped__", ABSENT)
+        if not function.__closure__ and wrapped is ABSENT:
+            return installed
+        return self.node(function, label, lambda: self._wrapper(function, installed, wrapped, label))
+
+    def _wrapper(
+        self, function: FunctionType, installed: bytes, wrapped: object, label: str
+    ) -> Iterable[Token]:
+        """Yield the tokens of a package's function that wraps a function or closes over values."""
+        yield installed
+        if wrapped is not ABSENT:
+            yield b"wraps"
+            self.watch.mapping(function.__dict__)
+            self.mark_validated(function, wrapped)
+            yield self.token(wrapped, label)
+        registry = function.__dict__.get("registry")
+        if function.__globals__.get("__name__") == "functools" and registry is not None:
+            self.watch.mapping(registry)
+            found = [
+                (
+                    f"{module_of(cls)}.{cls.__qualname__}" if not self.is_project(cls) else cls.__qualname__,
+                    cls,
+                )
+                for cls in registry
+            ]
+            for name, cls in sorted(found, key=lambda one: one[0]):
+                yield name.encode()
+                yield self.token(cls, label)
+                yield self.token(registry[cls], label)
+            return
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+            content = content_of(cell)
+            if content is not function:
+                yield name.encode()
+                self.mark_validated(function, content)
+                yield self.cell(cell, name, label)
+
+    def _class(self, cls: type, label: str) -> Iterable[Token]:
+        self.watch.mapping(vars(cls))
+        yield b"class"
+        yield cls.__qualname__.encode()
+        metaclass = type(cls)
+        if self.is_project(metaclass):
+            yield self.token(metaclass, label)
+        yield b"%d bases" % len(cls.__bases__)
+        for base in cls.__bases__:
+            yield self.token(base, label)
+        if "docs" in self.modes:
+            yield f"docs {cls.__doc__}".encode("utf-8", "surrogatepass")
+        if "subclasses" in self.modes:
+            found: list[type] = list(filter(self.is_project, type.__subclasses__(cls)))
+            self.watch.call(lambda: len(type.__subclasses__(cls)), len(type.__subclasses__(cls)))
+            for subclass in sorted(found, key=attrgetter("__qualname__")):
+                yield self.token(subclass, label)
+        for name, value in parts_of_class(cls):
+            if self.is_ignored(f"{cls.__qualname__}.{name}"):
+                continue
+            yield name.encode()
+            yield self.attribute(cls, name, value, f"{label}.{name}")
+
+    def _namespace(self, namespace: dict[str, Any], label: str) -> Iterable[Token]:
+        self.watch.mapping(namespace)
+        is_notebook = "get_ipython" in namespace
+        for name in sorted(namespace):
+            if name.startswith("__") and name.endswith("__"):
+                continue
+            if is_notebook and (name.startswith("_") or name in ("In", "Out", "exit", "quit", "get_ipython")):
+                continue
+            if not self.is_ignored(name, f"{label}.{name}"):
+                yield name.encode()
+                yield self._names.bound(namespace, name, namespace[name], f"{label}.{name}")
+
+
+def stem(name: str, namespace: dict[str, Any] | None = None) -> str:
+    """Return the name of a module among the parts: the same for a script and for an import of it."""
+    if name == "__main__" or name.startswith("__prefect_loader_"):
+        if namespace is None:
+            module: ModuleType | None = sys.modules.get(name)
+            namespace = vars(module) if module is not None else {}
+        file = namespace.get("__file__")
+        return PurePath(file).stem if isinstance(file, str) else "main"
+    return name.rpartition(".")[2]

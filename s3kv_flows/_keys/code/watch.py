@@ -1,0 +1,143 @@
+"""What a digest was made of, so that the next one costs only a look whether all of that is still there."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection, Mapping
+from operator import is_
+from types import CellType, FunctionType, ModuleType
+from typing import Any
+
+from s3kv_flows._keys.code.syntax.sources import TextStamp, stamp_of
+
+__all__ = ["ABSENT", "Watch", "content_of"]
+
+ABSENT: Any = object()
+
+
+def content_of(cell: CellType) -> Any:
+    """Return what a cell holds; ABSENT for nothing."""
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return ABSENT
+
+
+class Watch:
+    """Everything that was looked at, with what was found there.
+
+    :meth:`unchanged` compares identities: of what global names, attributes of modules, closure cells, class
+    and function attributes and members of containers are bound to. Values that can change in place without
+    any of those changing (arrays, frames, instances of installed classes) are digested again. Files are
+    compared by size and times.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[tuple[int, str], tuple[Mapping[str, Any], str, object]] = {}
+        self._functions: dict[int, tuple[FunctionType, object, object, object]] = {}
+        self._cells: dict[int, tuple[CellType, object]] = {}
+        self._mappings: dict[int, tuple[Mapping[Any, Any], tuple[object, ...], tuple[object, ...]]] = {}
+        self._collections: dict[int, tuple[Collection[Any], tuple[object, ...]]] = {}
+        self._values: dict[int, tuple[object, bytes]] = {}
+        self._modules: dict[str, ModuleType | None] = {}
+        self._files: dict[str, TextStamp | None] = {}
+        self._calls: list[tuple[Callable[[], object], object]] = []
+
+    def name(self, namespace: Mapping[str, Any], name: str, found: object) -> None:
+        """Watch what a name is bound to; ABSENT for one that is not."""
+        self._names[id(namespace), name] = (namespace, name, found)
+
+    def function(self, function: FunctionType) -> None:
+        """Watch a function's own parts."""
+        self._functions[id(function)] = (
+            function,
+            function.__code__,
+            function.__defaults__,
+            function.__kwdefaults__,
+        )
+
+    def cell(self, cell: CellType, content: object) -> None:
+        """Watch what a closure's cell holds; ABSENT for nothing."""
+        self._cells[id(cell)] = (cell, content)
+
+    def mapping(self, mapping: Mapping[Any, Any]) -> None:
+        """Watch keys, values and their order."""
+        self._mappings[id(mapping)] = (mapping, tuple(mapping), tuple(mapping.values()))
+
+    def collection(self, members: Collection[Any]) -> None:
+        """Watch members, and their order."""
+        self._collections[id(members)] = (members, tuple(members))
+
+    def value(self, value: object, digest: bytes) -> None:
+        """Watch a value that only its digest can tell to have changed."""
+        self._values[id(value)] = (value, digest)
+
+    def module(self, name: str) -> None:
+        """Watch whether a module is loaded, and which."""
+        self._modules[name] = sys.modules.get(name)
+
+    def file(self, path: str, stamp: TextStamp | None) -> None:
+        """Watch a file."""
+        self._files[path] = stamp
+
+    def call(self, look: Callable[[], object], found: object) -> None:
+        """Watch what a function returns, by equality."""
+        self._calls.append((look, found))
+
+    def take(self, other: Watch) -> None:
+        """Watch what another one does, too."""
+        self._names.update(other._names)
+        self._functions.update(other._functions)
+        self._cells.update(other._cells)
+        self._mappings.update(other._mappings)
+        self._collections.update(other._collections)
+        self._values.update(other._values)
+        self._modules.update(other._modules)
+        self._files.update(other._files)
+        self._calls += other._calls
+
+    def unchanged(self, value_digest: Callable[[object], bytes]) -> bool:
+        """Tell whether all of it is as it was.
+
+        Args:
+            value_digest: What digests the values that can change in place.
+        """
+        for namespace, name, found in self._names.values():
+            if namespace.get(name, ABSENT) is not found:
+                return False
+        for function, code, defaults, keyword_defaults in self._functions.values():
+            if (
+                function.__code__ is not code
+                or function.__defaults__ is not defaults
+                or function.__kwdefaults__ is not keyword_defaults
+            ):
+                return False
+        return self._contents_unchanged() and self._files_unchanged() and self._values_unchanged(value_digest)
+
+    def _contents_unchanged(self) -> bool:
+        for cell, found in self._cells.values():
+            if content_of(cell) is not found:
+                return False
+        try:
+            for mapping, keys, values in self._mappings.values():
+                if len(mapping) != len(keys) or not (
+                    all(map(is_, mapping.values(), values)) and all(map(is_, mapping, keys))
+                ):
+                    return False
+            for members, snapshot in self._collections.values():
+                if len(members) != len(snapshot) or not all(map(is_, members, snapshot)):
+                    return False
+        except RuntimeError:  # changed by another thread meanwhile
+            return False
+        return True
+
+    def _files_unchanged(self) -> bool:
+        modules = sys.modules
+        if any(modules.get(name) is not module for name, module in self._modules.items()):
+            return False
+        return all(stamp_of(path) == stamp for path, stamp in self._files.items())
+
+    def _values_unchanged(self, value_digest: Callable[[object], bytes]) -> bool:
+        if any(look() != found for look, found in self._calls):
+            return False
+        return all(value_digest(value) == digest for value, digest in self._values.values())

@@ -1,0 +1,1 @@
+"""The identity of contents: values by type and content, whatever their history."""
