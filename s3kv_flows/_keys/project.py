@@ -1,9 +1,10 @@
-"""What counts as the project's code, and what is an installed package.
+"""The boundary between the project's code and installed packages.
 
-The project is what its developers edit: everything outside of the standard library and of the directories
-that packages are installed to, so editable installs, ``src/`` layouts, scripts and notebooks; what was
-installed from a directory, a file or a repository, as PEP 610 records; and the package that a task itself
-stands in. Everything else counts by its name. Prefect and this package are never the project.
+The project is the code that its developers edit: everything outside of the standard library and of the
+directories that packages are installed to, which includes editable installs, ``src/`` layouts, scripts and
+notebooks; packages that were installed from a directory, a file or a repository, as PEP 610 records; and the
+package that a task itself stands in. All other code counts by its name. Prefect and this package are never
+the project.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _INSTALLED = ("/site-packages/", "/dist-packages/")
 
 
 def is_project_function(function: FunctionType, packages: Collection[str] = ()) -> bool:
-    """Tell whether a function is the project's, by where it was defined, whatever it says of itself.
+    """Return whether a function is the project's, by where it was defined, whatever it says of itself.
 
     Args:
         function: Which one.
@@ -49,7 +50,7 @@ def is_project_function(function: FunctionType, packages: Collection[str] = ()) 
 
 
 def is_project_module(name: str, packages: Collection[str] = ()) -> bool:
-    """Tell whether a module that is loaded is the project's; one that is not loaded is taken to be."""
+    """Return whether a module that is loaded is the project's; one that is not loaded is taken to be."""
     return _is_project(name, None, packages)
 
 
@@ -119,7 +120,7 @@ def _is_standard(name: str) -> bool:
 
 @cache
 def is_project_file(file: str) -> bool:
-    """Tell whether a file is the project's, by where it is."""
+    """Return whether a file is the project's, by where it is."""
     if file.startswith("<frozen"):
         return False
     if file.startswith("<"):

@@ -1,4 +1,4 @@
-"""What of a class makes a difference to what it does, without what interpreters and libraries derive."""
+"""The parts of classes and instances that count, without derived attributes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import Any
 
+from s3kv_flows._keys.code.syntax.sources import text_of
 from s3kv_flows._keys.project import is_project_module, module_of
 
 __all__ = ["NOT_CONTENT", "fields_of_record", "is_project_class", "parts_of_class", "slots_of", "state_of"]
@@ -57,7 +58,7 @@ _FIELD = ("default", "default_factory", "init", "repr", "hash", "compare", "kw_o
 
 
 def is_project_class(cls: type, packages: Collection[str] = ()) -> bool:
-    """Tell whether a class is the project's; one of a factory that nobody can find by its name is, too.
+    """Return whether a class is the project's; one of a factory that nobody can find by its name is, too.
 
     Args:
         cls: Which one.
@@ -212,7 +213,7 @@ def _function(value: Any) -> FunctionType | None:
 
 
 def _is_written(value: object) -> bool:
-    """Tell whether somebody wrote a function, in a file or a cell."""
+    """Return whether somebody wrote a function, in a file or a cell."""
     function = _function(value)
     if function is None:
         return False
@@ -230,11 +231,11 @@ def _is_generated(attributes: Mapping[str, Any], name: str, value: object) -> bo
         return True
     code = function.__code__
     if code.co_filename == "<dynamic-code>":  # cloudpickle drops what the library put there
-        if "__attrs_attrs__" in attributes and "__name__" not in function.__globals__:
-            return True
         # Before Python 3.11 this is unknown, and the class has another digest in the process that got it.
-        from_dataclasses = getattr(code, "co_qualname", "").startswith("__create_fn__.")
-        return "__dataclass_params__" in attributes and from_dataclasses
+        qualname = getattr(code, "co_qualname", "")
+        if "__attrs_attrs__" in attributes:
+            return qualname == name and name.startswith("__") and text_of(function) is None
+        return "__dataclass_params__" in attributes and qualname.startswith("__create_fn__.")
     return code.co_filename.startswith("<attrs generated") or (
         "__dataclass_params__" in attributes and code.co_filename == "<string>"
     )

@@ -1,4 +1,4 @@
-"""The identity of code: one digest for a function and everything it reaches."""
+"""The identity of code: digests of functions with all they reach."""
 
 from __future__ import annotations
 

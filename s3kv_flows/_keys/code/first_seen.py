@@ -1,8 +1,8 @@
-"""What the tasks' own code changes counts as this process first saw it.
+"""First digests of values that the tasks' own code changes.
 
 A memo that a task fills, a counter that it increments, a model that it loads once into a global name: if
-their present value counted, each run would change the key of the next. So what the reached code itself
-writes keeps the digest that it had when it was first looked at.
+their present value counted, each run would change the key of the next. So a value that the reached code
+itself writes keeps the digest that it had when this process first saw it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Instances among the values that code uses: by their state, content or type."""
+"""Instances among the values of code: by state, content or type."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class Instances:
         yield self._graph.token(wrapped, label)
 
     def _record(self, value: object, label: str) -> Iterable[Token]:
-        yield f"record {type(value).__module__}.{type(value).__qualname__}".encode()
+        yield f"record {module_of(type(value))}.{type(value).__qualname__}".encode()
         own = ask(value, "__dict__")
         fields = fields_of_record(value) or {}
         if isinstance(own, dict):
@@ -133,7 +133,7 @@ class Instances:
             yield self._graph.token(content, label)
 
     def _opaque(self, value: object, label: str) -> Iterable[Token]:
-        """An instance of an installed class: its content, or where that has no digest its class alone."""
+        """Yield the tokens of an installed class's instance: its content, or else its class alone."""
         cls = type(value)
         if module_of(cls).startswith(_COMPILED):
             # Made of annotations, which count; holds addresses.

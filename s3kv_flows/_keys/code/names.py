@@ -1,4 +1,4 @@
-"""What the names in a function's code lead to, in the process that runs it."""
+"""Resolve the names in a function's code in the running process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _OF_THE_MODULE = frozenset(
         "__debug__",
     ]
 )
-"""Names that say where code is, not what it does: others in a script than where it is imported."""
+"""Names that tell the location of code: they differ between a script and an import of it."""
 
 _READS_NAMESPACE = frozenset({"globals", "eval", "exec"})
 _FINDS_BY_NAME = frozenset(
@@ -46,7 +46,7 @@ _FINDS_BY_NAME = frozenset(
         "locate",
     }
 )
-"""Of importlib, sys, runpy, pkgutil, pydoc and others: what takes the name of a module."""
+"""Functions of importlib, sys, runpy, pkgutil, pydoc and others that take the name of a module."""
 _MODULE_NAME = re.compile(r"(\.*)([^\W\d]\w*(?:\.[^\W\d]\w*)*)(\.?)(?::.*)?", re.ASCII)
 _LOOKED_THROUGH = 1_000
 _CONSTANTS = (type(None), bool, int, float, complex, str, bytes, type(...))
@@ -59,7 +59,7 @@ class Names:
         self._graph = graph
 
     def globals(self, function: FunctionType, facts: CodeFacts, label: str) -> Iterable[Token]:
-        """Yield the global names that a function uses, with what each leads to."""
+        """Yield the tokens of the global names that a function uses, and of their values."""
         namespace = function.__globals__
         module = str(namespace.get("__name__"))
         for chain in facts.uses.globals:
@@ -70,7 +70,7 @@ class Names:
             yield from self._chain(namespace, chain, label.rpartition(".")[0] or label)
 
     def cell(self, function: FunctionType, cell: CellType, name: str, facts: CodeFacts) -> Iterable[Token]:
-        """Yield what a closure's cell leads to: of a module, what is used of it."""
+        """Yield the tokens of a closure's cell; of a module, those of the names that are used of it."""
         content = content_of(cell)
         if issubclass(type(content), ModuleType) and not self._graph.is_written(cell, name):
             self._graph.watch.cell(cell, content)
@@ -81,7 +81,7 @@ class Names:
         yield self._graph.cell(cell, name, f"{function.__qualname__}.{name}")
 
     def imports(self, function: FunctionType, facts: CodeFacts) -> Iterable[Token]:
-        """Yield the project's modules that a function imports when it runs."""
+        """Yield the tokens of the project's modules that a function imports when it runs."""
         namespace = function.__globals__
         package = namespace.get("__package__")
         if not isinstance(package, str):
@@ -95,13 +95,13 @@ class Names:
             yield from self._texts(name for text in sorted(found) for name in _modules_named(text, package))
 
     def bound(self, namespace: Mapping[str, Any], name: str, value: object, label: str) -> Token:
-        """Return what stands for what a name is bound to."""
+        """Return the token of the value of a name."""
         if not self._graph.is_rebound(namespace, name):
             self._graph.watch.name(namespace, name, value)
         return self._graph.attribute(namespace, name, value, label)
 
     def mark_written(self, function: FunctionType, facts: CodeFacts) -> None:
-        """Keep what a function writes, before anybody's names are resolved."""
+        """Record the names that a function writes, before any names are resolved."""
         code, namespace = function.__code__, function.__globals__
         cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
         for name in facts.uses.rebinds:
@@ -253,7 +253,7 @@ def _strings_in(value: Any) -> set[str]:
 
 
 def _modules_named(text: str, package: str) -> list[str]:
-    """Return the modules that a string may name: of ``"steps."``, from an f-string, all in the package."""
+    """Return the modules that a string may name; for ``"steps."``, from an f-string, all in the package."""
     match = _MODULE_NAME.fullmatch(text)
     if match is None:
         return []
@@ -265,7 +265,7 @@ def _modules_named(text: str, package: str) -> list[str]:
 
 
 def is_project_object(value: object) -> bool:
-    """Tell whether a function or a class is the project's."""
+    """Return whether a function or a class is the project's."""
     if type(value) is FunctionType:
         return is_project_function(value)
     return issubclass(type(value), type) and is_project_module(str(getattr(value, "__module__", "")))

@@ -1,4 +1,4 @@
-"""Values that code uses: those that hold code are visited, others digested."""
+"""Values that code uses: visited where they hold code, otherwise digested."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A walk over all functions, classes, modules and values that a function reaches."""
+"""A walk over the functions, classes, modules and values of code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a digest was made of, so that the next one costs only a look whether all of that is still there."""
+"""Detect changes to everything that a digest was made of.
+
+A digest that was computed before costs this check alone.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ ABSENT: Any = object()
 
 
 def content_of(cell: CellType) -> Any:
-    """Return what a cell holds; ABSENT for nothing."""
+    """Return the content of a cell; ABSENT for an empty one."""
     try:
         return cell.cell_contents
     except ValueError:
@@ -24,12 +27,12 @@ def content_of(cell: CellType) -> Any:
 
 
 class Watch:
-    """Everything that was looked at, with what was found there.
+    """Everything that a digest was made of, as it was at that time.
 
-    :meth:`unchanged` compares identities: of what global names, attributes of modules, closure cells, class
-    and function attributes and members of containers are bound to. Values that can change in place without
-    any of those changing (arrays, frames, instances of installed classes) are digested again. Files are
-    compared by size and times.
+    :meth:`unchanged` compares identities: of the values of global names, attributes of modules, closure
+    cells, attributes of classes and functions, and members of containers. Values that can change in place
+    without any of those changing (arrays, frames, instances of installed classes) are digested again. Files
+    are compared by size and times.
     """
 
     def __init__(self) -> None:
@@ -44,11 +47,11 @@ class Watch:
         self._calls: list[tuple[Callable[[], object], object]] = []
 
     def name(self, namespace: Mapping[str, Any], name: str, found: object) -> None:
-        """Watch what a name is bound to; ABSENT for one that is not."""
+        """Watch the value of a name; ABSENT for an unbound one."""
         self._names[id(namespace), name] = (namespace, name, found)
 
     def function(self, function: FunctionType) -> None:
-        """Watch a function's own parts."""
+        """Watch the code and the defaults of a function."""
         self._functions[id(function)] = (
             function,
             function.__code__,
@@ -57,7 +60,7 @@ class Watch:
         )
 
     def cell(self, cell: CellType, content: object) -> None:
-        """Watch what a closure's cell holds; ABSENT for nothing."""
+        """Watch the content of a closure's cell; ABSENT for an empty one."""
         self._cells[id(cell)] = (cell, content)
 
     def mapping(self, mapping: Mapping[Any, Any]) -> None:
@@ -69,7 +72,7 @@ class Watch:
         self._collections[id(members)] = (members, tuple(members))
 
     def value(self, value: object, digest: bytes) -> None:
-        """Watch a value that only its digest can tell to have changed."""
+        """Watch a value by its digest, as its identity does not show a change."""
         self._values[id(value)] = (value, digest)
 
     def module(self, name: str) -> None:
@@ -81,11 +84,11 @@ class Watch:
         self._files[path] = stamp
 
     def call(self, look: Callable[[], object], found: object) -> None:
-        """Watch what a function returns, by equality."""
+        """Watch the result of a function, by equality."""
         self._calls.append((look, found))
 
     def take(self, other: Watch) -> None:
-        """Watch what another one does, too."""
+        """Watch everything that another one watches."""
         self._names.update(other._names)
         self._functions.update(other._functions)
         self._cells.update(other._cells)
@@ -97,10 +100,10 @@ class Watch:
         self._calls += other._calls
 
     def unchanged(self, value_digest: Callable[[object], bytes]) -> bool:
-        """Tell whether all of it is as it was.
+        """Return whether all of it is as it was.
 
         Args:
-            value_digest: What digests the values that can change in place.
+            value_digest: Digests the values that can change in place.
         """
         for namespace, name, found in self._names.values():
             if namespace.get(name, ABSENT) is not found:

@@ -1,12 +1,12 @@
-"""Trees of builtin atoms and containers: written by the C pickler, without a step of Python per atom.
+"""Built-in containers and atoms, written by the C pickler.
 
-The pickler runs in its fast mode, which writes what is shared as often as it occurs, so that a copy and a
-reference are the same. It would also unroll without end: ``x = [x, x]``, sixty times, is 2**60 lists. So
-:func:`measure` looks first at how large a tree is when it is unrolled, level by level and in C, and gives
-up past a small number of parts. Whoever asked then takes it in pieces.
+No Python code runs per atom. The pickler runs in its fast mode, which writes a shared part as often as it
+occurs, so that a copy and a reference are the same. Fast mode would also unroll without end: ``x = [x, x]``,
+sixty times, is 2**60 lists. So :func:`measure` first counts the parts of the unrolled tree, level by level
+and in C, and stops past a small number. The caller then cuts the tree into pieces.
 
-What is no builtin tree, as an object within a list, stands in the memo of the pickler before it runs: it
-writes a reference by number, and never looks into it.
+An object that is no built-in, as one in a list, is put into the memo of the pickler before it runs: the
+pickler writes a reference by number, and never visits the object.
 """
 
 from __future__ import annotations

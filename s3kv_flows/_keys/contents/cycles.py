@@ -1,10 +1,9 @@
-"""Values that contain themselves, as a tree whose nodes know their parents.
+"""Values that contain themselves, digested as graphs.
 
-Such a value is a graph. What is on no cycle has a digest of the digests of its parts. The nodes of a cycle
-are told apart in rounds: each has a colour, first that of its label, then that of its label and the colours
-of its parts, until no round finds more colours than the one before. Two graphs in which the same colours
-are found at that point look the same from inside, however often a part of them is there, and wherever one
-entered: so the order in which nodes were met never counts.
+Nodes that are on no cycle have a digest of the digests of their parts. The nodes of a cycle are told apart in
+rounds: each has a colour, first of its label, then of its label and the colours of its parts, until a round
+finds no more colours than the one before. Two graphs with the same colours at that point look the same from
+inside, however often a part occurs, and wherever the visit began: so the order of visits never counts.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ def digest(
 
     Args:
         root: The value.
-        parts_of: Tells the label and the parts of a value.
+        parts_of: Returns the label and the parts of a value.
         leaf: Returns the digest of a value that cannot be on a cycle, None for others.
 
     Raises:
@@ -120,7 +119,7 @@ def _colour(nodes: list[_Node], component: list[int]) -> None:
         steps += len(component)
         if steps > _MOST_STEPS:
             raise Unkeyable(
-                f"{len(component)} objects refer to each other in a long chain", "pass them as a list"
+                f"{len(component)} objects refer to each other in a long cycle", "pass them as a list"
             )
         colours = {
             number: _joined(

@@ -46,11 +46,11 @@ _FINER = 4
 
 @dataclass(frozen=True)
 class Digest:
-    """What was found out about a value.
+    """The digest of a value.
 
     Attributes:
         digest: 32 bytes: SHA-256.
-        holds_secret: Whether a secret is in it: a short digest of it could be guessed, so none is kept.
+        holds_secret: Whether it holds a secret, which could be guessed from a shortened digest.
     """
 
     digest: bytes
@@ -58,7 +58,7 @@ class Digest:
 
 
 class ContentEncoder:
-    """Tells values apart by type and content, whatever their history. Threads may share one.
+    """Digests values by type and content, whatever their history. Safe for use by threads at once.
 
     Args:
         code_of: Returns the digest of the code of a class, function or module where it is the project's:
@@ -77,8 +77,8 @@ class ContentEncoder:
         """Return the digest of a value, 32 bytes.
 
         Raises:
-            Unkeyable: The value, or a part of it, has no content that could be told without changing it, as
-                an iterator.
+            Unkeyable: The value, or a part of it, cannot be read without changing it, as an iterator, or has
+                no content.
         """
         return self.examine(value).digest
 
@@ -96,12 +96,13 @@ class ContentEncoder:
                 digest = examination.cyclic_digest(value)
         except CycleError as exc:  # where a cycle cannot be followed
             raise Unkeyable(
-                f"a secret in this {type(value).__name__} contains it", "pass them apart"
+                f"a secret in this {type(value).__name__} contains the value itself",
+                "pass them as two inputs",
             ) from exc
         except RecursionError as exc:
             raise Unkeyable(
                 f"this {type(value).__name__} is nested too deeply",
-                "pass a flatter value, as a list in place of a chain of objects",
+                "pass a flatter value, for example a list instead of a chain of objects",
             ) from exc
         return Digest(sha256(SCHEME + digest).digest(), examination.holds_secret)
 
@@ -113,7 +114,7 @@ class _Hash(Protocol):
 
 
 class _Examination:
-    """One look at one value. What was seen is kept alive, as it is known by its address."""
+    """One visit of one value. Visited objects are kept alive, as they are known by their address."""
 
     def __init__(self, code_of: Callable[[object], bytes | None], ignored: frozenset[type]) -> None:
         self.code_of = code_of

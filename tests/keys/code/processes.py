@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.keys.code.cases import Edit
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 
 
 def digests(

@@ -14,7 +14,7 @@ import pytest
 from tests.keys.contents.objects import encoder
 from tests.keys.contents.same import ways
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
-"""What code objects say of themselves: a key that tells them apart, and the names that they use.
+"""Bytecode: a key that tells code objects apart, and their names.
 
-The key is of what an interpreter runs, and of nothing else: neither lines nor files. It is one of a version
-of Python. The names are read from the instructions, which also a function without any source has.
+The key covers what the interpreter runs, without lines and files. It holds for one version of Python. The
+names come from the instructions, which a function without source has, too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["Uses", "bytecode_digest", "code_key", "nested_codes", "uses_of"]
 
 @dataclass(frozen=True)
 class Uses:
-    """What a code object uses, with all that is nested in it.
+    """The names that a code object uses, with those of nested code.
 
     Attributes:
         globals: Global names with the attributes that are read of them, sorted.

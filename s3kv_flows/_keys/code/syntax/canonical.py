@@ -1,12 +1,12 @@
-"""A canonical dump of syntax trees: what of a text makes a difference to what it computes.
+"""A canonical dump of syntax trees, without comments, docstrings and formatting.
 
-Comments and formatting are not in a tree; positions, docstrings, ``pass``, annotations of functions and of
-local variables are left out. Annotations in class bodies stay, as they may be fields, and so do those of a
-decorated function in what it is nested in, as they may tell ``register`` for what. The dump is the
-project's own, because :func:`ast.dump` differs between versions of Python; fields that are empty are left
-out, so that a field that a newer Python adds changes nothing where it is not used.
+Positions, docstrings, ``pass``, and annotations of functions and local variables are left out. Annotations in
+class bodies stay, as they may be fields; so do those of a decorated function, in the dump of the code around
+it, as ``register`` may read them. The dump is our own because :func:`ast.dump` differs between versions of
+Python; empty fields are left out, so that a field that a newer Python adds changes nothing where it is not
+used.
 
-One pass over a file visits each node once: what is nested counts in what is around it by its digest.
+One pass over a file visits each node once: nested functions enter the dump around them by their digest.
 """
 
 from __future__ import annotations

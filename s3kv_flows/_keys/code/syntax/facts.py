@@ -1,4 +1,4 @@
-"""What a function's code says and names, once per code object."""
+"""Facts of code objects, each found once: digest, names, writes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Codes:
         return facts
 
     def adopt(self, exported: Mapping[bytes, bytes]) -> None:
-        """Believe what another process says of code that came from it."""
+        """Use the digests that another process exported, for code that came from there."""
         self._texts.adopt(exported)
         self._known = {}
 

@@ -1,10 +1,10 @@
-"""Modules that a function imports when it runs: what their files say, without importing them.
+"""Modules that functions import when they run, digested by their files.
 
-Looking up a result must not import what only computing it needs. So such a module counts by its file, as a
-whole, and with the project's modules that the file imports. That is the one place where a text counts
-that was not compared with code that runs. Where a module was loaded before its file was first looked at, and
-the file was changed after this process started, the two may differ: then :attr:`ModuleText.trusted` is
-false, and what the loaded module holds has to count as well.
+To look up a result must not import a module that only the computation needs. So such a module counts by its
+file as a whole, with the project's modules that the file imports. This is the one place where a text counts
+that was not compared with running code. Where a module was loaded before its file was first read, and the
+file changed after this process started, the two may differ: then :attr:`ModuleText.trusted` is false, and the
+contents of the loaded module count as well.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["MODULES", "ModuleText", "ModuleTexts", "absolute_names"]
 
 @dataclass(frozen=True)
 class ModuleText:
-    """What the file of a module says.
+    """The text of a module's file.
 
     Attributes:
         name: Of the module.
@@ -74,7 +74,7 @@ def absolute_names(imported: Import, package: str) -> list[str]:
 
 
 class ModuleTexts:
-    """What the files of modules say: one for the process, :data:`MODULES`."""
+    """The texts of modules' files: one object for the process, :data:`MODULES`."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -88,7 +88,7 @@ class ModuleTexts:
         self._lock = threading.RLock()
 
     def look_at(self, name: str, counts: Callable[[str], bool] = bool) -> ModuleText | None:
-        """Return what the file of a module says; None where no such module is found, or it has no file.
+        """Return the text of a module's file; None for an unknown module, or one without a file.
 
         Args:
             name: Of the module.
@@ -214,4 +214,4 @@ _TICKS_NS = 20_000_000
 _STARTED_NS = _started_ns()
 
 MODULES = ModuleTexts()
-"""What the files of this process's modules say."""
+"""The texts of the files of this process's modules."""

@@ -1,11 +1,11 @@
-"""The text of running code: found by what was compiled of it, never by where it stands in a file.
+"""Source texts of running code, verified by compiling them.
 
-A process runs the code that it loaded, whatever became of the file since. So a text is used only where it
-compiles, here and now, to exactly the code that runs. What it says then is the same on each version of
-Python, and where it was loaded by whatever name: a script, a module, a cell of a notebook.
+A process runs the code that it loaded, whatever happened to the file since. So a text is used only where it
+compiles, here and now, to exactly the running code. Its digest is then the same on each version of Python,
+and for a script, a module and a cell of a notebook.
 
-Where code arrives without its file, as a pickle by value does, a table that was exported where the file is
-says the same: see :meth:`SourceTexts.export` and :meth:`SourceTexts.adopt`.
+Where code arrives without its file, as in a pickle by value, a table that was exported from the process with
+the file gives the same digests: see :meth:`SourceTexts.export` and :meth:`SourceTexts.adopt`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = ["TEXTS", "SourceTexts", "TextStamp", "stamp_of"]
 
 
 class TextStamp(NamedTuple):
-    """What changes when a file is written, replaced or given another's times."""
+    """Attributes of a file that change when it is written or replaced."""
 
     modified_ns: int
     changed_ns: int
@@ -72,7 +72,7 @@ def parsing() -> Iterator[None]:
 
 
 class _Table:
-    """What one text says of each function in it, by the code that it compiles to."""
+    """The functions of one text, by the code that they compile to."""
 
     def __init__(self, text: str | bytes, filename: str) -> None:
         self._by_place: dict[tuple[str, int], list[tuple[CodeType, CodeText]]] = {}
@@ -89,7 +89,7 @@ class _Table:
     def find(self, code: CodeType) -> CodeText | None:
         """Return what the text says of code that runs; None where it does not compile to that."""
         for own, said in self._by_place.get((code.co_name, code.co_firstlineno), ()):
-            if own == code and (_COMPARES_ALL or code_key(own) == code_key(code)):
+            if own == code and (_COMPARES_ALL or _have_equal_handlers(own, code)):
                 return said
         keys = self._by_key.get(code.co_name)
         if keys is None:
@@ -104,6 +104,14 @@ class _Table:
     def all(self) -> Iterator[tuple[CodeType, CodeText]]:
         for found in self._by_name.values():
             yield from found
+
+
+def _have_equal_handlers(one: CodeType, other: CodeType) -> bool:
+    """Return whether two code objects that are equal otherwise handle exceptions alike."""
+    handlers: tuple[bytes, bytes] = one.co_exceptiontable, other.co_exceptiontable  # type: ignore[attr-defined,unused-ignore]
+    return handlers[0] == handlers[1] and all(
+        map(_have_equal_handlers, nested_codes(one), nested_codes(other))
+    )
 
 
 def _match(
@@ -159,7 +167,7 @@ def _functions(code: CodeType) -> Iterator[CodeType]:
 
 
 class SourceTexts:
-    """What the texts of this process's code say.
+    """The source texts of this process's code.
 
     There is one for the process, :data:`TEXTS`: a text is parsed once, whoever asks. Threads may ask at
     once; after a fork, the child goes on with what the parent knew.
@@ -176,7 +184,7 @@ class SourceTexts:
         self._lock = threading.RLock()  # a thread that held it is not in the child
 
     def find(self, code: CodeType, namespace: Mapping[str, Any]) -> CodeText | None:
-        """Return what the text of code says; None where no text compiles to it.
+        """Return the record of the text of code; None where no text compiles to it.
 
         Args:
             code: That runs.
@@ -190,7 +198,7 @@ class SourceTexts:
             return self._adopted.get(code_key(code)) if self._adopted else None
 
     def export(self, code: CodeType, namespace: Mapping[str, Any]) -> dict[bytes, bytes]:
-        """Return what the text says that some code stands in, for a process that has the code and no text."""
+        """Return the digests of the functions in the file of some code, for a process without the file."""
         with self._lock:
             for table in self._candidates(code, namespace):
                 if table.find(code) is not None:
@@ -198,7 +206,7 @@ class SourceTexts:
         return {}
 
     def file(self, path: str, stamp: TextStamp | None) -> FileText | None:
-        """Return what the text of a loaded module says as a whole; None where it cannot be read.
+        """Return the record of a loaded module's text as a whole; None where it cannot be read.
 
         It is parsed for that as it is for the module's functions, most of which are looked at, too.
         """
@@ -207,7 +215,7 @@ class SourceTexts:
         return table.file if table is not None else None
 
     def adopt(self, exported: Mapping[bytes, bytes]) -> None:
-        """Believe what another process exported of the texts of code that this one got from it."""
+        """Use the digests that another process exported, for code that came from there."""
         with self._lock:
             for key, packed in exported.items():
                 self._adopted.setdefault(key, _unpacked(packed))
@@ -282,9 +290,9 @@ def _unpacked(packed: bytes) -> CodeText:
 
 
 TEXTS = SourceTexts()
-"""What the texts of this process's code say."""
+"""The source texts of this process's code."""
 
 
 def text_of(function: FunctionType) -> CodeText | None:
-    """Return what the text of a function says; None where no text compiles to what it runs."""
+    """Return the record of a function's text; None where no text compiles to its code."""
     return TEXTS.find(function.__code__, function.__globals__)

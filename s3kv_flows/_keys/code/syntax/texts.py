@@ -1,4 +1,4 @@
-"""What a text says, in the terms that digests are made of."""
+"""Records of source texts: digest, names, writes, imports, constants."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Chain = tuple[str, ...]
 
 @dataclass(frozen=True)
 class CodeText:
-    """What the text of one function says.
+    """The text of one function.
 
     Attributes:
         digest: Of the tree, without the function's own name, decorators and defaults.
@@ -38,7 +38,7 @@ class Import(NamedTuple):
 
 
 class FileText(NamedTuple):
-    """What the text of a file says as a whole.
+    """The text of a file as a whole.
 
     Attributes:
         digest: Of the whole.

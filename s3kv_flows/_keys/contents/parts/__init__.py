@@ -1,4 +1,4 @@
-"""What values are made of, by their types: one table, that names libraries without importing them."""
+"""The parts of values, by type: one table, without importing libraries."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def parts_of(walk: Walk, value: object) -> Parts:
     """Return what of a value counts.
 
     Raises:
-        Unkeyable: It has no content that could be told, or to tell it would change it.
+        Unkeyable: It has no content to digest, or reading it would change it.
     """
     try:
         return _parts_of_kind(type(value))(walk, value)
     except (Unkeyable, CycleError, RecursionError, MemoryError):
         raise
     except Exception as exc:  # a class of a user or a library may raise anything
-        raise refused.cannot_be_told(type(value), exc) from exc
+        raise refused.undigestible(type(value), exc) from exc
 
 
 def layout_of(value: object) -> objects.Layout | None:
@@ -60,7 +60,7 @@ def layout_of(value: object) -> objects.Layout | None:
     try:
         return objects.layout_of(value)
     except Exception as exc:  # as above
-        raise refused.cannot_be_told(type(value), exc) from exc
+        raise refused.undigestible(type(value), exc) from exc
 
 
 def _parts_of_kind(kind: type) -> PartsOf:

@@ -1,6 +1,6 @@
-"""Arrays of numpy, in their logical order: how they lie in memory is history.
+"""Arrays of numpy, by their elements in logical order.
 
-numpy is never imported: whoever has an array has done so.
+The memory layout does not count. numpy is never imported here: a caller with an array has imported it.
 """
 
 from __future__ import annotations

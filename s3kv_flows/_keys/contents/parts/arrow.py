@@ -1,7 +1,7 @@
-"""Tables and arrays of Arrow, and frames of polars by way of them: however they are chunked or sliced.
+"""Arrow tables and arrays, and polars frames, whatever their chunks.
 
-A column is taken in pieces of the same number of rows, each leaf of its type by itself: which values are
-there, how long those of variable length are, and what is in them. Where a value is missing, nothing counts.
+A column is digested in pieces of equal numbers of rows, each leaf of its type by itself: validity, lengths of
+values of variable length, and data. Missing values count as missing, whatever their bytes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Functions, methods, classes and modules: by their code, or by their names where they are installed."""
+"""Functions, classes and modules as values: by code or by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a value is made of: the words that the files of this room share."""
+"""The types that all files of this room share."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Walk(Protocol):
 
 
 PartsOf = Callable[[Walk, Any], Parts]
-"""Tells the parts of a value of one type."""
+"""Returns the parts of a value of one type."""
 
 
 def name_of(kind: type) -> str:

@@ -1,9 +1,9 @@
-"""Instances: by what they would be pickled as, their attributes in the order of their names.
+"""Instances of classes: by their pickled state, attributes in sorted order.
 
-What pickle keeps is what comes out of the cache: an object whose class leaves something out of it is the
-same without. Where a class does not say how it is pickled, its attributes are read as they stand, as pickle
-itself would leave a note in the class. Values of cached properties are left out: whether somebody has looked
-at them is history.
+The state that pickle keeps is the state that comes out of the cache: an attribute that a class leaves out of
+its pickle does not count. Where a class does not customize pickling, its attributes are read directly, as
+pickle would write ``__slotnames__`` into the class. Values of cached properties are left out: they tell only
+whether somebody read them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What has no content that could be told: it would be used up, or is nothing outside of its process."""
+"""Values without a digest: iterators, files, locks, connections, running things."""
 
 from __future__ import annotations
 
@@ -8,47 +8,47 @@ from s3kv_flows._keys.contents.parts.kinds import Parts, PartsOf, Walk
 from s3kv_flows._keys.errors import Unkeyable
 from s3kv_flows._keys.project import module_of
 
-__all__ = ["PARTS", "cannot_be_told", "iterator"]
+__all__ = ["PARTS", "iterator", "undigestible"]
 
 
 def iterator(walk: Walk, value: Any) -> Parts:  # noqa: ARG001
-    """Refuse an iterator: to tell its content would use it up.
+    """Refuse an iterator: to digest its items would consume them.
 
     Raises:
         Unkeyable: Always.
     """
     raise Unkeyable(
-        f"a {_said(type(value))} is an iterator, which can be read only once",
-        "pass a list of what it yields, or what it is made from",
+        f"a {_shown(type(value))} is an iterator, which can be read only once",
+        "pass a list of its items, or the data that it iterates over",
     )
 
 
-def cannot_be_told(kind: type, exc: Exception) -> Unkeyable:
+def undigestible(kind: type, exc: Exception) -> Unkeyable:
     """Return the refusal of a value whose class cannot be pickled."""
     return Unkeyable(
-        f"the content of a {_said(kind)} cannot be told ({type(exc).__name__}: {exc})",
-        "pass plain data, or make it inside of the task",
+        f"a {_shown(kind)} cannot be digested ({type(exc).__name__}: {exc})",
+        "pass plain data, or create it inside the task",
     )
 
 
-def _said(kind: type) -> str:
+def _shown(kind: type) -> str:
     module = module_of(kind)
     return kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}"
 
 
 def _as(what: str, remedy: str) -> PartsOf:
     def refuse(walk: Walk, value: Any) -> NoReturn:  # noqa: ARG001
-        raise Unkeyable(f"a {_said(type(value))} is {what}", remedy)
+        raise Unkeyable(f"a {_shown(type(value))} is {what}", remedy)
 
     return refuse
 
 
-_file = _as("an open file or stream", "pass its path, or the bytes that were read")
-_lock = _as("a lock, which means something in this process only", "make it inside of the task")
-_connection = _as("a connection, or the end of one", "pass what it takes to connect, and do so in the task")
-_process = _as("something that runs", "pass what it returns")
-_reference = _as("a reference that does not keep its object", "pass the object")
-_cursor = _as("a reader, which can be read only once", "pass a table, or what it is made from")
+_file = _as("an open file or stream", "pass its path, or its content as bytes")
+_lock = _as("a lock, which exists in this process only", "create it inside the task")
+_connection = _as("a connection, or an end of one", "pass its address, and connect inside the task")
+_process = _as("running, or about to run", "pass its result")
+_reference = _as("a weak reference", "pass the object")
+_cursor = _as("a reader, which can be read only once", "pass a table, or the path of its data")
 
 PARTS: dict[str, PartsOf] = {
     "_io._IOBase": _file,

@@ -1,4 +1,4 @@
-"""Secrets: a digest that takes long to try, so that it does not give away a short one."""
+"""Secrets: a slow digest, so that short ones are expensive to guess."""
 
 from __future__ import annotations
 

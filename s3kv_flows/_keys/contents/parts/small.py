@@ -1,4 +1,4 @@
-"""Values of a few bytes, as records, times and numbers: written in place, without a digest of their own."""
+"""Small values, as records, times and numbers, written in place."""
 
 from __future__ import annotations
 

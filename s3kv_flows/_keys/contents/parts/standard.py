@@ -1,4 +1,4 @@
-"""Values of the standard library that are not told by what they would be pickled as."""
+"""Values of the standard library that need their own rule."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Frames, series and indexes of pandas: column by column, whatever blocks they lie in.
+"""Frames, series and indexes of pandas, column by column.
 
-An index of several levels counts by what it says in each row: levels that no row uses are what was sliced
-away. Columns are let go one by one.
+Blocks do not count. A multi-index counts by the labels of its rows: levels that no row uses are left over
+from slicing. Columns are released one by one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tensors of torch: by their elements and their strides, which pickle keeps and operations ask for."""
+"""Tensors of torch: by elements and strides, as pickle keeps both."""
 
 from __future__ import annotations
 
