@@ -22,34 +22,16 @@ __all__ = ["Scope", "canonical_file"]
 
 Scope = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
+# fmt: off
 MUTATORS = frozenset(
     [
-        "__delitem__",
-        "__setitem__",
-        "add",
-        "append",
-        "appendleft",
-        "clear",
-        "difference_update",
-        "discard",
-        "extend",
-        "extendleft",
-        "insert",
-        "intersection_update",
-        "move_to_end",
-        "pop",
-        "popitem",
-        "popleft",
-        "remove",
-        "reverse",
-        "rotate",
-        "setdefault",
-        "sort",
-        "subtract",
-        "symmetric_difference_update",
-        "update",
+        "__delitem__", "__setitem__", "add", "append", "appendleft", "clear", "difference_update",
+        "discard", "extend", "extendleft", "insert", "intersection_update", "move_to_end", "pop",
+        "popitem", "popleft", "remove", "reverse", "rotate", "setdefault", "sort", "subtract",
+        "symmetric_difference_update", "update",
     ]
 )
+# fmt: on
 """Methods of built-in containers that change them."""
 
 
