@@ -358,7 +358,7 @@ def test_the_built_wheel_holds_the_tasks_as_real_files(tmp_path: Path) -> None:
 
 def main() -> None:
     """Print the counts that these tests hold."""
-    fullest = max(folders(), key=lambda one: len(names_in(one)))
+    fullest = max(folders()[1:], key=lambda one: len(names_in(one)))
     counts = {
         "rooms at the first level": len(names_in(PACKAGE)),
         f"most names in a folder ({fullest.relative_to(ROOT)})": len(names_in(fullest)),
