@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 from prefect import Flow, Task, task
 
-from s3kv_flows import CleanupRule, Retention, S3KVStore, caching, tasks
+from s3kv_flows import CleanupRule, Retention, S3KVStore, caching, flows, tasks
 from s3kv_flows.cli import app
-from s3kv_flows.flows import _maintain as flows
 from s3kv_flows.maintenance import CleanupPlan, Decision, plan, survey
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._outputs.outputs import FinalizedOutputs

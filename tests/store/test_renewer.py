@@ -197,11 +197,11 @@ SCRIPT = """
 import os, sys
 from tests.store.test_renewer import NAME, make_leases
 from s3kv_flows.store import S3KV
-from s3kv_flows.store import lease_keeper
+from s3kv_flows.store._leases import renewer
 from s3kv_flows.store._leases.renewer import shared_keeper
 from s3kv_flows.store._leases.renewer import KeptLease
 
-lease_keeper._EXIT_SECONDS = 300
+renewer._EXIT_SECONDS = 300
 store = S3KV(sys.argv[1], sys.argv[2])
 leases = make_leases(store)
 shared_keeper().keep("place", "holder", KeptLease(leases, leases.acquire(NAME, "holder")))
