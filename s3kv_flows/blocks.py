@@ -14,6 +14,7 @@ from prefect.filesystems import WritableFileSystem
 from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from s3kv_flows._results.serializer import FrameSerializer  # noqa: F401  # Prefect knows it once it is imported
 from s3kv_flows._results.storage import ResultStorage
 from s3kv_flows._runs import block_document_name
 from s3kv_flows.store import S3KV, Encryption

@@ -198,15 +198,15 @@ import os, sys
 from tests.store.test_renewer import NAME, make_leases
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._leases import renewer
-from s3kv_flows.store._leases.renewer import shared_keeper
-from s3kv_flows.store._leases.renewer import KeptLease
+from s3kv_flows.store._leases.renewer import shared_renewer
+from s3kv_flows.store._leases.renewer import RenewedLease
 
 renewer._EXIT_SECONDS = 300
 store = S3KV(sys.argv[1], sys.argv[2])
 leases = make_leases(store)
-shared_keeper().keep("place", "holder", KeptLease(leases, leases.acquire(NAME, "holder")))
+shared_renewer().keep("place", "holder", RenewedLease(leases, leases.acquire(NAME, "holder")))
 if sys.argv[3] == "fork" and os.fork() == 0:
-    assert not shared_keeper().knows("place"), "the lease is the parent's"
+    assert not shared_renewer().knows("place"), "the lease is the parent's"
     sys.exit()
 if sys.argv[3] == "fork":
     os.wait()
