@@ -169,7 +169,7 @@ class Acquisition:
             keeper.queue.release(self.queue_key, self.holder, result_ready=True)
             return found
         kept = RenewedLease(leases, lease, _reporter(self.key), renews=self.hold_seconds is None)
-        keeper.keep(self.queue_key, self.holder, kept)
+        keeper.add(self.queue_key, self.holder, kept)
         if attempt is not None:
             attempt.took_lease(kept)
         return None

@@ -105,7 +105,7 @@ class LeaseLockManager:
         Called in an event loop, it hands the request to the thread that renews leases, and returns.
         """
         keeper, queue_key = shared_renewer(), self._queue_key(key)
-        lease = keeper.kept(queue_key, holder)
+        lease = keeper.lease_of(queue_key, holder)
         result_ready = lease is not None and lease.result_ready
         if result_ready:
             keeper.queue.release(queue_key, holder, result_ready=True)

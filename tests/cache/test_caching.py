@@ -528,7 +528,7 @@ def test_a_task_without_options_within_a_caching_task_is_cached_with_its_own_exp
         ({"cache_expiration": 30}, "30 has no unit: write 30d"),
         ({"cache_expiration": "30"}, "30 has no unit: write 30d"),
         ({"cache_expiration": "1mo"}, "no fixed length"),
-        ({"cache_expiration": timedelta(-1)}, "not negative"),
+        ({"cache_expiration": timedelta(-1)}, "not be negative"),
         ({"object_tags": {f"t{i}": "x" for i in range(11)}}, "10 tags"),
         ({"object_tags": {"aws:x": "y"}}, "reserved"),
         ({"cache_policy": NO_CACHE}, "makes keys"),

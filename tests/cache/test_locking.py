@@ -39,7 +39,7 @@ def _nothing_is_left_behind() -> Iterator[None]:
     keeper = shared_renewer()
     until(lambda: keeper._thread is None)
     assert keeper._entries == {}
-    assert keeper.queue._lines == {}
+    assert keeper.queue._queues == {}
 
 
 def lease_objects(lake: Lake) -> list[str]:
@@ -139,7 +139,7 @@ def test_threads_that_want_one_key_compute_it_once(lake: Lake) -> None:
 
 
 def waiting_in_process() -> list[object]:
-    return [one for line in list(shared_renewer().queue._lines.values()) for one in line.waiting]
+    return [one for queue in list(shared_renewer().queue._queues.values()) for one in queue.waiting]
 
 
 def test_refreshing_runs_compute_one_by_one(lake: Lake) -> None:
