@@ -276,7 +276,7 @@ def test_a_result_that_cannot_be_pickled_is_returned_and_not_saved(
 
     assert produce() is not None
     assert lake.objects() == []
-    assert "was not saved: cloudpickle cannot hold this lock" in logged.text
+    assert "was not saved: cloudpickle cannot pickle this lock" in logged.text
 
 
 # --- staleness --------------------------------------------------------------------------------------

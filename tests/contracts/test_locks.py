@@ -205,7 +205,7 @@ def test_a_retention_that_can_only_end_is_given_more_time_where_its_end_was_over
             raise refusal
 
     monkeypatch.setattr(S3Client, "put_retention", answer)
-    monkeypatch.setattr(ObjectLocks, "_still_ends", lambda *_: False)
+    monkeypatch.setattr(ObjectLocks, "_is_still_in_force", lambda *_: False)
     locking_store.remove_retention_lock("key")
     removed, first, second = asked
     assert removed is None

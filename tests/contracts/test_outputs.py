@@ -93,7 +93,7 @@ def test_a_compliance_retention_is_not_extended_by_finalizing_again(locking_stor
 def test_another_content_is_a_conflict(locking_store: S3KV, there: str) -> None:
     locking_store.add("key", 1, retention=WEEK if there == "locked" else None)
     before = chain(locking_store)
-    with pytest.raises(ConflictError, match="another content") as caught:
+    with pytest.raises(ConflictError, match="other content") as caught:
         finalize(locking_store, "key", 2)
     if there == "locked":
         assert caught.match("GOVERNANCE retention until 20")
