@@ -1,4 +1,6 @@
-"""IAM and bucket policies for the roles of a store, with least privilege.
+"""IAM and bucket policies for the roles of a store.
+
+Each grants what its role needs, and nothing more.
 
 ========= =============================================================================================
 pipeline  reads and writes values and results, finalizes them, takes leases. It cannot lift a retention.
