@@ -17,7 +17,7 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.flows import serve
 from prefect.types.entrypoint import EntrypointType
 
-from s3kv_flows.flows import _maintain as flows
+from s3kv_flows import flows
 
 _FILE = Path(__file__).with_name("prefect.yaml")
 

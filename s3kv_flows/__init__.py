@@ -1,8 +1,8 @@
 """S3 as the result cache, output vault and janitor of Prefect 3 pipelines.
 
-The public names are loaded when they are first used (PEP 562), so that importing the store does not
-import Prefect. Where Prefect is imported already, the block and the serializer register at once: a
-process that only reads results through states needs nothing but ``import s3kv_flows`` after Prefect.
+Public names are loaded on first use (PEP 562), so that importing the store does not import Prefect. If
+Prefect is already imported, the block and the serializer register at once: a process that only reads
+results through states needs nothing but ``import s3kv_flows`` after Prefect.
 """
 
 from __future__ import annotations

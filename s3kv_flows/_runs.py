@@ -1,12 +1,13 @@
-"""What Prefect says of the run that is under way."""
+"""Prefect's context of the current run: logger, tags, parameters, identity.
+
+The private names of Prefect that this package uses are in this module alone.
+"""
 
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterator, Mapping
 from functools import cache
-from string import Formatter
 from threading import Event
 from typing import Any, TypeVar
 
@@ -16,7 +17,6 @@ from prefect.exceptions import MissingContextError
 from prefect.filesystems import WritableFileSystem
 from prefect.logging import get_logger, get_run_logger
 from prefect.results import ResultStore
-from prefect.runtime import deployment, flow_run, task_run
 from prefect.settings import PREFECT_TASKS_REFRESH_CACHE
 from prefect.utilities.hashing import hash_objects
 
@@ -26,7 +26,6 @@ __all__ = [
     "automatic_tags",
     "block_document_id",
     "block_document_name",
-    "formatted_key",
     "is_refreshing",
     "is_runner_ending",
     "loaded_store",
@@ -35,7 +34,6 @@ __all__ = [
     "run_parameters",
     "task_name",
     "task_run_id",
-    "validate_key",
     "with_automatic_tags",
 ]
 
@@ -43,7 +41,7 @@ B = TypeVar("B", bound=Block)
 
 
 def run_logger() -> logging.Logger | logging.LoggerAdapter[Any]:
-    """Return the logger of the current run, so that its page shows the line; else this package's."""
+    """Return the logger of the current run, whose page shows the line; outside of runs, the package's."""
     try:
         return get_run_logger()
     except MissingContextError:
@@ -51,21 +49,21 @@ def run_logger() -> logging.Logger | logging.LoggerAdapter[Any]:
 
 
 def loaded_store(kind: type[B]) -> B | None:
-    """Return the block of this kind that the current run has loaded: credentials may rotate."""
+    """Return the block of this type that the current run has loaded: credentials may rotate."""
     run = TaskRunContext.get()
     storage = run.result_store.result_storage if run is not None else None
     return storage if isinstance(storage, kind) else None
 
 
 def block_document_name(block: Block) -> str | None:
-    """Return the name that a block was saved or loaded under, None for one that is not saved."""
+    """Return the name that a block was saved or loaded under, None for an unsaved one."""
     return getattr(block, "_block_document_name", None)
 
 
 def block_document_id(store: WritableFileSystem) -> object:
-    """Return the id by which the state of a run names its store; None where Prefect does not tell it.
+    """Return the id by which the state of a run refers to its store; None if Prefect does not report it.
 
-    It is asked within a look, where Prefect takes an error for an absence: no hit may depend on it.
+    It is needed during a lookup, where Prefect takes an error for an absence: no hit may depend on it.
     """
     run = TaskRunContext.get()
     if run is not None and run.result_store.result_storage is store:
@@ -80,15 +78,15 @@ def block_document_id(store: WritableFileSystem) -> object:
 
 @cache
 def _warn_of_missing_id() -> None:
-    """Say it once in a process."""
+    """Log the warning once per process."""
     run_logger().warning(
-        "This version of Prefect does not tell the id of a saved store in the way that s3kv_flows knows. "
-        "Cached results are used; nobody can read them through the states of the runs that used them"
+        "This version of Prefect does not report the id of a saved store as s3kv_flows expects. Cached "
+        "results are used, but cannot be read through the states of the runs that used them"
     )
 
 
 def is_refreshing(context: TaskRunContext) -> bool:
-    """Tell whether the task will compute and overwrite whatever its cache holds."""
+    """Return whether the task computes and overwrites its cached result."""
     if context.task.refresh_cache is not None:
         return bool(context.task.refresh_cache)
     return bool(PREFECT_TASKS_REFRESH_CACHE.value())
@@ -106,7 +104,7 @@ def automatic_tags(task_name: str | None = None) -> dict[str, str]:
 
 
 def with_automatic_tags(object_tags: dict[str, str], automatic: dict[str, str]) -> dict[str, str]:
-    """Return both; where they are too many, or have the same key, the user's tags win."""
+    """Return both; if they are too many, or have the same key, the user's tags win."""
     tags = dict(object_tags)
     for key, value in automatic.items():
         if len(tags) < MAX_TAGS:
@@ -115,13 +113,13 @@ def with_automatic_tags(object_tags: dict[str, str], automatic: dict[str, str]) 
 
 
 def task_name() -> str | None:
-    """Return the name of the task that is run; None outside of tasks."""
+    """Return the name of the current task; None outside of tasks."""
     task = TaskRunContext.get()
     return task.task.name if task is not None else None
 
 
 def run_parameters() -> dict[str, Any]:
-    """Return the parameters of the task that is run, or else of the flow."""
+    """Return the parameters of the current task, or else of the current flow."""
     task, flow = TaskRunContext.get(), FlowRunContext.get()
     if task is not None:
         return dict(task.parameters)
@@ -129,19 +127,19 @@ def run_parameters() -> dict[str, Any]:
 
 
 def is_runner_ending() -> bool:
-    """Tell whether this task was submitted to a thread, and its flow has ended, or was ended by a signal.
+    """Return whether this task runs in a thread, and its flow has ended, or was ended by a signal.
 
-    The flow waits for it, and Prefect's worker kills both before long. A thread sees no other trace of a
-    SIGTERM, and this one has no public name (Prefect 3.9): where it is missing, the answer is no.
+    The flow waits for the task, and Prefect's worker kills both before long. A thread has no other sign of a
+    SIGTERM, and this one has no public name (Prefect 3.9): if it is missing, the answer is False.
     """
     task, flow = TaskRunContext.get(), FlowRunContext.get()
     if task is None or flow is None:
         return False
     events = getattr(flow.task_runner, "_cancel_events", {})
-    told = events.get(task.task_run.id)
-    if told is None:  # of a task that was called by a submitted one; they all end at once
-        told = next(iter(list(events.values())), None)
-    return isinstance(told, Event) and told.is_set()
+    event = events.get(task.task_run.id)
+    if event is None:  # the task was called by a submitted one; all submitted tasks end at once
+        event = next(iter(list(events.values())), None)
+    return isinstance(event, Event) and event.is_set()
 
 
 def task_run_id() -> str:
@@ -151,10 +149,10 @@ def task_run_id() -> str:
 
 
 def run_identity() -> str:
-    """Return what stays the same in all attempts of a run: its flow run and, in a task, which one, of what.
+    """Return an identity that all attempts of a run share: flow run and, in a task, task and parameters.
 
-    By what Prefect tells calls of one task from each other, its ``dynamic_key``, is made anew in each attempt
-    of a flow; what they are called with is not. Where that has no hash, the task alone counts.
+    Prefect distinguishes the calls of a task by ``dynamic_key``, which differs in each attempt of a flow;
+    parameters do not. If they have no hash, the task alone counts.
     """
     task, flow = TaskRunContext.get(), FlowRunContext.get()
     flow_run = flow.flow_run if flow is not None else None
@@ -162,72 +160,24 @@ def run_identity() -> str:
         return str(flow_run.id) if flow_run is not None else ""
     run = task.task_run
     owner = run.flow_run_id or (flow_run.id if flow_run is not None else None)
-    return f"{owner}/{run.task_key}/{_called_with(task.parameters)}" if owner is not None else str(run.id)
+    return f"{owner}/{run.task_key}/{_parameters_hash(task.parameters)}" if owner is not None else str(run.id)
 
 
-def _called_with(parameters: Mapping[str, Any]) -> str:
-    """Return a hash of parameters that is the same in all processes; empty where there is none.
+def _parameters_hash(parameters: Mapping[str, Any]) -> str:
+    """Return a hash of parameters that is the same in all processes; empty if they have none.
 
-    An iterator has none: to hash it would be to use it up.
+    An iterator has none: hashing would consume it.
     """
     return "" if _holds_iterator(parameters) else hash_objects(dict(parameters)) or ""
 
 
 def _holds_iterator(value: object) -> bool:
-    to_look_at, seen = [value], set[int]()
-    while to_look_at:
-        one = to_look_at.pop()
+    unvisited, visited = [value], set[int]()
+    while unvisited:
+        one = unvisited.pop()
         if isinstance(one, Iterator):
             return True
-        if isinstance(one, (Mapping, list, tuple, set, frozenset)) and id(one) not in seen:
-            seen.add(id(one))
-            to_look_at.extend(one.values() if isinstance(one, Mapping) else one)
+        if isinstance(one, (Mapping, list, tuple, set, frozenset)) and id(one) not in visited:
+            visited.add(id(one))
+            unvisited.extend(one.values() if isinstance(one, Mapping) else one)
     return False
-
-
-_RUNTIME = {"deployment": deployment, "flow_run": flow_run, "task_run": task_run}
-_ROOT = re.compile(r"[^.\[]*")
-
-
-def validate_key(template: str) -> str:
-    """Return the template of a key.
-
-    Raises:
-        ValueError: It is empty, no format string, or names something else than what there is in a run.
-    """
-    if not template:
-        raise ValueError("a key must not be empty")
-    known = {"parameters", *_RUNTIME}
-    try:
-        fields = [field for _, field, _, _ in Formatter().parse(template) if field is not None]
-    except ValueError as exc:
-        raise ValueError(f"key {template!r} is no format string: {exc}") from exc
-    for field in fields:
-        root = _ROOT.match(field)
-        if root is None or root.group() not in known:
-            raise ValueError(
-                f"key {template!r}: {{{field}}} is none of {', '.join(sorted(known))}; a parameter of the "
-                "task is {parameters[its name]}"
-            )
-    return template
-
-
-def formatted_key(template: str, parameters: Mapping[str, Any]) -> str:
-    """Return the key of the current run.
-
-    Raises:
-        LookupError: There is no such parameter, or nothing of that kind is run: all would have one name.
-        AttributeError: There is no such thing of a run.
-        ValueError: A value does not take the format.
-    """
-    return _OfRun().vformat(template, (), {"parameters": parameters, **_RUNTIME})
-
-
-class _OfRun(Formatter):
-    """Formats what is known of a run, and refuses what is not."""
-
-    def get_field(self, field_name: str, args: Any, kwargs: Any) -> Any:
-        found, root = super().get_field(field_name, args, kwargs)
-        if found is None and root in _RUNTIME:
-            raise LookupError(f"{{{field_name}}} is not known here: there is no {root} that has it")
-        return found, root

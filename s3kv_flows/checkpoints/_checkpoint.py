@@ -13,16 +13,15 @@ from typing import Any, TypeVar
 
 from typing_extensions import Self
 
+from s3kv_flows._cache.naming import format_key, validate_key
 from s3kv_flows._runs import (
     automatic_tags,
-    formatted_key,
     is_runner_ending,
     run_identity,
     run_logger,
     run_parameters,
     task_name,
     task_run_id,
-    validate_key,
     with_automatic_tags,
 )
 from s3kv_flows.blocks import S3KVStore
@@ -444,7 +443,7 @@ class Checkpoint:
         self._end_signals()
 
     def _open_states(self) -> None:
-        name = formatted_key(self.name, run_parameters())
+        name = format_key(self.name, run_parameters())
         identity = {RUN: fingerprint(run_identity())}
         if own := task_run_id():  # also where a task changes what it was called with, and is retried
             identity[TASK_RUN] = fingerprint(own)

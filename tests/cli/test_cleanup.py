@@ -134,7 +134,7 @@ def test_it_explains_a_key(
         ("30", "30 has no unit: write 30d for days, 30s for seconds"),
         ("30.0", "30 has no unit"),
         ("90m", "write 90min for minutes, 90mo for months"),
-        ("-1d", "not negative"),
+        ("-1d", "not be negative"),
     ],
 )
 def test_a_grace_period_without_a_unit_is_refused_before_anything_is_asked(

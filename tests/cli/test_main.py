@@ -94,7 +94,7 @@ def test_init_leaves_nothing_behind_where_it_is_refused(s3_url: str) -> None:
     ("arguments", "message"),
     [
         (["--bucket", "Not_A_Bucket"], "bucket name"),
-        (["--bucket", "some-bucket", "--endpoint-url", "localhost"], "is no URL"),
+        (["--bucket", "some-bucket", "--endpoint-url", "localhost"], "is not a URL"),
     ],
 )
 def test_mistakes_are_said(arguments: list[str], message: str) -> None:

@@ -255,6 +255,6 @@ def test_a_policy_can_be_returned_without_a_request(store: S3KV) -> None:
     with store.client.counters.measure() as measured:
         store.set_bucket_policy("arn:aws-cn:iam::123456789012:role/x", access="read", apply=False)
         for everybody in ("*", "arn:aws:iam::123456789012:user/*", "somebody"):
-            with pytest.raises(ValueError, match="principal is one ARN"):
+            with pytest.raises(ValueError, match="principal must be one ARN"):
                 store.set_bucket_policy(everybody)
     assert measured[0].requests == 0

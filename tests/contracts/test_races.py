@@ -210,7 +210,7 @@ def test_a_bucket_that_is_given_object_lock_is_noticed_by_every_change(
     bucket, capabilities = locking_store.bucket_name, locking_store.client.capabilities
     capabilities.remember(bucket, KnownObjectLock(object_lock=False, inferred=not asked))
     capabilities._unversioned.add(bucket)
-    capabilities._answers[("versioned", bucket)] = False
+    capabilities._probed[("versioned", bucket)] = False
     with pytest.raises(KeyLockedError):
         ATTEMPTS[name][0](locking_store)
     assert chain(locking_store) == before

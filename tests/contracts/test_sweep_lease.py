@@ -101,7 +101,9 @@ def test_a_second_sweep_does_not_delete_what_was_written_after_the_first_one(
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(sweep, store, made)
         until(lambda: deleting)
-        monkeypatch.setattr(Leases, "_claim" if elsewhere else "unused", noting(Leases._claim), raising=False)
+        monkeypatch.setattr(
+            Leases, "_write_new" if elsewhere else "unused", noting(Leases._write_new), raising=False
+        )
         monkeypatch.setattr(
             LocalQueue, "unused" if elsewhere else "_wait", noting(LocalQueue._wait), raising=False
         )
@@ -121,11 +123,11 @@ def test_what_was_looked_at_under_a_lease_that_was_lost_since_stays(
     made = planned(store)
     still_the_same = Rechecker.still_the_same
     held: list[RenewedLease] = []
-    keep = LeaseRenewer.keep
+    add = LeaseRenewer.add
 
     def keeping(keeper: LeaseRenewer, place: Hashable, holder: str, lease: RenewedLease) -> None:
         held.append(lease)
-        keep(keeper, place, holder, lease)
+        add(keeper, place, holder, lease)
 
     def too_late(checker: Rechecker, batch: Sequence[Decision], report: SweepReport) -> list[Decision]:
         store.add("other", "changed", tags=RAW)
@@ -134,7 +136,7 @@ def test_what_was_looked_at_under_a_lease_that_was_lost_since_stays(
         store.add("key", "new", tags=RAW)
         return same
 
-    monkeypatch.setattr(LeaseRenewer, "keep", keeping)
+    monkeypatch.setattr(LeaseRenewer, "add", keeping)
     monkeypatch.setattr(Rechecker, "still_the_same", too_late)
     report = sweep(store, made)
     assert report.changed == ["s3kv/other.json"]

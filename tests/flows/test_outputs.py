@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("prefect_api")
 @pytest.fixture(autouse=True)
 def events(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     sent: list[dict[str, Any]] = []
-    for module in ("lock_actions", "flows"):
+    for module in ("_outputs", "flows._audit"):
         monkeypatch.setattr(f"s3kv_flows.{module}.emit_event", lambda **event: sent.append(event))
     return sent
 

@@ -92,9 +92,9 @@ def test_the_grace_period_may_be_a_month_too() -> None:
 
 @pytest.mark.parametrize("grace", [30, "30", "1m", True, -HOUR])
 def test_a_grace_period_without_a_unit_is_refused(grace: Any) -> None:
-    with pytest.raises(ValueError, match=r"write|not negative"):
+    with pytest.raises(ValueError, match=r"write|not be negative"):
         plan([entry()], [RAW], NOW, grace)
-    with pytest.raises(ValueError, match=r"write|not negative"):
+    with pytest.raises(ValueError, match=r"write|not be negative"):
         PlanContext(NOW, grace)
 
 

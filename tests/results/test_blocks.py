@@ -162,7 +162,7 @@ def test_an_error_still_says_what_is_wrong_and_where() -> None:
         S3KVStore(bucket_name="Not A Bucket", cache_max_age_seconds=-1)
     found = {one["loc"]: (one["type"], one["msg"]) for one in caught.value.errors()}
     assert found[("bucket_name",)][0] == "value_error"
-    assert "S3 takes 3 to 63" in found[("bucket_name",)][1]
+    assert "S3 accepts 3 to 63" in found[("bucket_name",)][1]
     assert found[("cache_max_age_seconds",)][0] == "greater_than_equal"
 
 

@@ -69,13 +69,13 @@ class SweepLease:
             CorruptValueError: Under its name is something else.
         """
         keeper, holder = shared_renewer(), f"a sweep {uuid.uuid4().hex}"
-        with keeper.queue.turn(self._place, holder):
+        with keeper.queue.entered(self._place, holder):
             kept = self._taken(holder)
             if kept is None:
                 yield None
                 return
             try:
-                keeper.keep(self._place, holder, kept)
+                keeper.add(self._place, holder, kept)
                 yield kept
             finally:
                 keeper.release(self._place, holder, wait=True)
