@@ -1,4 +1,4 @@
-"""What others do to finalized outputs is noticed, told by receipts, and mended."""
+"""Finalized outputs that other clients hide or change: detected, reported by receipts, and repaired."""
 
 from __future__ import annotations
 
@@ -238,7 +238,7 @@ def test_a_receipt_does_not_hold_when_its_lock_was_lifted_or_released(locking_st
     assert locking_store.outputs.verify(held).problems == ["its legal hold was released"]
 
 
-def test_a_loser_that_cannot_take_its_version_back_is_told_so(
+def test_a_loser_that_cannot_take_its_version_back_gets_an_error(
     locking_store: S3KV, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As for a pipeline, which may not bypass governance, where the server excludes nobody."""

@@ -95,7 +95,7 @@ def test_what_compresses_is_compressed() -> None:
 
 
 @pytest.mark.parametrize("size", [CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES + 5])
-def test_large_sections_are_compressed_in_pieces(size: int) -> None:
+def test_large_sections_are_compressed_in_chunks(size: int) -> None:
     value = (np.arange(size) // 1000).astype("u1")
     body = bytes(PICKLE.encode([value, b"beside", value[:1000]]))
     assert len(body) < 0.1 * size

@@ -1,4 +1,4 @@
-"""Uploads of any size: one PUT, or a multipart upload where that is faster.
+"""Uploads: one PUT, or a multipart upload where that is faster.
 
 Some servers drop tags, lock headers or conditions from multipart uploads. Tags are put again after such an
 upload. Objects with a lock or a condition are written there in one PUT.

@@ -76,7 +76,7 @@ class Publication:
         try:
             written = self._create()
         except (ConflictError, KeyLockedError) as refusal:
-            return self._resolve(refusal, attempts_left - 1)
+            return self._resolve_conflict(refusal, attempts_left - 1)
         return self._receipt(self.new.body, written.version_id, "written")
 
     def _is_server_copy(self) -> bool:
@@ -87,7 +87,7 @@ class Publication:
             return self.objects.create_copy(self.source, self.name, self.new)
         return self.objects.put(self.name, self.new, mode="create", accept_races=self.accept_races)
 
-    def _resolve(self, refusal: ConflictError | KeyLockedError, attempts_left: int) -> Receipt:
+    def _resolve_conflict(self, refusal: ConflictError | KeyLockedError, attempts_left: int) -> Receipt:
         """Handle a key that exists; try again where it has changed meanwhile."""
         if isinstance(refusal, KeyLockedError) and refusal.left_behind is not None:
             raise refusal  # the key reads as the version of this call, which should have been deleted
@@ -95,9 +95,8 @@ class Publication:
         try:
             require_visible(objects.client, objects.bucket, self.name, self.key)
         except HiddenOutputError:
-            if (
-                attempts_left and self.accept_races
-            ):  # by a writer that lost, and is about to delete its version
+            # Where races are accepted, by a writer that lost, and is about to delete its version.
+            if attempts_left and self.accept_races:
                 return self._attempt(attempts_left)
             raise
         current = current_of(objects.versions(self.name))
