@@ -66,9 +66,9 @@ class Checkpoint(CheckpointContext):
             ``"fresh"``, none.
         tags: Tags of the objects; ``flow`` and ``task`` are added, so that a cleanup rule can select the
             states of runs that were never resumed.
-        keep_on_success: Keep the states also if the block ends without an error. Without this, they stay
-            only if another run has continued from them; and, unless the policy is ``"latest"``, those of
-            other runs stay.
+        keep_on_success: Keep the states also if the block ends without an error. They stay in any case if
+            another run has continued from them, and, unless the policy is ``"latest"``, so do those of
+            other runs.
         termination_seconds: For how long a SIGTERM may be deferred, for the end of a step and one more save.
 
     Raises:
