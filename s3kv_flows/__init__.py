@@ -1,4 +1,4 @@
-"""S3 as the result cache, output vault and janitor of Prefect 3 pipelines.
+"""S3 as result cache, output vault and janitor of Prefect 3 pipelines.
 
 Public names are loaded on first use (PEP 562), so that importing the store does not import Prefect. If
 Prefect is already imported, the block and the serializer register at once: a process that only reads

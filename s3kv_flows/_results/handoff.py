@@ -1,4 +1,4 @@
-"""Hand data from one call of Prefect to the next of the run.
+"""Handoff: data that one call of Prefect leaves for the next.
 
 Prefect asks the record storage whether a record exists, then reads the record, then the result. The first
 of these calls fetches and decodes the whole object, so it offers the value to the next ones. An offered

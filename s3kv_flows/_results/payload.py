@@ -1,4 +1,4 @@
-"""Payload: a frame with the options of its PUT, for one cache attempt.
+"""Payload: a frame with the options of its PUT.
 
 The serializer makes a :class:`Payload`, and the result storage writes it. :class:`ResultOptions` is what the
 user configured, :class:`CacheAttempt` what one task run has found out on its way to a result, and

@@ -36,10 +36,10 @@ pytestmark = pytest.mark.usefixtures("prefect_api")
 @pytest.fixture(autouse=True)
 def _nothing_is_left_behind() -> Iterator[None]:
     yield
-    keeper = shared_renewer()
-    until(lambda: keeper._thread is None)
-    assert keeper._entries == {}
-    assert keeper.queue._queues == {}
+    renewer = shared_renewer()
+    until(lambda: renewer._thread is None)
+    assert renewer._entries == {}
+    assert renewer.queue._queues == {}
 
 
 def lease_objects(lake: Lake) -> list[str]:
@@ -133,8 +133,8 @@ def test_threads_that_want_one_key_compute_it_once(lake: Lake) -> None:
 
     wire = lake.count(lambda: run())
     assert lake.ran == [1]
-    # Each looks; the holder takes, looks again, writes and gives back; the others look again.
-    assert wire.requests["PUT"] <= 2 + 40  # of the first look at what the server can do
+    # Each run looks up; the holder takes the lease, looks up again, writes and releases; the others look up.
+    assert wire.requests["PUT"] <= 2 + 40  # by the first probe of the server
     assert lease_objects(lake) == []
 
 
@@ -279,7 +279,7 @@ def test_the_result_of_another_process_is_taken_when_it_is_there(lake: Lake) -> 
         leases.release(lease)
         assert running.result(timeout=PATIENCE) == 1
     assert lake.ran == []
-    assert counted[0]["requests.PutObject"] == 2, "the other's result, and one claim that was in vain"
+    assert counted[0]["requests.PutObject"] == 2, "the other's result, and one lease that was refused"
 
 
 # --- what is lost -----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Results under names that people look for, and what a run does that finds another one there."""
+"""Results under given names, and runs that find another result under theirs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose states a run goes on from."""
+"""Whose states a run resumes from."""
 
 from __future__ import annotations
 
