@@ -81,11 +81,11 @@ def show(store: Store, *, json: Flag = False) -> int:
         Print JSON.
     """
     from s3kv_flows.maintenance._lifecycle.diff import describe
-    from s3kv_flows.maintenance._lifecycle.ids import is_own, short_id
+    from s3kv_flows.maintenance._lifecycle.ids import is_ours, short_id
 
     block = saved_store(store)
     there = block.values.client.get_lifecycle(block.bucket_name).rules
-    own = [rule for rule in there if is_own(rule.get("ID", ""), block.prefix)]
+    own = [rule for rule in there if is_ours(rule.get("ID", ""), block.prefix)]
     foreign = [rule for rule in there if rule not in own]
     if json:
         _print_json({"own": own, "foreign": foreign})

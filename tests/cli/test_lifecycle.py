@@ -44,9 +44,7 @@ def test_a_diff_shows_what_apply_then_does(
     assert command("diff", *arguments) == 0
     lines = printed(capsys)
     assert lines[0] == "+ raw [values]: below 's3kv/' with stage=raw: expire after 2 days"
-    assert (
-        lines[3] == "+ [unfinished uploads of values]: below 's3kv/': give unfinished uploads up after 1 day"
-    )
+    assert lines[3] == "+ [unfinished uploads of values]: below 's3kv/': abort incomplete uploads after 1 day"
     assert "for the sweep alone: newest: S3 does not count objects (keep_last)" in lines
     assert "note: rule 'raw': older_than of 1d12h counts as 2 days" in lines
     assert there(lake) == [], "nothing was put"
@@ -69,7 +67,7 @@ def test_a_diff_shows_what_apply_then_does(
         "~ raw [values]: below 's3kv/' with stage=raw: expire after 2 days -> "
         "below 's3kv/' with stage=raw: expire after 7 days"
     )
-    assert lines[3].endswith("after 1 day -> below 's3kv/': give unfinished uploads up after 3 days")
+    assert lines[3].endswith("after 1 day -> below 's3kv/': abort incomplete uploads after 3 days")
 
 
 def test_nothing_is_for_s3_while_a_tag_protects(
@@ -77,7 +75,7 @@ def test_nothing_is_for_s3_while_a_tag_protects(
 ) -> None:
     assert command("apply", lake.name, "--rules", rules) == 0
     lines = printed(capsys)
-    assert "for the sweep alone: raw: S3 cannot spare what carries the tag 'keep': " in "\n".join(lines)
+    assert "for the sweep alone: raw: S3 cannot spare objects with the tag 'keep': " in "\n".join(lines)
     assert [line for line in lines if line.startswith("+")] == [
         line for line in lines if "unfinished uploads" in line
     ]
