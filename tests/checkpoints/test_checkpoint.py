@@ -222,7 +222,7 @@ def test_by_hand_they_are_listed_shown_and_cleared(
     assert command("checkpoints", "ls", lake.name) == 0
     told = " ".join(capsys.readouterr().out.split())
     assert "a/b │ " in told
-    assert "2 names" in told
+    assert "2 checkpoints" in told
     assert command("checkpoints", "show", lake.name, "c") == 0
     assert "│ 6 " in capsys.readouterr().out
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
