@@ -1,4 +1,4 @@
-"""Flows to schedule: cleanup, ageing of local copies, audits of locks."""
+"""Flows to schedule: cleanup, eviction of local copies, audits of locks."""
 
 from s3kv_flows.flows._audit import audit_locks
 from s3kv_flows.flows._maintain import MaintenanceReport, age_caches, maintain_store

@@ -1,4 +1,4 @@
-"""Cleanup: rules -> plan -> sweep. Knows the store, not Prefect."""
+"""Plan and sweep a store by cleanup rules; independent of Prefect."""
 
 from s3kv_flows.maintenance._entries import Entry, Version
 from s3kv_flows.maintenance._inventory.survey import survey

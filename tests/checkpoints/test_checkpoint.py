@@ -222,7 +222,7 @@ def test_by_hand_they_are_listed_shown_and_cleared(
     assert command("checkpoints", "ls", lake.name) == 0
     output = " ".join(capsys.readouterr().out.split())
     assert "a/b │ " in output
-    assert "2 names" in output
+    assert "2 checkpoints" in output
     assert command("checkpoints", "show", lake.name, "c") == 0
     assert "│ 6 " in capsys.readouterr().out
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))

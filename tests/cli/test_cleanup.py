@@ -85,7 +85,7 @@ def test_a_sweep_wants_a_yes(
     values = filled.block.values
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
     assert command("sweep", filled.name, *rules) == 1
-    assert "nobody to ask: give --yes" in capsys.readouterr().err
+    assert "no terminal to ask for confirmation: give --yes" in capsys.readouterr().err
     for answer, status, left in (("n", 1, 6), ("", 1, 6), ("yes", 0, 3)):
         monkeypatch.setattr(sys, "stdin", Terminal(f"{answer}\n"))
         assert command("sweep", filled.name, *rules) == status

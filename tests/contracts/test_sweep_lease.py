@@ -121,7 +121,7 @@ def test_what_was_looked_at_under_a_lease_that_was_lost_since_stays(
     store.add("key", "old", tags=RAW)
     store.add("other", "old", tags=RAW)
     made = planned(store)
-    still_the_same = Rechecker.still_the_same
+    recheck = Rechecker.recheck
     held: list[RenewedLease] = []
     add = LeaseRenewer.add
 
@@ -131,13 +131,13 @@ def test_what_was_looked_at_under_a_lease_that_was_lost_since_stays(
 
     def too_late(checker: Rechecker, batch: Sequence[Decision], report: SweepReport) -> list[Decision]:
         store.add("other", "changed", tags=RAW)
-        same = still_the_same(checker, batch, report)
+        same = recheck(checker, batch, report)
         held[0]._give_up(StoreUnavailableError("this machine was asleep"))
         store.add("key", "new", tags=RAW)
         return same
 
     monkeypatch.setattr(LeaseRenewer, "add", keeping)
-    monkeypatch.setattr(Rechecker, "still_the_same", too_late)
+    monkeypatch.setattr(Rechecker, "recheck", too_late)
     report = sweep(store, made)
     assert report.changed == ["s3kv/other.json"]
     assert list(report.failed) == ["s3kv/key.json"]
@@ -179,7 +179,7 @@ def test_who_waits_for_another_sweep_says_so_once(
             until(waits.is_set)
             leases.release(mine)
             taking.result(PATIENCE)
-    said = [one.getMessage() for one in caplog.records if "waits for another" in one.getMessage()]
+    said = [one.getMessage() for one in caplog.records if "Waiting for another" in one.getMessage()]
     assert len(said) == 1
     assert "another sweep" in said[0]
 
@@ -208,7 +208,7 @@ def test_where_there_can_be_no_lease_it_says_so_once_and_sweeps(
     for number in range(3):
         store.add(f"key{number}", 1, tags=RAW)
     made = planned(store)
-    monkeypatch.setattr(SWEEPING, "_UNCERTAIN", 1)
+    monkeypatch.setattr(SWEEPING, "_UNCONDITIONAL", 1)
     if reason == "no conditions":
         nowhere = ConditionalPuts(create="no", replace="no")
         monkeypatch.setattr(Capabilities, "conditional_puts", lambda *_, **__: nowhere)
@@ -221,7 +221,7 @@ def test_where_there_can_be_no_lease_it_says_so_once_and_sweeps(
     with caplog.at_level(logging.WARNING):
         report = sweep(store, made)
     assert len(report.removed) == 3
-    said = [one for one in caplog.records if "not kept apart" in one.getMessage()]
+    said = [one for one in caplog.records if "No lease excludes" in one.getMessage()]
     assert len(said) == 1
 
 
@@ -256,7 +256,7 @@ def test_nobody_is_kept_waiting_for_the_pace_of_a_sweep(store: S3KV, monkeypatch
     for number in range(3):
         store.add(f"key{number}", 1, tags=RAW)
     made, leases = planned(store), leases_of(store)
-    monkeypatch.setattr(SWEEPING, "_UNCERTAIN", 1)
+    monkeypatch.setattr(SWEEPING, "_UNCONDITIONAL", 1)
     clock, pauses = Clock(), list[float]()
 
     def pause(seconds: float) -> None:

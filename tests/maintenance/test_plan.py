@@ -315,7 +315,7 @@ EXPLAINED = {
         aged("kept", 9, stage="raw", keep=""),
         ["stays: carries the tag 'keep'", "tags: keep=, stage=raw"],
     ),
-    "unasked": (Entry("unasked", Version("v", "e", 9, NOW)), ["tags: not asked for"]),
+    "unasked": (Entry("unasked", Version("v", "e", 9, NOW)), ["tags: not looked up"]),
 }
 
 
@@ -331,8 +331,8 @@ def test_it_explains_each_key_rule_by_rule() -> None:
         told = explain(made, name)
         assert all(text in told for text in texts), told
         assert all(f"rule {rule.name!r}" in told for rule in rules)
-    assert "rule 'count' matches it, and leaves it: among the 5 newest" in explain(made, "raw")
-    with pytest.raises(KeyError, match="did not see 'elsewhere'"):
+    assert "rule 'count' matches it, but keeps it: among the 5 newest" in explain(made, "raw")
+    with pytest.raises(KeyError, match="'elsewhere' is not in the plan"):
         explain(made, "elsewhere")
 
 
