@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from s3kv_flows._cache.locking import LeaseLockManager
+    from s3kv_flows._cache.lock_manager import LeaseLockManager
     from s3kv_flows._cache.options import caching, finalizing
     from s3kv_flows.blocks import S3KVStore
     from s3kv_flows.checkpoints._checkpoint import Checkpoint
@@ -28,7 +28,7 @@ _MODULES = {
     "S3KVStore": "s3kv_flows.blocks",
     "caching": "s3kv_flows._cache.options",
     "finalizing": "s3kv_flows._cache.options",
-    "LeaseLockManager": "s3kv_flows._cache.locking",
+    "LeaseLockManager": "s3kv_flows._cache.lock_manager",
 }
 
 __all__ = [

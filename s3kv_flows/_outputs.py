@@ -20,7 +20,7 @@ from prefect.context import FlowRunContext, TaskRunContext
 from prefect.events import emit_event
 from prefect.runtime import deployment, flow_run
 
-from s3kv_flows._runs import block_document_name, run_logger
+from s3kv_flows._prefect import SYNC, block_document_name, run_logger
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.store._kv import S3KV
 from s3kv_flows.store._layout.keys import fingerprint
@@ -169,11 +169,11 @@ def keep_receipt(block: S3KVStore, receipt: Receipt) -> Receipt:
         store=block_document_name(block),
     )
     if TaskRunContext.get() is not None or FlowRunContext.get() is not None:
-        create_table_artifact(  # type: ignore[call-arg]  # `_sync` is Prefect's switch of its async_dispatch
+        create_table_artifact(
             key=artifact_key("receipt", receipt.bucket, receipt.object_name),
             table=[receipt.as_dict()],
             description=f"{receipt.outcome}: {receipt.object_name}, version {receipt.version_id}",
-            _sync=True,
+            **SYNC,
         )
     run_logger().info("%s: %s, version %s", receipt.outcome, receipt.object_name, receipt.version_id)
     return receipt

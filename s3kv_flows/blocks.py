@@ -14,9 +14,9 @@ from prefect.filesystems import WritableFileSystem
 from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from s3kv_flows._prefect import SYNC, block_document_name
 from s3kv_flows._results.serializer import FrameSerializer  # noqa: F401  # which registers with Prefect
 from s3kv_flows._results.storage import ResultStorage
-from s3kv_flows._runs import block_document_name
 from s3kv_flows.store import S3KV, Encryption
 from s3kv_flows.store._durations import DurationLike
 from s3kv_flows.store._kv import endpoint_from_environment
@@ -188,8 +188,7 @@ class S3KVStore(ResultStorage, WritableFileSystem):  # type: ignore[misc]  # see
         """Return the store itself, or the saved one of this name (``lake``, or ``s3kv-store/lake``)."""
         if isinstance(store, S3KVStore):
             return store
-        # `_sync` is Prefect's switch of its async_dispatch, which the signature does not show.
-        return cast("S3KVStore", cls.load(store.removeprefix(f"{SLUG}/"), _sync=True))  # type: ignore[call-arg]
+        return cast("S3KVStore", cls.load(store.removeprefix(f"{SLUG}/"), **SYNC))
 
     @classmethod
     def reference_to(cls, name: str) -> str:

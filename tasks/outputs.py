@@ -8,7 +8,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from s3kv_flows._outputs import carry_out, keep_receipt
-from s3kv_flows._runs import run_logger
+from s3kv_flows._prefect import run_logger
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.store._locks.retention import Retention
 from s3kv_flows.store._outputs.receipts import Receipt, Verification

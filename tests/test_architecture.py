@@ -32,7 +32,7 @@ ORDER: Mapping[str, tuple[str, ...]] = {
         "_outputs",
         "blocks",
         "_results",
-        "_runs",
+        "_prefect",
         "maintenance",
         "store",
     ),

@@ -21,9 +21,9 @@ from prefect.transactions import BaseTransaction, get_transaction
 from s3kv_flows._cache.driver import Wait
 from s3kv_flows._cache.lookup import current_attempt, lookup
 from s3kv_flows._cache.preflight import require_savable
+from s3kv_flows._prefect import is_refreshing, run_logger
 from s3kv_flows._results.payload import CacheAttempt
 from s3kv_flows._results.records import FoundResult
-from s3kv_flows._runs import is_refreshing, run_logger
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.store._leases.leases import HeldLease, Leases
 from s3kv_flows.store._leases.records import lease_clock

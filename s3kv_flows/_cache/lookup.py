@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from prefect.context import TaskRunContext
 
+from s3kv_flows._prefect import run_logger
 from s3kv_flows._results.payload import CacheAttempt
 from s3kv_flows._results.records import ExpiredResultError, FoundResult, Record, fetch_result
 from s3kv_flows._results.serializer import FrameSerializer
-from s3kv_flows._runs import run_logger
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._locks.visibility import require_visible

@@ -8,7 +8,7 @@ from typing import Any
 
 from prefect.cache_policies import INPUTS, NO_CACHE, TASK_SOURCE, CachePolicy
 
-from s3kv_flows._cache.locking import LeaseLockManager
+from s3kv_flows._cache.lock_manager import LeaseLockManager
 from s3kv_flows._cache.naming import validate_key
 from s3kv_flows._cache.policies import ResultPolicy
 from s3kv_flows._cache.preflight import PreflightLockManager

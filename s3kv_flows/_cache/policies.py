@@ -21,9 +21,9 @@ from prefect.serializers import JSONSerializer
 from prefect.utilities.hashing import hash_objects
 
 from s3kv_flows._cache.naming import format_key
+from s3kv_flows._prefect import automatic_tags, is_refreshing
 from s3kv_flows._results.payload import CacheAttempt
 from s3kv_flows._results.serializer import FrameSerializer
-from s3kv_flows._runs import automatic_tags, is_refreshing
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.store._values.digests import digest_or_none
 

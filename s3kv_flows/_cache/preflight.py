@@ -8,9 +8,9 @@ from prefect.context import TaskRunContext
 
 from s3kv_flows._cache.lookup import current_attempt, prefetch
 from s3kv_flows._cache.record_storage import hand_over
+from s3kv_flows._prefect import is_refreshing, loaded_store
 from s3kv_flows._results.records import FoundResult
 from s3kv_flows._results.serializer import FrameSerializer
-from s3kv_flows._runs import is_refreshing, loaded_store
 from s3kv_flows.blocks import S3KVStore
 
 __all__ = ["PreflightLockManager", "require_savable"]

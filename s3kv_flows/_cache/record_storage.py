@@ -19,10 +19,10 @@ from prefect.filesystems import WritableFileSystem
 from pydantic import Field
 
 from s3kv_flows._cache.lookup import attempt_for, lookup_or_raise
+from s3kv_flows._prefect import block_document_id, loaded_store, run_logger
 from s3kv_flows._results import handoff
 from s3kv_flows._results.records import FoundResult, WrittenResult, amend
 from s3kv_flows._results.serializer import FrameSerializer
-from s3kv_flows._runs import block_document_id, loaded_store, run_logger
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.store.errors import (
     ConflictError,

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import Any
 
+from s3kv_flows._prefect import with_automatic_tags
 from s3kv_flows._results.payload import CacheAttempt, Payload, WriteOptions
-from s3kv_flows._runs import with_automatic_tags
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._layout.marks import (
     EXPIRES,

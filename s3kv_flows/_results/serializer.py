@@ -18,8 +18,8 @@ from prefect.serializers import Serializer
 from prefect.states import is_state_iterable
 from pydantic import Field, PrivateAttr
 
+from s3kv_flows._prefect import automatic_tags, run_logger, with_automatic_tags
 from s3kv_flows._results.payload import CacheAttempt, DecodedValue, Payload, ResultOptions, WriteOptions
-from s3kv_flows._runs import automatic_tags, run_logger, with_automatic_tags
 from s3kv_flows.store._layout.ttl import ttl_tags
 from s3kv_flows.store._values.codecs import codec_named
 from s3kv_flows.store._values.frames import is_frame

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import prefect
 from prefect.events import emit_event
 
+from s3kv_flows._prefect import run_logger
 from s3kv_flows._results import handoff
 from s3kv_flows._results.payload import Payload
 from s3kv_flows._results.records import WrittenResult, write_result
-from s3kv_flows._runs import run_logger
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._objects.bucket import NewObject
 from s3kv_flows.store.errors import KeyLockedError, S3KVError, StaleWriterError

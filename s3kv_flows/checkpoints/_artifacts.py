@@ -16,7 +16,7 @@ from prefect.client.schemas.actions import ArtifactUpdate
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import PrefectException
 
-from s3kv_flows._runs import run_logger
+from s3kv_flows._prefect import SYNC, run_logger
 from s3kv_flows.checkpoints._background import LatestOnly
 from s3kv_flows.checkpoints._snapshots import Snapshot
 
@@ -113,7 +113,7 @@ class CheckpointArtifacts:
             "s3kv-checkpoints",
             json.dumps(rows),
             description,
-            lambda key: create_table_artifact(key=key, table=rows, description=description, _sync=True),  # type: ignore[call-arg]  # Prefect's switch of its async_dispatch
+            lambda key: create_table_artifact(key=key, table=rows, description=description, **SYNC),
         )
 
     def _progress(self, percent: float, description: str) -> None:
@@ -121,7 +121,7 @@ class CheckpointArtifacts:
             "s3kv-checkpoint-progress",
             percent,
             description,
-            lambda key: create_progress_artifact(percent, key=key, description=description, _sync=True),  # type: ignore[call-arg]  # as above
+            lambda key: create_progress_artifact(percent, key=key, description=description, **SYNC),
         )
 
     def _put(self, key: str, data: str | float, description: str, create: Callable[[str], Any]) -> None:

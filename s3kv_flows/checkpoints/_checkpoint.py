@@ -12,7 +12,7 @@ from operator import length_hint
 from threading import Event
 from typing import Any, TypeVar
 
-from s3kv_flows._runs import automatic_tags, is_runner_ending, run_logger, task_name, with_automatic_tags
+from s3kv_flows._prefect import automatic_tags, is_runner_ending, run_logger, task_name, with_automatic_tags
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.checkpoints._background import close_left_loops, each, wait_for_future
 from s3kv_flows.checkpoints._context import NOT_LOADED, CheckpointContext

@@ -13,7 +13,14 @@ from typing import Any
 from typing_extensions import Self
 
 from s3kv_flows._cache.naming import format_key, validate_key
-from s3kv_flows._runs import automatic_tags, run_identity, run_logger, run_parameters, task_name, task_run_id
+from s3kv_flows._prefect import (
+    automatic_tags,
+    run_identity,
+    run_logger,
+    run_parameters,
+    task_name,
+    task_run_id,
+)
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.checkpoints._artifacts import CheckpointArtifacts
 from s3kv_flows.checkpoints._background import close_left_loops, run_to_end

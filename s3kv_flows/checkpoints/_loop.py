@@ -8,7 +8,7 @@ from math import inf
 from time import monotonic
 from typing import Any
 
-from s3kv_flows._runs import run_logger
+from s3kv_flows._prefect import run_logger
 from s3kv_flows.store._values.digests import digest_or_none
 
 __all__ = ["LoopProgress", "MutatedState", "SavingPace"]

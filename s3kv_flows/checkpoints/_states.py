@@ -11,7 +11,7 @@ from functools import partial
 from threading import Event
 from typing import Any, Literal
 
-from s3kv_flows._runs import run_logger
+from s3kv_flows._prefect import run_logger
 from s3kv_flows.checkpoints._background import LatestOnly
 from s3kv_flows.checkpoints._snapshots import Snapshot, Snapshots
 from s3kv_flows.checkpoints._writer import SnapshotWriter

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from s3kv_flows.cli._cleanup_options import CleanupOptions
 from s3kv_flows.cli._console import is_confirmed
-from s3kv_flows.cli._stores import saved_store
+from s3kv_flows.cli._saved_stores import saved_store
 
 if TYPE_CHECKING:
     from s3kv_flows.blocks import S3KVStore

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 
 from s3kv_flows.cli._cleanup_options import CleanupOptions
-from s3kv_flows.cli._stores import saved_store
+from s3kv_flows.cli._saved_stores import saved_store
 
 if TYPE_CHECKING:
     from s3kv_flows.blocks import S3KVStore

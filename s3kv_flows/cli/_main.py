@@ -19,7 +19,7 @@ from s3kv_flows.cli import _cleanup as cleanup_commands
 from s3kv_flows.cli import _lifecycle as lifecycle_commands
 from s3kv_flows.cli import _outputs as output_commands
 from s3kv_flows.cli._diagnosis import FeatureName
-from s3kv_flows.cli._stores import is_saved, saved_store
+from s3kv_flows.cli._saved_stores import is_saved, saved_store
 
 __all__ = ["app", "main"]
 

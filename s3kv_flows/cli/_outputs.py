@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from s3kv_flows.cli._stores import is_name, prefect_client, saved_store
+from s3kv_flows.cli._saved_stores import is_name, prefect_client, saved_store
 
 if TYPE_CHECKING:
     from s3kv_flows.store._kv import S3KV

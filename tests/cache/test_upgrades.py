@@ -11,7 +11,7 @@ from prefect import task
 from prefect.blocks.core import Block
 
 from s3kv_flows import S3KVStore, caching
-from s3kv_flows import _runs as runs
+from s3kv_flows import _prefect as runs
 from s3kv_flows._cache import lookup, record_storage
 from s3kv_flows.store._values.codecs import CloudpickleCodec
 from s3kv_flows.tasks import finalize_value

@@ -89,7 +89,7 @@ def test_a_subflow_is_another_one_in_each_flow_that_calls_it(lake: Lake) -> None
 
 PRINT_HASH = """
 from pydantic import BaseModel
-from s3kv_flows._runs import _parameters_hash
+from s3kv_flows._prefect import _parameters_hash
 
 class Config(BaseModel):
     depth: int = 3

@@ -16,7 +16,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.runtime import flow_run
 
 from s3kv_flows import Retention, tasks
-from s3kv_flows._runs import is_runner_ending
+from s3kv_flows._prefect import is_runner_ending
 from s3kv_flows.checkpoints import Checkpoint, SavedState
 from s3kv_flows.checkpoints import _artifacts as checkpoint_artifacts
 from s3kv_flows.checkpoints._snapshots import Snapshots, all_snapshots

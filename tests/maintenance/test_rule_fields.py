@@ -13,7 +13,6 @@ from s3kv_flows import CleanupRule
 from s3kv_flows.maintenance import Entry, PlanContext, Version, plan
 from s3kv_flows.maintenance._lifecycle import compiler as lifecycle_rules
 from s3kv_flows.maintenance._lifecycle.apply import CompiledLifecycle, compile_rules
-from s3kv_flows.maintenance._planning import conditions
 from s3kv_flows.maintenance._planning.questions import questions
 from s3kv_flows.maintenance._rules import unknown_fields
 
@@ -121,7 +120,7 @@ def test_a_field_that_is_not_known_and_not_given_changes_nothing() -> None:
 @pytest.mark.parametrize("field", NARROWING)
 def test_whoever_does_not_know_a_field_refuses_it(field: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for module, names in (
-        (conditions, ("_OF_OBJECTS", "_OF_VERSIONS")),
+        (matching, ("_OF_OBJECTS", "_OF_VERSIONS")),
         (lifecycle_rules, ("_EXPRESSED", "_REFUSED")),
     ):
         for name in names:

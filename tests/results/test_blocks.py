@@ -22,7 +22,7 @@ from prefect.testing.standard_test_suites.blocks import BlockStandardTestSuite
 from pydantic import BaseModel, SecretStr, ValidationError, model_validator
 
 from s3kv_flows import LeaseLockManager, S3KVStore
-from s3kv_flows.cli._stores import saved_store
+from s3kv_flows.cli._saved_stores import saved_store
 from s3kv_flows.store import Encryption
 from s3kv_flows.store._locks.retention import Retention
 from s3kv_flows.store.errors import KeyLockedError, KeyNotFoundError

@@ -19,7 +19,7 @@ from s3kv_flows.store import S3KV
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.transport.boto import _moment
 from s3kv_flows.store._s3.transport.direct import parse_tags
-from s3kv_flows.store._s3.transport.sigv4 import Signer
+from s3kv_flows.store._s3.transport.direct_signing import Signer
 from s3kv_flows.store.errors import AccessDeniedError, StoreUnavailableError
 from tests.support.proxy import CountingProxy
 

@@ -9,7 +9,7 @@ from itertools import chain
 from s3kv_flows.maintenance._entries import Entry
 from s3kv_flows.maintenance._inventory.listing import list_part, part_of, parts
 from s3kv_flows.maintenance._inventory.lookups import Lookups
-from s3kv_flows.maintenance._planning.conditions import PlanContext
+from s3kv_flows.maintenance._planning.matching import PlanContext
 from s3kv_flows.maintenance._planning.questions import Question, questions
 from s3kv_flows.maintenance._rules import CleanupRule
 from s3kv_flows.store._durations import DurationLike, length_before

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from s3kv_flows.maintenance._planning.conditions import UNKNOWN, whole_seconds
+from s3kv_flows.maintenance._planning.matching import UNKNOWN, whole_seconds
 from s3kv_flows.maintenance._planning.plan import CleanupPlan, Decision
 
 __all__ = ["explain"]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from s3kv_flows.maintenance._entries import Entry, Version
-from s3kv_flows.maintenance._planning.conditions import UNKNOWN, PlanContext, whole_seconds
+from s3kv_flows.maintenance._planning.matching import UNKNOWN, PlanContext, whole_seconds
 from s3kv_flows.maintenance._rules import CleanupRule
 
 __all__ = ["Pruning", "prune", "undecided_versions"]

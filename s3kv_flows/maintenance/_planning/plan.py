@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from s3kv_flows.maintenance._entries import Entry, Version
-from s3kv_flows.maintenance._planning.conditions import UNKNOWN, PlanContext
+from s3kv_flows.maintenance._planning.matching import UNKNOWN, PlanContext
 from s3kv_flows.maintenance._planning.old_versions import prune
 from s3kv_flows.maintenance._planning.selection import Selection, select
 from s3kv_flows.maintenance._rules import CleanupRule

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from s3kv_flows.maintenance._entries import Entry
-from s3kv_flows.maintenance._planning.conditions import PlanContext, is_expired
+from s3kv_flows.maintenance._planning.matching import PlanContext, is_expired
 from s3kv_flows.maintenance._planning.old_versions import undecided_versions
 from s3kv_flows.maintenance._planning.selection import undecided
 from s3kv_flows.maintenance._rules import CleanupRule

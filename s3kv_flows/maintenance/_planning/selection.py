@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from s3kv_flows.maintenance._entries import Entry
-from s3kv_flows.maintenance._planning.conditions import UNKNOWN, PlanContext, whole_seconds
+from s3kv_flows.maintenance._planning.matching import UNKNOWN, PlanContext, whole_seconds
 from s3kv_flows.maintenance._rules import CleanupRule
 
 __all__ = ["Selection", "select", "undecided"]

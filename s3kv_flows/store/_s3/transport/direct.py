@@ -22,7 +22,7 @@ from xml.etree import ElementTree as ET
 
 from s3kv_flows.store._s3.config import S3Config
 from s3kv_flows.store._s3.transport.boto import MAX_CONNECTIONS, Boto
-from s3kv_flows.store._s3.transport.sigv4 import Signer
+from s3kv_flows.store._s3.transport.direct_signing import Signer
 from s3kv_flows.store.errors import StoreUnavailableError
 
 __all__ = ["Connections", "DirectReader", "DirectReaders", "DirectResponse", "error_code", "parse_tags"]

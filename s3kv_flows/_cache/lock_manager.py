@@ -10,8 +10,8 @@ from functools import partial
 from s3kv_flows._cache.acquisition import Acquired, Acquisition
 from s3kv_flows._cache.driver import Wait, arun, run
 from s3kv_flows._cache.record_storage import hand_over
+from s3kv_flows._prefect import loaded_store
 from s3kv_flows._results import handoff
-from s3kv_flows._runs import loaded_store
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.store._leases.records import lease_clock
 from s3kv_flows.store._leases.renewer import shared_renewer

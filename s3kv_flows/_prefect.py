@@ -1,4 +1,4 @@
-"""Prefect's context of the current run: logger, tags, parameters, identity.
+"""Prefect and its current run: logger, tags, parameters, identity.
 
 The private names of Prefect that this package uses are in this module alone.
 """
@@ -23,6 +23,7 @@ from prefect.utilities.hashing import hash_objects
 from s3kv_flows.store._layout.tags import MAX_TAGS, normalize_tag_value
 
 __all__ = [
+    "SYNC",
     "automatic_tags",
     "block_document_id",
     "block_document_name",
@@ -38,6 +39,13 @@ __all__ = [
 ]
 
 B = TypeVar("B", bound=Block)
+
+
+SYNC: Mapping[str, Any] = {"_sync": True}
+"""Arguments that make a function of Prefect block, also in an event loop.
+
+It is the switch of Prefect's ``async_dispatch``, which signatures do not show.
+"""
 
 
 def run_logger() -> logging.Logger | logging.LoggerAdapter[Any]:
