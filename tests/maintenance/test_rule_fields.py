@@ -13,6 +13,7 @@ from s3kv_flows import CleanupRule
 from s3kv_flows.maintenance import Entry, PlanContext, Version, plan
 from s3kv_flows.maintenance._lifecycle import compiler as lifecycle_rules
 from s3kv_flows.maintenance._lifecycle.apply import CompiledLifecycle, compile_rules
+from s3kv_flows.maintenance._planning import matching
 from s3kv_flows.maintenance._planning.questions import questions
 from s3kv_flows.maintenance._rules import unknown_fields
 
