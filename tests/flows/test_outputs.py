@@ -120,7 +120,7 @@ def test_what_is_refused_is_kept_too(locked_lake: Lake, values: S3KV, events: li
 def test_nothing_is_changed_without_a_reason(locked_lake: Lake, values: S3KV) -> None:
     values.add("key", 1)
     for reason in ("", "  "):
-        with pytest.raises(ValueError, match="why"):
+        with pytest.raises(ValueError, match="give a reason"):
             tasks.place_hold(locked_lake.name, "key", reason)
     assert not values.is_legal_hold_applied("key")
     assert of_bucket(artifacts(artifact_key("lock", values.bucket_name, NAME)), values) == []
@@ -271,7 +271,7 @@ def test_the_commands_publish_verify_lock_and_audit(
 
     outside(values).delete_object(Bucket=values.bucket_name, Key="s3kv/report.json")
     assert command("verify", str(receipt), "--json") == 1
-    assert json.loads(capsys.readouterr().out)["problems"][0].startswith("a delete marker hides it")
+    assert json.loads(capsys.readouterr().out)["problems"][0].startswith("a delete marker has hidden it")
     assert command("audit", lake, "--format", "csv") == 1
     assert capsys.readouterr().out.splitlines()[1].startswith("hidden,s3kv/report.json,")
     assert command("audit", lake, "--format", "json") == 1
