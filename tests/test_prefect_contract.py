@@ -45,6 +45,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.transactions import get_transaction, transaction
 
 from tests.support.prefect_fakes import KEY, VALUE, Dumped, Locks, Marking, Noting, Stage, Storage
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
@@ -360,6 +361,11 @@ def test_when_a_result_is_dumped_the_run_is_over_and_its_state_holds_the_result(
     assert seen == [(True, True, True)]
 
 
+def _is_collected(reference: weakref.ref[Any]) -> bool:
+    gc.collect()
+    return reference() is None
+
+
 def test_the_task_run_object_lives_until_the_commit_and_its_context_does_not(
     stage: Stage,
 ) -> None:
@@ -373,9 +379,8 @@ def test_the_task_run_object_lives_until_the_commit_and_its_context_does_not(
     with transaction():
         stage.run(cache_policy=stage.policy(doing=note))
         stage.journal.forget()
-        gc.collect()
+        until(lambda: _is_collected(contexts[0]))  # a thread of Prefect's clients may end a moment later
         assert runs[0]() is not None
-        assert contexts[0]() is None
 
 
 def test_locks_are_acquired_and_released_in_the_thread_of_the_run(stage: Stage) -> None:

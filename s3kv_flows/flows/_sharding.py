@@ -52,12 +52,12 @@ def plan_in_shards(
     listing = list_shard.map(unmapped(store), parts(values.namespace, shards), versioned=unmapped(versioned))
 
     def ask(asked: list[Question]) -> Iterable[Entry | None]:
-        pieces = list(split(asked, shards, _QUESTIONS))
+        batches = list(split(asked, shards, _QUESTIONS))
         answers = look_up_shard.map(
             unmapped(store),
-            pieces,
+            batches,
             concurrency=unmapped(concurrency),
-            per_second=unmapped(per_second and per_second / len(pieces)),
+            per_second=unmapped(per_second and per_second / len(batches)),
         )
         return chain.from_iterable(future.result().items for future in answers)
 
@@ -86,8 +86,8 @@ def sweep_in_shards(
         progress: Called with the percentage that is done.
     """
     protect_tag = made.context.protect_tag if made.context else "keep"
-    pieces = list(split(made.removals, shards * _STEPS, _DECISIONS))
-    each = per_second and per_second / min(shards, max(len(pieces), 1))
+    batches = list(split(made.removals, shards * _STEPS, _DECISIONS))
+    each = per_second and per_second / min(shards, max(len(batches), 1))
     report, done = SweepReport(), 0
     under_way: deque[tuple[Shard[Decision], PrefectFuture[SweepReport]]] = deque()
 
@@ -97,9 +97,9 @@ def sweep_in_shards(
             shard, future = under_way.popleft()
             report.add(_result(shard, future))
             done += 1
-            progress(100 * done / len(pieces))
+            progress(100 * done / len(batches))
 
-    for shard in pieces:
+    for shard in batches:
         wait_until(shards - 1)
         under_way.append((shard, sweep_shard.submit(store, shard, protect_tag, each, concurrency)))
     wait_until(0)

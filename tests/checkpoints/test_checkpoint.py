@@ -231,7 +231,7 @@ def test_by_hand_they_are_listed_shown_and_cleared(
     assert "of 'c'" in capsys.readouterr().out
     assert set(all_snapshots(lake.block.checkpoints)) == {"a/b"}
     for arguments in (["show", lake.name, "c"], ["clear", lake.name, "c", "--yes"]):
-        with pytest.raises(KeyNotFoundError, match="no states of 'c'"):
+        with pytest.raises(KeyNotFoundError, match="checkpoint 'c' has no states"):
             command("checkpoints", *arguments)
 
 

@@ -42,26 +42,26 @@ def heeds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def keepers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[LeaseRenewer], None]]:
-    """Give a thread the keeper of another process."""
-    local, own = threading.local(), LEASING.shared_renewer()
+def renewers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[LeaseRenewer], None]]:
+    """Give a thread the renewer of another process."""
+    local, shared = threading.local(), LEASING.shared_renewer()
     given: list[LeaseRenewer] = []
-    monkeypatch.setattr(LEASING, "shared_renewer", lambda: getattr(local, "keeper", own))
+    monkeypatch.setattr(LEASING, "shared_renewer", lambda: getattr(local, "renewer", shared))
 
-    def give(keeper: LeaseRenewer) -> None:
-        local.keeper = keeper
-        given.append(keeper)
+    def give(renewer: LeaseRenewer) -> None:
+        local.renewer = renewer
+        given.append(renewer)
 
     yield give
-    for keeper in given:
-        keeper.close()
+    for renewer in given:
+        renewer.close()
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_a_second_sweep_does_not_delete_what_was_written_after_the_first_one(
     store: S3KV,
     monkeypatch: pytest.MonkeyPatch,
-    keepers: Callable[[LeaseRenewer], None],
+    renewers: Callable[[LeaseRenewer], None],
     elsewhere: bool,  # noqa: FBT001
 ) -> None:
     """While the first one deletes, the second one, of this process or another, does not even look."""
@@ -95,7 +95,7 @@ def test_a_second_sweep_does_not_delete_what_was_written_after_the_first_one(
 
     def second() -> SweepReport:
         if elsewhere:
-            keepers(LeaseRenewer())
+            renewers(LeaseRenewer())
         return sweep(store, made)
 
     with ThreadPoolExecutor(2) as pool:
@@ -125,9 +125,9 @@ def test_what_was_looked_at_under_a_lease_that_was_lost_since_stays(
     held: list[RenewedLease] = []
     add = LeaseRenewer.add
 
-    def keeping(keeper: LeaseRenewer, place: Hashable, holder: str, lease: RenewedLease) -> None:
+    def keeping(renewer: LeaseRenewer, queue_key: Hashable, holder: str, lease: RenewedLease) -> None:
         held.append(lease)
-        add(keeper, place, holder, lease)
+        add(renewer, queue_key, holder, lease)
 
     def too_late(checker: Rechecker, batch: Sequence[Decision], report: SweepReport) -> list[Decision]:
         store.add("other", "changed", tags=RAW)

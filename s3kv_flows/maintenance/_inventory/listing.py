@@ -1,4 +1,4 @@
-"""List the keys of a store, whole or in parts for parallel listings."""
+"""List a store's keys, whole or in parts for parallel listings."""
 
 from __future__ import annotations
 

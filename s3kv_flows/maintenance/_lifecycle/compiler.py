@@ -1,4 +1,4 @@
-"""Compile cleanup rules to S3 lifecycle rules, as far as S3 can express them.
+"""Compile cleanup rules to lifecycle rules, as far as S3 allows.
 
 A compiled rule expires what the cleanup rule would remove, or less, and not sooner. A rule that S3 cannot
 express is left to the sweep, with the reason, and so is a rule with a field that is not supported here. S3

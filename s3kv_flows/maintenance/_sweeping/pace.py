@@ -1,4 +1,4 @@
-"""Limit the rate of a sweep; slow down when the server is busy."""
+"""Limit a sweep's rate; slow down when the server is busy."""
 
 from __future__ import annotations
 
