@@ -2,7 +2,7 @@
 
     python deployments/serve.py [STORE]
 
-It runs until it is stopped, and does what deployments/prefect.yaml says, when that says it.
+It runs until it is stopped, and schedules the deployments of deployments/prefect.yaml.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.flows import serve
 from prefect.types.entrypoint import EntrypointType
 
-from s3kv_flows.flows import _maintain as flows
+from s3kv_flows import flows
 
 _FILE = Path(__file__).with_name("prefect.yaml")
 
 
 def deployments(store: str | None = None) -> list[RunnerDeployment]:
-    """Return the deployments of prefect.yaml, for another store where one is named."""
+    """Return the deployments of prefect.yaml, for another store if one is named."""
     entries: list[dict[str, Any]] = yaml.safe_load(_FILE.read_text())["deployments"]
     return [_deployment(entry, store) for entry in entries]
 
@@ -42,7 +42,9 @@ def _deployment(entry: dict[str, Any], store: str | None) -> RunnerDeployment:
             for schedule in entry["schedules"]
         ],
     )
-    return cast("RunnerDeployment", deployment)  # a coroutine only within an event loop
+    deployment = cast("RunnerDeployment", deployment)  # a coroutine only within an event loop
+    deployment.entrypoint = entry["entrypoint"]  # Prefect names the private module
+    return deployment
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""S3 as the result cache, output vault and janitor of Prefect 3 pipelines.
+"""S3 as result cache, output vault and janitor of Prefect 3 pipelines.
 
-The public names are loaded when they are first used (PEP 562), so that importing the store does not
-import Prefect. Where Prefect is imported already, the block and the serializer register at once: a
-process that only reads results through states needs nothing but ``import s3kv_flows`` after Prefect.
+Public names are loaded on first use (PEP 562), so that importing the store does not import Prefect. If
+Prefect is already imported, the block and the serializer register at once: a process that only reads
+results through states needs nothing but ``import s3kv_flows`` after Prefect.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from s3kv_flows._cache.locking import LeaseLockManager
+    from s3kv_flows._cache.lock_manager import LeaseLockManager
     from s3kv_flows._cache.options import caching, finalizing
     from s3kv_flows.blocks import S3KVStore
     from s3kv_flows.checkpoints._checkpoint import Checkpoint
@@ -28,7 +28,7 @@ _MODULES = {
     "S3KVStore": "s3kv_flows.blocks",
     "caching": "s3kv_flows._cache.options",
     "finalizing": "s3kv_flows._cache.options",
-    "LeaseLockManager": "s3kv_flows._cache.locking",
+    "LeaseLockManager": "s3kv_flows._cache.lock_manager",
 }
 
 __all__ = [

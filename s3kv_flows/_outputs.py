@@ -1,8 +1,8 @@
-"""Changes to locks, each with who did it and why: kept as a Prefect artifact and an event.
+"""Prefect artifacts and events of finalized outputs: receipts, changes to locks.
 
-An artifact that says what was asked for is written before the lock is touched, and another one after it:
-nothing happens that Prefect could not be told of. Both have the key of the object,
-``s3kv-lock-<bucket>-<object>-<digest>``, so that its history stands in one place.
+An artifact with the request is written before the lock is changed, and another one with the outcome after
+it: no lock is changed while Prefect cannot be reached. Both have the artifact key of the object,
+``s3kv-lock-<bucket>-<object>-<digest>``, which collects its history.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from prefect.context import FlowRunContext, TaskRunContext
 from prefect.events import emit_event
 from prefect.runtime import deployment, flow_run
 
-from s3kv_flows._runs import block_document_name, run_logger
+from s3kv_flows._prefect import SYNC, block_document_name, run_logger
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.store._kv import S3KV
 from s3kv_flows.store._layout.keys import fingerprint
@@ -41,17 +41,17 @@ class LockAction:
     """One change to a lock.
 
     Attributes:
-        action: What was asked for.
-        outcome: How far it has come.
-        reason: Why, in the words of who asked.
+        action: The requested change.
+        outcome: Whether it was requested, done or refused.
+        reason: The reason that the user gave.
         bucket: The bucket.
         object: The object name.
-        user: Who asked, as the machine knows them.
-        host: On which machine.
-        access_key_id: With which credentials.
-        flow_run_id: In which flow run; None for a command.
+        user: The user name on the machine.
+        host: The name of the machine.
+        access_key_id: The access key id of the credentials.
+        flow_run_id: The id of the flow run; None for a command.
         at: When, by this machine's clock.
-        detail: What came of it.
+        detail: The result of the change, or the error.
     """
 
     action: Action
@@ -74,20 +74,20 @@ def carry_out(
 
     Args:
         store: The name of a saved store, or a saved store.
-        action: What the record calls it.
+        action: The name of the change in the record.
         key: The key of a value, or an object name as ``audit_locks`` shows it.
         reason: Why.
-        act: Does it, given the store that the object is in, and its key there.
+        act: Makes the change, given the store of the object and its key in that store.
 
     Raises:
         ValueError: No reason is given.
-        S3KVError: What ``act`` raises; that is recorded, too.
+        S3KVError: The error of ``act``, which is recorded, too.
     """
     if not reason or not reason.strip():
-        raise ValueError(f"why? A reason is kept with every change to a lock, and {action} has none")
-    kv, own_key = S3KVStore.of(store).locate(key)
-    name = kv.namespace.name_of(own_key)
-    asked = LockAction(
+        raise ValueError(f"give a reason for {action}: it is kept with every change to a lock")
+    kv, key_in_kv = S3KVStore.of(store).locate(key)
+    name = kv.namespace.name_of(key_in_kv)
+    requested = LockAction(
         action,
         "requested",
         reason.strip(),
@@ -99,25 +99,25 @@ def carry_out(
         flow_run.get_id(),
         _now(),
     )
-    _keep(asked)
+    _keep_artifact(requested)
     try:
-        result = act(kv, own_key)
+        result = act(kv, key_in_kv)
     except (S3KVError, ValueError) as exc:
-        _finish(replace(asked, outcome="refused", at=_now(), detail=f"{type(exc).__name__}: {exc}"))
+        _finish(replace(requested, outcome="refused", at=_now(), detail=f"{type(exc).__name__}: {exc}"))
         raise
-    _finish(replace(asked, outcome="done", at=_now(), detail="" if result is None else str(result)))
+    _finish(replace(requested, outcome="done", at=_now(), detail="" if result is None else str(result)))
     return result
 
 
 def artifact_key(kind: str, bucket: str, name: str) -> str:
-    """Return a key of an artifact for an object: lower-case letters, digits and dashes."""
+    """Return the artifact key of an object: lower-case letters, digits and dashes."""
     slug = re.sub(r"[^a-z0-9]+", "-", f"s3kv-{kind}-{bucket}-{name}".lower())
-    # Other names may have the same slug.
+    # Different names may have the same slug.
     return f"{slug[:_ARTIFACT_KEY_LENGTH].strip('-')}-{fingerprint(f'{bucket}/{name}')[:8]}"
 
 
 def _finish(action: LockAction) -> None:
-    _keep(action)
+    _keep_artifact(action)
     emit_event(
         event=f"s3kv.lock.{action.action}.{action.outcome}",
         resource={
@@ -138,7 +138,7 @@ def _finish(action: LockAction) -> None:
     )
 
 
-def _keep(action: LockAction) -> None:
+def _keep_artifact(action: LockAction) -> None:
     table: list[dict[str, Any]] = [asdict(action)]
     create_table_artifact(
         key=artifact_key("lock", action.bucket, action.object),
@@ -150,7 +150,7 @@ def _keep(action: LockAction) -> None:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container without an entry for its user
+    except (KeyError, OSError):  # a container may have no entry for its user
         return "unknown"
 
 
@@ -159,9 +159,9 @@ def _now() -> str:
 
 
 def keep_receipt(block: S3KVStore, receipt: Receipt) -> Receipt:
-    """Return a receipt with the run that published; within a run, keep it as a table artifact, too.
+    """Return a receipt with the run that published it; within a run, keep it as a table artifact, too.
 
-    The artifact is ``s3kv-receipt-<bucket>-<object>-<digest>``.
+    The key of the artifact is ``s3kv-receipt-<bucket>-<object>-<digest>``.
     """
     receipt = receipt.published_by(
         flow_run_id=flow_run.get_id(),
@@ -169,17 +169,17 @@ def keep_receipt(block: S3KVStore, receipt: Receipt) -> Receipt:
         store=block_document_name(block),
     )
     if TaskRunContext.get() is not None or FlowRunContext.get() is not None:
-        create_table_artifact(  # type: ignore[call-arg]  # `_sync` is Prefect's switch of its async_dispatch
+        create_table_artifact(
             key=artifact_key("receipt", receipt.bucket, receipt.object_name),
             table=[receipt.as_dict()],
             description=f"{receipt.outcome}: {receipt.object_name}, version {receipt.version_id}",
-            _sync=True,
+            **SYNC,
         )
     run_logger().info("%s: %s, version %s", receipt.outcome, receipt.object_name, receipt.version_id)
     return receipt
 
 
 def _code_version() -> str | None:
-    """Return what the run calls the version of its code: that of the deployment, or else of the flow."""
+    """Return the version of the deployment, or else of the flow."""
     run = FlowRunContext.get()
     return deployment.version or (run.flow.version if run is not None and run.flow is not None else None)

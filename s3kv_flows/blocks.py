@@ -1,4 +1,4 @@
-"""S3KVStore: a bucket as a Prefect block."""
+"""S3KVStore: the configuration of a bucket as a Prefect block."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from prefect.filesystems import WritableFileSystem
 from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from s3kv_flows._prefect import SYNC, block_document_name
+from s3kv_flows._results.serializer import FrameSerializer  # noqa: F401  # which registers with Prefect
 from s3kv_flows._results.storage import ResultStorage
-from s3kv_flows._runs import block_document_name
 from s3kv_flows.store import S3KV, Encryption
 from s3kv_flows.store._durations import DurationLike
 from s3kv_flows.store._kv import endpoint_from_environment
@@ -30,7 +31,7 @@ from s3kv_flows.store._values.local_cache import LocalCache
 __all__ = ["SLUG", "S3KVStore"]
 
 SLUG = "s3kv-store"
-"""The block type's part of a reference such as ``s3kv-store/lake``."""
+"""The slug of the block type, which a reference such as ``s3kv-store/lake`` begins with."""
 
 _HIDDEN = "**********"
 
@@ -43,12 +44,12 @@ def _json_schema(block: type[WritableFileSystem], *args: Any, **options: Any) ->
 class S3KVStore(ResultStorage, WritableFileSystem):  # type: ignore[misc]  # see ResultStorage.read_path
     """A bucket that caches results, keeps values and locks finalized outputs.
 
-    The block is configuration only: it may be copied, pickled and sent to other processes, and finds
-    the client of its configuration there. As the storage of results it keeps them in
+    The block is configuration only: it may be copied, pickled and sent to other processes, where it uses
+    the shared client of its configuration. As Prefect's result storage it keeps results in
     ``<prefix without slash>-results/``, beside the values.
 
     Example:
-        Save a store once, then name it wherever results are cached:
+        Save a store once, then use its name wherever results are cached:
 
         ```python
         from s3kv_flows import S3KVStore
@@ -72,52 +73,54 @@ class S3KVStore(ResultStorage, WritableFileSystem):  # type: ignore[misc]  # see
     endpoint_url: str | None = Field(
         default=None, description="URL of an S3-compatible server; leave it empty for AWS."
     )
-    region_name: str | None = Field(default=None, description="Region; by default, what boto3 finds.")
+    region_name: str | None = Field(
+        default=None, description="Region; by default, that of boto3's configuration."
+    )
     aws_access_key_id: str | None = Field(
-        default=None, description="Access key id; by default, boto3 looks for credentials itself."
+        default=None, description="Access key id; by default, boto3 finds credentials itself."
     )
     aws_secret_access_key: SecretStr | None = Field(
-        default=None, description="Secret access key, together with the access key id."
+        default=None, description="Secret access key; required with the access key id."
     )
     aws_session_token: SecretStr | None = Field(
         default=None, description="Session token of temporary credentials."
     )
     profile_name: str | None = Field(
-        default=None, description="A profile of the AWS configuration files of the machine that runs."
+        default=None, description="Profile in the AWS configuration files of the machine that runs."
     )
     verify: bool | str = Field(
         default=True,
-        description="Whether to verify TLS certificates, or the path of a CA bundle, which alone is trusted. "
-        "By default, boto3 finds the bundle: AWS_CA_BUNDLE, the profile, or its own.",
+        description="Whether to verify TLS certificates, or the path of the only CA bundle to trust. "
+        "By default, boto3 finds the bundle: AWS_CA_BUNDLE, the profile, or the one that it ships.",
     )
     addressing_style: Literal["auto", "path", "virtual"] = Field(
-        default="auto", description="How the bucket is addressed; auto takes path style for an endpoint URL."
+        default="auto", description="How the bucket is addressed; auto uses path style for an endpoint URL."
     )
     prefix: str = Field(
-        default="s3kv/", description="What the names of values begin with; results lie beside it."
+        default="s3kv/", description="Prefix of the object names of values; results are stored beside it."
     )
     lease_bucket_name: str | None = Field(
         default=None,
-        description="The bucket for leases, where the bucket itself locks what is written, or keeps versions "
-        "on a server whose conditions do not hold there; it must have neither.",
+        description="The bucket for leases, if the bucket itself has a default retention, or keeps "
+        "versions on a server that does not honour conditions there; this one must have neither.",
     )
     enable_local_cache: bool = Field(
-        default=False, description="Whether values and results that were read are kept on local disk, too."
+        default=False, description="Whether to keep copies of read values and results on local disk."
     )
-
     cache_max_age_seconds: float = Field(
         default=0,
         ge=0,
-        description="For how long a local copy may be returned without asking the server, in seconds.",
+        description="For how long a local copy may be returned without a request, in seconds.",
     )
     server_side_encryption: Literal["AES256", "aws:kms", "aws:kms:dsse"] | None = Field(
-        default=None, description="How the server encrypts what is written; empty leaves it to the bucket."
+        default=None, description="How the server encrypts objects; by default, as the bucket is configured."
     )
     kms_key_id: str | None = Field(
-        default=None, description="The key of aws:kms; empty for the account's own."
+        default=None, description="The key of aws:kms; by default, that of the account."
     )
     customer_key: SecretStr | None = Field(
-        default=None, description="A key of one's own (SSE-C), 32 bytes in base64, instead of the server's."
+        default=None,
+        description="A customer key (SSE-C), 32 bytes in base64, instead of the server's key.",
     )
     boto_config: dict[str, Any] = Field(
         default_factory=dict,
@@ -128,13 +131,13 @@ class S3KVStore(ResultStorage, WritableFileSystem):  # type: ignore[misc]  # see
     if not TYPE_CHECKING:  # type checkers know the fields
 
         def __init__(self, *args: Any, **values: Any) -> None:
-            refusal = None
+            error = None
             try:
                 super().__init__(*args, **values)
             except ValidationError as exc:
-                refusal = _without_input(exc)
-            if refusal is not None:  # raised here, so that it carries the original nowhere
-                raise refusal
+                error = _without_input(exc)
+            if error is not None:  # raised outside of the handler, so that it has no context with secrets
+                raise error
 
     @field_validator("bucket_name")
     @classmethod
@@ -158,15 +161,16 @@ class S3KVStore(ResultStorage, WritableFileSystem):  # type: ignore[misc]  # see
 
     @classmethod
     def model_json_schema(cls, *args: Any, **options: Any) -> dict[str, Any]:
-        """Return the JSON schema of the fields, made once per process and arguments.
+        """Return the JSON schema of the fields, cached per process and arguments.
 
-        Prefect asks for it once per field whenever a block is saved, which takes ten times as long without.
+        Prefect calls it once per field whenever a block is saved; without the cache, that takes ten times
+        as long.
         """
         return deepcopy(_json_schema(cls, *args, **options))
 
     @classmethod
     def from_env(cls) -> S3KVStore:
-        """Return the store that the environment names; credentials stay with boto3's chain.
+        """Return the store that the environment names; boto3 finds the credentials.
 
         ``S3_BUCKET`` is required; ``S3_ENDPOINT_URL`` or ``AWS_ENDPOINT_URL_S3`` names a server other
         than AWS.
@@ -184,8 +188,7 @@ class S3KVStore(ResultStorage, WritableFileSystem):  # type: ignore[misc]  # see
         """Return the store itself, or the saved one of this name (``lake``, or ``s3kv-store/lake``)."""
         if isinstance(store, S3KVStore):
             return store
-        # `_sync` is Prefect's switch of its async_dispatch, which the signature does not show.
-        return cast("S3KVStore", cls.load(store.removeprefix(f"{SLUG}/"), _sync=True))  # type: ignore[call-arg]
+        return cast("S3KVStore", cls.load(store.removeprefix(f"{SLUG}/"), **SYNC))
 
     @classmethod
     def reference_to(cls, name: str) -> str:
@@ -194,7 +197,7 @@ class S3KVStore(ResultStorage, WritableFileSystem):  # type: ignore[misc]  # see
 
     @property
     def reference(self) -> str | None:
-        """The reference to this store, by which Prefect loads it; None where it is not saved."""
+        """The reference by which Prefect loads this store; None if it is not saved."""
         name = block_document_name(self)
         return self.reference_to(name) if name else None
 
@@ -205,7 +208,7 @@ class S3KVStore(ResultStorage, WritableFileSystem):  # type: ignore[misc]  # see
 
     @property
     def local_cache(self) -> LocalCache:
-        """The local copies of values of this bucket, on this machine, whether or not they are in use."""
+        """The local copies of values of this bucket, on this machine, even if the store does not use them."""
         return self._store(Namespace(self.prefix), "json", enable_local_cache=True).local_cache
 
     @property
@@ -224,7 +227,7 @@ class S3KVStore(ResultStorage, WritableFileSystem):  # type: ignore[misc]  # see
         return self._store(space, "cloudpickle", enable_local_cache=False)
 
     def locate(self, key: str) -> tuple[S3KV, str]:
-        """Return where an object is, and its key there.
+        """Return the key-value store that an object belongs to, and its key in it.
 
         Args:
             key: The name of an object, as ``audit_locks`` shows it, or the key of a value.
@@ -237,7 +240,7 @@ class S3KVStore(ResultStorage, WritableFileSystem):  # type: ignore[misc]  # see
     def audit(
         self, *, within: DurationLike = timedelta(days=30), final_tags: Mapping[str, str] | None = None
     ) -> LockAudit:
-        """Look at every version of the store; see :func:`s3kv_flows.store._outputs.audit.audit`."""
+        """Audit the locks of all versions; see :func:`s3kv_flows.store._outputs.audit.audit`."""
         values = Namespace(self.prefix)
         client = self.values.client
         prefixes = [space.prefix for space in (values, values.results, values.checkpoints)]
@@ -250,15 +253,15 @@ class S3KVStore(ResultStorage, WritableFileSystem):  # type: ignore[misc]  # see
             seconds: For how long a lease holds without being renewed.
 
         Raises:
-            UnsupportedByServerError: Nothing excludes two holders there, or the bucket locks what is
-                written. Tried out once per process where it is not known.
+            UnsupportedByServerError: The server cannot exclude a second holder there, or the bucket has a
+                default retention. Probed once per process if it is not known.
         """
         bucket = self.lease_bucket_name or self.bucket_name
         return open_leases(self.results.client, bucket, self.lease_namespace.prefix, seconds=seconds)
 
     @property
     def lease_backend(self) -> LeaseBackend:
-        """Where leases are written down; the errors are those of :meth:`leases`."""
+        """The backend that stores leases; the errors are those of :meth:`leases`."""
         bucket = self.lease_bucket_name or self.bucket_name
         return backend_of(self.results.client, bucket, self.lease_namespace.prefix)
 
@@ -301,7 +304,7 @@ class S3KVStore(ResultStorage, WritableFileSystem):  # type: ignore[misc]  # see
 
 
 def _without_input(exc: ValidationError) -> ValidationError:
-    """Return the same errors without what was given, which their ``errors()`` would show in full."""
+    """Return the same errors without the given values, which ``errors()`` would show in full."""
     lines = [
         InitErrorDetails(
             type=PydanticCustomError(cast("Any", one["type"]), cast("Any", one["msg"])),

@@ -1,4 +1,4 @@
-"""Tasks that look after the states of runs: list them, remove them, publish one."""
+"""Tasks that list, remove and promote the states of checkpoints."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["clear_checkpoint", "list_checkpoints", "promote_checkpoint"]
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def list_checkpoints(store: str | S3KVStore) -> dict[str, list[Snapshot]]:
-    """Return the states of all runs by their names, the oldest first: one request per 1,000.
+    """List the states of all checkpoints by name, the oldest first: one request per 1,000.
 
     Args:
         store: The name of a saved store, or a saved store.
@@ -27,11 +27,11 @@ def list_checkpoints(store: str | S3KVStore) -> dict[str, list[Snapshot]]:
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def clear_checkpoint(store: str | S3KVStore, name: str) -> list[Snapshot]:
-    """Remove the states of a name; return what was removed. What is locked stays.
+    """Remove the states of a checkpoint, and return the removed ones. Locked states stay.
 
     Args:
         store: The name of a saved store, or a saved store.
-        name: The name, as :func:`list_checkpoints` returns it.
+        name: The name of the checkpoint, as :func:`list_checkpoints` returns it.
     """
     return Snapshots(S3KVStore.of(store).checkpoints, name).clear()
 
@@ -52,25 +52,33 @@ def promote_checkpoint(
 
     Args:
         store: The name of a saved store, or a saved store, with Object Lock.
-        name: The name of the states, as :func:`list_checkpoints` returns it.
+        name: The name of the checkpoint, as :func:`list_checkpoints` returns it.
         key: The key of the result.
-        retention: Until when; may be left out with ``legal_hold``.
-        number: The number of the state; by default the newest.
-        tags: Tags of the output.
-        legal_hold: Whether to forbid deletion until the hold is released, too.
-        accept_races: Publish also where two writers at once could not be told apart.
+        retention: The retention; optional with ``legal_hold``.
+        number: The number of the state; by default that of the newest.
+        tags: The tags of the output.
+        legal_hold: Whether to place a legal hold, too, which forbids deletion until it is released.
+        accept_races: Publish even if the server cannot exclude a concurrent writer.
 
     Raises:
         KeyNotFoundError: There is no such state.
-        CorruptValueError: It is damaged.
-        ConflictError: The key has another content.
-        UnsupportedByServerError: The bucket has no Object Lock, or excludes no second writer.
+        CorruptValueError: The state is damaged.
+        ConflictError: The key has different content.
+        UnsupportedByServerError: The bucket has no Object Lock, or the server cannot exclude a concurrent
+            writer.
     """
     block = S3KVStore.of(store)
     states = Snapshots(block.checkpoints, name)
-    found = [one for one in states.listed() if number in (None, one.number)]
-    if not found:
+    matching = [one for one in states.listed() if number in (None, one.number)]
+    if not matching:
         raise KeyNotFoundError(f"there is no state of {name!r} to promote")
     return promote_state(
-        block, states, found[-1], key, retention, tags=tags, legal_hold=legal_hold, accept_races=accept_races
+        block,
+        states,
+        matching[-1],
+        key,
+        retention,
+        tags=tags,
+        legal_hold=legal_hold,
+        accept_races=accept_races,
     )

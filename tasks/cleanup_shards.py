@@ -1,4 +1,4 @@
-"""Shards of a cleanup as tasks, for ``task.map``: each lists, asks or deletes a part."""
+"""Tasks for the shards of a cleanup: list, look up, sweep."""
 
 from __future__ import annotations
 
@@ -23,12 +23,14 @@ __all__ = ["Shard", "list_shard", "look_up_shard", "split", "sweep_shard"]
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def list_shard(store: str | S3KVStore, part: Part, *, versioned: bool) -> Shard[Entry]:
-    """List a part of the keys of a store: one LIST per 1,000 objects or versions; of results, also of leases.
+    """List one part of the keys of a store.
+
+    One LIST per 1,000 objects or versions, and, for results, per 1,000 leases.
 
     Args:
         store: The name of a saved store, or a saved store.
         part: The part.
-        versioned: Whether its bucket keeps versions, or did.
+        versioned: Whether its bucket has versions, also if versioning is suspended.
     """
     block = S3KVStore.of(store)
     of_results = part.namespace.prefix == block.results.namespace.prefix
@@ -43,22 +45,22 @@ def look_up_shard(
     concurrency: int = WORKERS,
     per_second: float | None = None,
 ) -> Shard[Entry | None]:
-    """Answer questions of a plan: with the key as it is known then, or None where it is gone.
+    """Answer questions of a plan: the updated key, or None if it does not exist any more.
 
     Args:
         store: The name of a saved store, or a saved store.
         asked: The questions.
         concurrency: Requests at once.
-        per_second: Objects asked about in a second; None for no limit.
+        per_second: Objects looked up per second; None for no limit.
     """
     block = S3KVStore.of(store)
-    about_leases = any(question.entry.leased is None for question in asked.items)
-    leases = leases_of(block.values, block.lease_bucket_name) if about_leases else None
-    looker, pace = Lookups(block.values, leases), Pace(per_second)
+    needs_leases = any(question.entry.leased is None for question in asked.items)
+    leases = leases_of(block.values, block.lease_bucket_name) if needs_leases else None
+    lookups, pace = Lookups(block.values, leases), Pace(per_second)
 
     def answer(question: Question) -> Entry | None:
         pace.take(1)
-        return looker.answer(question)
+        return lookups.answer(question)
 
     return Shard(list(map_concurrently(answer, asked.items, workers=concurrency)))
 
@@ -71,13 +73,13 @@ def sweep_shard(
     per_second: float | None = None,
     concurrency: int = WORKERS,
 ) -> SweepReport:
-    """Remove what a shard of a plan names, if it is still what the plan saw.
+    """Delete what a shard of a plan names, if it is unchanged since.
 
     Args:
         store: The name of a saved store, or a saved store.
-        decisions: The shard, by object name.
+        decisions: The decisions, by object name.
         protect_tag: The protect tag of the plan.
-        per_second: Objects looked at or deleted in a second; None for no limit.
+        per_second: Objects rechecked or deleted per second; None for no limit.
         concurrency: Requests for tags at once.
     """
     block = S3KVStore.of(store)
@@ -91,7 +93,7 @@ def sweep_shard(
     )
     logger = get_run_logger()
     for name, reason in report.failed.items():
-        logger.error("%s was not removed: %s", name, reason)
+        logger.error("%s was not deleted: %s", name, reason)
     return report
 
 
@@ -99,19 +101,19 @@ T = TypeVar("T")
 
 
 class Shard(Generic[T]):
-    """Some of many items."""
+    """The items of one task of a cleanup."""
 
     def __init__(self, items: Sequence[T]) -> None:
         self.items = items
 
 
 def split(items: Sequence[T], count: int, least: int) -> Iterator[Shard[T]]:
-    """Yield shards of about one size, in order; fewer, where they would be smaller than ``least``.
+    """Yield shards of about equal size, in order; fewer if they would be smaller than ``least``.
 
     Args:
         items: The items.
-        count: How many shards at most.
-        least: How many items are worth a task of their own.
+        count: The most shards.
+        least: The fewest items of a shard.
     """
     size = max(-(-len(items) // count), least)
     for start in range(0, len(items), size):

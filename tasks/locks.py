@@ -1,4 +1,7 @@
-"""Tasks that change locks. Each wants a reason, which is kept with who did it."""
+"""Tasks that change or audit locks.
+
+Each change needs a reason, which is recorded with its author.
+"""
 
 from __future__ import annotations
 
@@ -22,79 +25,78 @@ def extend_retention(
     reason: str,
     i_understand: bool = False,  # noqa: FBT001, FBT002  # a parameter of a task
 ) -> datetime:
-    """Make a retention end this many days from now; return when.
+    """Extend a retention to this many days from now; return its new end.
 
     Args:
         store: The name of a saved store, or a saved store.
         key: The key of a value, or an object name as ``audit_locks`` shows it.
         days: Days from now.
-        reason: Why; kept with who did it.
-        i_understand: That nobody can make a compliance retention shorter again.
+        reason: The reason; recorded with its author.
+        i_understand: Confirms that nobody can shorten a compliance retention.
 
     Raises:
-        ConflictError: It is under no retention.
-        KeyLockedError: Its retention ends later already.
-        ValueError: It is a compliance retention, and that is not said to be understood; or there is no
-            reason.
+        ConflictError: The key is under no retention.
+        KeyLockedError: Its retention already ends later.
+        ValueError: It is a compliance retention and ``i_understand`` is not set, or the reason is empty.
     """
     return carry_out(
         store,
         "extend",
         key,
         reason,
-        lambda kv, own_key: kv.extend_retention_lock(own_key, days, i_understand=i_understand),
+        lambda kv, kv_key: kv.extend_retention_lock(kv_key, days, i_understand=i_understand),
     )
 
 
 @task(cache_policy=NO_CACHE)
 def release_retention(store: str | S3KVStore, key: str, reason: str) -> None:
-    """Lift a governance retention, by the permission s3:BypassGovernanceRetention.
+    """Remove a governance retention; this needs s3:BypassGovernanceRetention.
 
     Args:
         store: The name of a saved store, or a saved store.
         key: The key of a value, or an object name as ``audit_locks`` shows it.
-        reason: Why; kept with who did it.
+        reason: The reason; recorded with its author.
 
     Raises:
-        KeyLockedError: It is a compliance retention, which nobody can lift.
-        AccessDeniedError: These credentials may not.
+        KeyLockedError: It is a compliance retention, which nobody can remove.
+        AccessDeniedError: These credentials may not bypass governance retention.
     """
-    carry_out(store, "release", key, reason, lambda kv, own_key: kv.remove_retention_lock(own_key))
+    carry_out(store, "release", key, reason, lambda kv, kv_key: kv.remove_retention_lock(kv_key))
 
 
 @task(cache_policy=NO_CACHE)
 def place_hold(store: str | S3KVStore, key: str, reason: str) -> None:
-    """Forbid to delete a key until its legal hold is released.
+    """Place a legal hold, which forbids deletion until it is released.
 
     Args:
         store: The name of a saved store, or a saved store.
         key: The key of a value, or an object name as ``audit_locks`` shows it.
-        reason: Why; kept with who did it.
+        reason: The reason; recorded with its author.
     """
-    carry_out(store, "hold", key, reason, lambda kv, own_key: kv.apply_legal_hold(own_key))
+    carry_out(store, "hold", key, reason, lambda kv, kv_key: kv.apply_legal_hold(kv_key))
 
 
 @task(cache_policy=NO_CACHE)
 def release_hold(store: str | S3KVStore, key: str, reason: str) -> None:
-    """Release a key from its legal hold.
+    """Release the legal hold of a key.
 
     Args:
         store: The name of a saved store, or a saved store.
         key: The key of a value, or an object name as ``audit_locks`` shows it.
-        reason: Why; kept with who did it.
+        reason: The reason; recorded with its author.
     """
-    carry_out(store, "unhold", key, reason, lambda kv, own_key: kv.release_legal_hold(own_key))
+    carry_out(store, "unhold", key, reason, lambda kv, kv_key: kv.release_legal_hold(kv_key))
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def look_at_locks(
     store: str | S3KVStore, within_days: float = 30, final_tags: dict[str, str] | None = None
 ) -> LockAudit:
-    """Return what is locked, until when, and what should be and is not; change nothing.
+    """Audit locks: which objects are locked and until when, and which should be and are not.
 
     Args:
         store: The name of a saved store, or a saved store.
-        within_days: Retentions that end so soon are reported as expiring.
-        final_tags: What carries all these tags should be locked.
+        within_days: Retentions that end within this many days are reported as expiring.
+        final_tags: Objects with all these tags should be locked.
     """
     return S3KVStore.of(store).audit(within=timedelta(days=within_days), final_tags=final_tags)

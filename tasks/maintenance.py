@@ -1,4 +1,4 @@
-"""Tasks of a cleanup: plan, sweep, and ageing of the local cache."""
+"""Tasks of a cleanup: plan, sweep, abort uploads, evict local copies."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def plan_cleanup(
     grace: DurationLike = timedelta(hours=1),
     protect_tag: str | None = "keep",
 ) -> CleanupPlan:
-    """Decide what a cleanup would remove; remove nothing.
+    """Plan what a cleanup would remove; remove nothing.
 
     Args:
         store: The name of a saved store, or a saved store.
-        rules: One that removes is enough.
-        grace: What is younger is not touched: a timedelta, or text with a unit, such as ``90min``.
-        protect_tag: What carries this tag, with any value, is not touched.
+        rules: The rules; one that removes an object is enough.
+        grace: Younger objects stay: a timedelta, or text with a unit, such as ``90min``.
+        protect_tag: Objects with this tag stay, whatever its value; None for no such tag.
 
     Raises:
         ValueError: The grace period has no unit.
@@ -45,12 +45,12 @@ def plan_cleanup(
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def sweep(store: str | S3KVStore, plan: CleanupPlan, per_second: float | None = None) -> SweepReport:
-    """Remove what a plan names, if it is still what the plan saw.
+    """Delete what a plan names, if it is unchanged since.
 
     Args:
         store: The name of a saved store, or a saved store.
-        plan: What to remove; wrap it in ``prefect.utilities.annotations.quote``, it may be long.
-        per_second: Objects looked at or deleted in a second; None for no limit.
+        plan: The plan; wrap it in ``prefect.utilities.annotations.quote``, since it may be long.
+        per_second: Objects rechecked or deleted per second; None for no limit.
     """
     block = S3KVStore.of(store)
     report = maintenance.sweep(
@@ -58,7 +58,7 @@ def sweep(store: str | S3KVStore, plan: CleanupPlan, per_second: float | None = 
     )
     logger = get_run_logger()
     for name, reason in report.failed.items():
-        logger.error("%s was not removed: %s", name, reason)
+        logger.error("%s was not deleted: %s", name, reason)
     return report
 
 
@@ -68,12 +68,12 @@ def abort_incomplete_uploads(
     grace: DurationLike = timedelta(hours=1),
     dry_run: bool = False,  # noqa: FBT001, FBT002  # a parameter of a task
 ) -> list[str]:
-    """Free the parts of multipart uploads that a killed writer left; return the names of their objects.
+    """Abort multipart uploads that killed writers left; return the names of their objects.
 
     Args:
         store: The name of a saved store, or a saved store.
         grace: How long an upload may take.
-        dry_run: Return the names, and free nothing.
+        dry_run: Return the names, and abort nothing.
 
     Raises:
         ValueError: The grace period has no unit.
@@ -82,14 +82,14 @@ def abort_incomplete_uploads(
     try:
         uploads = maintenance.find_incomplete(values, values.server_time(), grace)
     except (AccessDeniedError, UnsupportedByServerError) as exc:
-        get_run_logger().warning("Unfinished uploads were not looked for: %s", exc)
+        get_run_logger().warning("Incomplete uploads were not listed: %s", exc)
         return []
     if dry_run:
         return [upload.name for upload in uploads]
     try:
         return maintenance.abort_incomplete(values, uploads)
     except AccessDeniedError as exc:
-        get_run_logger().warning("Unfinished uploads were not freed: %s", exc)
+        get_run_logger().warning("Incomplete uploads were not aborted: %s", exc)
         return []
 
 
@@ -99,11 +99,13 @@ def sweep_leases(
     grace: DurationLike = timedelta(hours=1),
     dry_run: bool = False,  # noqa: FBT001, FBT002  # a parameter of a task
 ) -> list[str]:
-    """Remove the leases of runs that died, or whose server keeps what was given back; return their names.
+    """Remove leases that have ended but still exist as objects; return their names.
+
+    These are leases of runs that died, or released ones on a server without conditional deletions.
 
     Args:
         store: The name of a saved store, or a saved store.
-        grace: For how long they have to have ended; ten minutes at least.
+        grace: The time since they ended; ten minutes at least.
         dry_run: Return the names, and remove nothing.
 
     Raises:
@@ -112,21 +114,21 @@ def sweep_leases(
     block = S3KVStore.of(store)
     now, prefix = block.values.server_time(), block.lease_namespace.prefix
     least = length_before(grace, now)
-    sight = leases_of(block.values, block.lease_bucket_name)
-    if dry_run or not sight:
-        return sight.ended(now, least)
+    leases = leases_of(block.values, block.lease_bucket_name)
+    if dry_run or not leases:
+        return leases.ended(now, least)
     try:
         return LeaseSweep(block.lease_backend).run(prefix, now, least)
     except UnsupportedByServerError as exc:
-        get_run_logger().warning("Leases were not swept: %s", exc)
+        get_run_logger().warning("Leases were not removed: %s", exc)
         return []
 
 
 @task(cache_policy=NO_CACHE)
 def age_local_cache(store: str | S3KVStore, max_days: float = 7) -> int:
-    """Forget local copies that were not used for this many days; return how many.
+    """Delete local copies that were not used for this many days; return how many.
 
-    It ages the cache of the machine, and of the user, that it runs on.
+    This is about the cache of the machine and the user that run the task.
 
     Args:
         store: The name of a saved store, or a saved store.

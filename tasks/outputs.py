@@ -1,4 +1,4 @@
-"""Tasks that publish outputs, check their receipts, and bring them back where they were hidden."""
+"""Tasks that finalize outputs, verify receipts, and repair hidden outputs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from s3kv_flows._outputs import carry_out, keep_receipt
-from s3kv_flows._runs import run_logger
+from s3kv_flows._prefect import run_logger
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.store._locks.retention import Retention
 from s3kv_flows.store._outputs.receipts import Receipt, Verification
@@ -29,29 +29,30 @@ def finalize_value(
     supersede: bool = False,
     accept_races: bool = False,
 ) -> Receipt:
-    """Publish a JSON value that nothing alters or deletes before its retention ends.
+    """Publish a JSON value that nobody can change or delete before its retention ends.
 
-    The lock is in the request that writes the value: it is never unlocked. What cannot be published
-    fails this task, which is what a result that Prefect persists after its task does not do. The receipt
-    is also kept as a table artifact, ``s3kv-receipt-<bucket>-<object>-<digest>``, which the log names.
+    The lock is in the request that writes the value: it is never unlocked. If the value cannot be published,
+    this task fails, unlike a task whose result Prefect persists afterwards. The receipt is also kept as a
+    table artifact, ``s3kv-receipt-<bucket>-<object>-<digest>``, which the log names.
 
     Args:
         store: The name of a saved store, or a saved store, with Object Lock.
         key: The key.
-        value: What JSON can hold.
-        retention: Until when; may be left out with ``legal_hold``.
+        value: The value, which JSON must be able to hold.
+        retention: The retention; optional with ``legal_hold``.
         tags: The tags of the object.
-        legal_hold: Whether to forbid deletion until the hold is released, too.
-        supersede: Write a new version where the key has another content; the old one stays, locked.
-        accept_races: Publish also where two writers at once could not be told apart.
+        legal_hold: Whether to place a legal hold, too, which forbids deletion until it is released.
+        supersede: Write a new version if the key has different content; the old one stays, locked.
+        accept_races: Publish even if the server cannot exclude a concurrent writer.
 
     Returns:
-        The receipt. Its ``outcome`` is ``"unchanged"`` where the key has the same content already.
+        The receipt. Its ``outcome`` is ``"unchanged"`` if the key already has the same content.
 
     Raises:
-        ConflictError: The key has another content.
-        KeyLockedError: A locked version of the key is hidden.
-        UnsupportedByServerError: The bucket has no Object Lock, or excludes no second writer.
+        ConflictError: The key has different content.
+        KeyLockedError: The key has a hidden locked version.
+        UnsupportedByServerError: The bucket has no Object Lock, or the server cannot exclude a concurrent
+            writer.
     """
     block = S3KVStore.of(store)
     receipt = block.values.outputs.finalize(
@@ -68,7 +69,7 @@ def finalize_value(
 
 @task(cache_policy=NO_CACHE)
 def verify_receipt(store: str | S3KVStore, receipt: Receipt) -> Verification:
-    """Check that exactly the version of a receipt is there, unchanged, locked and not hidden.
+    """Verify that exactly the version of a receipt exists, unchanged, locked and not hidden.
 
     Args:
         store: The name of a saved store, or a saved store.
@@ -82,16 +83,16 @@ def verify_receipt(store: str | S3KVStore, receipt: Receipt) -> Verification:
 
 @task(cache_policy=NO_CACHE)
 def repair_output(store: str | S3KVStore, key: str, reason: str) -> Repair:
-    """Let a key read as its locked version again, where somebody has hidden it.
+    """Make a key read as its locked version again, after somebody hid that.
 
-    Delete markers go; a newer version is copied aside first, to ``s3kv-shadows/``.
+    Delete markers are removed; a newer version is first copied to ``s3kv-shadows/``.
 
     Args:
         store: The name of a saved store, or a saved store.
         key: The key of a value, or an object name as ``audit_locks`` shows it.
-        reason: Why; kept with who did it.
+        reason: The reason; recorded with its author.
 
     Raises:
-        KeyLockedError: What lies on top is locked itself.
+        KeyLockedError: The version that hides it is locked, too.
     """
-    return carry_out(store, "repair", key, reason, lambda kv, own_key: kv.outputs.repair(own_key))
+    return carry_out(store, "repair", key, reason, lambda kv, kv_key: kv.outputs.repair(kv_key))

@@ -1,4 +1,4 @@
-"""Tasks that tag values, and work on what carries a tag."""
+"""Tasks that tag values, and find or delete values by tag."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ def tag_value(
     tags: dict[str, str],
     merge: bool = False,  # noqa: FBT001, FBT002  # a parameter of a task
 ) -> None:
-    """Replace the tags of a value, or add to them.
+    """Replace the tags of a value, or merge into them.
 
     Args:
         store: The name of a saved store, or a saved store.
         key: The key.
         tags: The tags.
-        merge: Whether to keep those that are there.
+        merge: Whether to keep existing tags.
 
     Raises:
-        KeyNotFoundError: There is no such key.
+        KeyNotFoundError: The key does not exist.
     """
     S3KVStore.of(store).values.tag_key(key, tags, merge=merge)
 
@@ -37,20 +37,20 @@ def find_by_tag(store: str | S3KVStore, tag_key: str, tag_value: str) -> list[st
 
     Args:
         store: The name of a saved store, or a saved store.
-        tag_key: The tag.
-        tag_value: Its value.
+        tag_key: The key of the tag.
+        tag_value: The value of the tag.
     """
     return S3KVStore.of(store).values.find_keys_by_tag_value(tag_key, tag_value)
 
 
 @task(cache_policy=NO_CACHE)
 def delete_by_tag(store: str | S3KVStore, tag_key: str, tag_value: str) -> list[str]:
-    """Delete the values with a tag; return their keys. Locked ones stay, and are named in the log.
+    """Delete the values with a tag; return their keys. Locked values stay, and are logged.
 
     Args:
         store: The name of a saved store, or a saved store.
-        tag_key: The tag.
-        tag_value: Its value.
+        tag_key: The key of the tag.
+        tag_value: The value of the tag.
     """
     result = S3KVStore.of(store).values.delete_by_tag(tag_key, tag_value)
     logger = get_run_logger()

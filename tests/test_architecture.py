@@ -33,7 +33,7 @@ ORDER: Mapping[str, tuple[str, ...]] = {
         "blocks",
         "_results",
         "_keys",
-        "_runs",
+        "_prefect",
         "maintenance",
         "store",
     ),

@@ -1,1 +1,1 @@
-"""Whether a task run computes: keys, lookups, refusals, single flight."""
+"""Caching of task runs: keys, lookups, preflight checks, single flight."""

@@ -1,11 +1,11 @@
-"""How a run comes to compute a key alone, or to the result of another: step by step.
+"""Acquisition of a key: find its result, or take its lease.
 
 ::
 
-    look             a valid result: a reader, which needs no lease
-    wait for a turn  in this process, while another of its runs tries or computes; then look again
-    take             the lease; where it is another's, ask now and then, and when it is free look again
-    look             once more: Prefect does, with its ``exists``; who refreshes asks for what is there
+    lookup      of a valid result: the run is a reader, and needs no lease
+    queue       in this process, while another of its runs tries or computes; then look up again
+    take lease  or request it now and then while another process holds it; once it is free, look up again
+    lookup      once more: Prefect's ``exists``; a refreshing run sends a HEAD instead
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from prefect.transactions import BaseTransaction, get_transaction
 from s3kv_flows._cache.driver import Wait
 from s3kv_flows._cache.lookup import current_attempt, lookup
 from s3kv_flows._cache.preflight import require_savable
+from s3kv_flows._prefect import is_refreshing, run_logger
 from s3kv_flows._results.payload import CacheAttempt
 from s3kv_flows._results.records import FoundResult
-from s3kv_flows._runs import is_refreshing, run_logger
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.store._leases.leases import HeldLease, Leases
 from s3kv_flows.store._leases.records import lease_clock
@@ -33,12 +33,12 @@ from s3kv_flows.store.errors import KeyNotFoundError, LeaseTimeoutError, S3KVErr
 __all__ = ["Acquired", "Acquisition"]
 
 _RELATIVES_SECONDS = 1.0
-"""How often who waits looks whether it waits for itself; that takes no request."""
+"""How often a waiting run checks whether it waits for its own transaction; that takes no request."""
 
 
 @dataclass(frozen=True)
 class Acquired:
-    """What came of it: the result of the run, or else the lease, which the keeper of this process holds."""
+    """The outcome: the result of the run, or else the lease, which the renewer of this process holds."""
 
     store: S3KVStore
     found: FoundResult | None = None
@@ -46,18 +46,18 @@ class Acquired:
 
 @dataclass(frozen=True)
 class Acquisition:
-    """One attempt of a holder to come to a key.
+    """One attempt of a holder to acquire a key.
 
     Attributes:
-        manager: The lock manager that asks.
-        load_store: Returns the store; in the thread of the first step.
-        queue_key: By what the keeper knows the key.
+        manager: The lock manager that acquires.
+        load_store: Returns the store; called in the thread of the first step.
+        queue_key: The key in the local queue and the renewer.
         key: The cache key.
         holder: The holder.
-        wait_seconds: For how long to wait for others.
+        release: Releases what the holder has.
+        wait_seconds: For how long to wait for other holders.
         lease_seconds: For how long a lease holds without being renewed.
-        give_back: Gives back what the holder has.
-        hold_seconds: For how long it is to hold in all; None for as long as the holder has it.
+        hold_seconds: For how long it holds in all; None until the holder releases it.
     """
 
     manager: object
@@ -65,87 +65,95 @@ class Acquisition:
     queue_key: Hashable
     key: str
     holder: str
-    give_back: Callable[[], object]
+    release: Callable[[], object]
     wait_seconds: float
     lease_seconds: float
     hold_seconds: float | None
 
     def steps(self) -> Generator[Wait, None, Acquired]:
-        """Come to the result or the lease; the errors are those of ``LeaseLockManager.acquire_lock``."""
+        """Find the result or take the lease; the errors are those of ``LeaseLockManager.acquire_lock``."""
         require_savable(self.key)
         store = self.load_store()
         if _inherits(self.manager):
-            self._admit()
+            self._register_reader()
             return Acquired(store)
-        attempt, refreshes = self._own_attempt()
-        looks = attempt is not None and not refreshes
-        give_up = lease_clock() + self.wait_seconds
-        found = yield from self._await_turn(store, looks=looks, give_up=give_up)
+        attempt, refreshes = self._matching_attempt()
+        looks_up = attempt is not None and not refreshes
+        deadline = lease_clock() + self.wait_seconds
+        found = yield from self._wait_in_queue(store, looks_up=looks_up, deadline=deadline)
         if found is None:
-            found = yield from self._take(store, attempt, refreshes=refreshes, looks=looks, give_up=give_up)
+            found = yield from self._take_lease(
+                store, attempt, refreshes=refreshes, looks_up=looks_up, deadline=deadline
+            )
         if attempt is not None:
-            attempt.entered(release=self.give_back, return_lease=self._return_lease)
+            attempt.acquired(release=self.release, return_lease=self._return_lease)
         if found is not None:
-            self._admit()
+            self._register_reader()
         return Acquired(store, found)
 
-    def _admit(self) -> None:
-        """Let the holder read without a lease, while its run lives: Prefect may forget to release."""
+    def _register_reader(self) -> None:
+        """Let the holder read without a lease, while its run lives: Prefect may not release it."""
         shared_renewer().register_reader(self.queue_key, self.holder, while_alive=TaskRunContext.get())
 
     def _return_lease(self) -> None:
-        """Give the lease back that was taken for a result that is there after all, and read it."""
-        keeper = shared_renewer()
-        keeper.queue.release(self.queue_key, self.holder, result_ready=True)
-        keeper.release(self.queue_key, self.holder, wait=True)
-        self._admit()
+        """Release the lease, because the result exists after all, and become a reader."""
+        renewer = shared_renewer()
+        renewer.queue.release(self.queue_key, self.holder, result_ready=True)
+        renewer.release(self.queue_key, self.holder, wait=True)
+        self._register_reader()
 
-    def _own_attempt(self) -> tuple[CacheAttempt | None, bool]:
-        """Return the attempt whose result this key is, and whether it refreshes; None for another key."""
+    def _matching_attempt(self) -> tuple[CacheAttempt | None, bool]:
+        """Return the current attempt if it is for this key, else None; and whether it refreshes."""
         attempt, context = current_attempt(), TaskRunContext.get()
         if attempt is None or attempt.key != self.key or context is None:
             return None, False
         return attempt, is_refreshing(context)
 
-    def _await_turn(
-        self, store: S3KVStore, *, looks: bool, give_up: float
+    def _wait_in_queue(
+        self, store: S3KVStore, *, looks_up: bool, deadline: float
     ) -> Generator[Wait, None, FoundResult | None]:
-        """Wait while another run of this process tries for the key; return the result where it is there."""
+        """Wait while another run of this process tries for the key; return the result once it exists."""
         queue = shared_renewer().queue
-        waited: Future[None] | None = None
+        ticket: Future[None] | None = None
         found: FoundResult | None = None
         try:
             while True:
-                found = lookup(store, self.key) if looks else None
+                found = lookup(store, self.key) if looks_up else None
                 if found is not None:
                     return found
                 self._require_no_relative()
-                waited = queue.enter(self.queue_key, self.holder)
-                if waited is None:
+                ticket = queue.enter(self.queue_key, self.holder)
+                if ticket is None:
                     return None
-                while not waited.done() and (left := give_up - lease_clock()) > 0:
-                    yield Wait(min(left, _RELATIVES_SECONDS), waited)
-                    self._require_no_relative()  # who has ended meanwhile may be waiting to be committed
-                if not waited.done():
+                while not ticket.done() and (left := deadline - lease_clock()) > 0:
+                    yield Wait(min(left, _RELATIVES_SECONDS), ticket)
+                    self._require_no_relative()  # a run that has ended may still have to be committed
+                if not ticket.done():
                     raise LeaseTimeoutError(
                         f"another run of this process has been computing {self.key!r} for the "
                         f"{self.wait_seconds:g} s that this one would wait"
                     )
         finally:
-            if waited is not None:
-                queue.leave(self.queue_key, waited, result_ready=found is not None)
+            if ticket is not None:
+                queue.leave(self.queue_key, ticket, result_ready=found is not None)
 
-    def _take(
-        self, store: S3KVStore, attempt: CacheAttempt | None, *, refreshes: bool, looks: bool, give_up: float
+    def _take_lease(
+        self,
+        store: S3KVStore,
+        attempt: CacheAttempt | None,
+        *,
+        refreshes: bool,
+        looks_up: bool,
+        deadline: float,
     ) -> Generator[Wait, None, FoundResult | None]:
-        """Take the lease, and give it to the keeper; or return the result that another run has made."""
-        keeper, found = shared_renewer(), None
+        """Take the lease, and pass it to the renewer; or return the result that another run has made."""
+        renewer, found = shared_renewer(), None
         leases: Leases | None = None
         lease: HeldLease | None = None
 
         def result_ready() -> bool:
             nonlocal found
-            found = lookup(store, self.key) if looks else None
+            found = lookup(store, self.key) if looks_up else None
             return found is not None
 
         try:
@@ -153,29 +161,29 @@ class Acquisition:
             attempts = leases.attempts(
                 store.lease_namespace.name_of(self.key),
                 self.holder,
-                timeout=max(0.0, give_up - lease_clock()),
+                timeout=max(0.0, deadline - lease_clock()),
                 result_ready=result_ready,
             )
-            lease = yield from _pausing(attempts)
+            lease = yield from _waiting(attempts)
             if lease is not None and refreshes:
-                require_savable(self.key)  # others may have locked it meanwhile
+                require_savable(self.key)  # another run may have locked the result in the meantime
                 _note_existing(store, self.key, attempt)
         except BaseException:
             if leases is not None and lease is not None:
-                _give_back(leases, lease)
-            keeper.queue.release(self.queue_key, self.holder, result_ready=False)
+                _release_quietly(leases, lease)
+            renewer.queue.release(self.queue_key, self.holder, result_ready=False)
             raise
         if lease is None:
-            keeper.queue.release(self.queue_key, self.holder, result_ready=True)
+            renewer.queue.release(self.queue_key, self.holder, result_ready=True)
             return found
-        kept = RenewedLease(leases, lease, _reporter(self.key), renews=self.hold_seconds is None)
-        keeper.keep(self.queue_key, self.holder, kept)
+        renewed = RenewedLease(leases, lease, _loss_reporter(self.key), renews=self.hold_seconds is None)
+        renewer.add(self.queue_key, self.holder, renewed)
         if attempt is not None:
-            attempt.took_lease(kept)
+            attempt.took_lease(renewed)
         return None
 
     def _require_no_relative(self) -> None:
-        """Refuse to wait for a run of the same transaction: it ends with that, and that not before us."""
+        """Refuse to wait for a run of the same transaction, which cannot commit before this run ends."""
         for relative in _relatives(get_transaction()):
             manager = relative.store.lock_manager if relative.store is not None else None
             if relative.key == self.key and manager == self.manager:
@@ -187,7 +195,7 @@ class Acquisition:
                 )
 
 
-def _pausing(attempts: Iterator[float]) -> Generator[Wait, None, HeldLease | None]:
+def _waiting(attempts: Iterator[float]) -> Generator[Wait, None, HeldLease | None]:
     while True:
         try:
             seconds = next(attempts)
@@ -198,10 +206,10 @@ def _pausing(attempts: Iterator[float]) -> Generator[Wait, None, HeldLease | Non
 
 
 def _inherits(manager: object) -> bool:
-    """Tell whether the current run has the manager only because Prefect lets tasks inherit it.
+    """Return whether the current run only inherited the manager from Prefect.
 
-    A task within another one has the manager of its transaction, and the isolation level, too. It was not
-    asked to compute alone.
+    A task within another one has the manager and the isolation level of its transaction. It did not request
+    single flight.
     """
     context = TaskRunContext.get()
     if context is None or context.result_store.lock_manager is not manager:
@@ -211,7 +219,7 @@ def _inherits(manager: object) -> bool:
 
 
 def _relatives(transaction: BaseTransaction | None) -> Iterator[BaseTransaction]:
-    """Yield the transactions that are open around the current one, and those that they will commit."""
+    """Yield the open transactions around the current one, and those that they will commit."""
     while transaction is not None:
         yield from _with_children(transaction)
         transaction = transaction.get_parent()
@@ -224,7 +232,7 @@ def _with_children(transaction: BaseTransaction) -> Iterator[BaseTransaction]:
 
 
 def _note_existing(store: S3KVStore, key: str, attempt: CacheAttempt | None) -> None:
-    """Tell the writer of a refreshing run, which does not look, what it will replace: one request."""
+    """Record the object that a refreshing run, which makes no lookup, will replace: one request."""
     if attempt is None:
         return
     try:
@@ -233,16 +241,16 @@ def _note_existing(store: S3KVStore, key: str, attempt: CacheAttempt | None) -> 
         attempt.found_nothing(deleted=exc.is_deleted)
 
 
-def _give_back(leases: Leases, lease: HeldLease) -> None:
-    with suppress(S3KVError):  # it ends by itself
+def _release_quietly(leases: Leases, lease: HeldLease) -> None:
+    with suppress(S3KVError):  # the lease expires anyway
         leases.release(lease)
 
 
-def _reporter(key: str) -> Callable[[S3KVError], object]:
-    """Return what says on the page of the current run that its lease was lost."""
+def _loss_reporter(key: str) -> Callable[[S3KVError], object]:
+    """Return a function that logs, for the current run, that its lease was lost."""
     logger = run_logger()
     return lambda reason: logger.warning(
-        "This run may not be the only one to compute %r any more, and will not replace a newer result: %s",
+        "This run may no longer be the only one to compute %r, and will not replace a newer result: %s",
         key,
         reason,
     )

@@ -1,8 +1,8 @@
-"""Work that pauses, for threads and event loops alike.
+"""Drive generators that wait, in threads or in event loops.
 
-A generator does its requests between two yields, and yields what to wait for. :func:`drive` runs it in
+A generator sends its requests between two yields, and yields a :class:`Wait`. :func:`run` runs it in
 the caller's thread; :func:`arun` runs each step in a worker thread and waits in the event loop, so that
-a thousand who wait need no thread each.
+a thousand waiting runs need no thread each.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Wait:
-    """What to wait for before the next step.
+    """A wait before the next step.
 
     Attributes:
         seconds: For how long at most; None for as long as ``until`` takes.
-        until: What may end the pause before.
+        until: A future that may end the wait before.
     """
 
     seconds: float | None
@@ -34,7 +34,7 @@ class Wait:
 
 
 def run(steps: Generator[Wait, None, T]) -> T:
-    """Run all steps, and return what the last one does."""
+    """Run all steps; return the result of the generator."""
     try:
         while not isinstance(step := _advance(steps), _Done):
             if step.until is not None:
@@ -46,15 +46,16 @@ def run(steps: Generator[Wait, None, T]) -> T:
         steps.close()
 
 
-async def arun(steps: Generator[Wait, None, T], abandoned: Callable[[], object]) -> T:
-    """Do as :func:`drive`, each step in a worker thread, and the pauses in the event loop.
+async def arun(steps: Generator[Wait, None, T], on_cancel: Callable[[], object]) -> T:
+    """Do as :func:`run`, with each step in a worker thread, and the waits in the event loop.
 
     Args:
         steps: The steps.
-        abandoned: Called when this is cancelled, after the step that was under way, which cannot be stopped:
-            what it took is to be given back. Nobody waits for it: who was cancelled once may be again.
+        on_cancel: Called after a cancellation, once the current step, which cannot be stopped, has ended: it
+            releases what the step acquired. The cancelled task does not wait for it, because it may be
+            cancelled again.
     """
-    work = _CancellableSteps(steps, abandoned)
+    work = _CancellableSteps(steps, on_cancel)
     try:
         while not isinstance(step := await asyncio.to_thread(work.advance), _Done):
             if step.until is not None:
@@ -62,22 +63,22 @@ async def arun(steps: Generator[Wait, None, T], abandoned: Callable[[], object])
             else:
                 await asyncio.sleep(step.seconds or 0)
     except asyncio.CancelledError:
-        work.abandon()
+        work.cancel()
         raise
     return step.result
 
 
 class _CancellableSteps(Generic[T]):
-    """Steps that are taken in threads, and given up from the event loop."""
+    """Steps that run in threads, and are cancelled from the event loop."""
 
-    def __init__(self, steps: Generator[Wait, None, T], abandoned: Callable[[], object]) -> None:
-        self._steps, self._abandoned = steps, abandoned
+    def __init__(self, steps: Generator[Wait, None, T], on_cancel: Callable[[], object]) -> None:
+        self._steps, self._on_cancel = steps, on_cancel
         self._lock = threading.Lock()
-        self._is_running = self._is_abandoned = False
+        self._is_running = self._is_cancelled = False
 
     def advance(self) -> Wait | _Done[T]:
         with self._lock:
-            if self._is_abandoned:
+            if self._is_cancelled:
                 return Wait(0)
             self._is_running = True
         try:
@@ -85,20 +86,20 @@ class _CancellableSteps(Generic[T]):
         finally:
             with self._lock:
                 self._is_running = False
-                is_abandoned = self._is_abandoned
-            if is_abandoned:
+                is_cancelled = self._is_cancelled
+            if is_cancelled:
                 self._clean_up()
 
-    def abandon(self) -> None:
+    def cancel(self) -> None:
         with self._lock:
-            self._is_abandoned = True
+            self._is_cancelled = True
             is_running = self._is_running
         if not is_running:
             self._clean_up()
 
     def _clean_up(self) -> None:
         self._steps.close()
-        self._abandoned()
+        self._on_cancel()
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,18 @@
-"""Whether what a run finds under its key is its own result: asked where a refusal still fails the run.
+"""Lookups of cached results, counted, and refused if not this run's.
 
 A key that is a name, given with ``key=``, may hold the result of other inputs. A finalized result may be
-hidden by what somebody else has put on top of it. In both cases the run would compute in vain, or give out
-what is not its result.
+hidden by a delete marker or a newer version of another writer. In both cases the run would compute in vain,
+or return a result that is not its own; so it is refused while a refusal can still fail the run.
 """
 
 from __future__ import annotations
 
 from prefect.context import TaskRunContext
 
+from s3kv_flows._prefect import run_logger
 from s3kv_flows._results.payload import CacheAttempt
-from s3kv_flows._results.records import ExpiredResultError, FoundResult, Record, look_up
+from s3kv_flows._results.records import ExpiredResultError, FoundResult, Record, fetch_result
 from s3kv_flows._results.serializer import FrameSerializer
-from s3kv_flows._runs import run_logger
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._locks.visibility import require_visible
@@ -27,37 +27,46 @@ from s3kv_flows.store.errors import (
     S3KVError,
 )
 
-__all__ = ["current_attempt", "lookup", "prefetch", "require_own", "require_replaceable", "require_unhidden"]
+__all__ = [
+    "attempt_for",
+    "current_attempt",
+    "lookup",
+    "lookup_or_raise",
+    "prefetch",
+    "require_own",
+    "require_replaceable",
+    "require_unhidden",
+]
 
 
 def require_own(results: S3KV, attempt: CacheAttempt, found: FoundResult) -> None:
-    """Refuse a result that is not the run's: no request, unless the run finalizes and it is not locked.
+    """Refuse a result of another run: no request, unless this run finalizes and the result is not locked.
 
     Raises:
-        ConflictError: It was made of other inputs.
-        HiddenOutputError: It lies on top of a locked one.
+        ConflictError: The result was made of other inputs.
+        HiddenOutputError: The result hides a locked version.
     """
     if attempt.inputs is not None and found.record.inputs != attempt.inputs:
-        raise _of_others(attempt)
+        raise _conflict(attempt)
     if attempt.finalizes and not found.was_locked:
         require_visible(
             results.client, results.bucket_name, results.namespace.name_of(attempt.key), attempt.key
         )
         run_logger().warning(
-            "The result %r is there, and not locked: it was written without a retention, or that was lifted",
+            "The result %r exists, and is not locked: it was written without a retention, or that was lifted",
             attempt.key,
         )
 
 
 def require_replaceable(results: S3KV, attempt: CacheAttempt, info: ObjectInfo) -> None:
-    """Refuse to compute what could not be written over what is there, and cannot be used.
+    """Refuse to compute a result that could not replace the unusable object under its key.
 
     No request, unless the run finalizes.
 
     Raises:
-        ConflictError: The key is a name, and what is there is of other inputs, or no result.
-        HiddenOutputError: A locked result is beneath.
-        KeyLockedError: What is there is locked itself.
+        ConflictError: The key is a name, and the object is of other inputs, or no result.
+        HiddenOutputError: The object hides a locked version.
+        KeyLockedError: The object itself is locked.
     """
     if attempt.inputs is not None:
         try:
@@ -65,14 +74,14 @@ def require_replaceable(results: S3KV, attempt: CacheAttempt, info: ObjectInfo) 
         except CorruptValueError:
             inputs = None
         if inputs != attempt.inputs:
-            raise _of_others(attempt)
+            raise _conflict(attempt)
     if attempt.finalizes:
         name = results.namespace.name_of(attempt.key)
         require_visible(results.client, results.bucket_name, name, attempt.key)
         results.objects.refuse_if_retained(name, "replace what cannot be read of")
 
 
-def _of_others(attempt: CacheAttempt) -> ConflictError:
+def _conflict(attempt: CacheAttempt) -> ConflictError:
     return ConflictError(
         f"{attempt.key!r} holds the result of other inputs, of another version of the task, or something "
         "else: give it another key, delete it, or replace it with refresh_cache=True"
@@ -80,10 +89,10 @@ def _of_others(attempt: CacheAttempt) -> ConflictError:
 
 
 def require_unhidden(results: S3KV, attempt: CacheAttempt, absent: KeyNotFoundError) -> None:
-    """Refuse to compute what is there, locked and hidden: one request, where the answer leaves it open.
+    """Refuse to compute a result that exists, locked and hidden: one request, if the GET left that open.
 
     Raises:
-        HiddenOutputError: There is a locked result under a delete marker.
+        HiddenOutputError: A delete marker hides a locked version.
     """
     if not attempt.finalizes:
         return
@@ -93,20 +102,20 @@ def require_unhidden(results: S3KV, attempt: CacheAttempt, absent: KeyNotFoundEr
 
 
 def lookup(store: S3KVStore, path: str) -> FoundResult | None:
-    """Return a valid result, and count the hit; None where there is none, which is not counted.
+    """Return a valid result, and count the hit; return None for a miss, which is not counted.
 
     Raises:
-        ConflictError: It is not the current run's own.
-        HiddenOutputError: It is there, and locked, and somebody else has hidden it.
-        StoreUnavailableError: It cannot be told.
+        ConflictError: The result is not of the current run's inputs.
+        HiddenOutputError: The result is locked, and another writer has hidden it.
+        StoreUnavailableError: The server does not answer.
     """
-    attempt = _attempt_for(path)
-    seen: list[ObjectInfo] = []
+    attempt = attempt_for(path)
+    infos: list[ObjectInfo] = []
     try:
-        found = look_up(store.results, path, seen=seen.append)
+        found = fetch_result(store.results, path, on_info=infos.append)
     except (KeyNotFoundError, CorruptValueError) as exc:
         if attempt is not None:
-            _require_free(store.results, attempt, exc, seen)
+            _require_computable(store.results, attempt, exc, infos)
         return None
     if attempt is not None:
         require_own(store.results, attempt, found)
@@ -117,15 +126,15 @@ def lookup(store: S3KVStore, path: str) -> FoundResult | None:
 def prefetch(store: S3KVStore, attempt: CacheAttempt) -> FoundResult | None:
     """Look the result of a run up before Prefect does, which takes every error for an absence.
 
-    What is not there, or cannot be used, is left for Prefect's own look, so that nobody asks twice.
+    The attempt keeps a miss for Prefect's lookup, so that no request is sent twice.
 
     Raises:
-        ConflictError: It is not the run's own.
-        HiddenOutputError: It is there, and locked, and somebody else has hidden it.
-        KeyLockedError: It cannot be used, and not be replaced.
+        ConflictError: The result is not of the run's inputs.
+        HiddenOutputError: The result is locked, and another writer has hidden it.
+        KeyLockedError: The result can neither be used nor replaced.
     """
     try:
-        found = _find(store, attempt.key)
+        found = lookup_or_raise(store, attempt.key)
     except (ConflictError, HiddenOutputError, KeyLockedError):
         raise
     except S3KVError as exc:
@@ -134,19 +143,19 @@ def prefetch(store: S3KVStore, attempt: CacheAttempt) -> FoundResult | None:
     return found
 
 
-def _find(store: S3KVStore, path: str) -> FoundResult:
-    """Look a result up, count the outcome, and say aloud what Prefect takes for a plain absence."""
-    results, attempt = store.results, _attempt_for(path)
+def lookup_or_raise(store: S3KVStore, path: str) -> FoundResult:
+    """Return a result, or raise; count the outcome, and log errors that Prefect takes for absences."""
+    results, attempt = store.results, attempt_for(path)
     miss = attempt.take_miss() if attempt is not None else None
     if miss is not None:
         raise miss
     counters = results.client.counters
-    seen: list[ObjectInfo] = []
+    infos: list[ObjectInfo] = []
     try:
-        found = look_up(results, path, seen=seen.append)
+        found = fetch_result(results, path, on_info=infos.append)
     except S3KVError as exc:
-        if attempt is not None and seen:
-            attempt.found(seen[0])
+        if attempt is not None and infos:
+            attempt.found(infos[0])
         elif attempt is not None and isinstance(exc, KeyNotFoundError):
             attempt.found_nothing(deleted=exc.is_deleted)
         outcome = _count_miss(counters, exc)
@@ -155,7 +164,7 @@ def _find(store: S3KVStore, path: str) -> FoundResult:
         elif outcome == "unreachable":
             run_logger().error("Cannot tell whether %r is cached, so it is computed: %s", path, exc)
         if attempt is not None:
-            _require_free(results, attempt, exc, seen)
+            _require_computable(results, attempt, exc, infos)
         raise
     if attempt is not None:
         require_own(results, attempt, found)
@@ -164,24 +173,26 @@ def _find(store: S3KVStore, path: str) -> FoundResult:
     return found
 
 
-def _require_free(results: S3KV, attempt: CacheAttempt, exc: S3KVError, seen: list[ObjectInfo]) -> None:
-    """Refuse to compute what is there after all, or could not be written."""
+def _require_computable(
+    results: S3KV, attempt: CacheAttempt, exc: S3KVError, infos: list[ObjectInfo]
+) -> None:
+    """Refuse to compute a result that exists hidden, or that could not be written."""
     if isinstance(exc, ExpiredResultError):
         return
     if isinstance(exc, KeyNotFoundError):
         require_unhidden(results, attempt, exc)
-    elif isinstance(exc, CorruptValueError) and seen:
-        require_replaceable(results, attempt, seen[0])
+    elif isinstance(exc, CorruptValueError) and infos:
+        require_replaceable(results, attempt, infos[0])
 
 
-def _attempt_for(key: str) -> CacheAttempt | None:
-    """Return the attempt of the current run where this is its key, not that of an inner transaction."""
+def attempt_for(key: str) -> CacheAttempt | None:
+    """Return the attempt of the current run if this is its key, and not that of an inner transaction."""
     attempt = current_attempt()
     return attempt if attempt is not None and attempt.key == key else None
 
 
 def current_attempt() -> CacheAttempt | None:
-    """Return the attempt of the current run, None where it is no run of ``caching()``."""
+    """Return the attempt of the current run, None outside of tasks with ``caching()``."""
     run = TaskRunContext.get()
     serializer = run.result_store.serializer if run is not None else None
     return serializer.attempt if isinstance(serializer, FrameSerializer) else None

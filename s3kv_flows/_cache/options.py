@@ -1,4 +1,4 @@
-"""caching() and finalizing(): the options that make tasks and flows keep their results in a store."""
+"""caching() and finalizing(): options of tasks and flows that store their results."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 from prefect.cache_policies import INPUTS, NO_CACHE, TASK_SOURCE, CachePolicy
 
-from s3kv_flows._cache.locking import LeaseLockManager
+from s3kv_flows._cache.lock_manager import LeaseLockManager
+from s3kv_flows._cache.naming import validate_key
 from s3kv_flows._cache.policies import ResultPolicy
 from s3kv_flows._cache.preflight import PreflightLockManager
 from s3kv_flows._cache.record_storage import RecordStorage
 from s3kv_flows._results.payload import ResultOptions
 from s3kv_flows._results.serializer import FrameSerializer
-from s3kv_flows._runs import validate_key
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.store._durations import fixed_duration
 from s3kv_flows.store._layout.tags import MAX_TAGS, validate_tags
@@ -42,39 +42,40 @@ def caching(
     """Return the options of a task that caches its results: ``@task(**caching("lake"))``.
 
     A result is one object, ``s3kv-results/<cache key>``. A hit costs one request, a miss two. With
-    a retention or hold, a miss looks for locked versions, too: three requests more, two on AWS. A result
-    that cannot be read back is computed anew, with the reason in the log.
+    a retention or hold, a miss checks for locked versions, too: three requests more, two on AWS. A result
+    that cannot be read is computed anew, with the reason in the log.
 
     Args:
         store: The name of a saved :class:`S3KVStore`, or a saved one.
         cache_policy: What the cache key is made of; by default, inputs and source of the task. Inputs
-            count by their content, so that a value out of the cache makes the key of a computed one.
+            count by their content, so that a value from the cache has the same key as a computed one.
         cache_expiration: For how long a result is valid: a timedelta, or text such as ``7d`` (no months or
-            years, which Prefect does not know); by default, for ever. The object is tagged
+            years, which Prefect does not support); by default, for ever. The object is tagged
             ``ttl_days`` with its class (see :mod:`s3kv_flows.store._layout.ttl`), by which cleanup rules and
-            S3's own lifecycle rules remove it.
+            S3's lifecycle rules remove it.
         object_tags: Tags of the object; ``flow`` and ``task`` are added as far as ten allow.
         retention: Finalize the result: from the PUT that writes it on, nothing alters or deletes it
-            before this ends. A run that would refresh it fails with KeyLockedError, before computing; one
-            whose result somebody else has hidden, with HiddenOutputError.
+            before this ends. A run that would refresh it fails with KeyLockedError before it computes; one
+            whose result another writer has hidden fails with HiddenOutputError.
         legal_hold: Forbid to delete the result until the hold is released. A refresh may change it, and
-            carries the hold on.
-        key: A name for the result, instead of what the cache policy makes: a format string of
+            keeps the hold.
+        key: A name for the result, instead of the key of the cache policy: a format string of
             ``parameters``, ``flow_run``, ``task_run`` and ``deployment``, such as
-            ``"reports/{parameters[year]}/delays"``. What the policy makes goes into the record: a run with
+            ``"reports/{parameters[year]}/delays"``. The key of the policy is kept in the record: a run with
             other inputs, or another source, fails with ConflictError before it computes, unless it
-            refreshes or what is there has expired.
+            refreshes or the existing result has expired.
         single_flight: Compute each key once at a time, across machines: other runs wait, and take the
-            result. A miss then costs five requests, and a hit still one. A run that cannot wait any longer,
-            or whose server excludes nobody, fails before it computes; see :class:`LeaseLockManager`.
+            result. A miss then costs five requests, and a hit still one. A run that has waited too long,
+            or whose server cannot exclude a second holder, fails before it computes; see
+            :class:`LeaseLockManager`.
         lease_seconds: After how long a run that died is replaced by one that waits for it.
         lease_wait_seconds: For how long a run waits for another one.
 
     Raises:
-        ValueError: An expiration without a unit, together with a retention or hold, or with ten tags; a tag
-            ``ttl_days``, or tags that S3 would refuse (InvalidTagError); a key that is no such format string;
-            a store that is not saved; or a cache policy that makes no keys, or brings a key storage or lock
-            manager of its own.
+        ValueError: An expiration has no unit, or is combined with a retention or hold, or with ten tags; a
+            tag is ``ttl_days``, or S3 would refuse it (InvalidTagError); the key is no such format string;
+            the store is not saved; or the cache policy makes no keys, or has a key storage or lock
+            manager already.
     """
     if (retention is not None or legal_hold) and cache_expiration is not None:
         raise ValueError(
@@ -83,10 +84,10 @@ def caching(
     if cache_policy is None or cache_policy == NO_CACHE:
         raise ValueError("caching() needs a cache policy that makes keys, such as INPUTS + TASK_SOURCE")
     if cache_policy.key_storage is not None or cache_policy.lock_manager is not None:
-        raise ValueError("caching() brings the key storage and the lock manager: give a policy without them")
+        raise ValueError("caching() sets the key storage and the lock manager: give a policy without them")
     tags = _validated(object_tags)
     if cache_expiration is not None and len(tags) == MAX_TAGS:
-        raise ValueError(f"an expiration takes one of {MAX_TAGS} tags: give {MAX_TAGS - 1} at most")
+        raise ValueError(f"an expiration needs one of {MAX_TAGS} tags: give {MAX_TAGS - 1} at most")
     storage = _storage_of(store)
     name = None if key is None else validate_key(key)
     policy = ResultPolicy(policy=cache_policy, name=name).configure(key_storage=RecordStorage(store=storage))
@@ -102,7 +103,7 @@ def caching(
         "cache_policy": policy,
         "cache_expiration": None if cache_expiration is None else fixed_duration(cache_expiration),
         "persist_result": True,
-        # Prefect's own memo, of a thousand results, would serve values that were replaced since.
+        # Prefect's in-memory cache of a thousand results would serve values that were replaced since.
         "cache_result_in_memory": False,
     }
 
@@ -116,8 +117,8 @@ def finalizing(
 ) -> dict[str, Any]:
     """Return the options of a flow whose result is locked in the PUT that writes it.
 
-    The tasks and flows within it inherit the storage, as Prefect has it, but neither lock nor tags.
-    What a failed run leaves behind is not locked.
+    The tasks and flows within it inherit the storage from Prefect, but neither lock nor tags.
+    The result of a failed run is not locked.
 
     Args:
         store: The name of a saved :class:`S3KVStore`, or a saved one, with Object Lock.
@@ -126,7 +127,7 @@ def finalizing(
         legal_hold: Forbid to delete the result until the hold is released, too.
 
     Raises:
-        ValueError: Tags that S3 would refuse (InvalidTagError) or a tag ``ttl_days``, or a store that is not
+        ValueError: A tag is ``ttl_days``, or S3 would refuse it (InvalidTagError); or the store is not
             saved.
     """
     options = ResultOptions("flow", _validated(object_tags), retention, legal_hold)
@@ -139,15 +140,15 @@ def finalizing(
 
 
 def _validated(object_tags: Mapping[str, str] | None) -> dict[str, str]:
-    """Return the tags of a user."""
+    """Return the user's tags, if S3 would accept them and none is ``ttl_days``."""
     tags = validate_tags(object_tags or {})
     if TTL_TAG in tags:
-        raise ValueError(f"the tag {TTL_TAG!r} is made of cache_expiration: cleanups go by it")
+        raise ValueError(f"the tag {TTL_TAG!r} is set from cache_expiration: cleanups select by it")
     return tags
 
 
 def _storage_of(store: str | S3KVStore) -> str:
-    """Return the reference by which Prefect loads the store anew for each run."""
+    """Return the reference by which Prefect loads the store for each run."""
     if isinstance(store, str):
         return S3KVStore.reference_to(store)
     if store.reference is None:

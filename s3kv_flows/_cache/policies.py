@@ -1,10 +1,10 @@
-"""Cache policies: which result a run would have.
+"""Cache policies: the key of a task run's result.
 
-Prefect's ``INPUTS`` hashes the pickle of what is not JSON. A pickle tells apart objects that are equal:
-two arrays that share a dtype object from two that do not, an array from the same array in another
-memory layout. So the key of a task whose input comes out of the cache would differ from the key it
+Prefect's ``INPUTS`` hashes the pickle of values that are not JSON. Equal objects may have different pickles:
+two arrays that share a dtype object and two that do not, an array and the same array in another
+memory layout. So the key of a task whose input comes from the cache would differ from the key that it
 had when the input was computed, and the second run of a pipeline would compute. ``StableInputs``
-hashes content instead, and ``caching()`` puts it in the place of ``INPUTS``.
+hashes the content instead, and ``caching()`` replaces ``INPUTS`` with it.
 """
 
 from __future__ import annotations
@@ -20,27 +20,28 @@ from prefect.exceptions import HashError
 from prefect.serializers import JSONSerializer
 from prefect.utilities.hashing import hash_objects
 
+from s3kv_flows._cache.naming import format_key
+from s3kv_flows._prefect import automatic_tags, is_refreshing
 from s3kv_flows._results.payload import CacheAttempt
 from s3kv_flows._results.serializer import FrameSerializer
-from s3kv_flows._runs import automatic_tags, formatted_key, is_refreshing
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.store._values.digests import digest_or_none
 
 __all__ = ["ResultPolicy", "StableInputs"]
 
 _OF_NOTHING = "no inputs"
-"""The digest of a task that the policy makes no key of: a name is made nevertheless."""
+"""The digest of inputs if the policy makes no key: the result has its name nevertheless."""
 
 _UNNAMED = "key-that-cannot-be-made"
 
 
 @dataclass
 class ResultPolicy(CachePolicy):
-    """Another policy's keys, or a name; and each run's serializer knows whose result it writes.
+    """Makes the key of another policy, or a name, and binds the run's serializer to the cache attempt.
 
     Prefect computes the key once per run, in the context of the run, whether it then hits, misses or
-    refreshes. That makes it the one place to tell the serializer of this run about the run: a lazily
-    committed result is written after the run, outside of its context.
+    refreshes. So this is the one place to give the serializer its attempt: a lazily committed result is
+    written after the run, outside of its context.
     """
 
     policy: CachePolicy = field(default_factory=Inputs)
@@ -53,14 +54,14 @@ class ResultPolicy(CachePolicy):
         flow_parameters: dict[str, Any],
         **kwargs: Any,
     ) -> str | None:
-        """Return the key of the policy, or the name; None where there is neither.
+        """Return the name, or else the key of the policy, which may be None.
 
-        A name that cannot be made is no error here, where Prefect would log it and compute: the run is
-        refused when it asks for its lock.
+        A name that cannot be made raises no error here, because Prefect would log it and compute: the run
+        is refused when it asks for its lock.
 
         Raises:
-            ValueError: The task's storage or serializer is not what ``caching()`` gave it, or S3 would
-                not take the key as a name (InvalidKeyError). Prefect logs it, and saves no result.
+            ValueError: The task has another storage or serializer than ``caching()`` gave it, or S3 would
+                refuse the key as a name (InvalidKeyError). Prefect logs it, and saves no result.
         """
         stable = _stable(self.policy)
         if self.name is None:
@@ -70,7 +71,7 @@ class ResultPolicy(CachePolicy):
             return key
         try:
             digest = stable.compute_key(task_ctx, inputs, flow_parameters, **kwargs) or _OF_NOTHING
-            key = formatted_key(self.name, inputs)
+            key = format_key(self.name, inputs)
             _bind(task_ctx, key, inputs=digest)
         except (ValueError, TypeError, LookupError, AttributeError, HashError) as exc:
             key = _UNNAMED
@@ -86,7 +87,7 @@ class ResultPolicy(CachePolicy):
 
 @dataclass
 class StableInputs(CachePolicy):
-    """A key of the content of the inputs: equal values have equal keys, however they came about."""
+    """Makes a key of the content of the inputs: equal values have equal keys, loaded or computed."""
 
     exclude: list[str] = field(default_factory=list)
 
@@ -109,19 +110,19 @@ class StableInputs(CachePolicy):
 
 
 def _hashable(value: Any) -> tuple[str, Any]:
-    """Return what Prefect's own hash takes by content: the JSON of a value, or the digest of it."""
+    """Return the JSON of a value, or else a digest of its content, for Prefect's hash."""
     text = _json(value)
     if text is not None:
         return "json", text
     digest = digest_or_none(value)
-    # Prefect's own hash may manage, or says why not.
+    # Without a digest, Prefect hashes the value itself, or raises the reason.
     return ("value", value) if digest is None else ("content", digest)
 
 
 def _json(value: Any) -> str | None:
     try:
         return JSONSerializer(dumps_kwargs={"sort_keys": True}).dumps(value).decode()
-    except Exception:  # noqa: BLE001  # as Prefect's hash has it: the encoder of a class may raise anything
+    except Exception:  # noqa: BLE001  # as in Prefect's hash: the encoder of a class may raise anything
         return None
 
 

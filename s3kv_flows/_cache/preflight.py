@@ -1,4 +1,4 @@
-"""What a run would compute in vain: refused before it computes."""
+"""Preflight checks: fail runs, before they compute, whose results cannot be saved."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from prefect.context import TaskRunContext
 
 from s3kv_flows._cache.lookup import current_attempt, prefetch
 from s3kv_flows._cache.record_storage import hand_over
+from s3kv_flows._prefect import is_refreshing, loaded_store
 from s3kv_flows._results.records import FoundResult
 from s3kv_flows._results.serializer import FrameSerializer
-from s3kv_flows._runs import is_refreshing, loaded_store
 from s3kv_flows.blocks import S3KVStore
 
 __all__ = ["PreflightLockManager", "require_savable"]
 
 
 class PreflightLockManager:
-    """Refuses a run that could not save what it computes. Excludes nobody.
+    """Refuses a run that could not save its result. It is no lock: it excludes no other run.
 
     Prefect logs an exception of a commit and lets the task complete, with a value that was not saved, and
-    takes one of a look for an absence. An exception here fails the task, before it computes. So a task
-    that finalizes or names its result takes Prefect's lock from this manager, which looks in the place of
-    Prefect: a hit or a miss costs no request more (where a server does not tell delete markers, a
-    finalized miss one), a refresh two.
+    takes an exception of a lookup for an absence. An exception here fails the task, before it computes. So
+    a task that finalizes or names its result takes Prefect's lock from this manager, which makes the lookup
+    instead of Prefect: a hit or a miss costs no request more (one for a finalized miss, if the server does
+    not report delete markers), a refresh two.
     """
 
     def acquire_lock(
@@ -33,16 +33,16 @@ class PreflightLockManager:
         acquire_timeout: float | None = None,  # noqa: ARG002
         hold_timeout: float | None = None,  # noqa: ARG002
     ) -> bool:
-        """Return True, or refuse.
+        """Return True, or raise if the run could not save its result.
 
         Raises:
             KeyLockedError: The run would refresh a result that is under retention.
             ConflictError: The key is a name, and holds the result of other inputs.
-            HiddenOutputError: The finalized result is there, and somebody else has hidden it.
+            HiddenOutputError: The finalized result exists, and another writer has hidden it.
             UnsupportedByServerError: The bucket has no Object Lock.
-            ValueError: The task was given an expiration beside the lock; or its key cannot be made.
+            ValueError: The task has an expiration beside the lock; or its key cannot be made.
         """
-        self._leave(key, self._check_or_prefetch(key))
+        self._offer(key, self._check_or_prefetch(key))
         return True
 
     async def aacquire_lock(
@@ -53,14 +53,14 @@ class PreflightLockManager:
         hold_timeout: float | None = None,  # noqa: ARG002
     ) -> bool:
         """Do as :meth:`acquire_lock`, in a worker thread."""
-        self._leave(key, await asyncio.to_thread(self._check_or_prefetch, key))
+        self._offer(key, await asyncio.to_thread(self._check_or_prefetch, key))
         return True
 
     @staticmethod
     def _check_or_prefetch(key: str) -> FoundResult | None:
         require_savable(key)
         context, attempt, store = TaskRunContext.get(), current_attempt(), loaded_store(S3KVStore)
-        # Prefect lets tasks within this one inherit the manager: their results are not to be looked at.
+        # Tasks within this one inherit the manager from Prefect: their results are not looked up.
         if (
             context is None
             or attempt is None
@@ -72,39 +72,39 @@ class PreflightLockManager:
         return prefetch(store, attempt)
 
     @staticmethod
-    def _leave(key: str, found: FoundResult | None) -> None:
-        """Leave what was found to the next calls of this run, in its own context."""
+    def _offer(key: str, found: FoundResult | None) -> None:
+        """Offer a result to the next calls of this run, in the context of the run."""
         store = loaded_store(S3KVStore)
         if found is not None and store is not None:
             hand_over(store, key, found)
 
     def release_lock(self, key: str, holder: str) -> None:
-        """Do nothing: nothing is held."""
+        """Do nothing: this manager holds no lock."""
 
     def is_locked(self, key: str) -> bool:  # noqa: ARG002  # Prefect's protocol
-        """Return False: nobody is excluded."""
+        """Return False: no run is excluded."""
         return False
 
     def is_lock_holder(self, key: str, holder: str) -> bool:  # noqa: ARG002  # Prefect's protocol
-        """Return True: everybody may read and write."""
+        """Return True: every run may read and write."""
         return True
 
     def wait_for_lock(self, key: str, timeout: float | None = None) -> bool:  # noqa: ARG002  # Prefect's protocol
-        """Return True: there is nothing to wait for."""
+        """Return True: no run waits for this manager."""
         return True
 
     async def await_for_lock(self, key: str, timeout: float | None = None) -> bool:  # noqa: ARG002  # Prefect's protocol
-        """Return True: there is nothing to wait for."""
+        """Return True: no run waits for this manager."""
         return True
 
 
 def require_savable(key: str) -> None:
-    """Refuse the current run where it could not save what it computes under a key: no request for a miss.
+    """Refuse the current run if it could not save a result under the key: no request for a miss.
 
     Raises:
-        KeyLockedError: It would refresh a result that is under retention.
-        UnsupportedByServerError: It is to lock its result, and the bucket has no Object Lock.
-        ValueError: The task was given an expiration beside the lock; or its key cannot be made.
+        KeyLockedError: The run would refresh a result that is under retention.
+        UnsupportedByServerError: The result is to be locked, and the bucket has no Object Lock.
+        ValueError: The task has an expiration beside the lock; or its key cannot be made.
     """
     run = TaskRunContext.get()
     if run is None:
@@ -113,12 +113,12 @@ def require_savable(key: str) -> None:
     if not isinstance(store, S3KVStore) or not isinstance(serializer, FrameSerializer):
         return
     attempt = serializer.attempt
-    # Prefect lets tasks within this one inherit the manager: their results are not to be locked.
+    # Tasks within this one inherit the manager from Prefect: their results are not locked.
     if attempt is not None and attempt.key == key and attempt.refusal is not None:
         raise attempt.refusal
     if attempt is not None and attempt.key == key and attempt.finalizes:
         if attempt.cache_expiration is not None:
-            raise ValueError("a result that is locked cannot expire: the task has a cache_expiration, too")
+            raise ValueError("a locked result cannot expire, and the task has a cache_expiration")
         store.results.objects.require_object_lock()
     if is_refreshing(run):
         results = store.results

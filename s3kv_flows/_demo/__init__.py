@@ -1,1 +1,1 @@
-"""The demo: a pipeline on real data, and the servers it runs on."""
+"""The demo: a pipeline on real data, and temporary servers for it."""

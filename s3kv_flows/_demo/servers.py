@@ -1,7 +1,8 @@
-"""Servers that live as long as a ``with`` block, for the demo and for tests.
+"""Temporary S3 and Prefect servers, for the demo and for tests.
 
-The S3 server is moto's, in this process, behind waitress: moto's own server closes the connection
-after every answer. The Prefect server is a child process with a database of its own.
+They run as long as a ``with`` block. The S3 server is moto in this process, behind waitress: the server that
+moto ships closes the connection after every response. The Prefect server is a child process with a new
+database.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ __all__ = ["PrefectServer", "answers", "embedded_prefect", "embedded_s3"]
 
 _START_SECONDS = 300
 _STOP_SECONDS = 60
-"""Limits for what hangs: what is done is seen at once, and on a busy machine it may take a minute."""
+"""Limits for a hanging server: a start may take a minute on a busy machine."""
 
 
 @contextmanager
 def embedded_s3() -> Iterator[str]:
     """Run an S3 server in this process, on a free loopback port; yield its URL.
 
-    It takes any credentials, and forgets everything at the end.
+    It accepts any credentials, and deletes everything at the end.
 
     Raises:
         ModuleNotFoundError: The extra ``demo`` is not installed.
@@ -42,7 +43,7 @@ def embedded_s3() -> Iterator[str]:
     from moto.backends import get_backend
     from moto.moto_server.werkzeug_app import create_backend_app
 
-    # It warns of every request that has to wait for a thread.
+    # waitress warns of every request that has to wait for a thread.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     sockets: dict[int, Any] = {}
     server = waitress.create_server(
@@ -69,17 +70,17 @@ def embedded_s3() -> Iterator[str]:
         server.trigger.pull_trigger(end_loop)
         thread.join(_STOP_SECONDS)
         server.task_dispatcher.shutdown(timeout=_STOP_SECONDS)
-        # Only now: threads that have just answered wake the loop, by one of these.
+        # Closed last: threads that have just responded wake the loop through one of these.
         for open_socket in open_sockets:
             open_socket.close()
         get_backend("s3").reset()
 
 
 def _one_request_at_a_time(app: Callable[..., Any]) -> Callable[..., Any]:
-    """Make requests atomic, as S3's are.
+    """Serialize requests, so that they are atomic, as in S3.
 
-    moto checks the condition of a write, and writes a while later; and it fails to list a bucket
-    that another thread changes meanwhile.
+    moto checks the condition of a write some time before it writes; and it fails to list a bucket
+    that another thread changes.
     """
     serving = threading.Lock()
 
@@ -95,7 +96,7 @@ class PrefectServer:
 
     Args:
         home: An empty directory for its database and its log.
-        services: Whether it schedules the runs of deployments, marks late ones and keeps events, too.
+        services: Whether to start the services that schedule runs, mark late ones and keep events.
     """
 
     def __init__(self, home: Path, *, services: bool = False) -> None:
@@ -111,7 +112,7 @@ class PrefectServer:
         }
         start = ["-m", "prefect", "server", "start", "--host", "127.0.0.1"]
         with self._log.open("wb") as output:
-            # In a session of its own: a Ctrl-C in the terminal is for the parent, which stops it in order.
+            # In a new session: a Ctrl-C in the terminal reaches the parent only, which stops the server.
             self._process = subprocess.Popen(  # noqa: S603  # our own interpreter
                 [sys.executable, *start, "--port", str(port), *([] if services else ["--no-services"])],
                 env=environment,
@@ -121,10 +122,10 @@ class PrefectServer:
             )
 
     def wait(self) -> None:
-        """Wait until it answers.
+        """Wait until the server responds.
 
         Raises:
-            RuntimeError: It does not start; with the end of its log.
+            RuntimeError: The server does not start; with the end of its log.
         """
         give_up_at = time.monotonic() + _START_SECONDS
         while self._process.poll() is None and time.monotonic() < give_up_at:
@@ -135,12 +136,12 @@ class PrefectServer:
         raise RuntimeError(f"the temporary Prefect server did not start:\n{tail}")
 
     def stop(self) -> None:
-        """End the server and whatever it started: its process group."""
+        """Stop the process group of the server."""
         try:
             self._signal(signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_STOP_SECONDS)
-        finally:  # also where whoever waits is interrupted
+        finally:  # also if the wait is interrupted
             if self._process.poll() is None:
                 self._signal(signal.SIGKILL)
                 self._process.wait(_STOP_SECONDS)
@@ -152,10 +153,10 @@ class PrefectServer:
 
 @contextmanager
 def embedded_prefect(home: Path, *, services: bool = False) -> Iterator[str]:
-    """Run a `PrefectServer`; yield the URL of its API once it answers.
+    """Run a :class:`PrefectServer`; yield the URL of its API once it responds.
 
     Raises:
-        RuntimeError: It does not start; with the end of its log.
+        RuntimeError: The server does not start; with the end of its log.
     """
     started: list[PrefectServer] = []
 
@@ -163,7 +164,7 @@ def embedded_prefect(home: Path, *, services: bool = False) -> Iterator[str]:
         started.append(PrefectServer(home, services=services))
 
     try:
-        # In a thread: a signal that the main thread hears while a process starts would leave it to nobody.
+        # In a thread: a signal in the main thread while the process starts would leave it running.
         with ThreadPoolExecutor(1, thread_name_prefix="embedded-prefect") as starter:
             starter.submit(start).result()
         started[0].wait()
@@ -174,7 +175,7 @@ def embedded_prefect(home: Path, *, services: bool = False) -> Iterator[str]:
 
 
 def answers(api: str) -> bool:
-    """Return whether a Prefect server answers there. One request."""
+    """Return whether a Prefect server responds at this URL: one request."""
     try:
         with urllib.request.urlopen(f"{api}/health", timeout=10):  # noqa: S310  # our own URL
             return True

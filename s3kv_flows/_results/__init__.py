@@ -1,1 +1,1 @@
-"""A result as one object in S3: encoding, record, reading and writing."""
+"""Results as one object each: serializer, record, reading and writing."""

@@ -1,11 +1,11 @@
-"""What one call of Prefect leaves for its next one, within one run.
+"""Handoff: data that one call of Prefect leaves for the next.
 
-Prefect asks the record face whether a record exists, then reads the record, then the result. The
-first of these fetched and decoded the object already, so it leaves the value in a slot. A slot is
-bound to the task run, its attempt, the store and the object, and dies with the run: a process-wide
-memo would serve values that another process has replaced since. It never holds an absence.
+Prefect asks the record storage whether a record exists, then reads the record, then the result. The first
+of these calls fetches and decodes the whole object, so it offers the value to the next ones. An offered
+value is bound to the task run, its attempt, the store and the object, and ends with the run: a process-wide
+memo would serve values that another process has replaced since. An absence is never handed over.
 
-Writing has such a slot, too: the result face leaves what it wrote for the record face.
+A write uses the same way: the result storage offers what it wrote to the record storage.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from prefect.context import TaskRunContext
 from s3kv_flows._results.payload import DecodedValue
 from s3kv_flows._results.records import WrittenResult
 
-__all__ = ["drop_value", "leave_value", "leave_written", "peek_record", "take_value", "take_written"]
+__all__ = ["clear_value", "offer_value", "offer_written", "peek_record", "take_value", "take_written"]
 
 
 @dataclass(frozen=True)
-class _Place:
-    """Which object of which store, for which attempt of which task run."""
+class _Target:
+    """One object of a store, for one attempt of one task run."""
 
     task_run_id: UUID
     run_count: int
@@ -35,74 +35,74 @@ class _Place:
 
 
 @dataclass(frozen=True)
-class _Slot:
-    place: _Place
+class _Handoff:
+    target: _Target
     record: bytes
     value: DecodedValue
 
 
-class _Holder:
-    """Holds the slot for the context variable, so that the end of a run can empty it from any context."""
+class _HandoffRef:
+    """Refers to a handoff from the context variable, so that the end of a run clears it in any context."""
 
-    slot: _Slot | None = None
+    handoff: _Handoff | None = None
 
     def clear(self) -> None:
-        self.slot = None
+        self.handoff = None
 
 
-_read: ContextVar[_Holder | None] = ContextVar("s3kv_flows_read", default=None)
+_read: ContextVar[_HandoffRef | None] = ContextVar("s3kv_flows_read", default=None)
 _written: ContextVar[WrittenResult | None] = ContextVar("s3kv_flows_written", default=None)
 
 
-def leave_value(store: str, name: str, record: bytes, value: Any) -> None:
-    """Leave a decoded value, and its record, for the next calls of this run; outside a run, nothing."""
+def offer_value(store: str, name: str, record: bytes, value: Any) -> None:
+    """Offer a decoded value, and its record, to the next calls of this run; do nothing outside of runs."""
     run = TaskRunContext.get()
     if run is None:
         return
-    holder = _Holder()
-    holder.slot = _Slot(_place(run, store, name), record, DecodedValue(value))
-    weakref.finalize(run, holder.clear)
-    _read.set(holder)
+    ref = _HandoffRef()
+    ref.handoff = _Handoff(_target(run, store, name), record, DecodedValue(value))
+    weakref.finalize(run, ref.clear)
+    _read.set(ref)
 
 
-def drop_value() -> None:
-    """Empty the slot: what was found before a lease was taken may have been replaced since."""
+def clear_value() -> None:
+    """Withdraw the offered value: it may have been replaced before the lease was taken."""
     _read.set(None)
 
 
 def peek_record(store: str, name: str) -> bytes | None:
-    """Return the record that this run left for an object."""
-    slot = _slot(store, name)
-    return slot.record if slot else None
+    """Return the record that this run was offered for an object, and keep the offer."""
+    handoff = _current(store, name)
+    return handoff.record if handoff else None
 
 
 def take_value(store: str, name: str) -> DecodedValue | None:
-    """Return the value that this run left for an object, and empty the slot."""
-    slot = _slot(store, name)
-    if slot is None:
+    """Return the value that this run was offered for an object, once."""
+    handoff = _current(store, name)
+    if handoff is None:
         return None
     _read.set(None)
-    return slot.value
+    return handoff.value
 
 
-def leave_written(written: WrittenResult | None) -> None:
-    """Leave what was written for the record face, which Prefect calls next."""
+def offer_written(written: WrittenResult | None) -> None:
+    """Offer a written result to the record storage, which Prefect calls next."""
     _written.set(written)
 
 
 def take_written() -> WrittenResult | None:
-    """Return what the result face has just written, and empty the slot."""
+    """Return the result that the result storage has just written, once."""
     written = _written.get()
     _written.set(None)
     return written
 
 
-def _slot(store: str, name: str) -> _Slot | None:
-    run, holder = TaskRunContext.get(), _read.get()
-    if run is None or holder is None or holder.slot is None:
+def _current(store: str, name: str) -> _Handoff | None:
+    run, ref = TaskRunContext.get(), _read.get()
+    if run is None or ref is None or ref.handoff is None:
         return None
-    return holder.slot if holder.slot.place == _place(run, store, name) else None
+    return ref.handoff if ref.handoff.target == _target(run, store, name) else None
 
 
-def _place(run: TaskRunContext, store: str, name: str) -> _Place:
-    return _Place(run.task_run.id, run.task_run.run_count, store, name)
+def _target(run: TaskRunContext, store: str, name: str) -> _Target:
+    return _Target(run.task_run.id, run.task_run.run_count, store, name)

@@ -1,8 +1,8 @@
-"""The serializer of cached results, and what travels from it to the object that is written.
+"""Payload: a frame with the options of its PUT.
 
-Prefect hands what ``dumps`` returns to the storage untouched, wherever and whenever the transaction
-commits, and knows nothing of tags or locks. So ``dumps`` returns more than bytes: a :class:`Payload`
-with the frame and a :class:`WriteOptions`, what to put into the same PUT.
+The serializer makes a :class:`Payload`, and the result storage writes it. :class:`ResultOptions` is what the
+user configured, :class:`CacheAttempt` what one task run has found out on its way to a result, and
+:class:`WriteOptions` what follows from both for one PUT.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ __all__ = ["CacheAttempt", "DecodedValue", "Payload", "ResultOptions", "WriteOpt
 
 @dataclass(frozen=True)
 class ResultOptions:
-    """What the user asked of ``caching()`` or ``finalizing()``: configuration, nothing else.
+    """The options that a user gave to ``caching()`` or ``finalizing()``: configuration only.
 
     Attributes:
-        scope: Whose results the options are meant for. Prefect lets the tasks within a flow, and the
+        scope: Whose results the options apply to. Prefect lets the tasks within a flow, and the
             flows and tasks within a task, inherit a serializer: they must not inherit a lock.
-        is_named: Whether the key is a name.
+        is_named: Whether the key is a name that the user gave.
     """
 
     scope: Literal["task", "flow"] = "task"
@@ -45,28 +45,28 @@ class ResultOptions:
 
     @property
     def locks(self) -> bool:
-        """Whether results are to be locked."""
+        """Whether results are written with a lock."""
         return self.retention is not None or self.legal_hold
 
 
 @dataclass
 class CacheAttempt:
-    """One attempt of a task run to come to a cached result: what it is after, and what it has found so far.
+    """One attempt of a task run to get or make a cached result, and what it has found so far.
 
     Attributes:
-        key: The cache key of the run; a result under another name is not this run's.
+        key: The cache key of the run; a result under another name belongs to another run.
         tags: The automatic tags.
-        started: When the run began to look for its result.
-        cache_expiration: The task's, with what ``with_options`` made of it.
+        started: When the run began the lookup of its result.
+        cache_expiration: The task's expiration, ``with_options`` included.
         refreshes: Whether the run computes and overwrites whatever the cache holds.
-        task_run: Prefect's own account of the run, as long as it lives.
-        inputs: What the result is made of, where the key is a name and does not say it.
-        finalizes: Whether the result is to be locked.
-        refusal: Why there can be no key, which fails the run before it computes.
+        task_run: Prefect's object of the run, as long as it lives.
+        inputs: A digest of the inputs, where the key is a name and does not contain it.
+        finalizes: Whether the result is written with a lock.
+        refusal: Why no key can be made, which fails the run before it computes.
         expected: What the run found under its key, as the mode of a write: ``"create"`` for nothing, an
             ETag, or ``"overwrite"`` where that is not known.
-        fence: The fencing number of what it found.
-        found_delete_marker: Whether the server said that the result is not absent, but deleted.
+        fence: The fencing number of the object that it found.
+        found_delete_marker: Whether the server reported a delete marker instead of an absence.
         lease: The lease under which the run computes.
     """
 
@@ -88,47 +88,47 @@ class CacheAttempt:
     _return_lease: Callable[[], object] | None = field(default=None, init=False)
 
     def found(self, info: ObjectInfo) -> None:
-        """Note what is under the key, usable or not: a write replaces that, and nothing else."""
+        """Record the object under the key, usable or not: a write replaces that one and no other."""
         self.expected, self.fence = info.etag, fence_of(info.metadata)
 
     def found_nothing(self, *, deleted: bool = False) -> None:
-        """Note that the key is absent.
+        """Record that the key is absent.
 
         Args:
-            deleted: Whether there is a delete marker, and thus versions beneath, which may be locked.
+            deleted: Whether the key has a delete marker, and so older versions, which may be locked.
         """
         self.expected, self.fence, self.found_delete_marker = "create", 0, deleted
 
     def keep_miss(self, miss: S3KVError) -> None:
-        """Keep the outcome of a lookup before Prefect's own, so that Prefect's need not ask again."""
+        """Keep the outcome of a prefetch, so that Prefect's lookup sends no request."""
         self._miss = miss
 
     def take_miss(self) -> S3KVError | None:
-        """Return the outcome that was kept; it holds once."""
+        """Return the outcome that was kept, once."""
         miss, self._miss = self._miss, None
         return miss
 
-    def entered(self, *, release: Callable[[], object], return_lease: Callable[[], object]) -> None:
-        """Note how to leave again what a lock manager has let the run into.
+    def acquired(self, *, release: Callable[[], object], return_lease: Callable[[], object]) -> None:
+        """Record how to release what a lock manager gave to the run.
 
         Args:
-            release: Gives back what the run holds; does nothing where it holds nothing.
-            return_lease: Gives the lease back, and lets the run read without one.
+            release: Releases the lease or the right to read; does nothing where the run has neither.
+            return_lease: Releases the lease, and lets the run read without one.
         """
         self._release, self._return_lease = release, return_lease
 
     def took_lease(self, lease: RenewedLease) -> None:
-        """Note the lease that the run computes under."""
+        """Record the lease that the run computes under."""
         self.lease = lease
 
     def returns_lease(self) -> None:
-        """Give the lease back, if there is one, because a valid result turned up after all."""
+        """Release the lease, if the run has one: a valid result was found after all."""
         if self.lease is not None and self._return_lease is not None:
             self.lease = None
             self._return_lease()
 
     def interrupted(self) -> None:
-        """Give back what the run holds: it ends before Prefect would release it."""
+        """Release what the run holds: it ends before Prefect would release it."""
         if self._release is not None:
             self._release()
 
@@ -139,18 +139,18 @@ class CacheAttempt:
 
 @dataclass(frozen=True)
 class WriteOptions:
-    """What goes into the PUT beside the frame.
+    """The tags, lock and metadata that the PUT of a frame carries.
 
     Attributes:
         key: The name that these options are for; None for any.
         expires: When the result expires, by this machine's clock.
         seconds: How long the task took.
-        legal_hold: Whether it is to be held.
+        legal_hold: Whether the object is put under a legal hold.
         probably_new: Whether the run found no result under this name.
-        inputs: What the result is made of, where its key is a name.
-        was_absent: Whether the run saw that there is nothing under the name.
+        inputs: A digest of the inputs, where the key is a name.
+        was_absent: Whether a lookup of the run found nothing under the name.
         attempt: The attempt, where it computes under a lease.
-        forbidden_key: A name that it must not be written under: of a run whose result this is not.
+        forbidden_key: A name that it must not be written under: the key of a run with another result.
     """
 
     key: str | None = None
@@ -167,18 +167,18 @@ class WriteOptions:
 
     @property
     def locks(self) -> bool:
-        """Whether the object is to be locked."""
+        """Whether the object is written with a lock."""
         return self.retention is not None or self.legal_hold
 
     def for_name(self, name: str) -> WriteOptions:
-        """Return the options for a name: for another one than its own, the flow's tag and nothing else."""
+        """Return the options for a name: for another one than :attr:`key`, the tag ``flow`` alone."""
         if self.key is None or self.key == name:
             return self
         return WriteOptions(tags={key: value for key, value in self.tags.items() if key == "flow"})
 
 
 def fence_of(metadata: Mapping[str, str]) -> int:
-    """Return the fencing number that a result was written under; 0 where it has none."""
+    """Return the fencing number in the metadata of a result; 0 where it has none."""
     number = metadata.get(FENCE, "")
     return int(number) if number.isdecimal() else 0
 
@@ -186,9 +186,9 @@ def fence_of(metadata: Mapping[str, str]) -> int:
 class Payload(bytes):
     """A frame on its way to the storage of the run that made it.
 
-    As bytes it is the frame in base64 where it was made for an inherited serializer: then it may end
-    in another storage, or in a record of Prefect's own, which is JSON. Otherwise it is empty, for
-    only :class:`~s3kv_flows.blocks.S3KVStore` will get it.
+    Made by an inherited serializer, its bytes are the frame in base64: it may then be written by another
+    storage, or into a record of Prefect, which is JSON. Otherwise it has no bytes, because only
+    :class:`~s3kv_flows.blocks.S3KVStore` receives it.
     """
 
     frame: Body

@@ -1,4 +1,7 @@
-"""A cached result as one object: its record lies in the object's metadata, its value in the body."""
+"""Records of results: metadata of the object whose body holds the value.
+
+:func:`fetch_result` reads record and value in one request, and :func:`write_result` writes both in one PUT.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import Any
 
+from s3kv_flows._prefect import with_automatic_tags
 from s3kv_flows._results.payload import CacheAttempt, Payload, WriteOptions
-from s3kv_flows._runs import with_automatic_tags
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._layout.marks import (
     EXPIRES,
@@ -31,29 +34,37 @@ from s3kv_flows.store.errors import (
     StaleWriterError,
 )
 
-__all__ = ["ExpiredResultError", "FoundResult", "Record", "WrittenResult", "amend", "look_up", "write_result"]
+__all__ = [
+    "ExpiredResultError",
+    "FoundResult",
+    "Record",
+    "WrittenResult",
+    "amend",
+    "fetch_result",
+    "write_result",
+]
 
 _CLOCKS_AGREE = timedelta(seconds=2)
-"""Dates of HTTP are whole seconds: a clock this close to the server's counts as equal to it."""
+"""HTTP dates are whole seconds: a clock this close to the server's counts as equal to it."""
 
 
 class ExpiredResultError(KeyNotFoundError):
-    """There is a result, and its time is over."""
+    """The store has the result, and it has expired."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """What Prefect records of a result, without what the object's name and content type say.
+    """Prefect's record of a result, without the fields that object name and content type already hold.
 
-    It has to fit into the 2 KiB of user metadata that S3 takes.
+    It has to fit into the 2 KiB of user metadata that S3 accepts.
 
     Attributes:
-        prefect_version: Of the process that wrote it.
-        expires: When it expires, by the clock of the machine that wrote it.
-        ttl: The same as a time from the moment of writing.
-        seconds: How long the task took: what a hit saves.
-        inputs: What it was made of, where its name does not say it.
-        fence: The fencing number of the lease it was written under.
+        prefect_version: The Prefect version of the process that wrote the result.
+        expires: When the result expires, by the clock of the machine that wrote it.
+        ttl: The same, as a duration from the write on.
+        seconds: How long the task took, which a hit saves.
+        inputs: A digest of the inputs, where the key is a name.
+        fence: The fencing number of the lease that the result was written under.
     """
 
     prefect_version: str
@@ -82,7 +93,7 @@ class Record:
         """Return the record of an object.
 
         Raises:
-            CorruptValueError: It has none, or that of another object (a copy under another name).
+            CorruptValueError: It has no record, or that of another object (a copy under another name).
         """
         metadata = info.metadata
         if not is_own(info.name, info.metadata):
@@ -99,9 +110,9 @@ class Record:
             raise CorruptValueError(f"the record of {info.name!r} cannot be read: {exc!r}") from exc
 
     def remaining(self, info: ObjectInfo) -> timedelta | None:
-        """Return how long the result is still valid; None for ever.
+        """Return for how long the result is still valid; None for ever.
 
-        Time is the server's: the age is its Date less Last-Modified, both in whole seconds. Where
+        The server's clock decides: the age is its Date minus Last-Modified, both in whole seconds. Where
         the clocks of the writer and of this machine agree with it, they decide within the second.
         """
         if self.expires is None or self.ttl is None:
@@ -119,9 +130,9 @@ class FoundResult:
 
     Attributes:
         record: Its record.
-        remaining: How long it is still valid; None for ever.
+        remaining: For how long it is still valid; None for ever.
         value: Its value.
-        size: In bytes, as it is stored.
+        size: Its stored size in bytes.
         was_locked: Whether it is or was under a lock.
     """
 
@@ -133,13 +144,13 @@ class FoundResult:
 
     @property
     def expiration(self) -> datetime | None:
-        """When it expires, by this machine's clock."""
+        """When the result expires, by this machine's clock."""
         return None if self.remaining is None else datetime.now(timezone.utc) + self.remaining
 
 
 @dataclass(frozen=True)
 class WrittenResult:
-    """A result that was written, for the record face to compare with what Prefect says of it."""
+    """A written result, which the record storage compares with Prefect's record."""
 
     results: S3KV
     key: str
@@ -149,26 +160,28 @@ class WrittenResult:
     tags: Mapping[str, str]
 
 
-def look_up(results: S3KV, key: str, *, seen: Callable[[ObjectInfo], object] = lambda _: None) -> FoundResult:
-    """Fetch, verify and decode a result: one request, without the body where it has expired.
+def fetch_result(
+    results: S3KV, key: str, *, on_info: Callable[[ObjectInfo], object] = lambda _: None
+) -> FoundResult:
+    """Fetch, verify and decode a result: one request, without the body if it has expired.
 
     Args:
         results: The results.
         key: The cache key.
-        seen: Called with what is there, also where it cannot be used.
+        on_info: Called with the headers of the object, also if it cannot be used.
 
     Raises:
-        KeyNotFoundError: There is none.
-        ExpiredResultError: There is one, and its time is over.
-        CorruptValueError: It cannot be verified or decoded.
+        KeyNotFoundError: The store has no such result.
+        ExpiredResultError: The result has expired.
+        CorruptValueError: The result cannot be verified or decoded.
     """
     content_type = results.codec.content_type
-    fetched = results.fetch(key, wanted=partial(_is_wanted, content_type=content_type))
+    fetched = results.fetch(key, wanted=partial(_is_body_needed, content_type=content_type))
     info = fetched.info
-    seen(info)
+    on_info(info)
     record = Record.from_info(info)
     if info.content_type != content_type:
-        raise CorruptValueError(f"{key!r} is {info.content_type!r}, which is no result of this codec")
+        raise CorruptValueError(f"{key!r} is {info.content_type!r}, not a result of this codec")
     if fetched.body is None:
         raise ExpiredResultError(f"the result {key!r} has expired")
     value = results.codec.decode(fetched.body)
@@ -177,20 +190,20 @@ def look_up(results: S3KV, key: str, *, seen: Callable[[ObjectInfo], object] = l
 
 
 def write_result(results: S3KV, key: str, payload: Payload, prefect_version: str) -> WrittenResult:
-    """Write a result, complete, in one PUT.
+    """Write a result with its record, tags and lock in one PUT.
 
     Raises:
         KeyLockedError: The key is under retention.
-        UnsupportedByServerError: A retention is asked for, and the bucket has no Object Lock.
-        StaleWriterError: The lease that it was computed under is another's by now, or another run has
-            written since.
+        UnsupportedByServerError: The options have a retention, and the bucket has no Object Lock.
+        StaleWriterError: The lease of the run has passed to another holder, or another run has written
+            since.
         ConflictError: Another run has written the result of other inputs under the same name.
     """
     name = results.namespace.name_of(key)
     options = payload.options.for_name(key)
     if options.forbidden_key == key:
-        raise ValueError(f"this is not the result of the run with the key {key!r}, which has not ended")
-    fence = _required_lease(options.attempt)
+        raise ValueError(f"this is not the result of the run with the key {key!r}, which has not completed")
+    fence = _fencing_number(options.attempt)
     record = Record(prefect_version, seconds=options.seconds, inputs=options.inputs, fence=fence)
     if options.expires is not None:
         record = _expiring(record, options.expires)
@@ -213,8 +226,8 @@ def write_result(results: S3KV, key: str, payload: Payload, prefect_version: str
     return WrittenResult(results, key, record, payload.content_type, written, options.tags)
 
 
-def _required_lease(attempt: CacheAttempt | None) -> int | None:
-    """Return the number of the lease of a run, which still holds it."""
+def _fencing_number(attempt: CacheAttempt | None) -> int | None:
+    """Return the fencing number of a run's lease, which it must still hold; None without a lease."""
     if attempt is None or attempt.lease is None:
         return None
     attempt.lease.require(above=attempt.fence)
@@ -222,7 +235,7 @@ def _required_lease(attempt: CacheAttempt | None) -> int | None:
 
 
 def _put_under_lease(results: S3KV, name: str, new: NewObject, attempt: CacheAttempt) -> Written:
-    """Write the result of a run that holds a lease, over what it found and nothing else."""
+    """Write the result of a run that holds a lease; replace what the run found, and nothing else."""
     mode = attempt.expected
     conditions = {"probably_new": mode == "create" and not attempt.found_delete_marker}
     puts = results.client.capabilities.conditional_puts(
@@ -234,14 +247,14 @@ def _put_under_lease(results: S3KV, name: str, new: NewObject, attempt: CacheAtt
         return results.objects.put(name, new, mode=mode, **conditions)
     except ConflictError as exc:
         if mode != "create" and _is_absent(results, name):
-            # A cleanup has removed what had expired.
+            # A cleanup has removed the expired result.
             attempt.found_nothing()
             return _put_under_lease(results, name, new, attempt)
-        raise StaleWriterError(f"another run has written the result meanwhile: {exc}") from exc
+        raise StaleWriterError(f"another run has written the result in the meantime: {exc}") from exc
 
 
 def _put_named(results: S3KV, name: str, new: NewObject, options: WriteOptions) -> Written:
-    """Write a result under a name that had none, and, where S3 can tell, not over one of other inputs."""
+    """Write a result under a name that had none; not over one of other inputs, if the server can."""
     puts = results.client.capabilities.known_conditional_puts(results.bucket_name)
     if puts is None or puts.create != "atomic":
         return results.objects.put(name, new, probably_new=options.probably_new)
@@ -265,20 +278,22 @@ def _is_absent(results: S3KV, name: str) -> bool:
     return False
 
 
-def amend(done: WrittenResult, expires: datetime | None) -> None:
-    """Give a result that was just written another expiration: one copy onto itself.
+def amend(result: WrittenResult, expires: datetime | None) -> None:
+    """Change the expiration of a result that was just written: one copy of the object onto itself.
 
-    One request more where its class of lifetimes is another one, too: not every server heeds new tags on a
-    copy.
+    One request more if the value of its tag ``ttl_days`` changes, too: not every server honours new tags on
+    a copy.
     """
-    name = done.results.namespace.name_of(done.key)
-    record = replace(done.record, expires=None, ttl=None)
+    name = result.results.namespace.name_of(result.key)
+    record = replace(result.record, expires=None, ttl=None)
     if expires is not None:
         record = _expiring(record, expires)
-    written = done.results.objects.amend(name, done.written, record.to_metadata(name), done.content_type)
-    tags, kept = ttl_tags(record.ttl), {key: tag for key, tag in done.tags.items() if key != TTL_TAG}
-    if tags.get(TTL_TAG) != done.tags.get(TTL_TAG):
-        client, bucket = done.results.client, done.results.bucket_name
+    written = result.results.objects.amend(
+        name, result.written, record.to_metadata(name), result.content_type
+    )
+    tags, kept = ttl_tags(record.ttl), {key: tag for key, tag in result.tags.items() if key != TTL_TAG}
+    if tags.get(TTL_TAG) != result.tags.get(TTL_TAG):
+        client, bucket = result.results.client, result.results.bucket_name
         client.put_tags(bucket, name, with_automatic_tags(kept, tags), version_id=written.version_id)
 
 
@@ -286,8 +301,8 @@ def _expiring(record: Record, expires: datetime) -> Record:
     return replace(record, expires=expires, ttl=expires - datetime.now(timezone.utc))
 
 
-def _is_wanted(info: ObjectInfo, *, content_type: str) -> bool:
-    """Tell whether the body is worth downloading."""
+def _is_body_needed(info: ObjectInfo, *, content_type: str) -> bool:
+    """Return whether the body is to be downloaded: of a valid result of this codec."""
     if info.content_type != content_type:
         return False
     try:

@@ -1,8 +1,8 @@
-"""The serializer of cached results, and what travels from it to the object that is written.
+"""Serializer of results: values to frames, and frames to values.
 
-Prefect hands what ``dumps`` returns to the storage untouched, wherever and whenever the transaction
-commits, and knows nothing of tags or locks. So ``dumps`` returns more than bytes: a :class:`Payload`
-with the frame and a :class:`WriteOptions`, what to put into the same PUT.
+Prefect passes what ``dumps`` returns to the storage unchanged, wherever and whenever the transaction
+commits, and knows nothing of tags or locks. So ``dumps`` returns more than bytes: a
+:class:`~s3kv_flows._results.payload.Payload` with the frame and the options of the same PUT.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from prefect.serializers import Serializer
 from prefect.states import is_state_iterable
 from pydantic import Field, PrivateAttr
 
+from s3kv_flows._prefect import automatic_tags, run_logger, with_automatic_tags
 from s3kv_flows._results.payload import CacheAttempt, DecodedValue, Payload, ResultOptions, WriteOptions
-from s3kv_flows._runs import automatic_tags, run_logger, with_automatic_tags
 from s3kv_flows.store._layout.ttl import ttl_tags
 from s3kv_flows.store._values.codecs import codec_named
 from s3kv_flows.store._values.frames import is_frame
@@ -31,8 +31,8 @@ __all__ = ["FrameSerializer"]
 class FrameSerializer(Serializer):
     """Encodes results as frames (see :mod:`s3kv_flows.store._values.codecs`).
 
-    What a record of Prefect shows of it is its type and codec. Options and the run are private: they
-    are for the writing process alone.
+    Prefect's record holds its type and codec only. Options and attempt are private attributes: they stay
+    in the process that writes.
     """
 
     type: str = Field(default="s3kv", frozen=True)
@@ -51,7 +51,7 @@ class FrameSerializer(Serializer):
 
     @property
     def options(self) -> ResultOptions:
-        """What the user asked for."""
+        """The options that the user gave."""
         return self._options
 
     @property
@@ -64,22 +64,22 @@ class FrameSerializer(Serializer):
         return type(self)(codec=self.codec, options=self._options, attempt=attempt)
 
     def dumps(self, obj: Any) -> bytes:
-        """Encode a value; return the payload that carries the frame and what belongs to it.
+        """Encode a value; return the payload with its frame and write options.
 
         Raises:
             EncodingError: The codec cannot hold the value.
-            ValueError: The result is not to be saved: of a run that ended badly, or of a task with a
-                retention whose cache policy is not that of ``caching()`` any more.
+            ValueError: The result must not be saved: the run did not complete, or the task has a
+                retention and another cache policy than that of ``caching()``.
         """
         try:
             return self._payload(obj)
         except Exception as exc:
-            # Prefect's own line names the type of the value, and not the reason.
+            # Prefect logs the type of the value, and not the reason.
             run_logger().error("The result of this run was not saved: %s", str(exc) or repr(exc))
             raise
 
     def loads(self, blob: Any) -> Any:
-        """Return the value of a frame, of its base64, or of what the record face decoded already."""
+        """Return the value of a frame, of a frame in base64, or the one that the record storage decoded."""
         if isinstance(blob, DecodedValue):
             return blob.value
         body = bytearray(blob)
@@ -95,15 +95,15 @@ class FrameSerializer(Serializer):
         options = self._task_options(obj) if self._options.scope == "task" else self._flow_options(obj)
         frame = codec.encode(obj)
         if options is None:
-            # Prefect saves None under the run's own key where it tries again a run that returned a
-            # failed state.
+            # Prefect saves None under the key of the run when it retries a run that returned a failed
+            # state.
             forbidden = self._attempt.key if self._attempt is not None else None
             options = WriteOptions(tags=automatic_tags(), forbidden_key=forbidden)
             return Payload(frame, codec.content_type, options, inherited=True)
         return Payload(frame, codec.content_type, options, inherited=False)
 
     def _task_options(self, obj: Any) -> WriteOptions | None:
-        """Return what belongs to the result of this instance's run, None for anything else."""
+        """Return the write options for the result of this serializer's run, None for any other value."""
         attempt, options = self._attempt, self._options
         task_run = attempt.task_run() if attempt is not None else None
         if attempt is None or task_run is None or task_run.state is None:
@@ -114,8 +114,8 @@ class FrameSerializer(Serializer):
         if not state.is_final() or getattr(state.data, "result", None) is not obj:
             return None  # an exception, or the result of a task that inherited this serializer
         if not state.is_completed():
-            raise ValueError(f"the run ended as {state.name}: that is no result to cache")
-        # The record that Prefect is about to hand to the record face is this state's.
+            raise ValueError(f"the run ended as {state.name}, and only completed runs are cached")
+        # Prefect passes the record of this state to the record storage next.
         expires = getattr(state.data, "expiration", None)
         ttl = None if expires is None else expires - datetime.now(timezone.utc)
         return WriteOptions(
@@ -132,7 +132,7 @@ class FrameSerializer(Serializer):
         )
 
     def _flow_options(self, obj: Any) -> WriteOptions | None:
-        """Return what belongs to the result of this instance's flow, None for anything else."""
+        """Return the write options for the result of this serializer's flow, None for any other value."""
         run, task_run = FlowRunContext.get(), TaskRunContext.get()
         if run is None or run.flow is None or run.flow_run is None or _is_failure(obj):
             return None
@@ -152,7 +152,7 @@ _NEEDS_POLICY = (
 
 
 def _is_failure(obj: Any) -> bool:
-    """Tell what a failed flow leaves behind (an exception, or states) from a result."""
+    """Tell whether a value is an exception or the states of a failed flow, and no result."""
     if isinstance(obj, State) or is_state_iterable(obj):
         states = [obj] if isinstance(obj, State) else list(obj)
         return not all(state.is_completed() for state in states)

@@ -1,7 +1,7 @@
-"""Prefect's storage of results: frames in a bucket, read and written as one object.
+"""Result storage: reads and writes results for Prefect.
 
-Prefect calls :meth:`ResultStorage.read_path` and :meth:`ResultStorage.write_path`. What ``caching()``
-encoded goes out complete, in one PUT: body, record, tags and lock.
+Prefect calls :meth:`ResultStorage.read_path` and :meth:`ResultStorage.write_path`. A result of ``caching()``
+is written complete, in one PUT: body, record, tags and lock.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import prefect
 from prefect.events import emit_event
 
-from s3kv_flows._results import handoff as slots
+from s3kv_flows._prefect import run_logger
+from s3kv_flows._results import handoff
 from s3kv_flows._results.payload import Payload
 from s3kv_flows._results.records import WrittenResult, write_result
-from s3kv_flows._runs import run_logger
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._objects.bucket import NewObject
 from s3kv_flows.store.errors import KeyLockedError, S3KVError, StaleWriterError
@@ -28,8 +28,8 @@ _PLAIN = "application/octet-stream"
 class ResultStorage:
     """The methods that a block needs to be Prefect's ``result_storage``.
 
-    A plain class, and no block: it must not become a block type of its own. A block that inherits from it
-    has a property ``results``.
+    It is a plain class and not a block, so that Prefect does not register it as a block type. A block that
+    inherits from it has a property ``results``.
     """
 
     if TYPE_CHECKING:
@@ -41,35 +41,35 @@ class ResultStorage:
     def read_path(
         self, path: str, *, _sync: bool | None = None
     ) -> Any:  # Prefect declares it async, and calls this
-        """Return the stored bytes of a result, or the value that the record face has just decoded.
+        """Return the stored bytes of a result, or the value that the record storage has just decoded.
 
         Raises:
-            KeyNotFoundError: There is none.
+            KeyNotFoundError: The store has no such result.
         """
         results = self.results
-        value = slots.take_value(repr(results), results.namespace.name_of(path))
+        value = handoff.take_value(repr(results), results.namespace.name_of(path))
         return self._read(path) if value is None else value
 
     async def aread_path(self, path: str) -> Any:
         """Do as :meth:`read_path`, in a worker thread."""
         results = self.results
-        value = slots.take_value(repr(results), results.namespace.name_of(path))
+        value = handoff.take_value(repr(results), results.namespace.name_of(path))
         return await asyncio.to_thread(self._read, path) if value is None else value
 
     def write_path(self, path: str, content: Any, *, _sync: bool | None = None) -> None:
-        """Write a result: bytes as they are, and what ``caching()`` hands over complete, in one PUT.
+        """Write a result in one PUT: bytes as they are, a payload of ``caching()`` with tags and lock.
 
         Raises:
             KeyLockedError: The key is under retention.
         """
-        slots.leave_written(self._write(path, content))
+        handoff.offer_written(self._write(path, content))
 
     async def awrite_path(self, path: str, content: Any) -> None:
         """Do as :meth:`write_path`, in a worker thread."""
-        slots.leave_written(await asyncio.to_thread(self._write, path, content))
+        handoff.offer_written(await asyncio.to_thread(self._write, path, content))
 
     def _resolve_path(self, path: str) -> None:  # noqa: ARG002  # asked by Prefect for unsaved blocks
-        """Keep storage keys as they are: they are no paths of a file system."""
+        """Leave storage keys unresolved: they are no paths of a file system."""
         return
 
     def _read(self, path: str) -> bytes:
@@ -79,7 +79,7 @@ class ResultStorage:
     def _write(self, path: str, content: Any) -> WrittenResult | None:
         results = self.results
         options = content.options.for_name(path) if isinstance(content, Payload) else None
-        must_be_heard = options is not None and (options.locks or options.inputs is not None)
+        must_report = options is not None and (options.locks or options.inputs is not None)
         try:
             if isinstance(content, Payload):
                 self._report_unused(results, path)
@@ -87,22 +87,22 @@ class ResultStorage:
             new = NewObject(body=bytes(content), content_type=_PLAIN)
             results.objects.put(results.namespace.name_of(path), new)
         except (S3KVError, ValueError) as exc:
-            if must_be_heard or isinstance(exc, (KeyLockedError, StaleWriterError)):
+            if must_report or isinstance(exc, (KeyLockedError, StaleWriterError)):
                 self._report(results, path, exc)
             raise
         return None
 
     def _report_unused(self, results: S3KV, path: str) -> None:
-        """Say so where this run found a result and computed nevertheless: Prefect does not say why."""
-        if slots.peek_record(repr(results), results.namespace.name_of(path)) is not None:
+        """Warn if this run found a result and computed nevertheless: Prefect does not say why."""
+        if handoff.peek_record(repr(results), results.namespace.name_of(path)) is not None:
             run_logger().warning(
-                "The cached result %r was there, and was computed anew: Prefect did not take its record, or "
-                "its time was over a moment later",
+                "The cached result %r existed, and was computed anew: Prefect did not accept its record, or "
+                "it expired a moment later",
                 path,
             )
 
     def _report(self, results: S3KV, path: str, exc: Exception) -> None:
-        """Make it heard that a result was not saved: Prefect logs it, and lets the run complete."""
+        """Log, count and emit an event that a result was not saved: Prefect lets the run complete."""
         results.client.counters.add("results.refused")
         run_logger().error("The result of this run was not saved: %s", exc)
         name = results.namespace.name_of(path)

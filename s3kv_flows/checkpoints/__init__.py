@@ -1,5 +1,6 @@
-"""Checkpoints: the state within a long task, saved and gone on from."""
+"""Checkpoints: save the state within a long task, and resume from it."""
 
-from s3kv_flows.checkpoints._checkpoint import Checkpoint, LoadPolicy, SavedState
+from s3kv_flows.checkpoints._checkpoint import Checkpoint
+from s3kv_flows.checkpoints._states import LoadPolicy, SavedState
 
 __all__ = ["Checkpoint", "LoadPolicy", "SavedState"]

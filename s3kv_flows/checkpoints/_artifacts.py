@@ -1,4 +1,4 @@
-"""What the page of a run shows of its checkpoints: a bar of progress, and a table of the states."""
+"""Prefect artifacts of checkpoints: a progress bar and a table of states."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from prefect.client.schemas.actions import ArtifactUpdate
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import PrefectException
 
-from s3kv_flows._runs import run_logger
+from s3kv_flows._prefect import SYNC, run_logger
 from s3kv_flows.checkpoints._background import LatestOnly
 from s3kv_flows.checkpoints._snapshots import Snapshot
 
 __all__ = ["CheckpointArtifacts"]
 
 _SECONDS = 2.0
-"""Between two updates: who looks at the page does not look more often."""
+"""The time between two updates."""
 
 _PATIENCE_SECONDS = 5.0
-"""How long the end of a run waits for its last picture."""
+"""How long the end of a run waits for its last update."""
 
 
 @dataclass(frozen=True)
-class _Picture:
+class _Update:
     rows: list[dict[str, Any]]
     description: str
     percent: float | None
@@ -39,8 +39,8 @@ class _Picture:
 class CheckpointArtifacts:
     """The artifacts ``s3kv-checkpoint-progress`` and ``s3kv-checkpoints`` of a run, kept up to date.
 
-    Each is made once, and changed in place, in a thread of their own. Outside of runs, and where Prefect's
-    API cannot be reached, there are none: no loop waits for a picture, or ends for want of one.
+    Each is created once, and updated in a background thread. Outside of runs, and if Prefect's API cannot
+    be reached, there are none: no loop waits for an update, or fails with one.
 
     Args:
         name: The name of the states.
@@ -49,55 +49,55 @@ class CheckpointArtifacts:
     def __init__(self, name: str) -> None:
         self._name = name
         self._ids: dict[str, UUID] = {}
-        self._drawing = LatestOnly(self._draw, "s3kv-artifacts")
+        self._updates = LatestOnly(self._apply, "s3kv-artifacts")
         self._is_begun = False
         self._shown_at = -_SECONDS
         self._is_shown = TaskRunContext.get() is not None or FlowRunContext.get() is not None
 
     def show(
         self,
-        there: list[Snapshot],
+        states: list[Snapshot],
         positions: Mapping[int, int],
         *,
         position: int,
         total: int | None,
-        told: str = "",
+        outcome: str = "",
     ) -> None:
-        """Show states soon, unless it has just been done, or there is nothing to show, and never was.
+        """Show states soon, unless they were shown a moment ago, or none has ever been saved.
 
         Args:
-            there: The states, the oldest first.
-            positions: How many items were done in states, by their numbers, as far as known.
+            states: The states, the oldest first.
+            positions: How many items are done in each state, by its number, as far as known.
             position: How many items are done.
-            total: How many there are, where that is known.
-            told: What the description says at the end; with it, it is shown however short ago that was done.
+            total: The number of items, if known.
+            outcome: The end of the description; with it, the update is not skipped as too early.
         """
-        if not self._is_shown or (not told and monotonic() - self._shown_at < _SECONDS):
+        if not self._is_shown or (not outcome and monotonic() - self._shown_at < _SECONDS):
             return
-        if not (there or position or self._is_begun):
+        if not (states or position or self._is_begun):
             return
         self._shown_at, self._is_begun = monotonic(), True
         done = f"{position:,} items done" if total is None else f"{position:,} of {total:,} items done"
-        description = f"`{self._name}`: {done}, {len(there)} states{told}"
-        rows = [_row(one, positions) for one in reversed(there)]
-        self._drawing.offer(_Picture(rows, description, 100.0 * position / total if total else None))
+        description = f"`{self._name}`: {done}, {len(states)} states{outcome}"
+        rows = [_row(one, positions) for one in reversed(states)]
+        self._updates.offer(_Update(rows, description, 100.0 * position / total if total else None))
 
     def wait(self, give_up: Callable[[], bool]) -> None:
-        """Wait for the last picture, for a few seconds at most.
+        """Wait for the last update, for a few seconds at most.
 
         Args:
-            give_up: Tells whether to wait no longer.
+            give_up: Returns whether to stop waiting.
         """
         until = monotonic() + _PATIENCE_SECONDS
-        self._drawing.wait(lambda: give_up() or monotonic() > until)
+        self._updates.wait(lambda: give_up() or monotonic() > until)
 
-    def _draw(self, picture: _Picture) -> None:
+    def _apply(self, update: _Update) -> None:
         if not self._is_shown:
             return
         try:
-            self._table(picture.rows, picture.description)
-            if picture.percent is not None:
-                self._progress(picture.percent, picture.description)
+            self._table(update.rows, update.description)
+            if update.percent is not None:
+                self._progress(update.percent, update.description)
         except (
             HTTPError,
             PrefectException,
@@ -106,14 +106,14 @@ class CheckpointArtifacts:
             OSError,
         ) as exc:  # of Prefect's clients
             self._is_shown = False
-            run_logger().warning("The checkpoints of this run are not shown any more: %s", exc)
+            run_logger().warning("The checkpoints of this run are no longer shown: %s", exc)
 
     def _table(self, rows: list[dict[str, Any]], description: str) -> None:
         self._put(
             "s3kv-checkpoints",
             json.dumps(rows),
             description,
-            lambda key: create_table_artifact(key=key, table=rows, description=description, _sync=True),  # type: ignore[call-arg]  # Prefect's switch of its async_dispatch
+            lambda key: create_table_artifact(key=key, table=rows, description=description, **SYNC),
         )
 
     def _progress(self, percent: float, description: str) -> None:
@@ -121,14 +121,14 @@ class CheckpointArtifacts:
             "s3kv-checkpoint-progress",
             percent,
             description,
-            lambda key: create_progress_artifact(percent, key=key, description=description, _sync=True),  # type: ignore[call-arg]  # as above
+            lambda key: create_progress_artifact(percent, key=key, description=description, **SYNC),
         )
 
     def _put(self, key: str, data: str | float, description: str, create: Callable[[str], Any]) -> None:
         if key in self._ids:
-            update = ArtifactUpdate(data=data, description=description)
+            changed = ArtifactUpdate(data=data, description=description)
             with get_client(sync_client=True) as client:
-                client.update_artifact(self._ids[key], update)
+                client.update_artifact(self._ids[key], changed)
         else:
             self._ids[key] = create(key)
 

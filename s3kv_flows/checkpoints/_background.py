@@ -1,4 +1,4 @@
-"""Work that goes on in the background, one piece at a time: what comes meanwhile replaces what waits."""
+"""Background work of checkpoints: one item at a time, the latest only."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-__all__ = ["LatestOnly", "each", "left_loops_are_closed", "to_the_end", "until_done"]
+__all__ = ["LatestOnly", "close_left_loops", "each", "run_to_end", "wait_for_future"]
 
 T = TypeVar("T")
 
-_LOOK_SECONDS = 0.2
-"""How often it is looked whether to wait on."""
+_POLL_SECONDS = 0.2
+"""How often a waiting caller checks whether to give up."""
 
 
 class LatestOnly(Generic[T]):
-    """Does the newest of what it is given, in a thread that ends when nothing is left to do.
+    """Processes the latest offered item, in a thread that ends when no item is left.
 
     Args:
-        work: Does one. Its error is told to who waits for that piece; where nobody does, by :meth:`check` or
-            :meth:`wait`.
+        work: Processes one item. Its error is raised to the caller that waits for that item; if none does,
+            by :meth:`check` or :meth:`wait`.
         name: The name of the thread.
-        then: Done after each piece that could be done, when those who waited have been told.
-        replaced: Done with each piece that is not to be done any more.
+        then: Called after each item that succeeded, once its future is set.
+        replaced: Called with each item that will not be processed.
     """
 
     def __init__(
@@ -40,62 +40,62 @@ class LatestOnly(Generic[T]):
         self._work, self._name, self._then, self._replaced = work, name, then, replaced
         self._changed = threading.Condition()
         self._waiting: list[T] = []
-        self._told: list[Future[BaseException | None]] = []
+        self._futures: list[Future[BaseException | None]] = []
         self._running = False
         self._error: BaseException | None = None
 
     def offer(self, item: T) -> Future[BaseException | None]:
-        """Do this next, instead of what waits, which is done when this is.
+        """Process this item next, instead of a waiting one, whose future is set together with this one.
 
         Returns:
-            Its result is what an earlier piece could not be done for, where nobody knew yet.
+            A future; its result is the error of an earlier item, if that has not been raised yet.
         """
-        told: Future[BaseException | None] = Future()
+        future: Future[BaseException | None] = Future()
         with self._changed:
             replaced, self._waiting = self._waiting, [item]
-            self._told.append(told)
+            self._futures.append(future)
             if not self._running:
-                run = partial(copy_context().run, self._run)  # it logs as a part of the run
+                run = partial(copy_context().run, self._run)  # so that it logs as part of the run
                 threading.Thread(target=run, name=self._name, daemon=True).start()
-                self._running = True  # it waits for this block to end
+                self._running = True  # the thread waits for the end of this block
         for one in replaced:
             self._replaced(one)
-        return told
+        return future
 
     def check(self) -> None:
-        """Raise what an earlier piece could not be done for, where nobody knows yet."""
+        """Raise the error of an earlier item, if that has not been raised yet."""
         with self._changed:
             self._raise()
 
     def wait_for(
-        self, told: Future[BaseException | None], give_up: Callable[[], bool] = lambda: False
+        self, future: Future[BaseException | None], give_up: Callable[[], bool] = lambda: False
     ) -> bool:
-        """Wait until a piece is done, or to be given up; tell whether it is done.
+        """Wait until an item is processed, or ``give_up`` returns True; return whether it is processed.
 
-        Where it is, what had become of those before it does not matter any more.
+        If it succeeded, errors of earlier items no longer matter.
 
         Raises:
-            BaseException: It could not be done.
+            BaseException: The error of the item.
         """
-        self._wait(lambda: told.done() or give_up())
-        if not told.done():
+        self._wait(lambda: future.done() or give_up())
+        if not future.done():
             return False
-        error = told.exception()
+        error = future.exception()
         with self._changed:
-            if self._error is (error or told.result()):
+            if self._error is (error or future.result()):
                 self._error = None
         if error is not None:
             raise error
         return True
 
     def wait(self, give_up: Callable[[], bool] = lambda: False) -> bool:
-        """Wait until nothing is left to do, or it is to be given up; tell whether nothing is left.
+        """Wait until no item is left, or ``give_up`` returns True; return whether no item is left.
 
         Args:
-            give_up: Looked at after each piece, and a few times a second.
+            give_up: Called after each item, and a few times a second.
 
         Raises:
-            BaseException: What was given could not be done, and nobody knows yet.
+            BaseException: The error of an earlier item, if that has not been raised yet.
         """
         self._wait(lambda: not self._running or give_up())
         with self._changed:
@@ -105,7 +105,7 @@ class LatestOnly(Generic[T]):
     def _wait(self, ended: Callable[[], bool]) -> None:
         with self._changed:
             while not ended():
-                self._changed.wait(_LOOK_SECONDS)
+                self._changed.wait(_POLL_SECONDS)
 
     def _run(self) -> None:
         while True:
@@ -114,12 +114,12 @@ class LatestOnly(Generic[T]):
                     self._running = False
                     self._changed.notify_all()
                     return
-                item, told = self._waiting.pop(), self._told
-                self._told = []
+                item, futures = self._waiting.pop(), self._futures
+                self._futures = []
             error = _error_of(partial(self._work, item))
             with self._changed:
                 self._error = error or self._error
-                for one in told:
+                for one in futures:
                     one.set_exception(error) if error is not None else one.set_result(self._error)
                 self._changed.notify_all()
             if error is None and (error := _error_of(self._then)) is not None:
@@ -133,7 +133,7 @@ class LatestOnly(Generic[T]):
 
 
 def _error_of(call: Callable[[], object]) -> BaseException | None:
-    """Call, and return the error: whoever waits raises it, and the thread goes on."""
+    """Call; return the error, which the waiting caller raises, so that the thread continues."""
     try:
         call()
     except BaseException as exc:  # noqa: BLE001  # as above
@@ -141,14 +141,14 @@ def _error_of(call: Callable[[], object]) -> BaseException | None:
     return None
 
 
-async def left_loops_are_closed() -> None:
-    """Let the event loop close a loop that was left by ``break``."""
+async def close_left_loops() -> None:
+    """Let the event loop close an async generator that was left by ``break``."""
     for _ in range(2):
         await asyncio.sleep(0)
 
 
-async def to_the_end(work: Coroutine[Any, Any, object], after: Callable[[], object]) -> None:
-    """Wait for work, which goes on where the one that waits is cancelled; then, something is done after."""
+async def run_to_end(work: Coroutine[Any, Any, object], after: Callable[[], object]) -> None:
+    """Wait for work that continues if the caller is cancelled; in that case, call ``after`` at its end."""
     doing = asyncio.ensure_future(work)
     try:
         await asyncio.shield(doing)
@@ -157,10 +157,10 @@ async def to_the_end(work: Coroutine[Any, Any, object], after: Callable[[], obje
         raise
 
 
-async def until_done(told: Future[BaseException | None]) -> None:
-    """Wait for a future of threads, which goes on where the one that waits is cancelled."""
+async def wait_for_future(future: Future[BaseException | None]) -> None:
+    """Wait for a future of a thread, which continues if the caller is cancelled."""
     loop, is_done = asyncio.get_running_loop(), asyncio.Event()
-    told.add_done_callback(lambda _: loop.call_soon_threadsafe(is_done.set))
+    future.add_done_callback(lambda _: loop.call_soon_threadsafe(is_done.set))
     await is_done.wait()
 
 

@@ -1,4 +1,4 @@
-"""How much of a loop is done."""
+"""Progress of a loop: items done, and when to save."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from math import inf
 from time import monotonic
 from typing import Any
 
-from s3kv_flows._runs import run_logger
+from s3kv_flows._prefect import run_logger
 from s3kv_flows.store._values.digests import digest_or_none
 
 __all__ = ["LoopProgress", "MutatedState", "SavingPace"]
 
 
 class LoopProgress:
-    """What is done in the one loop that a checkpoint counts.
+    """Counts the items of the one loop of a checkpoint.
 
     Attributes:
-        done: How many items are done, those of former runs with them.
-        position: How many items the loop has come to.
-        offered: How many were when a state was last given to be saved.
-        total: How many there are, where that is known.
-        end: Returns the state of the loop, once it has ended, also by ``break``.
-        has_begun: Whether there is, or was, a loop.
+        done: How many items are done, those of earlier runs included.
+        position: How many items the loop has reached.
+        offered: The value of ``done`` when a state was last offered for saving.
+        total: The number of items, if known.
+        end: Returns the state of the loop; set once the loop has ended, also by ``break``.
+        has_begun: Whether the loop has begun, or ended.
     """
 
     def __init__(self) -> None:
         self.total: int | None = None
-        self.begin_anew(0)
+        self.reset(0)
 
-    def begin_anew(self, done: int) -> None:
-        """Forget what was done; so many items were before."""
+    def reset(self, done: int) -> None:
+        """Start again with so many items done."""
         self.done = self.offered = done
         self.end: Callable[[], Any] | None = None
         self.has_begun = False
@@ -42,10 +42,10 @@ class LoopProgress:
         return self.has_begun and self.end is None
 
     def begin(self, total: int | None, pace: SavingPace) -> None:
-        """Note that the loop begins, and how often it wants its state saved.
+        """Begin the loop, and set how often its state is saved.
 
         Raises:
-            RuntimeError: One has begun before.
+            RuntimeError: A loop has begun before.
         """
         if self.has_begun:
             raise RuntimeError(
@@ -56,34 +56,34 @@ class LoopProgress:
         self.position = 0
 
     def passes(self) -> bool:
-        """Come to the next item; tell whether a former run has done it."""
+        """Advance to the next item; return whether an earlier run has done it."""
         self.position += 1
         return self.position <= self.done
 
     @property
-    def must_be_safe(self) -> int:
-        """How many items have to be in a state that has arrived, before the current one is begun."""
-        return self._pace.oldest(self.position)
+    def required_position(self) -> int:
+        """How many items the newest saved state must include before the current item begins."""
+        return self._pace.required_position(self.position)
 
-    def has_done(self, *, in_a_hurry: bool) -> bool:
-        """Note that the current item is done; tell whether to save."""
+    def finish_item(self, *, hurry: bool) -> bool:
+        """Count the current item as done; return whether to save."""
         self.done = self.position
-        if in_a_hurry:
+        if hurry:
             self._pace.hurry()
         return self._pace.is_due()
 
-    def compare(self) -> None:
-        """Warn at the end of a loop that was given fewer items than were done before."""
+    def warn_if_shorter(self) -> None:
+        """Warn at the end of a loop that had fewer items than earlier runs have done."""
         if self.position < self.done:
             run_logger().warning(
-                "%d items were done before, and the loop was given %d: are they the same, from the first on?",
+                "%d items were done before, and the loop had %d: are they the same, from the first one on?",
                 self.done,
                 self.position,
             )
 
     @contextmanager
     def until_end(self, state: Callable[[], Any]) -> Iterator[None]:
-        """Note at the end of the block that the loop has ended, and what returns its state."""
+        """Mark the loop as ended at the end of the block, and keep the function that returns its state."""
         try:
             yield
         finally:
@@ -94,16 +94,16 @@ _UNCHANGEABLE = (int, float, complex, str, bytes, tuple, frozenset)
 
 
 class MutatedState:
-    """Returns, when it is called, the object that a loop changes in place.
+    """Returns the object that a loop changes in place.
 
-    A loop that makes a new object each time would save the first one again and again, and go on from that
-    with all items counted as done. So the first call warns where nothing has changed.
+    A loop that makes a new object each time would save the first one again and again, and resume from that
+    with all items counted as done. So the first call warns if the object has not changed.
 
     Args:
-        value: The object; None where a loop has no state but how far it is.
+        value: The object; None if the position is the only state of the loop.
 
     Raises:
-        TypeError: Nothing can change it.
+        TypeError: The object is immutable.
     """
 
     def __init__(self, value: Any) -> None:
@@ -120,8 +120,8 @@ class MutatedState:
         before, self._before = self._before, None
         if before is not None and digest_or_none(self._value, with_sharing=True) == before:
             run_logger().warning(
-                "What load() returned is saved as it was: nothing has changed it so far. Where the loop "
-                "makes a new state, give iterate() a function that returns it, as its second argument"
+                "The state that load() returned is saved unchanged: the loop has not modified it so far. If "
+                "it makes a new state, give iterate() a function that returns it, as its second argument"
             )
         return self._value
 
@@ -130,12 +130,12 @@ _HURRIED_SECONDS = 1.0
 
 
 class SavingPace:
-    """Tells after each item whether to save.
+    """Decides after each item whether to save.
 
     Args:
-        every: How many items may be done that are in no state which has arrived. Saving begins after half
-            as many: the other half goes on while it is under way.
-        seconds: Save when so many seconds have passed since the last time.
+        every: How many items may be done that no saved state includes. Saving begins after half
+            as many: the other half continues during the upload.
+        seconds: Save when so many seconds have passed since the last save.
 
     Raises:
         ValueError: Neither is given, or one is not positive.
@@ -144,26 +144,26 @@ class SavingPace:
     def __init__(self, every: int | None, seconds: float | None) -> None:
         given = [number for number in (every, seconds) if number is not None]
         if not given or not all(0 < number < inf for number in given):
-            raise ValueError("give every=, a number of items, or seconds=, or both, and more than 0")
+            raise ValueError("give every=, a number of items, or seconds=, or both, each more than 0")
         self._every, self._seconds = every, seconds
         self._items, self._since = 0, monotonic()
         self._is_hurried = False
 
-    def oldest(self, position: int) -> int:
-        """Return how many items have to be safe before this one is begun."""
+    def required_position(self, position: int) -> int:
+        """Return how many items a saved state must include before the item at a position begins."""
         return 0 if self._every is None else position - self._every
 
     def is_due(self) -> bool:
-        """Count an item that is done; tell whether to save."""
+        """Count an item as done; return whether to save."""
         self._items += 1
-        late = self._seconds is not None and monotonic() >= self._since + self._seconds
-        if late or (self._every is not None and self._items >= (self._every + 1) // 2):
+        is_overdue = self._seconds is not None and monotonic() >= self._since + self._seconds
+        if is_overdue or (self._every is not None and self._items >= (self._every + 1) // 2):
             self._items, self._since = 0, monotonic()
             return True
         return False
 
     def hurry(self) -> None:
-        """Save after this item, and every second from now on: any may be the last."""
+        """Save after this item, and every second from now on: any item may be the last."""
         if not self._is_hurried:
             self._is_hurried, self._since = True, -inf
             self._seconds = min(self._seconds or inf, _HURRIED_SECONDS)

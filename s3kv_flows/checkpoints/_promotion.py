@@ -1,4 +1,4 @@
-"""Promotion: a state of a run becomes a finalized output."""
+"""Promotion: publish a checkpoint's state as a finalized output."""
 
 from __future__ import annotations
 
@@ -29,32 +29,32 @@ def promote_state(
     legal_hold: bool = False,
     accept_races: bool = False,
 ) -> Receipt:
-    """Publish a state as the result with a key: ``s3kv-results/<key>``, locked from birth.
+    """Publish a state as the result with a key: ``s3kv-results/<key>``, locked by the PUT that writes it.
 
-    The state is read and verified first: what is damaged is not to be locked for years. It carries the tag
-    ``promoted`` after that, which keeps it from being pruned.
+    The state is read and verified first, so that a damaged one is not locked for years. It then gets the tag
+    ``promoted``, which keeps it from being pruned.
 
     Args:
-        block: The store of both.
+        block: The store of the state and of the result.
         states: The states of the name.
         snapshot: The state.
         key: The key of the result.
         retention: Until when; None together with ``legal_hold``.
         tags: Tags of the result; those of the state stay with the state.
         legal_hold: Whether to forbid deletion until the hold is released, too.
-        accept_races: Publish also where two writers at once could not be told apart.
+        accept_races: Publish also if the server cannot exclude a second writer.
 
     Raises:
-        KeyNotFoundError: The state has gone.
-        CorruptValueError: It is damaged.
+        KeyNotFoundError: The state no longer exists.
+        CorruptValueError: The state is damaged.
         ConflictError: The key has another content.
         KeyLockedError: A locked version of the key is hidden.
-        UnsupportedByServerError: The bucket has no Object Lock, or excludes no second writer.
+        UnsupportedByServerError: The bucket has no Object Lock, or cannot exclude a second writer.
     """
     results, name = block.results, block.results.namespace.name_of(key)
     source = states.read(snapshot)
     tags_before = states.store.get_tags(snapshot.key)
-    states.store.tag_key(snapshot.key, _promoted(tags_before, key))  # first: nobody prunes it meanwhile
+    states.store.tag_key(snapshot.key, _promoted(tags_before, key))  # first, so that no run prunes it
     try:
         receipt = results.outputs.finalize_copy(
             source,
@@ -72,6 +72,6 @@ def promote_state(
 
 
 def _promoted(tags: Mapping[str, str], key: str) -> dict[str, str]:
-    """Return tags with that of promoted states; of as many as S3 takes, the last gives way."""
+    """Return the tags with ``promoted`` added; it replaces the last one if S3's maximum is reached."""
     others = {name: tag for name, tag in tags.items() if name != PROMOTED}
     return {**dict(list(others.items())[: MAX_TAGS - 1]), PROMOTED: normalize_tag_value(key)}

@@ -1,7 +1,7 @@
-"""SIGTERM, put off until a safe moment: a loop ends its step, saves, and then ends as it would have.
+"""Deferred SIGTERM: end the step, save, then honour the signal.
 
-Prefect's worker sends SIGTERM to a run that is to stop, and Prefect raises an error in its main thread,
-wherever that is: in the middle of a step, when a state is neither old nor new.
+Prefect's worker sends SIGTERM to stop a run, and Prefect raises an error in its main thread, wherever that
+is: in the middle of a step, when a state is half changed.
 """
 
 from __future__ import annotations
@@ -22,14 +22,13 @@ _Handler = Callable[[int, FrameType | None], Any] | int | None
 
 
 class Deferred:
-    """Notes a SIGTERM instead of heeding it, within a ``with`` block and for a limited time.
+    """Records a SIGTERM instead of honouring it, within a ``with`` block and for a limited time.
 
-    Blocks may lie within each other, or overlap: they share one handler, and who is the first to come to a
-    safe moment heeds the signal for all. Outside of the main thread it does nothing: Python lets only that
-    handle signals.
+    Blocks may be nested, or overlap: they share one handler, and the first one that calls :meth:`honour`
+    does so for all. Outside of the main thread it does nothing: Python handles signals only there.
 
     Args:
-        seconds: After this time, SIGTERM is heeded whatever goes on. Of several blocks, the first decides.
+        seconds: After this time, SIGTERM is honoured in any case. Of several blocks, the first decides.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -39,16 +38,16 @@ class Deferred:
 
     @property
     def requested(self) -> bool:
-        """Whether a SIGTERM waits to be heeded."""
+        """Whether a SIGTERM is deferred."""
         return self._handling is not None and self._handling.requested
 
     def is_over(self) -> bool:
-        """Tell whether there was a SIGTERM, and the time that it may wait is over."""
+        """Return whether a SIGTERM was received, and the time for which it may be deferred is over."""
         return self._handling is not None and self._handling.is_over()
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._handling = _Handling.joined(self._seconds)
+            self._handling = _Handling.join(self._seconds)
             self._is_inside = True
         return self
 
@@ -58,29 +57,29 @@ class Deferred:
             self._handling.leave()
 
     def honour(self) -> None:
-        """End now as the process would have ended, where that was asked for.
+        """Raise a deferred SIGTERM now, so that the process ends as without this block.
 
         Raises:
-            SystemExit: In another thread than the main one, which is told to end, too.
+            SystemExit: Outside of the main thread, to which the signal is sent, too.
         """
         if self._handling is not None:
             self._handling.honour()
 
 
 class _Handling:
-    """The handler that blocks share, until the last of them ends."""
+    """The signal handler that blocks share, until the last of them ends."""
 
     def __init__(self, seconds: float, former: _Handler) -> None:
         self._seconds, self._former = seconds, former
         self._process = os.getpid()
         self._blocks = 0
-        self._give_up_at: float | None = None
+        self._deadline: float | None = None
         self._timer: threading.Timer | None = None
         self.requested = False
 
     @classmethod
-    def joined(cls, seconds: float) -> _Handling:
-        """Return the handler that is there, or install one."""
+    def join(cls, seconds: float) -> _Handling:
+        """Return the installed handler, or install one."""
         former = signal.getsignal(signal.SIGTERM)
         found = getattr(former, "__self__", None)
         if not isinstance(found, cls):
@@ -95,16 +94,16 @@ class _Handling:
             self._restore()
 
     def is_over(self) -> bool:
-        return self._give_up_at is not None and time.monotonic() >= self._give_up_at
+        return self._deadline is not None and time.monotonic() >= self._deadline
 
     def note(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002  # the signature of a handler
-        if os.getpid() != self._process:  # a forked child has inherited this, and has nothing to save
+        if os.getpid() != self._process:  # a forked child inherits the handler, and has nothing to save
             self.requested = True
-        if self.requested:  # a second time: of somebody who cannot wait, or of the timer
+        if self.requested:  # the second one: from a sender that cannot wait, or from the timer
             self.honour()
             return
         self.requested = True
-        self._give_up_at = time.monotonic() + self._seconds
+        self._deadline = time.monotonic() + self._seconds
         self._timer = threading.Timer(self._seconds, os.kill, (os.getpid(), signal.SIGTERM))
         self._timer.daemon = True
         self._timer.start()
@@ -113,12 +112,12 @@ class _Handling:
         if not self.requested:
             return
         if threading.current_thread() is not threading.main_thread():
-            os.kill(os.getpid(), signal.SIGTERM)  # the main thread hears it a second time
+            os.kill(os.getpid(), signal.SIGTERM)  # which the main thread then honours as the second one
             raise SystemExit(128 + signal.SIGTERM)
         self._restore()
         self.requested = False
         signal.raise_signal(signal.SIGTERM)
-        self._give_up_at = None  # whoever handles signals lets this process live on
+        self._deadline = None  # the former handler has let the process continue
 
     def _restore(self) -> None:
         if self._timer is not None:

@@ -1,13 +1,14 @@
-"""Numbered states of one name: the numbers only grow, and each is created once.
+"""Snapshots: numbered states of one name, each number created once.
 
-A writer goes on from the number that it saw last. If another one has gone on from there, the number is
-taken, and the writer knows that it has been replaced: it cannot put an older state on top of a newer one.
-Numbers that were pruned are free again, so that a writer looks, after each, whether its own is the highest.
-Where there is no state, numbers begin with the milliseconds of the server's clock: above all that were used
-before states were cleared. Who slept through that does not find the state that it saw last, and cannot come
-out on top either. (Who has neither seen nor saved any cannot know that another run came, and went.)
+Numbers only grow, and a writer continues from the last one that it read. If another writer has continued
+from there, the number exists, and the writer knows that it has been replaced: it cannot put an older state
+above a newer one. Pruned numbers are free again, so a writer lists after each PUT whether its number is the
+highest. Without any state, numbers begin with the milliseconds of the server's clock: above all that were
+used before the states were cleared. A writer that was suspended meanwhile does not find the last state that
+it read, and cannot become the newest either. (A writer that has neither read nor saved any state cannot know
+that another run saved and cleared some.)
 
-The states are objects ``<namespace><name>/<number>``, and an object of S3 is there whole, or not at all.
+The states are objects ``<namespace><name>/<number>``, and S3 writes an object completely or not at all.
 """
 
 from __future__ import annotations
@@ -35,18 +36,18 @@ __all__ = ["PROMOTED", "Snapshot", "Snapshots", "all_snapshots"]
 
 _DIGITS = 15
 PROMOTED = "promoted"
-"""The tag of a state that became a finalized output: it is not pruned. Its value is the key of that."""
+"""The tag of a state that became a finalized output, which is not pruned. Its value is the output's key."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A state that was saved.
+    """A saved state.
 
     Attributes:
-        number: Its number; of two, the higher is the newer.
+        number: Its number; the higher, the newer.
         key: Its key in the store.
-        size: Bytes, as it is stored.
-        saved_at: When, by the server's clock.
+        size: Its stored size in bytes.
+        saved_at: When it was saved, by the server's clock.
     """
 
     number: int
@@ -73,19 +74,19 @@ class Snapshots:
         name: The name; ``/`` makes folders.
 
     Raises:
-        InvalidKeyError: The name makes no key.
+        InvalidKeyError: The name makes no valid key.
         ValueError: The name ends with ``/``, or is empty.
     """
 
     def __init__(self, store: S3KV, name: str) -> None:
         if not name or name.endswith("/"):
-            raise ValueError(f"a name of states is not empty, and does not end with '/': {name!r}")
+            raise ValueError(f"the name of states must not be empty, or end with '/': {name!r}")
         self.store, self.name = store, name
         self._staying: set[int] = set()
         store.namespace.name_of(self._key(0))
 
     def listed(self) -> list[Snapshot]:
-        """Return the states that are there, the oldest first: one request per 1,000."""
+        """Return the existing states, the oldest first: one request per 1,000."""
         space, found = self.store.namespace, []
         for item in self.store.client.list_objects(self.store.bucket_name, f"{space.prefix}{self.name}/"):
             number = (space.key_of(item.name) or "").removeprefix(f"{self.name}/")
@@ -93,22 +94,22 @@ class Snapshots:
                 found.append(_snapshot(self.name, number, item))
         return found
 
-    def following(self, there: list[Snapshot]) -> int:
+    def following(self, existing: list[Snapshot]) -> int:
         """Return the number of the next state.
 
         Args:
-            there: The states that are there, as :meth:`listed` returns them.
+            existing: The existing states, as :meth:`listed` returns them.
         """
-        if there:
-            return there[-1].number + 1
+        if existing:
+            return existing[-1].number + 1
         return int(self.store.client.capabilities.now().timestamp() * 1000)
 
     def read(self, snapshot: Snapshot) -> Fetched:
         """Return a state as it is stored, verified but not unpickled: one request.
 
         Raises:
-            KeyNotFoundError: It has gone.
-            CorruptValueError: It is damaged.
+            KeyNotFoundError: The state no longer exists.
+            CorruptValueError: The state is damaged.
         """
         fetched = self.store.fetch(snapshot.key)
         _require_own(fetched.info)
@@ -116,23 +117,23 @@ class Snapshots:
         return fetched
 
     def newest(
-        self, there: list[Snapshot], *, wanted: Callable[[ObjectInfo], bool] = lambda _: True
+        self, existing: list[Snapshot], *, wanted: Callable[[ObjectInfo], bool] = lambda _: True
     ) -> tuple[Snapshot, Any, ObjectInfo] | None:
-        """Return the newest state that is wanted and can be read, with what its headers say; None for none.
+        """Return the newest state that is wanted and can be read, with its value and headers; else None.
 
-        One request for each that is looked at: those that are not wanted are not downloaded.
+        One request for each state that is tried; unwanted ones are not downloaded.
 
         Args:
-            there: The states to look at, as :meth:`listed` returns them.
-            wanted: Tells by the headers.
+            existing: The states to try, as :meth:`listed` returns them.
+            wanted: Returns whether a state is wanted, by its headers.
 
         Raises:
-            CorruptValueError: There are wanted ones, and none can be read.
-            KeyNotFoundError: None is left that is wanted, and some have gone since they were listed.
+            CorruptValueError: There are wanted states, and none can be read.
+            KeyNotFoundError: No wanted state is left, and some were removed since they were listed.
         """
-        damage: CorruptValueError | None = None
-        gone: KeyNotFoundError | None = None
-        for snapshot in reversed(there):
+        corrupt: CorruptValueError | None = None
+        missing: KeyNotFoundError | None = None
+        for snapshot in reversed(existing):
             try:
                 fetched = self.store.fetch(snapshot.key, wanted=wanted)
                 if fetched.body is None:
@@ -140,10 +141,10 @@ class Snapshots:
                 _require_own(fetched.info)
                 return snapshot, self.store.codec.decode(fetched.body), fetched.info
             except KeyNotFoundError as exc:
-                gone = exc  # it was pruned meanwhile
+                missing = exc  # it was pruned since
             except CorruptValueError as exc:
-                damage = damage or exc
-        if error := gone or damage:
+                corrupt = corrupt or exc
+        if error := missing or corrupt:
             raise error
         return None
 
@@ -157,23 +158,23 @@ class Snapshots:
         begins: bool = False,
         after: int | None = None,
     ) -> list[Snapshot]:
-        """Save a state under a number that nobody has used: one PUT and one LIST.
+        """Save a state under a new number: one PUT and one LIST.
 
         Args:
-            number: One above the last that the writer saw; see :meth:`following`.
+            number: One above the last number that the writer read; see :meth:`following`.
             body: The state, as the codec of the store encodes it.
             metadata: User metadata of the object.
             tags: Tags of the object.
-            begins: Whether the writer saw no state at all. Of two that begin, each has a number of its own:
-                one LIST more shows whether the other one was faster.
-            after: The number of the state that the writer saw last, which has to be there still: where it is
-                not, who had gone on from there has cleared all.
+            begins: Whether the writer has listed no state at all. Two writers that begin have different
+                numbers: one LIST more shows whether the other one was faster.
+            after: The number of the last state that the writer read, which must still exist: if not, a
+                writer that continued from there has cleared all states.
 
         Returns:
-            The states that are there now, the oldest first.
+            The existing states, the oldest first.
 
         Raises:
-            StaleWriterError: Somebody else has gone on from there.
+            StaleWriterError: Another writer has continued from there.
             UnsupportedByServerError: The bucket cannot carry the condition that a number is new.
         """
         if begins and self.listed():
@@ -190,58 +191,59 @@ class Snapshots:
             self.store.objects.put(name, new, mode="create", probably_new=True)
         except ConflictError as exc:
             raise self.stale(number) from exc
-        return self.require_foremost(number, after)
+        return self.require_newest(number, after)
 
-    def require_foremost(self, number: int, after: int | None) -> list[Snapshot]:
-        """Return the states that are there, of which one that was just saved is the newest: one LIST.
+    def require_newest(self, number: int, after: int | None) -> list[Snapshot]:
+        """Return the existing states, if the one that was just saved is the newest: one LIST.
 
         Args:
-            number: Its number.
+            number: The number of that state.
             after: As for :meth:`create`.
 
         Raises:
-            StaleWriterError: It is not, or what it goes on from is gone; it was removed again.
+            StaleWriterError: It is not the newest, or the state that it continues no longer exists; the
+                saved state is removed again.
         """
-        there = self.listed()
-        known = {one.number for one in there}
+        existing = self.listed()
+        known = {one.number for one in existing}
         if max(known, default=number) > number or (after is not None and after not in known):
             self.store.purge(self._key(number))
             raise self.stale(number)
-        return there
+        return existing
 
     def writer_of(self, number: int, mark: str) -> str | None:
-        """Return the metadata ``mark`` of the state with a number; None where there is no such state."""
+        """Return the metadata ``mark`` of the state with a number; None if it does not exist."""
         name = self.store.namespace.name_of(self._key(number))
         try:
             return self.store.objects.head(name).metadata.get(mark, "")
         except KeyNotFoundError:
             return None
 
-    def prune(self, there: list[Snapshot], keep: int) -> list[Snapshot]:
-        """Remove all but the newest ones; return what was removed. What is locked or promoted stays.
+    def prune(self, existing: list[Snapshot], keep: int) -> list[Snapshot]:
+        """Remove all but the newest states; return the removed ones. Locked and promoted states stay.
 
         Two requests for each on a bucket without versions: its tags, and its removal.
 
         Args:
-            there: The states, as :meth:`create` returns them.
-            keep: How many stay, one at least.
+            existing: The states, as :meth:`create` returns them.
+            keep: How many stay, at least one.
         """
         removed = []
-        for snapshot in there[: -max(keep, 1)]:
+        for snapshot in existing[: -max(keep, 1)]:
             if snapshot.number in self._staying:
                 continue
             if PROMOTED not in (self.tags(snapshot) or {}) and self.remove(snapshot):
                 removed.append(snapshot)
             else:
-                self._staying.add(snapshot.number)  # and is not asked about after each save
+                self._staying.add(snapshot.number)  # so that its tags are not requested after each save
         return removed
 
     def clear(self) -> list[Snapshot]:
-        """Remove all states, the oldest first; return what was removed. What is locked stays."""
+        """Remove all states, the oldest first; return the removed ones. Locked states stay."""
         return [snapshot for snapshot in self.listed() if self.remove(snapshot)]
 
     def remove(self, snapshot: Snapshot) -> bool:
-        """Remove a state, with all its versions; tell whether it has gone. What is locked stays."""
+        """Remove a state with all its versions; return whether it was removed. A locked state stays."""
         try:
             self.store.purge(snapshot.key)
         except KeyLockedError:
@@ -249,14 +251,14 @@ class Snapshots:
         return True
 
     def metadata(self, snapshot: Snapshot) -> Mapping[str, str] | None:
-        """Return the user metadata of a state, with one HEAD; None where it has gone."""
+        """Return the user metadata of a state, with one HEAD; None if it no longer exists."""
         try:
             return self.store.objects.head(self.store.namespace.name_of(snapshot.key)).metadata
         except KeyNotFoundError:
             return None
 
     def tags(self, snapshot: Snapshot) -> dict[str, str] | None:
-        """Return the tags of a state, with one request; None where it has gone."""
+        """Return the tags of a state, with one request; None if it no longer exists."""
         try:
             return self.store.get_tags(snapshot.key)
         except KeyNotFoundError:
@@ -268,8 +270,8 @@ class Snapshots:
     def stale(self, number: int) -> StaleWriterError:
         """Return the error of a writer that has been replaced."""
         return StaleWriterError(
-            f"state {number} of {self.name!r} was saved by somebody else, who goes on from there, or all "
-            "were removed: this run has been replaced, or two run under one name"
+            f"state {number} of {self.name!r} was saved by another run, which continues from there, or all "
+            "states were removed: this run has been replaced, or two runs have one name"
         )
 
 
@@ -282,6 +284,6 @@ def _snapshot(name: str, number: str, item: ListedObject) -> Snapshot:
 
 
 def _require_own(info: ObjectInfo) -> None:
-    """Raise CorruptValueError for a copy under another name."""
+    """Raise CorruptValueError for an object that was copied from another name."""
     if not is_own(info.name, info.metadata):
         raise CorruptValueError(f"{info.name!r} was not saved under this name")

@@ -1,4 +1,4 @@
-"""Who saves the states of a name, one after another, and knows when it has been replaced."""
+"""Snapshot writer: save states in order, and detect a newer writer."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["SnapshotWriter"]
 
 
 class SnapshotWriter:
-    """Saves states under numbers that follow each other. May be used by several threads. Begins with a LIST.
+    """Saves states under consecutive numbers. Thread-safe. Begins with a LIST.
 
-    After an error it is not known whether the state has arrived: the next save finds out. Who was replaced
-    stays so, until it is to go on above the newer ones.
+    After an error it is unknown whether the state was saved: the next save finds out. A replaced writer
+    stays replaced, until it continues after the newer states.
 
     Args:
         states: The states of the name.
@@ -30,33 +30,33 @@ class SnapshotWriter:
         self.states = states
         self._mark = secrets.token_hex(8)
         self._lock = threading.Lock()
-        self.go_on_above(states.listed())
+        self.continue_after(states.listed())
 
-    def go_on_above(self, there: list[Snapshot]) -> None:
-        """Save above these states from now on, also after others had gone on.
+    def continue_after(self, existing: list[Snapshot]) -> None:
+        """Save under numbers above these states from now on, also after another writer had continued.
 
         Args:
-            there: The states that are there, as :meth:`Snapshots.listed` returns them.
+            existing: The existing states, as :meth:`Snapshots.listed` returns them.
         """
         with self._lock:
-            self._go_on_above(there)
+            self._continue_after(existing)
 
     def clear(self) -> tuple[list[Snapshot], list[Snapshot]]:
-        """Remove all states, and go on above the locked ones; return what was removed, and what stays."""
-        with self._lock:  # no save comes in between
-            there = self.states.listed()
-            removed = [one for one in there if self.states.remove(one)]
-            left = [one for one in there if one not in removed]
-            self._go_on_above(left)
-            return removed, left
+        """Remove all states, and continue after the locked ones; return removed and remaining ones."""
+        with self._lock:  # so that no save happens in between
+            existing = self.states.listed()
+            removed = [one for one in existing if self.states.remove(one)]
+            remaining = [one for one in existing if one not in removed]
+            self._continue_after(remaining)
+            return removed, remaining
 
-    def is_foremost(self, there: list[Snapshot]) -> bool:
-        """Tell whether nobody has gone on since: one HEAD, where it is not known whether a save has arrived.
+    def is_latest_writer(self, existing: list[Snapshot]) -> bool:
+        """Return whether no other writer has continued: one HEAD, if it is unknown whether a save arrived.
 
         Args:
-            there: The states that are there, as :meth:`Snapshots.listed` returns them.
+            existing: The existing states, as :meth:`Snapshots.listed` returns them.
         """
-        newest = there[-1].number if there else 0
+        newest = existing[-1].number if existing else 0
         with self._lock:
             if newest <= (self._after or 0):
                 return True
@@ -73,10 +73,10 @@ class SnapshotWriter:
         """Save a state; see :meth:`Snapshots.create`.
 
         Returns:
-            Its number, and the states that are there now, the oldest first.
+            Its number, and the existing states, the oldest first.
 
         Raises:
-            StaleWriterError: Somebody else has gone on, now or at a former save.
+            StaleWriterError: Another writer has continued, now or at an earlier save.
         """
         with self._lock:
             try:
@@ -85,9 +85,9 @@ class SnapshotWriter:
                 self._replaced = exc
                 raise
 
-    def _go_on_above(self, there: list[Snapshot]) -> None:
-        self._next, self._begins = self.states.following(there), not there
-        self._after = there[-1].number if there else None
+    def _continue_after(self, existing: list[Snapshot]) -> None:
+        self._next, self._begins = self.states.following(existing), not existing
+        self._after = existing[-1].number if existing else None
         self._is_unsure = False
         self._replaced = None
 
@@ -97,9 +97,9 @@ class SnapshotWriter:
         if self._replaced is not None:
             raise self._replaced
         if self._is_unsure:
-            self._find_out()
+            self._resolve_last_save()
         self._is_unsure, number = True, self._next
-        there = self.states.create(
+        existing = self.states.create(
             number,
             body,
             metadata=metadata,
@@ -108,13 +108,13 @@ class SnapshotWriter:
             after=self._after,
         )
         self._confirm()
-        return number, there
+        return number, existing
 
-    def _find_out(self) -> None:
-        """Find out whether what was sent last has arrived: one HEAD, and one LIST where it has."""
+    def _resolve_last_save(self) -> None:
+        """Find out whether the last state was saved: one HEAD, and one LIST if it was."""
         writer = self.states.writer_of(self._next, WRITER)
         if writer == self._mark:
-            self.states.require_foremost(self._next, self._after)
+            self.states.require_newest(self._next, self._after)
             self._confirm()
         elif writer is not None:
             raise self.states.stale(self._next)

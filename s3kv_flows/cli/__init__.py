@@ -1,4 +1,4 @@
-"""The `s3kv` command."""
+"""The ``s3kv`` command."""
 
 from s3kv_flows.cli._main import app, main
 

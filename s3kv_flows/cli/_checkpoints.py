@@ -1,4 +1,4 @@
-"""``s3kv checkpoints``: the states of runs, by hand."""
+"""``s3kv checkpoints``: list, show and clear the states of runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from s3kv_flows.cli._console import is_confirmed
-from s3kv_flows.cli._stores import saved_store
+from s3kv_flows.cli._saved_stores import saved_store
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,14 +18,14 @@ Store = Annotated[str, Parameter(help="The name of a saved store.")]
 Name = Annotated[str, Parameter(help="The name of a checkpoint, as `ls` shows it.")]
 
 _WIDE = 1000
-"""Columns where no terminal has any."""
+"""Columns of output that is not a terminal."""
 
-app = App(name="checkpoints", help="List the states of runs that are not done, and remove them.")
+app = App(name="checkpoints", help="List and remove the saved states of runs.")
 
 
 @app.command
 def ls(store: Store) -> int:
-    """List the names that have states, with how many, the newest one and their bytes."""
+    """List checkpoints: the number of states, the newest one and the bytes of each."""
     from rich.filesize import decimal
     from rich.table import Table
     from rich.text import Text
@@ -44,13 +44,13 @@ def ls(store: Store) -> int:
     console = _console()
     if found:
         console.print(table)
-    console.print(f"{len(found):,} names, {sum(map(len, found.values())):,} states.")
+    console.print(f"{len(found):,} checkpoints, {sum(map(len, found.values())):,} states.")
     return 0
 
 
 @app.command
 def show(store: Store, name: Name) -> int:
-    """Show the states of a name, the oldest first, with their tags and how many items were done."""
+    """Show the states of a checkpoint, the oldest first, with their tags and finished items."""
     from rich.filesize import decimal
     from rich.table import Table
     from rich.text import Text
@@ -62,7 +62,7 @@ def show(store: Store, name: Name) -> int:
     states = Snapshots(saved_store(store).checkpoints, name)
     found = [(one, metadata) for one in states.listed() if (metadata := states.metadata(one)) is not None]
     if not found:
-        raise KeyNotFoundError(f"there are no states of {name!r}")
+        raise KeyNotFoundError(f"checkpoint {name!r} has no states")
     table = Table("number", "items done", "bytes", "saved", title=Text(name), title_justify="left")
     table.add_column("tags", overflow="fold")
     for state, metadata in found:
@@ -75,20 +75,20 @@ def show(store: Store, name: Name) -> int:
 
 @app.command
 def clear(store: Store, name: Name, *, yes: Annotated[bool, Parameter(negative="")] = False) -> int:
-    """Remove the states of a name. What is locked stays. A run that is under way cannot save any more.
+    """Remove the states of a checkpoint. Locked states stay. A running task can save no more states.
 
     Parameters
     ----------
     yes
-        Do not ask; without it, nothing is removed where there is nobody to ask.
+        Do not ask for confirmation. Without a terminal to ask on, it is needed.
     """
     from s3kv_flows.checkpoints._snapshots import Snapshots
     from s3kv_flows.store.errors import KeyNotFoundError
 
     states = Snapshots(saved_store(store).checkpoints, name)
     if not (count := len(states.listed())):
-        raise KeyNotFoundError(f"there are no states of {name!r}")
-    if not yes and not is_confirmed(f"Remove {count} states of {name!r}? [y/N] "):
+        raise KeyNotFoundError(f"checkpoint {name!r} has no states")
+    if not yes and not is_confirmed(f"Remove {count} states of checkpoint {name!r}? [y/N] "):
         print("Nothing was removed.")  # noqa: T201
         return 1
     removed = states.clear()
@@ -97,7 +97,7 @@ def clear(store: Store, name: Name, *, yes: Annotated[bool, Parameter(negative="
 
 
 def _console() -> Console:
-    """Return a console that cuts no name where it prints to a file, or to another program."""
+    """Return a console that does not truncate names in output that is not a terminal."""
     from rich.console import Console
 
     console = Console()

@@ -1,29 +1,29 @@
-"""Commands about cleanups: what would go, why, and away with it."""
+"""``s3kv plan``, ``sweep`` and ``explain``: cleanups from the command line."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from json import dumps
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
-
-from s3kv_flows.cli._cleanup_options import CleanupOptions
-from s3kv_flows.cli._console import is_confirmed
-from s3kv_flows.cli._stores import saved_store
-
-if TYPE_CHECKING:
-    from s3kv_flows.blocks import S3KVStore
-    from s3kv_flows.maintenance import CleanupPlan, Decision
 from rich.bar import Bar
 from rich.console import Console
 from rich.filesize import decimal
+from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from s3kv_flows.flows._report import by_kin, by_reason, by_rule, told
-from s3kv_flows.maintenance import CleanupPlan
+from s3kv_flows.cli._cleanup_options import CleanupOptions
+from s3kv_flows.cli._console import is_confirmed
+from s3kv_flows.cli._saved_stores import saved_store
 
-__all__ = ["COMMANDS", "show"]
+if TYPE_CHECKING:
+    from s3kv_flows.blocks import S3KVStore
+    from s3kv_flows.flows._report import Group
+    from s3kv_flows.maintenance import CleanupPlan, Decision
+
+__all__ = ["COMMANDS"]
 
 Flag = Annotated[bool, Parameter(negative="")]
 
@@ -34,20 +34,20 @@ def plan(
     options: CleanupOptions,
     json: Flag = False,
 ) -> int:
-    """Show what a cleanup would remove, why, and how much that is; remove nothing.
+    """Show what a cleanup would remove, why, and how much it would free. Nothing is removed.
 
     Parameters
     ----------
     store
         The name of a saved store.
     json
-        Print JSON: every object that would go, or is protected, with the reason.
+        Print JSON: every object that would be removed, or is protected, with the reason.
     """
-    made = _plan(saved_store(store), options)
+    made = _make_plan(saved_store(store), options)
     if json:
         _print_json(made)
-        return 0
-    _show(made, store)
+    else:
+        _print_tables(made, store, Console())
     return 0
 
 
@@ -58,26 +58,24 @@ def sweep(
     yes: Flag = False,
     per_second: float | None = None,
 ) -> int:
-    """Show what a cleanup would remove, ask, and remove it. Exit status 1 if anything could not be deleted.
+    """Show what a cleanup would remove, ask for confirmation, and remove it.
+
+    Exit status 1 if anything could not be deleted, or if it is not confirmed.
 
     Parameters
     ----------
     store
         The name of a saved store.
     yes
-        Do not ask; without it, nothing is removed where there is nobody to ask.
+        Do not ask for confirmation. Without a terminal to ask on, it is needed.
     per_second
-        Objects looked at or deleted in a second, at most.
+        The most objects to recheck or delete per second.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-    from rich.text import Text
-
     from s3kv_flows import maintenance
 
     block, console = saved_store(store), Console()
-    made = _plan(block, options)
-    _show(made, store)
+    made = _make_plan(block, options)
+    _print_tables(made, store, console)
     if not made.removals:
         return 0
     if not yes and not is_confirmed(f"Remove {made.versions_to_delete:,} versions of {store!r}? [y/N] "):
@@ -108,7 +106,7 @@ def explain(
     *,
     options: CleanupOptions,
 ) -> int:
-    """Say why a key is still there, or why a cleanup would remove it, rule by rule.
+    """Explain, rule by rule, why a cleanup keeps or removes a key.
 
     Parameters
     ----------
@@ -117,15 +115,15 @@ def explain(
     key
         An object name, as s3kv plan shows it, or the key of a value.
     """
-    from s3kv_flows.maintenance import explain as explanation_of
+    from s3kv_flows.maintenance import explain as explain_key
     from s3kv_flows.store.errors import KeyNotFoundError
 
     block = saved_store(store)
-    kv, own = block.locate(key)
-    name = kv.namespace.name_of(own)
-    made = _plan(block, options, only=name)
+    kv, kv_key = block.locate(key)
+    name = kv.namespace.name_of(kv_key)
+    made = _make_plan(block, options, only=name)
     try:
-        print(explanation_of(made, name))  # noqa: T201
+        print(explain_key(made, name))  # noqa: T201
     except KeyError as exc:
         raise KeyNotFoundError(f"there is no object {name!r} in bucket {block.bucket_name!r}") from exc
     return 0
@@ -134,7 +132,7 @@ def explain(
 COMMANDS = (plan, sweep, explain)
 
 
-def _plan(block: S3KVStore, options: CleanupOptions, *, only: str | None = None) -> CleanupPlan:
+def _make_plan(block: S3KVStore, options: CleanupOptions, *, only: str | None = None) -> CleanupPlan:
     from s3kv_flows import maintenance
     from s3kv_flows.maintenance._inventory.survey import leases_of
 
@@ -145,61 +143,56 @@ def _plan(block: S3KVStore, options: CleanupOptions, *, only: str | None = None)
     return maintenance.plan(entries, rules, now, grace, protect_tag=spared)
 
 
-def _show(made: CleanupPlan, store: str) -> None:
-    from rich.console import Console
-
-    from s3kv_flows.cli._cleanup import show
-
-    show(made, store, Console())
+# --- a plan as JSON -----------------------------------------------------------------------------------
 
 
-def _print_json(made: CleanupPlan) -> None:
-    import json
-
-    def told(decisions: Iterable[Decision]) -> list[dict[str, object]]:
-        return [
-            {"object": one.entry.name, "bytes": one.bytes, "versions": len(one.going), "reason": one.reason}
-            for one in decisions
-        ]
-
-    found = {
-        "bytes": made.bytes_to_free,
-        "versions": made.versions_to_delete,
-        "dollars_per_month": round(made.dollars_per_month(), 6),
-        "remove": told(made.remove),
-        "prune": told(made.prune),
-        "protected": told(made.protected),
-        "keep": len(made.keep),
+def _print_json(plan: CleanupPlan) -> None:
+    data = {
+        "bytes": plan.bytes_to_free,
+        "versions": plan.versions_to_delete,
+        "dollars_per_month": round(plan.dollars_per_month(), 6),
+        "remove": _as_data(plan.remove),
+        "prune": _as_data(plan.prune),
+        "protected": _as_data(plan.protected),
+        "keep": len(plan.keep),
     }
-    print(json.dumps(found, indent=2))  # noqa: T201
+    print(dumps(data, indent=2))  # noqa: T201
 
 
-_SHOWN = 12
+def _as_data(decisions: Iterable[Decision]) -> list[dict[str, object]]:
+    return [
+        {"object": one.entry.name, "bytes": one.bytes, "versions": len(one.going), "reason": one.reason}
+        for one in decisions
+    ]
 
 
-def show(plan: CleanupPlan, store: str, console: Console) -> None:
-    """Print a plan: by rule, the biggest groups, the largest objects, and what is protected."""
+# --- a plan as tables ---------------------------------------------------------------------------------
+
+_ROWS = 12
+"""The most rows of a table."""
+
+
+def _print_tables(plan: CleanupPlan, store: str, console: Console) -> None:
+    """Print a plan: by rule, by group, the largest objects, and the protected ones."""
+    from s3kv_flows.flows._report import by_origin, by_reason, by_rule, summary
+
     if plan.removals:
-        console.print(_rules(plan, store))
-        console.print(_groups(plan))
-        console.print(_largest(plan))
+        console.print(_by_rule(by_rule(plan.removals), store))
+        console.print(_biggest_groups(by_origin(plan.removals)[:_ROWS]))
+        console.print(_largest_objects(plan))
     if plan.protected:
-        table = _table("protected, though a rule matches", "reason", "objects", "bytes")
-        for group in by_reason(plan.protected)[:_SHOWN]:
-            table.add_row(Text(group.key), f"{group.objects:,}", decimal(group.size))
-        console.print(table)
-    console.print(f"{told(plan)}.")
+        console.print(_protected(by_reason(plan.protected)[:_ROWS]))
+    console.print(f"{summary(plan)}.")
 
 
-def _rules(plan: CleanupPlan, store: str) -> Table:
-    table = _table(f"what would go of {store}", "rule", "objects", "bytes")
-    for group in by_rule(plan.removals):
+def _by_rule(groups: list[Group], store: str) -> Table:
+    table = _table(f"to remove from {store}", "rule", "objects", "bytes")
+    for group in groups:
         table.add_row(Text(group.key), f"{group.objects:,}", decimal(group.size))
     return table
 
 
-def _groups(plan: CleanupPlan) -> Table:
-    groups = by_kin(plan.removals)[:_SHOWN]
+def _biggest_groups(groups: list[Group]) -> Table:
     table = _table("the biggest groups", "group", "objects", "bytes")
     table.add_column("", min_width=24)
     largest = groups[0].size or 1
@@ -209,13 +202,20 @@ def _groups(plan: CleanupPlan) -> Table:
     return table
 
 
-def _largest(plan: CleanupPlan) -> Table:
+def _largest_objects(plan: CleanupPlan) -> Table:
     decisions = sorted(plan.removals, key=lambda one: one.bytes, reverse=True)
-    count = f", of {len(decisions):,}" if len(decisions) > _SHOWN else ""
+    count = f", of {len(decisions):,}" if len(decisions) > _ROWS else ""
     table = _table(f"the largest{count}", "object", "bytes")
     table.add_column("why", overflow="fold")
-    for one in decisions[:_SHOWN]:
+    for one in decisions[:_ROWS]:
         table.add_row(Text(one.entry.name), decimal(one.bytes), Text(one.reason))
+    return table
+
+
+def _protected(groups: list[Group]) -> Table:
+    table = _table("protected, though a rule matches", "reason", "objects", "bytes")
+    for group in groups:
+        table.add_row(Text(group.key), f"{group.objects:,}", decimal(group.size))
     return table
 
 

@@ -1,4 +1,4 @@
-"""What the commands about cleanup rules have in common."""
+"""Options that the commands for cleanups and lifecycle rules share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["CleanupOptions"]
 
 
 def _require_duration(_: object, value: str) -> None:
-    """Raise ValueError, which names the option, for what is no duration."""
+    """Raise ValueError for an invalid duration; cyclopts names the option."""
     from s3kv_flows.store._durations import parse_duration
 
     parse_duration(value)
@@ -21,19 +21,17 @@ def _require_duration(_: object, value: str) -> None:
 @Parameter(name="*")
 @dataclass(frozen=True)
 class CleanupOptions:
-    """The rules, and what they spare."""
+    """The rules, the grace period and the protect tag."""
 
     rules: Annotated[Path, Parameter(help="A file with cleanup rules, in YAML or JSON.")]
     grace: Annotated[
-        str, Parameter(validator=_require_duration, help="What is younger is not touched: 90min, 1h, 2d.")
+        str, Parameter(validator=_require_duration, help="Younger objects stay: 90min, 1h, 2d.")
     ] = "1h"
     protect_tag: Annotated[
         str,
-        Parameter(help="What carries this tag, with any value, is not touched. S3 itself cannot heed it."),
+        Parameter(help="Objects with this tag stay, whatever its value. Lifecycle rules do not support it."),
     ] = "keep"
-    no_protect_tag: Annotated[bool, Parameter(negative="", help="Say that no object carries such a tag.")] = (
-        False
-    )
+    no_protect_tag: Annotated[bool, Parameter(negative="", help="No object carries a protect tag.")] = False
 
     @property
     def spared(self) -> str | None:

@@ -1,4 +1,4 @@
-"""What a command asks before it removes anything."""
+"""Ask for confirmation before a command removes anything."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ __all__ = ["is_confirmed"]
 
 
 def is_confirmed(question: str) -> bool:
-    """Ask a question; tell whether the answer is yes. Where there is nobody to ask, it is no."""
+    """Ask a question, and return whether the answer is yes; without a terminal, it is no."""
     if not sys.stdin.isatty():
-        print("nobody to ask: give --yes", file=sys.stderr)  # noqa: T201
+        print("s3kv: no terminal to ask for confirmation: give --yes", file=sys.stderr)  # noqa: T201
         return False
     return input(question).strip().lower() in ("y", "yes")

@@ -1,4 +1,4 @@
-"""What a server's deeds mean for the features of this package, and what to do about it."""
+"""Judge which features work on a server, with advice."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Feature:
     """One feature on one server.
 
     Attributes:
-        name: What it is called.
+        name: The name of the feature.
         verdict: Whether it works.
-        why: What that rests on.
-        advice: What to do, where it does not, or not without limits.
-        needed: Whether the store is configured for it, or the caller asks for it.
+        why: The facts behind the verdict.
+        advice: What to do if it does not work, or only with limits.
+        needed: Whether the store is configured for it, or the caller requires it.
     """
 
     name: FeatureName
@@ -38,7 +38,7 @@ class Feature:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """An examination, and what it means."""
+    """An examination of a server, with the verdict on each feature."""
 
     examination: Examination
     features: list[Feature]
@@ -49,7 +49,7 @@ class Diagnosis:
         return [one for one in self.features if one.needed and one.verdict == "cannot work"]
 
     def as_json(self) -> dict[str, Any]:
-        """Return all of it, for JSON."""
+        """Return the diagnosis as data for JSON."""
         return {
             **asdict(self.examination),
             "features": [asdict(feature) for feature in self.features],
@@ -58,11 +58,11 @@ class Diagnosis:
 
 
 def diagnose(examination: Examination, needed: Iterable[FeatureName] = ()) -> Diagnosis:
-    """Say what an examination means.
+    """Return the verdict of an examination on each feature.
 
     Args:
-        examination: What was found out.
-        needed: The features that have to work.
+        examination: The facts about the server and its buckets.
+        needed: The features that must work, besides the cache.
     """
     wanted = {"cache", *needed}
     return Diagnosis(
@@ -101,8 +101,8 @@ def _single_flight(found: Examination) -> _Judgement:
     if leases.default_retention:
         return (
             "cannot work",
-            f"bucket {leases.bucket!r} locks whatever is written to it, leases too; nothing was tried there",
-            "name a bucket without retention as lease_bucket_name",
+            f"bucket {leases.bucket!r} has a default retention, which locks leases; nothing was tried",
+            "set lease_bucket_name to a bucket without retention",
         )
     if leases.puts is None or not leases.puts.carry_updates:
         return (
@@ -114,8 +114,8 @@ def _single_flight(found: Examination) -> _Judgement:
     if puts is None or not puts.carry_updates:
         return (
             "with limits",
-            f"leases exclude; bucket {found.bucket.bucket!r} carries no condition for the results",
-            "a run that is stopped for a lease's time just before it writes may replace a newer result",
+            f"leases exclude; bucket {found.bucket.bucket!r} does not honour conditions for the results",
+            "a run that pauses for a lease's time just before it writes may replace a newer result",
         )
     if leases.deletes is None or not leases.deletes.single:
         return "with limits", "leases exclude; deletions ignore conditions", _ADVICE_SWEEP
@@ -123,39 +123,39 @@ def _single_flight(found: Examination) -> _Judgement:
 
 
 def _finalizing(found: Examination) -> _Judgement:
-    own = found.bucket
-    if not own.object_lock:
+    bucket = found.bucket
+    if not bucket.object_lock:
         return (
             "cannot work",
-            f"bucket {own.bucket!r} has no Object Lock",
-            "create one that has: s3kv init NAME --bucket ... --object-lock",
+            f"bucket {bucket.bucket!r} has no Object Lock",
+            "create one that has it: s3kv init NAME --bucket ... --object-lock",
         )
-    if own.uploads is None:
-        return "works", "the bucket has Object Lock; uploads in parts could not be tried out", ""
-    if not own.uploads.locks:
+    if bucket.uploads is None:
+        return "works", "the bucket has Object Lock; multipart uploads could not be tried", ""
+    if not bucket.uploads.locks:
         return (
             "with limits",
-            "the server drops lock headers from uploads in parts",
-            "locked outputs go in one PUT, of 5 GiB at most",
+            "the server drops lock headers from multipart uploads",
+            "locked outputs are written in one PUT, of 5 GiB at most",
         )
-    return "works", "the bucket has Object Lock, and uploads in parts are locked", ""
+    return "works", "the bucket has Object Lock, and multipart uploads are locked", ""
 
 
 def _cleanup(found: Examination) -> _Judgement:
-    own = found.bucket
-    if own.tags is None:
+    bucket = found.bucket
+    if bucket.tags is None:
         return (
             "with limits",
-            "tags could not be tried out",
+            "tags could not be tried",
             "grant s3:PutObjectTagging and s3:GetObjectTagging",
         )
-    if not own.tags:
-        return "cannot work", "the server does not keep tags", "use rules by prefix and age alone"
-    if own.uploads is not None and not own.uploads.tags:
+    if not bucket.tags:
+        return "cannot work", "the server does not keep tags", "use rules by prefix and age only"
+    if bucket.uploads is not None and not bucket.uploads.tags:
         return (
             "with limits",
-            "the server drops tags from uploads in parts",
-            "they are put again: one request more",
+            "the server drops tags from multipart uploads",
+            "they are put separately: one more request",
         )
     return "works", "tags are kept, and can be replaced", ""
 
@@ -163,14 +163,14 @@ def _cleanup(found: Examination) -> _Judgement:
 def _lifecycle(found: Examination) -> _Judgement:
     match found.bucket.lifecycle:
         case "carried out":
-            return "works", "the server takes lifecycle rules, and is known to carry them out", ""
+            return "works", "the server accepts lifecycle rules, and is known to carry them out", ""
         case "taken":
-            return "with limits", "the server takes lifecycle rules", "see that it carries them out"
+            return "with limits", "the server accepts lifecycle rules", "check that it carries them out"
         case None:
-            return "with limits", "one may not ask for lifecycle rules", "grant s3:GetLifecycleConfiguration"
-        case found_out:
-            what = "takes lifecycle rules, and does not carry them out"
-            why = f"the server {what if found_out == 'not carried out' else 'refuses lifecycle rules'}"
+            return "with limits", "lifecycle rules may not be read", "grant s3:GetLifecycleConfiguration"
+        case finding:
+            what = "accepts lifecycle rules, but does not carry them out"
+            why = f"the server {what if finding == 'not carried out' else 'refuses lifecycle rules'}"
             return "cannot work", why, "schedule maintain_store"
 
 
@@ -182,20 +182,20 @@ FEATURES: dict[FeatureName, Callable[[Examination], tuple[Verdict, str, str]]] =
     "cleanup": _cleanup,
     "lifecycle": _lifecycle,
 }
-"""The features, and who judges them."""
+"""The features, with the function that judges each."""
 
 _WRITERS = 32
 _ADVICE_PLAIN = "use a bucket without versions for {what}"
-_ADVICE_SWEEP = "leases that were given back stay as small objects until maintain_store sweeps them"
+_ADVICE_SWEEP = "released leases stay as small objects until maintain_store removes them"
 
 
 def _why_no_conditions(facts: BucketFacts) -> str:
     if facts.puts is None:
-        return f"nothing could be tried out in bucket {facts.bucket!r}"
+        return f"nothing could be tried in bucket {facts.bucket!r}"
     match facts.puts.create:
         case "no":
             return f"bucket {facts.bucket!r} ignores If-None-Match: every writer wins"
         case "sequential":
-            return f"in bucket {facts.bucket!r} If-None-Match holds in sequence, and not in a race"
+            return f"in bucket {facts.bucket!r} If-None-Match holds in sequence, but not in a race"
         case _:
-            return f"bucket {facts.bucket!r} does not carry If-Match"
+            return f"bucket {facts.bucket!r} does not honour If-Match"

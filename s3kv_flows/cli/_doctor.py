@@ -1,4 +1,4 @@
-"""What ``s3kv doctor`` prints."""
+"""Print the diagnosis of ``s3kv doctor``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _STYLES = {"works": "green", "with limits": "yellow", "cannot work": "red"}
 
 
 def show(diagnosis: Diagnosis, console: Console) -> None:
-    """Print a diagnosis: what was found out, and what it means."""
+    """Print a diagnosis: the facts about the server, and the verdict on each feature."""
     found = diagnosis.examination
     kind = f" ({found.kind})" if found.kind else ""
     console.print(
@@ -27,12 +27,12 @@ def show(diagnosis: Diagnosis, console: Console) -> None:
     console.print(_facts(found))
     console.print(_features(diagnosis))
     for feature in diagnosis.failed:
-        console.print(Text(f"{feature.name} is needed, and cannot work: {feature.advice}.", "red"))
+        console.print(Text(f"{feature.name} is needed and cannot work: {feature.advice}.", "red"))
 
 
 def _skew(found: Examination) -> Text:
     skew = found.clock_skew_seconds
-    if abs(skew) < 2:  # seconds, which is what dates of HTTP resolve
+    if abs(skew) < 2:  # seconds: HTTP dates have no fractions
         return Text("the clocks agree.")
     return Text(f"this machine's clock is {abs(skew):.0f} s {'ahead' if skew > 0 else 'behind'}.", "yellow")
 
@@ -57,15 +57,18 @@ def _rows(facts: BucketFacts) -> list[tuple[str, str]]:
     return [
         ("versions", _yes(facts.versioned)),
         ("Object Lock", _yes(facts.object_lock)),
-        ("locks whatever is written", _yes(facts.default_retention)),
+        ("default retention", _yes(facts.default_retention)),
         ("PUT If-None-Match", "not tried" if puts is None else _CARRIES[puts.create]),
         ("PUT If-Match", "not tried" if puts is None else _CARRIES[puts.replace] + spelling),
-        ("DELETE If-Match", "not tried" if deletes is None else _heeded(honours=deletes.single)),
-        ("ETags in a batch of deletions", "not tried" if deletes is None else _heeded(honours=deletes.batch)),
-        ("tags", _yes(facts.tags)),
-        ("tags on uploads in parts", "not tried" if uploads is None else _kept(keeps=uploads.tags)),
+        ("DELETE If-Match", "not tried" if deletes is None else _honoured(honours=deletes.single)),
         (
-            "locks on uploads in parts",
+            "ETags in a batch of deletions",
+            "not tried" if deletes is None else _honoured(honours=deletes.batch),
+        ),
+        ("tags", _yes(facts.tags)),
+        ("tags on multipart uploads", "not tried" if uploads is None else _kept(keeps=uploads.tags)),
+        (
+            "locks on multipart uploads",
             "not tried" if uploads is None or not facts.object_lock else _kept(keeps=uploads.locks),
         ),
         ("lifecycle rules", facts.lifecycle or "not known"),
@@ -79,12 +82,12 @@ _CARRIES = {
 }
 
 
-def _yes(fact: bool | None) -> str:  # noqa: FBT001  # it is all there is
+def _yes(fact: bool | None) -> str:  # noqa: FBT001  # its only parameter
     return "not known" if fact is None else "yes" if fact else "no"
 
 
-def _heeded(*, honours: bool) -> str:
-    return "heeded" if honours else "ignored"
+def _honoured(*, honours: bool) -> str:
+    return "honoured" if honours else "ignored"
 
 
 def _kept(*, keeps: bool) -> str:

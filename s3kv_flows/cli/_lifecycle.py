@@ -1,14 +1,14 @@
-"""``s3kv lifecycle``: cleanup rules that S3 carries out by itself, in the bucket of a store."""
+"""``s3kv lifecycle``: cleanup rules as lifecycle rules of the bucket."""
 
 from __future__ import annotations
 
-import json as json_of
+from json import dumps
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
 from s3kv_flows.cli._cleanup_options import CleanupOptions
-from s3kv_flows.cli._stores import saved_store
+from s3kv_flows.cli._saved_stores import saved_store
 
 if TYPE_CHECKING:
     from s3kv_flows.blocks import S3KVStore
@@ -20,7 +20,7 @@ __all__ = ["app"]
 Flag = Annotated[bool, Parameter(negative="")]
 Store = Annotated[str, Parameter(help="The name of a saved store.")]
 
-app = App(name="lifecycle", help="Let S3 carry out what it can of cleanup rules: as lifecycle rules.")
+app = App(name="lifecycle", help="Let S3 itself carry out cleanup rules, as lifecycle rules of the bucket.")
 
 
 @app.command
@@ -30,9 +30,9 @@ def diff(
     options: CleanupOptions,
     json: Flag = False,
 ) -> int:
-    """Show what `apply` would change, and which rules are for the sweep alone, with the reason.
+    """Show what `apply` would change, and which rules only a sweep can carry out, with the reason.
 
-    Lines begin with + for a new rule, - for one that goes, ~ for one that changes, and = for one that stays.
+    Lines begin with + for a new rule, - for a removed one, ~ for a changed one, and = for an unchanged one.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def diff(
 
     block = saved_store(store)
     client = block.values.client
-    compiled = _compiled(block, options)
+    compiled = _compile(block, options)
     found = compare(client.get_lifecycle(block.bucket_name), compiled, block.prefix)
     if json:
         _print_json(_as_data(found, compiled))
@@ -58,22 +58,22 @@ def apply(
     *,
     options: CleanupOptions,
 ) -> int:
-    """Give the bucket the lifecycle rules that `diff` shows; those of others stay as they are.
+    """Set the lifecycle rules that `diff` shows; foreign rules of the bucket stay as they are.
 
-    They are put disabled, read back, and enabled when the server kept them as they were meant.
+    They are put disabled, read back, and enabled if the server kept their meaning.
     """
     from s3kv_flows.maintenance._lifecycle.apply import apply as put
 
     block = saved_store(store)
     client = block.values.client
-    compiled = _compiled(block, options)
+    compiled = _compile(block, options)
     _print_lines(put(client, block.bucket_name, compiled, block.prefix), compiled, block, client)
     return 0
 
 
 @app.command
 def show(store: Store, *, json: Flag = False) -> int:
-    """Print the lifecycle rules of the bucket: those of the store, and those of others.
+    """Print the lifecycle rules of the bucket: those of the store, and foreign ones.
 
     Parameters
     ----------
@@ -81,24 +81,24 @@ def show(store: Store, *, json: Flag = False) -> int:
         Print JSON.
     """
     from s3kv_flows.maintenance._lifecycle.diff import describe
-    from s3kv_flows.maintenance._lifecycle.ids import is_own, short_id
+    from s3kv_flows.maintenance._lifecycle.ids import is_ours, short_id
 
     block = saved_store(store)
-    there = block.values.client.get_lifecycle(block.bucket_name).rules
-    own = [rule for rule in there if is_own(rule.get("ID", ""), block.prefix)]
-    foreign = [rule for rule in there if rule not in own]
+    existing = block.values.client.get_lifecycle(block.bucket_name).rules
+    ours = [rule for rule in existing if is_ours(rule.get("ID", ""), block.prefix)]
+    foreign = [rule for rule in existing if rule not in ours]
     if json:
-        _print_json({"own": own, "foreign": foreign})
+        _print_json({"own": ours, "foreign": foreign})
         return 0
-    print(f"bucket {block.bucket_name}: {len(own)} rules of this store, {len(foreign)} of others")  # noqa: T201
-    for whose, some in (("own", own), ("foreign", foreign)):
-        for rule in some:
+    print(f"bucket {block.bucket_name}: {len(ours)} rules of this store, {len(foreign)} foreign")  # noqa: T201
+    for origin, rules in (("own", ours), ("foreign", foreign)):
+        for rule in rules:
             name = short_id(rule.get("ID", ""), block.prefix) or "(without an ID)"
-            print(f"  {whose:<7}  {name}: {describe(rule)}")  # noqa: T201
+            print(f"  {origin:<7}  {name}: {describe(rule)}")  # noqa: T201
     return 0
 
 
-def _compiled(block: S3KVStore, options: CleanupOptions) -> CompiledLifecycle:
+def _compile(block: S3KVStore, options: CleanupOptions) -> CompiledLifecycle:
     from s3kv_flows.maintenance._lifecycle.apply import compile_rules
     from s3kv_flows.maintenance._rules import read_rules
 
@@ -131,21 +131,21 @@ def _print_lines(
     from s3kv_flows.maintenance._lifecycle.diff import describe
     from s3kv_flows.maintenance._lifecycle.ids import short_id
 
-    def line(sign: str, rule: dict[str, Any], was: str = "") -> str:
-        return f"{sign} {short_id(rule['ID'], block.prefix)}: {was}{describe(rule)}"
+    def rule_line(sign: str, rule: dict[str, Any], former: str = "") -> str:
+        return f"{sign} {short_id(rule['ID'], block.prefix)}: {former}{describe(rule)}"
 
-    lines = [line("+", rule) for rule in found.add]
-    lines += [line("-", rule) for rule in found.remove]
-    lines += [line("~", after, f"{describe(before)} -> ") for before, after in found.change]
-    lines += [line("=", rule) for rule in found.unchanged]
+    lines = [rule_line("+", rule) for rule in found.add]
+    lines += [rule_line("-", rule) for rule in found.remove]
+    lines += [rule_line("~", after, f"{describe(before)} -> ") for before, after in found.change]
+    lines += [rule_line("=", rule) for rule in found.unchanged]
     if found.foreign:
-        lines.append(f"of others, and left alone: {', '.join(one or '(no ID)' for one in found.foreign)}")
-    lines += [f"for the sweep alone: {name}: {why}" for name, why in compiled.inexpressible.items()]
+        lines.append(f"foreign, unchanged: {', '.join(one or '(no ID)' for one in found.foreign)}")
+    lines += [f"only by a sweep: {name}: {reason}" for name, reason in compiled.inexpressible.items()]
     lines += [f"note: {note}" for note in compiled.notes]
     if client.capabilities.declared.executes_lifecycle is False:
-        lines.append("note: this server takes lifecycle rules, and does not carry them out")
+        lines.append("note: this server accepts lifecycle rules, but does not carry them out")
     print("\n".join(lines))  # noqa: T201
 
 
 def _print_json(data: dict[str, Any]) -> None:
-    print(json_of.dumps(data, indent=2, default=str))  # noqa: T201  # dates of rules of others
+    print(dumps(data, indent=2, default=str))  # noqa: T201  # foreign rules may hold dates

@@ -1,4 +1,7 @@
-"""The ``s3kv`` command. What a command needs is imported when it runs: start-up stays lean."""
+"""The ``s3kv`` command: its subcommands, and errors as one line.
+
+A command imports what it needs when it runs, so that start-up stays fast.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +15,18 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from s3kv_flows.cli import _checkpoints as checkpoint_commands
-from s3kv_flows.cli import _cleanup as maintenance_commands
+from s3kv_flows.cli import _cleanup as cleanup_commands
 from s3kv_flows.cli import _lifecycle as lifecycle_commands
 from s3kv_flows.cli import _outputs as output_commands
 from s3kv_flows.cli._diagnosis import FeatureName
-from s3kv_flows.cli._stores import is_saved, saved_store
+from s3kv_flows.cli._saved_stores import is_saved, saved_store
 
 __all__ = ["app", "main"]
 
 app = App(name="s3kv", help="S3 as the result cache and output vault of Prefect pipelines.")
 
 
-for _command in (*output_commands.COMMANDS, *maintenance_commands.COMMANDS):
+for _command in (*output_commands.COMMANDS, *cleanup_commands.COMMANDS):
     app.command(_command)
 
 
@@ -45,28 +48,28 @@ def init(
     save_credentials: Annotated[bool, Parameter(negative="")] = False,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Create the bucket where it is missing, and save the store as a Prefect block.
+    """Create the bucket if it does not exist, and save the store as a Prefect block.
 
     Parameters
     ----------
     name
-        What pipelines call the store: caching("NAME").
+        The name of the store in pipelines: caching("NAME").
     bucket
         The bucket.
     endpoint_url
         URL of an S3-compatible server; by default S3_ENDPOINT_URL or AWS_ENDPOINT_URL_S3 of the
-        environment, else AWS.
+        environment, or else AWS.
     region
         Region of the bucket.
     prefix
-        What the names of values begin with; results lie beside it.
+        The prefix of the names of values; results lie beside it.
     object_lock
         Create the bucket with Object Lock, so that outputs can be finalized. It versions the bucket.
     save_credentials
         Save AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN of the environment in the
-        block. Without it, every process finds its own credentials.
+        block. Without it, every process finds credentials by itself.
     overwrite
-        Replace a store that is saved under this name.
+        Replace the store that is saved under this name.
     """
     from s3kv_flows.blocks import S3KVStore
     from s3kv_flows.store._kv import endpoint_from_environment
@@ -78,9 +81,9 @@ def init(
         prefix=prefix,
         **(_credentials() if save_credentials else {}),
     )
-    # First what may be refused without leaving anything behind: the name, and Prefect's API.
+    # First the checks that leave nothing behind when they fail: the name, and Prefect's API.
     if is_saved(name) and not overwrite:
-        raise ValueError(f"a store is saved as {name!r} already: take another name, or --overwrite")
+        raise ValueError(f"a store is already saved as {name!r}: choose another name, or give --overwrite")
     created = store.values.create_bucket(object_lock=object_lock)
     print(f"{'Created' if created else 'Found'} bucket {bucket!r} at {store.values.client.server}.")  # noqa: T201
     store.save(name, overwrite=overwrite)
@@ -95,18 +98,18 @@ def doctor(
     require: Annotated[tuple[FeatureName, ...], Parameter(negative="")] = (),
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Find out what a server can do, and what that means for the features of this package.
+    """Examine what a server supports, and which features of this package work on it.
 
-    It tries everything out in objects of its own, and deletes them again: within seconds, some 400
-    requests. In a bucket that locks whatever is written it writes nothing. Exit status 1 if a feature
-    cannot work that the store is configured for, or that is required.
+    It tries everything in objects of its own, and deletes them: some 400 requests, within seconds. In a
+    bucket with a default retention it writes nothing. Exit status 1 if a feature cannot work that is
+    required, or that the store is configured for.
 
     Parameters
     ----------
     store
-        The name of a saved store; by default the one that S3_BUCKET and S3_ENDPOINT_URL name.
+        The name of a saved store; by default the bucket and server in S3_BUCKET and S3_ENDPOINT_URL.
     require
-        Features that have to work, beside the cache; single-flight is, where the store has a bucket for
+        Features that must work, besides the cache, and besides single-flight if the store has a bucket for
         leases.
     json
         Print JSON.
@@ -139,14 +142,14 @@ def doctor(
 
 @app.command
 def demo() -> int:
-    """Run a pipeline on real data, lock its report, clean up the rest, and show what it cost.
+    """Run a pipeline on real data, lock its report, clean up the rest, and show the cost.
 
-    It brings its own S3 and Prefect servers, unless S3_BUCKET (and S3_ENDPOINT_URL) and a Prefect API
-    are given. Exit status 1 if any of its own expectations fails.
+    It starts its own S3 and Prefect servers, unless S3_BUCKET (and S3_ENDPOINT_URL) and a Prefect API
+    are set. Exit status 1 if any of its expectations fails.
     """
     from rich.console import Console
 
-    os.environ.setdefault("DO_NOT_TRACK", "1")  # before Prefect is imported: a demo sends nothing home
+    os.environ.setdefault("DO_NOT_TRACK", "1")  # before Prefect is imported: no telemetry from a demo
     console = Console()
     console.print("[dim]loading ...[/]")
     from s3kv_flows._demo.run import run_demo
@@ -156,27 +159,27 @@ def demo() -> int:
 
 _QUIET = {
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
-    # Its worker of events warns of each that is still on its way; a temporary server logs what goes wrong
-    # with its own chores, with tracebacks, through the loggers of other packages.
+    # Its event worker warns about each event not yet sent; a temporary server logs failures of its background
+    # services, with tracebacks, through the loggers of other packages.
     "PREFECT_LOGGING_ROOT_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
-    # Of the temporary server that Prefect starts where no API is set.
+    # For the temporary server that Prefect starts if no API is set.
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
 }
-"""Prefect's settings while a command runs, unless the environment has others."""
+"""Prefect's settings while a command runs; the environment overrides them."""
 
 
 def main() -> None:
     """Run the command; exit with its status. Errors of this package are one line."""
-    for name in ("SIGTERM", "SIGHUP"):  # so that what a command started is stopped, too
+    for name in ("SIGTERM", "SIGHUP"):  # so that processes that a command started are stopped, too
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _terminate)
-    # Before Prefect is imported: what a command has to say it prints itself, without tracebacks.
+    # Before Prefect is imported: a command prints its own messages, without tracebacks.
     for setting, value in _QUIET.items():
         os.environ.setdefault(setting, value)
-    # Where nothing sets logging up, Python prints warnings by itself; Prefect has some at the end.
+    # Without a handler, Python prints warnings itself; Prefect logs some at the end.
     logging.getLogger().addHandler(logging.NullHandler())
     from s3kv_flows.store.errors import S3KVError
 
@@ -184,7 +187,7 @@ def main() -> None:
         sys.exit(app(result_action="return_value"))
     except (S3KVError, ValueError) as exc:
         sys.exit(f"s3kv: {exc}")
-    except BrokenPipeError:  # whoever read the output has had enough
+    except BrokenPipeError:  # the reader of the output closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Flows to schedule: the cleanup of a store, the ageing of local caches, and the audit of locks."""
+"""Flow that audits locks: retention, legal holds, and problems."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ from collections import Counter
 from pathlib import Path
 
 from prefect import flow, get_run_logger
-from prefect.artifacts import (
-    create_table_artifact,
-)
+from prefect.artifacts import create_table_artifact
 from prefect.events import emit_event
 
 from s3kv_flows.blocks import S3KVStore
-from s3kv_flows.flows._maintain import _ROWS
+from s3kv_flows.flows._report import ROWS
 from s3kv_flows.store._outputs.audit import AuditRow, LockAudit
 from s3kv_flows.tasks.locks import look_at_locks
 
@@ -26,54 +24,54 @@ def audit_locks(
     final_tags: dict[str, str] | None = None,
     export: str | None = None,
 ) -> LockAudit:
-    """Report what is locked and until when, what ends soon, and what should be locked and is not.
+    """Report which objects are locked and until when, which locks end soon, and which are missing.
 
-    Problems are what somebody has hidden under a delete marker or a newer version, what was finalized and
-    whose lock was lifted, and what carries the tags of final outputs and is not locked. They are logged as
-    errors, and emitted as the event ``s3kv.audit.problems``. The table artifact is ``s3kv-lock-audit``.
+    Problems are objects that somebody hid under a delete marker or a newer version, finalized outputs whose
+    lock was lifted, and objects with the tags of final outputs and no lock. They are logged as errors, and
+    emitted as the event ``s3kv.audit.problems``. The table artifact is ``s3kv-lock-audit``.
 
     Args:
         store: The name of a saved store, or a saved store, with Object Lock.
-        within_days: Retentions that end so soon are reported as expiring.
-        final_tags: What carries all these tags should be locked.
-        export: A file to write the whole report to, on the machine that runs: ``.csv`` or ``.json``.
+        within_days: Retentions that end within this many days are reported as expiring.
+        final_tags: Objects with all these tags should be locked.
+        export: A ``.csv`` or ``.json`` file to write the whole report to, on the machine that runs the flow.
 
     Raises:
-        ValueError: The file is neither.
+        ValueError: ``export`` ends with neither.
     """
     if export is not None:
         _require_format(export)
-    found = look_at_locks(store, within_days, final_tags)
+    audit = look_at_locks(store, within_days, final_tags)
     logger = get_run_logger()
-    for row in found.problems:
+    for row in audit.problems:
         logger.error("%s: %s, version %s", row.state, row.object, row.version_id)
-    counts = Counter(row.state for row in found.rows)
-    told = ", ".join(f"{count} {state}" for state, count in counts.items()) or "nothing is locked"
-    logger.info("%d versions: %s", found.versions, told)
+    counts = Counter(row.state for row in audit.rows)
+    summary = ", ".join(f"{count} {state}" for state, count in counts.items()) or "nothing is locked"
+    logger.info("%d versions: %s", audit.versions, summary)
     create_table_artifact(
         key="s3kv-lock-audit",
-        table=[_audited(row) for row in found.rows[:_ROWS]],
-        description=f"Locks of bucket {found.bucket} at {found.audited_at:%Y-%m-%d %H:%M} UTC: {told}"
-        + (f"; the first {_ROWS} of {len(found.rows)}" if len(found.rows) > _ROWS else ""),
+        table=[_table_row(row) for row in audit.rows[:ROWS]],
+        description=f"Locks of bucket {audit.bucket} at {audit.audited_at:%Y-%m-%d %H:%M} UTC: {summary}"
+        + (f"; the first {ROWS} of {len(audit.rows)}" if len(audit.rows) > ROWS else ""),
     )
-    if found.problems:
+    if audit.problems:
         emit_event(
             event="s3kv.audit.problems",
-            resource={"prefect.resource.id": f"s3kv.{found.bucket}", "prefect.resource.name": found.bucket},
-            payload={"problems": [row.as_dict() for row in found.problems[:_ROWS]]},
+            resource={"prefect.resource.id": f"s3kv.{audit.bucket}", "prefect.resource.name": audit.bucket},
+            payload={"problems": [row.as_dict() for row in audit.problems[:ROWS]]},
         )
     if export is not None:
-        Path(export).write_text(found.as_csv() if export.endswith(".csv") else found.as_json())
-    return found
+        Path(export).write_text(audit.as_csv() if export.endswith(".csv") else audit.as_json())
+    return audit
 
 
 def _require_format(export: str) -> None:
-    """Raise ValueError for a file that is neither CSV nor JSON by its name."""
+    """Raise ValueError if a file is neither CSV nor JSON by its name."""
     if not export.endswith((".csv", ".json")):
-        raise ValueError(f"a report is written to a .csv or .json file, not to {export!r}")
+        raise ValueError(f"export must end with .csv or .json, not {export!r}")
 
 
-def _audited(row: AuditRow) -> dict[str, str | float | bool | None]:
+def _table_row(row: AuditRow) -> dict[str, str | float | bool | None]:
     until = row.retain_until.isoformat(timespec="seconds") if row.retain_until else None
     return {
         "state": row.state,

@@ -1,4 +1,4 @@
-"""Flows to schedule: the cleanup of a store, the ageing of local caches, and the audit of locks."""
+"""Flows that clean up a store and evict local copies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from prefect.artifacts import (
 from prefect.events import emit_event
 
 from s3kv_flows.blocks import S3KVStore
-from s3kv_flows.flows import _report as cleanup_page
+from s3kv_flows.flows._report import ROWS, markdown_page, summary, table_rows
 from s3kv_flows.flows._sharding import plan_in_shards, sweep_in_shards
 from s3kv_flows.maintenance import CleanupPlan, CleanupRule, PlanContext, SweepReport
 from s3kv_flows.maintenance._rules import GivenDuration
@@ -25,30 +25,28 @@ from s3kv_flows.tasks.maintenance import abort_incomplete_uploads, age_local_cac
 
 __all__ = ["MaintenanceReport", "age_caches", "maintain_store"]
 
-_ROWS = 1000  # of the table artifact: more than a person reads
-
 
 @dataclass(frozen=True)
 class MaintenanceReport:
-    """What a cleanup did, or, in a dry run, what it would do. Names are object names.
+    """What a cleanup did, or would do in a dry run, by object name.
 
     Attributes:
         dry_run: Whether nothing was removed.
-        planned: What the plan removes, each with the reason.
-        planned_pruning: What stays and loses old versions or a delete marker, each with the reason.
-        planned_bytes: Bytes of all versions that the plan names.
-        planned_dollars: What they cost a month.
-        removed: What is gone.
-        pruned: What has lost old versions, or a delete marker.
-        freed_bytes: Bytes of all versions that are gone.
-        deleted_versions: How many versions are gone, with delete markers.
-        protected: What a rule matches, and what kept it.
-        changed: What stays because it was not any more what the plan saw.
-        failed: What the server did not delete, with its word.
-        incomplete_uploads: The objects whose multipart uploads were begun before the grace period and never
-            completed; their parts are freed, or would be.
-        dead_leases: Leases that ended before the grace period; they are gone, or would be.
-        aged_local_copies: Local copies that were forgotten.
+        planned: Keys that the plan removes, with the reason.
+        planned_pruning: Keys that stay and lose old versions or a delete marker, with the reason.
+        planned_bytes: Bytes of all versions that the plan deletes.
+        planned_dollars: What these bytes cost per month.
+        removed: Keys that were deleted.
+        pruned: Keys that lost old versions, or a delete marker.
+        freed_bytes: Bytes of all deleted versions.
+        deleted_versions: Number of deleted versions, including delete markers.
+        protected: Keys that a rule matches and that stay, with their protection.
+        changed: Keys that stay because they changed since the plan.
+        failed: Keys that the server did not delete, with its error.
+        incomplete_uploads: Objects whose multipart uploads were begun before the grace period and never
+            completed; the uploads are aborted, or would be.
+        dead_leases: Leases that ended before the grace period; they are deleted, or would be.
+        aged_local_copies: Number of local copies that were deleted.
     """
 
     dry_run: bool
@@ -80,39 +78,38 @@ def maintain_store(
     concurrency: int = 8,
     per_second: float | None = 2000,
 ) -> MaintenanceReport:
-    """Remove what the rules name, and what killed runs left; age the local cache of this machine.
+    """Remove objects by rules, and remains of killed runs; evict unused local copies on this machine.
 
-    Locked objects, those that a run is computing anew under a lease, those with the protect tag and those
+    Locked objects, results that a run computes again under a lease, objects with the protect tag and objects
     within the grace period stay, whatever the rules say. The plan is kept as the table artifact
-    ``s3kv-cleanup-plan``, also of a dry run, and what it comes to as the Markdown artifact
-    ``s3kv-cleanup-report``; while it sweeps, ``s3kv-cleanup-progress`` tells how far it is. What could not be
-    deleted is logged as errors, and emitted as the event ``s3kv.cleanup.failed``.
+    ``s3kv-cleanup-plan``, also in a dry run, and its totals as the Markdown artifact ``s3kv-cleanup-report``;
+    ``s3kv-cleanup-progress`` shows the progress of the sweep. Failed deletions are logged as errors, and
+    emitted as the event ``s3kv.cleanup.failed``.
 
-    The work is done in shards by ``task.map``: in threads of this process, or, with
+    The work is split into shards with ``task.map``: in threads of this process, or, with
     ``maintain_store.with_options(task_runner=DaskTaskRunner(...))`` (the extra ``dask``), on many machines.
 
     Args:
         store: The name of a saved store, or a saved store.
-        rules: What may go; one that removes is enough.
+        rules: The cleanup rules; one that removes an object is enough.
         dry_run: Plan, and remove nothing.
-        grace: What is younger is not touched: a timedelta, or text with a unit, such as ``90min``. As a
-            parameter of a deployment, give text: Prefect stores a timedelta as a bare number, which is
-            refused.
-        protect_tag: What carries this tag, with any value, is not touched.
-        local_cache_max_days: Days after which an unused local copy is forgotten; not in a dry run.
-        shards: How many shards of the work are done at once.
-        concurrency: How many requests each of them makes at once. A process keeps 32 connections.
-        per_second: How many objects may be looked at or deleted in a second, to leave room for pipelines
-            (S3 takes 3,500 deletions and 5,500 reads a second below a prefix); None for no limit.
+        grace: Younger objects stay: a timedelta, or text with a unit, such as ``90min``. As a parameter of a
+            deployment, give text: Prefect stores a timedelta as a bare number, which is refused.
+        protect_tag: Objects with this tag stay, whatever its value; None for no such tag.
+        local_cache_max_days: Days after which an unused local copy is deleted; not in a dry run.
+        shards: Number of shards at once.
+        concurrency: Requests at once per shard. A process keeps 32 connections.
+        per_second: Objects looked up or deleted per second, to leave capacity for pipelines (S3 takes 3,500
+            deletions and 5,500 reads a second below a prefix); None for no limit.
 
     Raises:
         ValueError: Two rules have the same name, or a number is not positive.
         ParameterTypeError: A rule is empty, or a duration has no unit; raised by Prefect.
     """
     if len({rule.name for rule in rules}) < len(rules):
-        raise ValueError("two rules have the same name: a report could not tell them apart")
+        raise ValueError("two rules have the same name: rename one, so that reports can tell them apart")
     if min(shards, concurrency, 1 if per_second is None else per_second) <= 0:
-        raise ValueError("shards, concurrency and per_second are more than 0")
+        raise ValueError("shards, concurrency and per_second must be positive")
     logger = get_run_logger()
     values = S3KVStore.of(store).values
     leases = sweep_leases(store, grace, dry_run)
@@ -121,8 +118,8 @@ def maintain_store(
     plan = plan_in_shards(
         store, rules, context, shards=shards, concurrency=concurrency, per_second=per_second
     )
-    _show_plan(plan, dry_run=dry_run)
-    logger.info("%s", cleanup_page.told(plan))
+    _create_plan_artifact(plan, dry_run=dry_run)
+    logger.info("%s", summary(plan))
     swept = None
     if not dry_run:
         swept = sweep_in_shards(
@@ -131,13 +128,13 @@ def maintain_store(
             shards=shards,
             concurrency=concurrency,
             per_second=per_second,
-            progress=_progress(plan),
+            progress=_create_progress_artifact(plan),
         )
         logger.info("Removed %d objects, freed %s bytes", len(swept.removed), f"{swept.freed_bytes:,}")
     create_markdown_artifact(
         key="s3kv-cleanup-report",
-        markdown=cleanup_page.page(values.bucket_name, plan, swept),
-        description=cleanup_page.told(plan),
+        markdown=markdown_page(values.bucket_name, plan, swept),
+        description=summary(plan),
     )
     if swept is not None and swept.failed:
         logger.error("%d objects could not be deleted", len(swept.failed))
@@ -149,9 +146,9 @@ def maintain_store(
 
 @flow(name="age-caches", log_prints=False)
 def age_caches(store: str | S3KVStore, max_days: float = 7) -> int:
-    """Forget local copies that were not used for this many days; return how many.
+    """Delete local copies that were not used for this many days; return how many.
 
-    It ages the cache of the machine, and of the user, that it runs on: schedule it where tasks run.
+    This is about the cache of the machine and the user that run the flow: schedule it where tasks run.
 
     Args:
         store: The name of a saved store, or a saved store.
@@ -160,15 +157,15 @@ def age_caches(store: str | S3KVStore, max_days: float = 7) -> int:
     return age_local_cache(store, max_days)
 
 
-def _show_plan(plan: CleanupPlan, *, dry_run: bool) -> None:
-    shown = cleanup_page.rows(plan)
-    there = len(plan.remove) + len(plan.prune) + len(plan.protected)
+def _create_plan_artifact(plan: CleanupPlan, *, dry_run: bool) -> None:
+    rows = table_rows(plan)
+    total = len(plan.remove) + len(plan.prune) + len(plan.protected)
     create_table_artifact(
         key="s3kv-cleanup-plan",
-        table=shown,
+        table=rows,
         description=("Dry run: " if dry_run else "")
-        + cleanup_page.told(plan)
-        + (f"; the first {len(shown):,} of {there:,}" if there > len(shown) else ""),
+        + summary(plan)
+        + (f"; the first {len(rows):,} of {total:,}" if total > len(rows) else ""),
     )
 
 
@@ -176,14 +173,14 @@ def _emit_failures(bucket: str, swept: SweepReport) -> None:
     emit_event(
         event="s3kv.cleanup.failed",
         resource={"prefect.resource.id": f"s3kv.{bucket}", "prefect.resource.name": bucket},
-        payload={"failed": dict(list(swept.failed.items())[:_ROWS])},
+        payload={"failed": dict(list(swept.failed.items())[:ROWS])},
     )
 
 
-def _progress(plan: CleanupPlan) -> Callable[[float], object]:
-    """Return what tells the progress of a sweep, as an artifact of the run."""
-    told = f"Sweeping {len(plan.remove) + len(plan.prune):,} objects"
-    artifact = create_progress_artifact(progress=0.0, key="s3kv-cleanup-progress", description=told)
+def _create_progress_artifact(plan: CleanupPlan) -> Callable[[float], object]:
+    """Create the progress artifact of a sweep; return a function that updates it."""
+    description = f"Sweeping {len(plan.remove) + len(plan.prune):,} objects"
+    artifact = create_progress_artifact(progress=0.0, key="s3kv-cleanup-progress", description=description)
     return lambda percent: update_progress_artifact(artifact, progress=percent)  # type: ignore[arg-type]
 
 

@@ -1,4 +1,4 @@
-"""What a cleanup shows of itself: rows of a table, and a page in Markdown."""
+"""Report on a cleanup: summary, table rows, groups, Markdown page."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from rich.filesize import decimal
 
 from s3kv_flows.maintenance import CleanupPlan, Decision, SweepReport
 
-__all__ = ["ROWS", "Group", "by_kin", "by_reason", "by_rule", "page", "rows", "told"]
+__all__ = ["ROWS", "Group", "by_origin", "by_reason", "by_rule", "markdown_page", "summary", "table_rows"]
 
 ROWS = 1000
-"""Rows of a table: more than a person reads."""
+"""The most rows of a table artifact: more than a person reads."""
 
 
 class Group(NamedTuple):
@@ -28,8 +28,8 @@ _GROUPS = 12
 _BAR = 24
 
 
-def told(plan: CleanupPlan) -> str:
-    """Return what a plan comes to, in a line."""
+def summary(plan: CleanupPlan) -> str:
+    """Return the totals of a plan, in one line."""
     pruned = f", {len(plan.prune):,} to prune" if plan.prune else ""
     return (
         f"{len(plan.remove):,} objects to remove{pruned}, {plan.bytes_to_free:,} bytes in "
@@ -38,21 +38,21 @@ def told(plan: CleanupPlan) -> str:
     )
 
 
-def rows(plan: CleanupPlan) -> list[dict[str, str | int]]:
-    """Return the rows of a plan: what goes, the largest first, and what is protected."""
+def table_rows(plan: CleanupPlan) -> list[dict[str, str | int]]:
+    """Return rows of a plan: objects to remove or prune, the largest first, then protected ones."""
     going = sorted([*plan.remove, *plan.prune], key=lambda one: one.bytes, reverse=True)
     return [_row(one, "remove" if one.versions is None else "prune") for one in going[:ROWS]] + [
         _row(one, "keep") for one in plan.protected[: max(0, ROWS - len(going))]
     ]
 
 
-def page(bucket: str, plan: CleanupPlan, swept: SweepReport | None) -> str:
-    """Return the page of a cleanup, in Markdown: what, why, how much, and the biggest groups.
+def markdown_page(bucket: str, plan: CleanupPlan, swept: SweepReport | None) -> str:
+    """Return a page on a cleanup, in Markdown: totals, reasons, and the biggest groups.
 
     Args:
         bucket: The bucket.
         plan: The plan.
-        swept: What the sweep did; None of a dry run.
+        swept: The report of the sweep; None for a dry run.
     """
     going = [*plan.remove, *plan.prune]
     lines = [
@@ -69,12 +69,12 @@ def page(bucket: str, plan: CleanupPlan, swept: SweepReport | None) -> str:
                 ),
                 ("to prune of old versions", len(plan.prune), decimal(_bytes(plan.prune)), ""),
                 ("protected", len(plan.protected), decimal(_bytes(plan.protected)), ""),
-                ("to keep, with these", len(plan.keep), decimal(plan.bytes_to_keep), ""),
+                ("to keep, including these", len(plan.keep), decimal(plan.bytes_to_keep), ""),
             ],
         ),
         *_section("Why", ("rule", "objects", "bytes"), by_rule(going)),
         *_chart(going),
-        *_section("What protects", ("reason", "objects", "bytes"), by_reason(plan.protected)),
+        *_section("Protected", ("reason", "objects", "bytes"), by_reason(plan.protected)),
     ]
     if swept is not None:
         lines += _outcome(swept)
@@ -82,24 +82,24 @@ def page(bucket: str, plan: CleanupPlan, swept: SweepReport | None) -> str:
 
 
 def by_rule(decisions: Iterable[Decision]) -> list[Group]:
-    """Return decisions by the rule that made them, the most bytes first."""
+    """Group decisions by the rule that made them, the most bytes first."""
     return _by(decisions, lambda one: one.rule or one.reason)
 
 
 def by_reason(decisions: Iterable[Decision]) -> list[Group]:
-    """Return decisions by what they say, the most bytes first."""
+    """Group decisions by their reason, the most bytes first."""
     return _by(decisions, lambda one: one.reason)
 
 
-def by_kin(decisions: Iterable[Decision]) -> list[Group]:
-    """Return decisions by what people know the objects by, the most bytes first."""
-    return _by(decisions, _kin)
+def by_origin(decisions: Iterable[Decision]) -> list[Group]:
+    """Group decisions by the flow and task of the objects, or their folder, the most bytes first."""
+    return _by(decisions, _origin)
 
 
 def _outcome(swept: SweepReport) -> list[str]:
-    done = f"{len(swept.removed):,} objects removed, {len(swept.pruned):,} pruned"
+    counts = f"{len(swept.removed):,} objects removed, {len(swept.pruned):,} pruned"
     freed = f"{decimal(swept.freed_bytes)} freed, in {swept.deleted_versions:,} versions"
-    lines = ["", "## Done", "", f"{done}: {freed}."]
+    lines = ["", "## Done", "", f"{counts}: {freed}."]
     if swept.changed:
         lines += ["", f"{len(swept.changed):,} stay because they changed since the plan."]
     if swept.protected:
@@ -111,7 +111,7 @@ def _outcome(swept: SweepReport) -> list[str]:
 
 
 def _chart(going: Sequence[Decision]) -> list[str]:
-    groups = by_kin(going)[:_GROUPS]
+    groups = by_origin(going)[:_GROUPS]
     if not groups:
         return []
     largest = groups[0].size or 1
@@ -127,15 +127,15 @@ def _chart(going: Sequence[Decision]) -> list[str]:
     return ["", "## The biggest groups", "", *_table(("group", "", "bytes", "objects"), drawn)]
 
 
-def _kin(decision: Decision) -> str:
-    """Return what people know an object by: its flow and task, or else its folder."""
+def _origin(decision: Decision) -> str:
+    """Return the flow and task of an object, by its tags, or else its folder."""
     tags = decision.entry.tags or {}
     known = [tags[key] for key in ("flow", "task") if key in tags]
     return " / ".join(known) if known else decision.entry.name.rpartition("/")[0] + "/"
 
 
 def _by(decisions: Iterable[Decision], of: Callable[[Decision], str]) -> list[Group]:
-    """Return decisions by a property of them, the most bytes first."""
+    """Group decisions by a property, the most bytes first."""
     counts: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
     for one in decisions:

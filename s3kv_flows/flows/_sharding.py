@@ -1,4 +1,4 @@
-"""A cleanup in shards: ``task.map`` over the keyspace, wherever the task runner runs them."""
+"""Plan and sweep in shards, by ``task.map`` over the keyspace."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ from s3kv_flows.tasks.cleanup_shards import Shard, list_shard, look_up_shard, sp
 __all__ = ["plan_in_shards", "sweep_in_shards"]
 
 _QUESTIONS = 500
+"""The fewest questions of one task."""
 _DECISIONS = 1000
-"""What is worth a task of its own."""
+"""The fewest decisions of one task."""
 
 _STEPS = 4
-"""Shards of a sweep for each that is swept at once: so often, about, its progress is told."""
+"""Shards of a sweep per concurrent one: about how often the progress is updated."""
 
 
 def plan_in_shards(
@@ -36,27 +37,27 @@ def plan_in_shards(
     concurrency: int,
     per_second: float | None,
 ) -> CleanupPlan:
-    """Return the plan of a cleanup, listed and asked in shards; to be called within a flow.
+    """Plan a cleanup, with listings and lookups in shards. Call it within a flow.
 
     Args:
         store: The name of a saved store, or a saved store.
-        rules: One that removes is enough.
-        context: The moment, the grace period and the protect tag.
-        shards: In how many parts to list, and to ask.
-        concurrency: Requests at once of each.
-        per_second: Objects asked about in a second, by all of them; None for no limit.
+        rules: The rules; one that removes an object is enough.
+        context: The time, the grace period and the protect tag.
+        shards: Number of shards, of the listing and of the lookups.
+        concurrency: Requests at once per shard.
+        per_second: Objects looked up per second, by all shards; None for no limit.
     """
     values = S3KVStore.of(store).values
     versioned = values.client.is_versioned(values.bucket_name)
     listing = list_shard.map(unmapped(store), parts(values.namespace, shards), versioned=unmapped(versioned))
 
     def ask(asked: list[Question]) -> Iterable[Entry | None]:
-        given = list(split(asked, shards, _QUESTIONS))
+        batches = list(split(asked, shards, _QUESTIONS))
         answers = look_up_shard.map(
             unmapped(store),
-            given,
+            batches,
             concurrency=unmapped(concurrency),
-            per_second=unmapped(per_second and per_second / len(given)),
+            per_second=unmapped(per_second and per_second / len(batches)),
         )
         return chain.from_iterable(future.result().items for future in answers)
 
@@ -74,40 +75,40 @@ def sweep_in_shards(
     per_second: float | None,
     progress: Callable[[float], object],
 ) -> SweepReport:
-    """Remove what a plan names, in shards; to be called within a flow. A shard that fails is in the report.
+    """Delete what a plan names, in shards. Call it within a flow. A failed shard is in the report.
 
     Args:
         store: The name of a saved store, or a saved store.
         made: The plan.
-        shards: How many shards may be swept at once.
-        concurrency: Requests for tags at once of each.
-        per_second: Objects looked at or deleted in a second, by all of them; None for no limit.
+        shards: Number of shards at once.
+        concurrency: Requests for tags at once per shard.
+        per_second: Objects rechecked or deleted per second, by all shards; None for no limit.
         progress: Called with the percentage that is done.
     """
     protect_tag = made.context.protect_tag if made.context else "keep"
-    given = list(split(made.removals, shards * _STEPS, _DECISIONS))
-    each = per_second and per_second / min(shards, max(len(given), 1))
+    batches = list(split(made.removals, shards * _STEPS, _DECISIONS))
+    each = per_second and per_second / min(shards, max(len(batches), 1))
     report, done = SweepReport(), 0
     under_way: deque[tuple[Shard[Decision], PrefectFuture[SweepReport]]] = deque()
 
-    def answer_questions(most: int) -> None:
+    def wait_until(most: int) -> None:
         nonlocal done
         while len(under_way) > most:
             shard, future = under_way.popleft()
             report.add(_result(shard, future))
             done += 1
-            progress(100 * done / len(given))
+            progress(100 * done / len(batches))
 
-    for shard in given:
-        answer_questions(shards - 1)
+    for shard in batches:
+        wait_until(shards - 1)
         under_way.append((shard, sweep_shard.submit(store, shard, protect_tag, each, concurrency)))
-    answer_questions(0)
+    wait_until(0)
     report.removed.sort()
     return report
 
 
 def _result(shard: Shard[Decision], future: PrefectFuture[SweepReport]) -> SweepReport:
-    """Return the report of a shard; where its task failed, one that says so of all that it was given."""
+    """Return the report of a shard; if its task failed, one that lists all its keys as failed."""
     future.wait()
     state = future.state
     if state.is_completed():

@@ -1,9 +1,9 @@
-"""Cleanup: rules -> plan -> sweep. Knows the store, not Prefect."""
+"""Plan and sweep a store by cleanup rules; independent of Prefect."""
 
 from s3kv_flows.maintenance._entries import Entry, Version
 from s3kv_flows.maintenance._inventory.survey import survey
-from s3kv_flows.maintenance._planning.conditions import PlanContext
 from s3kv_flows.maintenance._planning.explanation import explain
+from s3kv_flows.maintenance._planning.matching import PlanContext
 from s3kv_flows.maintenance._planning.plan import CleanupPlan, Decision, plan
 from s3kv_flows.maintenance._rules import CleanupRule, parse_rules, read_rules
 from s3kv_flows.maintenance._sweeping.report import SweepReport

@@ -1,4 +1,4 @@
-"""What there is, as data: the keys of a store, each with its chain of versions."""
+"""Model a key with its version history, as plans see it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["Entry", "Version"]
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One version of a key. On a bucket without versions, the object itself.
+    """One version of a key, or the object itself in a bucket without versions.
 
     Attributes:
-        protection: The lock that it is under.
-        locks_known: Whether that was asked for; otherwise it may be locked.
-        tags: Its tags; None where nobody asked.
+        protection: The lock of the version; None for no lock, or if ``locks_known`` is False.
+        locks_known: Whether the lock was looked up; if not, the version may be locked.
+        tags: The tags; None if they were not looked up.
         noncurrent_since: When it was replaced, or hidden by a delete marker; None for the current one.
     """
 
@@ -39,12 +39,11 @@ class Entry:
 
     Attributes:
         name: The object name.
-        current: What the key reads as; a delete marker where it was deleted.
-        older: The versions beneath, the newest first; they would come back if only the current one were
-            deleted.
-        ttl: The exact time to live that is recorded with a result; None where there is none.
-        ttl_known: Whether that was asked for.
-        leased: Whether a run holds the lease of the key; None where nobody asked.
+        current: The version that the key reads as; a delete marker if the key was deleted.
+        older: The older versions, the newest first; deleting only the current one would bring them back.
+        ttl: The exact time to live that is recorded with a result; None if there is none.
+        ttl_known: Whether ``ttl`` was looked up.
+        leased: Whether a run holds the lease of the key; None if that was not looked up.
     """
 
     name: str
@@ -61,7 +60,7 @@ class Entry:
 
     @property
     def size(self) -> int:
-        """Bytes of all versions: what removal frees."""
+        """Bytes of all versions, which removal frees."""
         return (
             self.current.size + sum(version.size for version in self.older)
             if self.older
@@ -70,5 +69,5 @@ class Entry:
 
     @property
     def tags(self) -> Mapping[str, str] | None:
-        """The tags of the current version; None where nobody asked."""
+        """The tags of the current version; None if they were not looked up."""
         return self.current.tags

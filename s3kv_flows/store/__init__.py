@@ -1,4 +1,4 @@
-"""The store: a key-value store in an S3 bucket. Knows S3, knows nothing of Prefect."""
+"""A key-value store in an S3 bucket, independent of Prefect."""
 
 from s3kv_flows.store._kv import S3KV
 from s3kv_flows.store._kv_types import DeletedKeys, KeyInfo

@@ -1,8 +1,8 @@
-"""Durations with a unit: ``30d``, ``1h30min``, ``1y6mo``, ISO 8601, or a timedelta.
+"""Parse and format durations with a unit, such as ``30d`` or ``1h30min``.
 
-A bare number is refused: it would be seconds to one reader and days to another. So is ``1m``, which is a
-minute to some tools, and a month to restic and borg. Months and years follow the calendar (UTC): one month
-before 31 March is the last day of February.
+A bare number is rejected: some readers take it for seconds, others for days. So is ``1m``, which is a minute
+in some tools, and a month in restic and borg. Months and years follow the calendar (UTC): one month before
+31 March is the last day of February.
 """
 
 from __future__ import annotations
@@ -54,18 +54,18 @@ _ISO_UNITS = ("y", "mo", "w", "d", "h", "min", "s")
 _NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
 
 _MONTH, _YEAR = timedelta(days=31), timedelta(days=366)
-"""The longest there are."""
+"""The longest month and the longest year."""
 _LIMIT = 1000 * _YEAR
 _LONGEST_TEXT = 100
 
 
 @dataclass(frozen=True)
 class CalendarDuration:
-    """A duration of months and years, which are of different lengths, and a rest of fixed length.
+    """A duration of months and years, whose lengths vary, and a rest of fixed length.
 
     Attributes:
-        months: How many months, one at least; a year is 12.
-        rest: What comes on top.
+        months: The number of months, at least one; a year is 12.
+        rest: The rest, added to the months.
 
     Raises:
         ValueError: No month, a negative rest, or more than 1,000 years.
@@ -76,14 +76,14 @@ class CalendarDuration:
 
     def __post_init__(self) -> None:
         if self.months < 1 or self.rest < timedelta(0):
-            raise ValueError("a calendar duration has one month at least, and no negative rest")
+            raise ValueError("a calendar duration must have at least one month, and no negative rest")
         if self.months > 12 * 1000 or longest(self) > _LIMIT:
-            raise ValueError("a duration is at most 1,000 years")
+            raise ValueError("a duration must be at most 1,000 years")
 
     def before(self, moment: datetime) -> datetime:
-        """Return the moment so long before another one, by the calendar of its time zone."""
-        found: datetime = moment - relativedelta(months=self.months) - self.rest
-        return found
+        """Return the moment minus this duration, by the calendar of its time zone."""
+        earlier: datetime = moment - relativedelta(months=self.months) - self.rest
+        return earlier
 
     def __str__(self) -> str:
         """Return it as :func:`format_duration` does."""
@@ -95,7 +95,7 @@ DurationLike = timedelta | CalendarDuration | str
 
 
 def parse_duration(value: object) -> timedelta | CalendarDuration:
-    """Return a duration that was given with its unit.
+    """Parse a duration with a unit.
 
     Units are s, min, h, d, w, mo and y, or the words (sec, second, seconds, minute, ...): each once, in any
     order, with or without spaces. All but months and years may have decimals, rounded up to microseconds.
@@ -105,11 +105,11 @@ def parse_duration(value: object) -> timedelta | CalendarDuration:
             ``P2W``); a timedelta; or 0, which needs no unit.
 
     Returns:
-        A timedelta; a :class:`CalendarDuration` where there are months or years.
+        A timedelta; a :class:`CalendarDuration` if there are months or years.
 
     Raises:
-        ValueError: It has no unit, or one that is not known; it is negative, or more than 1,000 years; or it
-            is no duration at all. The message says what to write.
+        ValueError: It has no unit or an unknown one, is negative, is more than 1,000 years, or is not a
+            duration. The message says what to write.
     """
     if isinstance(value, CalendarDuration):
         return value
@@ -121,54 +121,54 @@ def parse_duration(value: object) -> timedelta | CalendarDuration:
         raise ValueError("a duration is not true or false: write 30d for days, 30s for seconds")  # noqa: TRY004
     if isinstance(value, Real | Decimal):
         return _of_number(value)
-    raise ValueError(f"a duration is text, such as 30d, or a timedelta, and not {type(value).__name__}")
+    raise ValueError(f"a duration must be text, such as 30d, or a timedelta, not {type(value).__name__}")
 
 
 def fixed_duration(value: object) -> timedelta:
-    """Return a duration where months and years make no sense; otherwise as :func:`parse_duration`.
+    """Parse a duration as :func:`parse_duration`, without months and years.
 
     Raises:
         ValueError: Also for months and years.
     """
-    found = parse_duration(value)
-    if isinstance(found, CalendarDuration):
-        raise ValueError(  # noqa: TRY004  # of the right type, and without a fixed length
-            f"{found} has no fixed length, which is needed here: write days, such as 30d"
+    duration = parse_duration(value)
+    if isinstance(duration, CalendarDuration):
+        raise ValueError(  # noqa: TRY004  # the type is right, but it has no fixed length
+            f"{duration} has no fixed length, which is needed here: write days, such as 30d"
         )
-    return found
+    return duration
 
 
 def format_duration(duration: timedelta | CalendarDuration) -> str:
-    """Return a duration as text, such as ``1y6mo`` or ``1d12h``, which :func:`parse_duration` reads back."""
+    """Format a duration, such as ``1y6mo`` or ``1d12h``, so that :func:`parse_duration` reads it back."""
     months, rest = _split(duration)
     years, months = divmod(months, 12)
     minutes, seconds = divmod(rest.seconds, 60)
     hours, minutes = divmod(minutes, 60)
     amounts = {"y": years, "mo": months, "d": rest.days, "h": hours, "min": minutes}
-    said = "".join(f"{amount}{unit}" for unit, amount in amounts.items() if amount)
+    text = "".join(f"{amount}{unit}" for unit, amount in amounts.items() if amount)
     if rest.microseconds:
-        said += f"{seconds}.{rest.microseconds:06}".rstrip("0") + "s"
-    elif seconds or not said:
-        said += f"{seconds}s"
-    return said
+        text += f"{seconds}.{rest.microseconds:06}".rstrip("0") + "s"
+    elif seconds or not text:
+        text += f"{seconds}s"
+    return text
 
 
 def length_before(duration: DurationLike, moment: datetime) -> timedelta:
-    """Return how long a duration is that ends at a moment, in days and seconds.
+    """Return the length of a duration that ends at a moment, in days and seconds.
 
     Args:
-        duration: What :func:`parse_duration` takes.
-        moment: When it ends; months and years are counted back from it, in UTC.
+        duration: A value for :func:`parse_duration`.
+        moment: The end; months and years are counted back from it, in UTC.
 
     Raises:
         ValueError: As :func:`parse_duration`.
     """
-    found = parse_duration(duration)
-    return found if isinstance(found, timedelta) else _calendar_length(found, moment)
+    parsed = parse_duration(duration)
+    return parsed if isinstance(parsed, timedelta) else _calendar_length(parsed, moment)
 
 
 def longest(duration: timedelta | CalendarDuration) -> timedelta:
-    """Return the most that a duration may come to: a month is 31 days, a year 366."""
+    """Return the maximal length of a duration: a month is 31 days, a year 366."""
     months, rest = _split(duration)
     years, months = divmod(months, 12)
     return years * _YEAR + months * _MONTH + rest
@@ -186,12 +186,12 @@ def _split(duration: timedelta | CalendarDuration) -> tuple[int, timedelta]:
 
 def _of_timedelta(value: timedelta) -> timedelta:
     if getattr(value, "months", 0) or getattr(value, "years", 0):  # pendulum's, whose months are 30 days
-        raise ValueError(f"{value!r} takes all months for 30 days: write 1mo, or 30d")
+        raise ValueError(f"{value!r} counts every month as 30 days: write 1mo, or 30d")
     if value < timedelta(0):
-        raise ValueError(f"a duration is not negative: {value}")
+        raise ValueError(f"a duration must not be negative, got {value}")
     if value > _LIMIT:
-        raise ValueError(f"a duration is at most 1,000 years, and not {value}")
-    return timedelta(value.days, value.seconds, value.microseconds)  # of a subclass, what it says
+        raise ValueError(f"a duration must be at most 1,000 years, got {value}")
+    return timedelta(value.days, value.seconds, value.microseconds)  # it may be of a subclass
 
 
 def _of_number(value: Real | Decimal) -> timedelta:
@@ -202,15 +202,15 @@ def _of_number(value: Real | Decimal) -> timedelta:
     if number == 0:
         return timedelta(0)
     if not math.isfinite(number):
-        raise ValueError(f"a duration is finite, and at most 1,000 years: not {number}")
+        raise ValueError(f"a duration must be finite, and at most 1,000 years, got {number}")
     if number < 0:
-        raise ValueError(f"a duration is not negative: {value}")
+        raise ValueError(f"a duration must not be negative, got {value}")
     raise ValueError(_without_unit(f"{number:.15g}"))
 
 
 def _of_text(text: str) -> timedelta | CalendarDuration:
     if len(text) > _LONGEST_TEXT:
-        raise ValueError(_no_duration(f"{text[:20]}..."))
+        raise ValueError(_not_a_duration(f"{text[:20]}..."))
     if _NUMBER.fullmatch(text):
         return _of_number(Decimal(text.strip()))
     if iso := _ISO.fullmatch(text.strip()):
@@ -221,9 +221,9 @@ def _of_text(text: str) -> timedelta | CalendarDuration:
         parts.append((part[1], part[2]))
         at = part.end()
     if text.lstrip().startswith(("-", "P-")):
-        raise ValueError(f"a duration is not negative: {text!r}")
+        raise ValueError(f"a duration must not be negative, got {text!r}")
     if at < len(text) or not parts:
-        raise ValueError(_no_duration(text))
+        raise ValueError(_not_a_duration(text))
     return _of_parts(text, [(amount, _unit(amount, spelling, text)) for amount, spelling in parts])
 
 
@@ -239,10 +239,11 @@ def _of_parts(text: str, parts: list[tuple[str, str]]) -> timedelta | CalendarDu
             months += int(amount) * _MONTHS[unit]
         else:
             raise ValueError(
-                f"{text!r}: months and years are whole, since they differ in length: write 1mo15d, or 45d"
+                f"{text!r}: months and years must be whole numbers, because their lengths vary: "
+                "write 1mo15d, or 45d"
             )
     if months > 12 * 1000 or microseconds > _LIMIT // timedelta.resolution:
-        raise ValueError(f"a duration is at most 1,000 years, and not {text!r}")
+        raise ValueError(f"a duration must be at most 1,000 years, got {text!r}")
     rest = timedelta(microseconds=microseconds)
     return CalendarDuration(months, rest) if months else rest
 
@@ -256,12 +257,14 @@ def _unit(amount: str, spelling: str, text: str) -> str:
         raise ValueError(
             f"{text!r} may mean minutes or months: write {amount}min for minutes, {amount}mo for months"
         )
-    raise ValueError(f"{text!r} has the unknown unit {spelling!r}: there are s, min, h, d, w, mo and y")
+    raise ValueError(f"{text!r} has the unknown unit {spelling!r}: the units are s, min, h, d, w, mo and y")
 
 
 def _without_unit(amount: str) -> str:
     return f"{amount} has no unit: write {amount}d for days, {amount}s for seconds"
 
 
-def _no_duration(text: str) -> str:
-    return f"{text!r} is no duration: write 30d, 1h30min or 1y6mo (s, min, h, d, w, mo, y), or ISO 8601, P30D"
+def _not_a_duration(text: str) -> str:
+    return (
+        f"{text!r} is not a duration: write 30d, 1h30min or 1y6mo (s, min, h, d, w, mo, y), or ISO 8601, P30D"
+    )

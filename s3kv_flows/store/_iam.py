@@ -1,20 +1,22 @@
-"""Policies of the roles around a store: what each needs, and nothing more.
+"""IAM and bucket policies for the roles of a store.
+
+Each grants what its role needs, and nothing more.
 
 ========= =============================================================================================
 pipeline  reads and writes values and results, finalizes them, takes leases. It cannot lift a retention.
-          Who may place a legal hold may release it: S3 has one permission for both.
-janitor   lists, reads tags and locks, deletes, frees uploads, sweeps leases. It cannot read a value, and
-          nothing that is locked goes.
-auditor   reads and lists, versions, tags, locks and lifecycle rules, too. It changes nothing.
-admin     all that, makes and configures the bucket and its lifecycle rules, and may lift governance
+          It can place a legal hold and release it: S3 has one permission for both.
+janitor   lists, reads tags and locks, deletes, aborts uploads, sweeps leases. It cannot read a value or
+          delete a locked version.
+auditor   reads and lists, including versions, tags, locks and lifecycle rules. It changes nothing.
+admin     all of that; creates and configures the bucket and its lifecycle rules, and may lift governance
           retentions.
 ========= =============================================================================================
 
-Whoever is no admin is denied to bypass governance, instead of only not being allowed to: on Ceph 16, a
-deletion may bypass it wherever no policy denies that.
+For all roles but admin, bypassing governance is denied, not merely not allowed: on Ceph 16, a deletion may
+bypass it unless a policy denies that.
 
 The actions are those of "Actions, resources, and condition keys for Amazon S3" of the AWS service
-authorization reference; Ceph knows the same.
+authorization reference; Ceph supports the same.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ __all__ = [
     "Access",
     "Role",
     "apply_policy",
-    "require_one",
+    "partition_of",
     "role_policy",
     "statements",
 ]
@@ -46,7 +48,7 @@ Role = Literal["pipeline", "janitor", "auditor", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 BYPASS = "s3:BypassGovernanceRetention"
-_SEE_LOCKS = ("s3:GetObjectRetention", "s3:GetObjectLegalHold")
+_READ_LOCKS = ("s3:GetObjectRetention", "s3:GetObjectLegalHold")
 _READ_TAGS = ("s3:GetObjectTagging", "s3:GetObjectVersionTagging")
 _READ = ("s3:GetObject", "s3:GetObjectVersion")
 _DELETE = ("s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload")
@@ -56,12 +58,12 @@ _WRITE = (
 )
 
 OBJECT_ACTIONS: dict[Role, tuple[str, ...]] = {
-    # It deletes versions, too: an overwrite that met a fresh lock takes its own version back.
-    "pipeline": (*_READ, *_READ_TAGS, *_SEE_LOCKS, *_WRITE, *_DELETE),
-    "janitor": (*_READ_TAGS, *_SEE_LOCKS, *_DELETE),
-    "auditor": (*_READ, *_READ_TAGS, *_SEE_LOCKS),
+    # It deletes versions, too: an overwrite that would hide a new lock deletes the version that it wrote.
+    "pipeline": (*_READ, *_READ_TAGS, *_READ_LOCKS, *_WRITE, *_DELETE),
+    "janitor": (*_READ_TAGS, *_READ_LOCKS, *_DELETE),
+    "auditor": (*_READ, *_READ_TAGS, *_READ_LOCKS),
     "admin": (
-        *(*_READ, *_READ_TAGS, *_SEE_LOCKS, *_WRITE, *_DELETE),
+        *(*_READ, *_READ_TAGS, *_READ_LOCKS, *_WRITE, *_DELETE),
         *("s3:DeleteObjectTagging", "s3:ListMultipartUploadParts", BYPASS),
     ),
 }
@@ -82,7 +84,7 @@ _BUCKET: dict[Role, tuple[str, ...]] = {
         *("s3:GetLifecycleConfiguration", "s3:PutLifecycleConfiguration"),
     ),
 }
-# In a bucket with versions, each renewal deletes the version before.
+# In a bucket with versions, each renewal deletes the previous version.
 _LEASES = (*_READ, "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion")
 _TAKES_LEASES: tuple[Role, ...] = ("pipeline", "janitor", "admin")
 
@@ -96,28 +98,28 @@ def role_policy(
     principal: str | None = None,
     partition: str | None = None,
 ) -> dict[str, Any]:
-    """Return the policy of a role: for IAM, or, with a principal, for the bucket.
+    """Return the policy of a role: an IAM policy, or, with a principal, a bucket policy.
 
     Args:
         role: The role.
         bucket: The bucket of the store.
-        prefix: What the names of its values begin with; results and leases lie beside it.
-        lease_bucket: The bucket for leases, where it is another one; a bucket policy of its own goes there,
-            and is not part of this one.
-        principal: The ARN that a bucket policy is for.
+        prefix: The prefix of its values; the prefixes of results and leases are derived from it.
+        lease_bucket: The bucket for leases, if it is another one. It needs a bucket policy of its own, which
+            is not part of this one.
+        principal: The ARN of the principal of a bucket policy.
         partition: ``aws``, ``aws-cn`` or ``aws-us-gov``; by default that of the principal, or else ``aws``.
 
     Raises:
-        ValueError: There is no such role, or the principal is everybody, or no ARN.
+        ValueError: There is no such role, or the principal is a wildcard or not an ARN.
     """
     if role not in ROLES:
-        raise ValueError(f"no role {role!r}; there are {', '.join(ROLES)}")
-    own_partition = "aws" if principal is None else require_one(principal)
+        raise ValueError(f"no role {role!r}; the roles are {', '.join(ROLES)}")
+    principal_partition = "aws" if principal is None else partition_of(principal)
     values = Namespace(prefix)
     leases = values.leases.prefix
     namespaces = [values, values.results, values.checkpoints, *([values.shadows] if role == "admin" else [])]
     prefixes = [space.prefix for space in namespaces]
-    partition = partition or own_partition
+    partition = partition or principal_partition
     arn = f"arn:{partition}:s3:::{bucket}"
     within = {"StringLikeIfExists": {"s3:prefix": [f"{one}*" for one in (*prefixes, leases)]}}
 
@@ -136,7 +138,7 @@ def role_policy(
     allow = partial(state, "Allow")
     statements = [
         allow("Objects", OBJECT_ACTIONS[role], [f"{arn}/{one}*" for one in prefixes]),
-        # A GET or HEAD of a missing key asks for s3:ListBucket, too, and has no prefix.
+        # A GET or HEAD of a missing key needs s3:ListBucket, too, and has no prefix.
         allow("List", LIST_ACTIONS, [arn], Condition=within),
         allow("Bucket", _BUCKET[role], [arn]),
     ]
@@ -146,23 +148,23 @@ def role_policy(
         if lease_bucket is None or lease_bucket == bucket:
             statements.append(allow("Leases", _LEASES, [f"{arn}/{leases}*"]))
         elif principal is None:
-            there = f"arn:{partition}:s3:::{lease_bucket}"
+            lease_arn = f"arn:{partition}:s3:::{lease_bucket}"
             statements += [
-                allow("Leases", _LEASES, [f"{there}/{leases}*"]),
-                allow("LeaseBucket", (*LIST_ACTIONS, *READ_BUCKET_ACTIONS), [there]),
+                allow("Leases", _LEASES, [f"{lease_arn}/{leases}*"]),
+                allow("LeaseBucket", (*LIST_ACTIONS, *READ_BUCKET_ACTIONS), [lease_arn]),
             ]
     return {"Version": "2012-10-17", "Statement": statements}
 
 
-def require_one(principal: str) -> str:
-    """Return the partition of the ARN of one principal.
+def partition_of(principal: str) -> str:
+    """Return the partition of the ARN of a single principal.
 
     Raises:
-        ValueError: It is everybody, or no ARN.
+        ValueError: It is a wildcard, or not an ARN.
     """
     if "*" in principal or not principal.startswith("arn:"):
         raise ValueError(
-            f"principal is one ARN, such as 'arn:aws:iam::123456789012:role/pipeline', got {principal!r}"
+            f"principal must be one ARN, such as 'arn:aws:iam::123456789012:role/pipeline', got {principal!r}"
         )
     return principal.split(":")[1]
 
@@ -170,19 +172,19 @@ def require_one(principal: str) -> str:
 Access = Literal["read", "write"]
 
 _SEED_SID = "S3KVReadWriteAccess"
-"""The statement by which ``s3kv`` 0.1.5 opened a bucket to everybody."""
+"""The statement with which ``s3kv`` 0.1.5 made a bucket public."""
 
 
 def statements(bucket: str, prefix: str, principal: str, access: Access) -> list[dict[str, Any]]:
-    """Return what allows a principal to use the objects under a prefix.
+    """Return the statements that allow a principal to use the objects under a prefix.
 
-    Nothing in it lifts a retention: to bypass governance is denied, for Ceph 16 lets a deletion do it
-    wherever no policy says no.
+    They do not allow lifting a retention: bypassing governance is denied, because on Ceph 16 a deletion may
+    bypass it unless a policy denies that.
 
     Raises:
-        ValueError: The principal is everybody, or no ARN.
+        ValueError: The principal is a wildcard, or not an ARN.
     """
-    arn = f"arn:{require_one(principal)}:s3:::{bucket}"
+    arn = f"arn:{partition_of(principal)}:s3:::{bucket}"
     digest = hashlib.sha256(f"{principal} {prefix}".encode()).hexdigest()[:12]
 
     def state(
@@ -200,7 +202,7 @@ def statements(bucket: str, prefix: str, principal: str, access: Access) -> list
     objects = OBJECT_ACTIONS["pipeline" if access == "write" else "auditor"]
     return [
         state("Objects", objects, f"{arn}/{prefix}*"),
-        # A GET or HEAD of a missing key asks for s3:ListBucket, too, and has no prefix.
+        # A GET or HEAD of a missing key needs s3:ListBucket, too, and has no prefix.
         state("List", LIST_ACTIONS, arn, Condition={"StringLikeIfExists": {"s3:prefix": f"{prefix}*"}}),
         state("Bucket", READ_BUCKET_ACTIONS, arn),
         state("NoBypass", (BYPASS,), f"{arn}/*", effect="Deny"),
@@ -208,12 +210,12 @@ def statements(bucket: str, prefix: str, principal: str, access: Access) -> list
 
 
 def apply_policy(client: S3Client, bucket: str, ours: list[dict[str, Any]]) -> None:
-    """Put statements into the bucket's policy, beside those of others: two requests.
+    """Add statements to the bucket's policy, and keep the other statements: two requests.
 
-    The statement by which ``s3kv`` 0.1.5 opened the bucket to everybody is taken out.
+    The statement with which ``s3kv`` 0.1.5 made the bucket public is removed.
     """
     policy = json.loads(client.get_bucket_policy(bucket) or '{"Version": "2012-10-17", "Statement": []}')
-    there = policy["Statement"] if isinstance(policy["Statement"], list) else [policy["Statement"]]
+    existing = policy["Statement"] if isinstance(policy["Statement"], list) else [policy["Statement"]]
     replaced = {_SEED_SID, *(statement["Sid"] for statement in ours)}
-    others = [one for one in there if one.get("Sid") not in replaced]
+    others = [one for one in existing if one.get("Sid") not in replaced]
     client.put_bucket_policy(bucket, json.dumps({**policy, "Statement": others + ours}))

@@ -1,4 +1,4 @@
-"""S3KV: a key-value store in a bucket, with the interface of ``s3kv`` 0.1.5."""
+"""S3KV, a key-value store with the interface of ``s3kv`` 0.1.5."""
 
 from __future__ import annotations
 
@@ -45,40 +45,40 @@ __all__ = ["S3KV"]
 class S3KV:
     """A key-value store in the objects ``<prefix><key><suffix>`` of a bucket.
 
-    With the defaults, it reads what ``s3kv`` 0.1.5 wrote, and the other way round. Clients are shared
+    With the defaults, it reads values that ``s3kv`` 0.1.5 wrote, and the other way round. Clients are shared
     by all stores of one configuration in a process, and a store may be used by many threads.
 
-    Request counts in this class hold for a bucket without Object Lock. With it, every write and
-    deletion first looks for locked versions; :mod:`s3kv_flows.store._objects.bucket` says how. Whether a
-    bucket has it is asked once per process, unless a PUT has already shown that it has not.
+    Request counts in this class hold for a bucket without Object Lock. With Object Lock, every write and
+    deletion first checks for locked versions; :mod:`s3kv_flows.store._objects.bucket` says how. Each process
+    asks once whether a bucket has Object Lock, unless a PUT has already shown that it has not.
 
     Args:
-        s3_endpoint_url: URL of the server; by default ``S3_ENDPOINT_URL`` of the environment, else what boto3
-            finds (``AWS_ENDPOINT_URL_S3``, ``AWS_ENDPOINT_URL``, the profile), else AWS.
+        s3_endpoint_url: URL of the server; by default ``S3_ENDPOINT_URL`` of the environment, else the one
+            that boto3 finds (``AWS_ENDPOINT_URL_S3``, ``AWS_ENDPOINT_URL``, the profile), else AWS.
         bucket_name: The bucket; by default ``S3_BUCKET`` of the environment.
-        aws_access_key_id: By default, boto3's own chain: environment, profile, role.
-        aws_secret_access_key: Goes with the access key id.
+        aws_access_key_id: The access key id; by default boto3's credential chain: environment, profile, role.
+        aws_secret_access_key: The secret of the access key id.
         enable_local_cache: Whether ``get`` keeps a copy on local disk, and asks the server only
             whether it is still current.
-        region_name: Region, where the server has any.
-        aws_session_token: Of temporary credentials.
+        region_name: The region, where the server has any.
+        aws_session_token: The session token of temporary credentials.
         profile_name: A profile of the AWS configuration files.
-        verify: Whether to verify TLS certificates, or the path of a CA bundle, which alone is trusted then.
-            True leaves that to boto3's chain: ``AWS_CA_BUNDLE``, ``ca_bundle`` of the profile,
-            ``REQUESTS_CA_BUNDLE``, or the bundle it brings.
+        verify: Whether to verify TLS certificates, or the path of the only CA bundle to trust. True leaves
+            that to boto3's chain: ``AWS_CA_BUNDLE``, ``ca_bundle`` of the profile, ``REQUESTS_CA_BUNDLE``, or
+            boto3's own bundle.
         addressing_style: ``path`` or ``virtual``; ``auto`` takes path style for a custom endpoint.
-        prefix: What every object name begins with; ends with ``/``.
-        suffix: What every object name ends with.
+        prefix: The beginning of every object name; ends with ``/``.
+        suffix: The end of every object name.
         codec: ``"json"``, ``"cloudpickle"``, ``"bytes"``, or an object with the methods of
-            :class:`Codec`. Each object records its codec, and is read by no other.
-        encryption: How the server is to encrypt what is written; None leaves it to the bucket.
+            :class:`Codec`. Each object records its codec, and no other codec reads it.
+        encryption: How the server is to encrypt objects; None leaves it to the bucket.
         boto_config: Options of ``botocore.config.Config``, as a dict: ``proxies``, ``connect_timeout``,
             ``read_timeout``, ``retries``, ``s3``, ...
-        cache_directory: Where the local cache is; by default, below the user's cache directory.
-        cache_max_age: For how long ``get`` may return a local copy without asking the server: values of
-            others can be that old. Zero, the default, asks each time. A timedelta, or text such as ``30s``.
-        cache_max_bytes: The size of the local cache; the least recently used values go first.
-        config: Server and credentials in one; in the place of all arguments about them, and of the
+        cache_directory: Directory of the local cache; by default, below the user's cache directory.
+        cache_max_age: For how long ``get`` may return a local copy without asking the server: it can be
+            that stale. Zero, the default, asks each time. A timedelta, or text such as ``30s``.
+        cache_max_bytes: The size of the local cache; the least recently used values are evicted first.
+        config: Server and credentials in one object; replaces all arguments about them, and the
             environment.
 
     Raises:
@@ -91,7 +91,7 @@ class S3KV:
         bucket_name: str | None = None,
         aws_access_key_id: str | None = None,
         aws_secret_access_key: str | None = None,
-        enable_local_cache: bool = True,  # noqa: FBT001, FBT002  # the seed's signature
+        enable_local_cache: bool = True,  # noqa: FBT001, FBT002  # the signature of s3kv 0.1.5
         *,
         region_name: str | None = None,
         aws_session_token: str | None = None,
@@ -109,7 +109,7 @@ class S3KV:
         config: S3Config | None = None,
     ) -> None:
         if config is not None and (encryption is not None or boto_config is not None):
-            raise ValueError("encryption and boto_config are part of config, where that is given")
+            raise ValueError("encryption and boto_config are part of config, where config is given")
         self.config = config or S3Config(
             endpoint_url=s3_endpoint_url or endpoint_from_environment(),
             region_name=region_name,
@@ -140,26 +140,26 @@ class S3KV:
 
     @property
     def local_cache(self) -> LocalCache:
-        """The local copies of objects of this bucket, whether or not they are in use.
+        """The local cache of this bucket, whether or not it is enabled.
 
-        Their directory goes by the server that the client asks, which the environment and the profile may
-        name: the first use makes the client, and asks nothing of any server.
+        Its directory depends on the client's server, which the environment and the profile may name. The
+        first use makes the client, without a request.
         """
         server = self.client.server
-        found = self._caches.get(server) or LocalCache(
+        cache = self._caches.get(server) or LocalCache(
             f"{server} {self.bucket_name}", directory=self._cache_directory, max_bytes=self._cache_max_bytes
         )
-        return self._caches.setdefault(server, found)
+        return self._caches.setdefault(server, cache)
 
     @property
     def objects(self) -> GuardedBucket:
-        """The objects of the bucket, behind the guard of what is locked."""
+        """The objects of the bucket, with writes that never hide a locked version."""
         return GuardedBucket(self.client, self.bucket_name, self._display_name, prefix=self.namespace.prefix)
 
     def __repr__(self) -> str:
         try:
             server = self.client.server
-        except ValueError:  # no client can be made, of an unknown profile for one
+        except ValueError:  # no client can be made: of an unknown profile, for example
             server = self.config.endpoint_url or AWS
         return f"S3KV({server!r}, {self.bucket_name!r}, prefix={self.namespace.prefix!r})"
 
@@ -180,28 +180,28 @@ class S3KV:
 
         Args:
             key: The key.
-            value: What the codec can hold. It is sent from its own memory where it is large, and must not
+            value: A value that the codec can encode. A large one is sent from its own memory, and must not
                 change meanwhile.
             metadata: User metadata of the object: ASCII, 1,792 bytes in all.
             tags: The tags of the object; without them, it has none.
-            retention: Until when nothing may alter or delete the value.
+            retention: For how long nothing may alter or delete the value.
             legal_hold: Whether to forbid deletion until the hold is released.
             mode: ``"overwrite"``; ``"create"``, only where the key is absent; or the ETag that the key
-                must still have, as an earlier :meth:`add` or :meth:`info` gave it. With a condition, the
-                first write of a client into a bucket finds out whether the server carries it.
+                must still have, as an earlier :meth:`add` or :meth:`info` returned it. With a condition, the
+                first write of a client into a bucket probes whether the server supports it.
 
         Returns:
             The ETag, and the version id where the bucket has versions.
 
         Raises:
-            InvalidKeyError: S3 would not take the key.
-            InvalidTagError: S3 would not take the tags.
-            EncodingError: The codec cannot hold the value, or S3 would not take the metadata.
+            InvalidKeyError: S3 does not accept the key.
+            InvalidTagError: S3 does not accept the tags.
+            EncodingError: The codec cannot encode the value, or S3 does not accept the metadata.
             ConflictError: The condition of ``mode`` does not hold.
             KeyLockedError: The key is under retention.
             AccessDeniedError: Also where these credentials may not see whether the key is locked.
-            UnsupportedByServerError: A lock is asked for, and the bucket has no Object Lock; or a
-                condition, and the server cannot carry it.
+            UnsupportedByServerError: A lock is requested, and the bucket has no Object Lock; or a
+                condition, and the server does not support it.
         """
         name = self.namespace.name_of(key)
         new = self._values.new_object(
@@ -211,15 +211,15 @@ class S3KV:
         try:
             return self.objects.put(name, new, mode=mode)
         finally:
-            self.clear_cache_for_key(key)  # also where it is not known whether it was written
+            self.clear_cache_for_key(key)  # even where nobody knows whether it was written
 
     def get(self, key: str, default: Any = None, *, version_id: str | None = None) -> Any:
         """Return the value of a key: one request.
 
-        With the local cache, the answer has no body where the copy is current; and nothing is asked
-        where it was confirmed within ``cache_max_age``. With Object Lock, a missing key, a copy, and what
-        this package did not write cost one request more, and one per version there is: to tell what is
-        absent from what is hidden, and a value from what others put on top of a locked one.
+        With the local cache, the response has no body where the copy is current; and there is no request
+        where it was confirmed within ``cache_max_age``. With Object Lock, a missing key, a copy, and an
+        object that this package did not write cost one request more, and one per existing version: to tell an
+        absent key from a hidden one, and a value from an object that others put on top of a locked one.
 
         Args:
             key: The key.
@@ -227,14 +227,14 @@ class S3KV:
             version_id: A version of the key; None for the current one.
 
         Raises:
-            CorruptValueError: The object is damaged, or of another codec.
+            CorruptValueError: The object is damaged, or another codec wrote it.
             HiddenOutputError: The key has a locked version, and somebody else's delete marker or object is
                 on top of it.
             AccessDeniedError: Also where the key is missing and s3:ListBucket is not granted.
         """
         found = self._values.read(self.namespace.name_of(key), version_id=version_id)
         if version_id is None:
-            self._require_uncovered(key, found.info if found else None)
+            self._require_visible(key, found.info if found else None)
         return default if found is None else self._values.decode(key, found)
 
     def fetch(self, key: str, *, wanted: Callable[[ObjectInfo], bool] | None = None) -> Fetched:
@@ -242,12 +242,12 @@ class S3KV:
 
         Args:
             key: The key.
-            wanted: Asked with the headers, before the body is downloaded; False leaves it on the server.
+            wanted: Called with the headers, before the body is downloaded; returns False to skip the body.
 
         Raises:
             KeyNotFoundError: There is no such key.
         """
-        return self._current.fetch(self.namespace.name_of(key), wanted=wanted)
+        return self._revalidated_values.fetch(self.namespace.name_of(key), wanted=wanted)
 
     def delete(self, key: str) -> None:
         """Delete a key: one request; a missing key is no error.
@@ -261,11 +261,11 @@ class S3KV:
         self.clear_cache_for_key(key)
 
     def exists(self, key: str) -> bool:
-        """Tell whether a key exists: one request. With Object Lock, see :meth:`get`.
+        """Return whether a key exists: one request. With Object Lock, see :meth:`get`.
 
         Raises:
             HiddenOutputError: It has a locked version, which somebody else has hidden.
-            AccessDeniedError: S3 does not say, for lack of a permission.
+            AccessDeniedError: These credentials may not find out.
             StoreUnavailableError: The server or the bucket cannot be reached.
         """
         try:
@@ -275,7 +275,7 @@ class S3KV:
         return True
 
     def key_exists(self, key: str) -> bool:
-        """Tell whether a key exists: the seed's other name for :meth:`exists`."""
+        """Return whether a key exists: the other name of :meth:`exists` in ``s3kv`` 0.1.5."""
         return self.exists(key)
 
     def info(self, key: str, *, version_id: str | None = None) -> KeyInfo:
@@ -291,10 +291,10 @@ class S3KV:
             info = self.objects.head(self.namespace.name_of(key), version_id=version_id)
         except KeyNotFoundError:
             if version_id is None:
-                self._require_uncovered(key, None)
+                self._require_visible(key, None)
             raise
         if version_id is None:
-            self._require_uncovered(key, info)
+            self._require_visible(key, info)
         return KeyInfo.of(key, info)
 
     def get_key_size(self, key: str) -> int:
@@ -307,7 +307,7 @@ class S3KV:
     def get_key_last_updated_time(self, key: str) -> datetime | Literal[0]:
         """Return when a key was written last; 0 for a missing key: one request.
 
-        As in the seed, it is in UTC and has no time zone; ``info(key).last_modified`` has one.
+        As in ``s3kv`` 0.1.5, it is in UTC and has no time zone; ``info(key).last_modified`` has one.
         """
         try:
             return self.info(key).last_modified.replace(tzinfo=None)
@@ -330,13 +330,13 @@ class S3KV:
         legal_hold: bool = False,
         mode: Literal["overwrite", "create"] = "overwrite",
     ) -> None:
-        """Put many values: one request each, sixteen at a time; the options hold for all.
+        """Put many values: one request each, sixteen at a time; the options apply to all.
 
-        Keys and tags are checked before the first request. The first error ends it: what is written
-        stays, what has not begun is not written.
+        Keys and tags are validated before the first request. The first error stops it: values that were
+        written stay, and those not yet begun are not written.
 
         Raises:
-            As :meth:`add` does.
+            S3KVError: The errors of :meth:`add`.
         """
         for key in values:
             self.namespace.name_of(key)
@@ -350,22 +350,22 @@ class S3KV:
     # --- changes -------------------------------------------------------------------------------
 
     def update(self, key: str, change: Callable[[Any], Any], *, default: Any = None) -> Any:
-        """Change a value so that no other change made meanwhile is lost; return the new value.
+        """Change a value without losing concurrent changes; return the new value.
 
-        A compare-and-swap: the value is read, and written only where it is still the same; otherwise
-        all begins again. Two requests, two more for each time another writer was faster, and one for
-        the tags where there are any. Metadata and tags stay; a tag that is set at the same instant
-        may be lost, for S3 has no condition on tags.
+        This is a compare-and-swap: the value is read, and written only if it has not changed since; otherwise
+        the update is retried. Two requests, two more for each retry, and one for the tags where there are
+        any. Metadata and tags stay; a tag that is set at the same instant may be lost, for S3 has no
+        condition on tags.
 
         Args:
             key: The key.
-            change: Given the value, returns the new one. May be called more than once.
-            default: What ``change`` is given where the key does not exist.
+            change: Called with the value, returns the new one. May be called more than once.
+            default: The value passed to ``change`` where the key does not exist.
 
         Raises:
-            UnsupportedByServerError: The server's conditional PUTs do not carry this.
-            ConflictError: Others were faster for a minute on end.
-            StoreUnavailableError: The answer to a write was lost, and somebody else wrote since: whether
+            UnsupportedByServerError: The server's conditional PUTs do not support this.
+            ConflictError: Other writers were faster for a whole minute.
+            StoreUnavailableError: The response to a write was lost, and somebody else wrote since: whether
                 the change was made is not known. (With versions, it is.)
             KeyLockedError: The key is under retention.
         """
@@ -393,44 +393,44 @@ class S3KV:
     def merge_keys(self, source_keys: Iterable[str], destination_key: str) -> None:
         """Merge dicts into the dict of the destination, in order; missing ones count as empty.
 
-        One request per source, and those of :meth:`update` for the destination, whose other changes
+        One request per source, and those of :meth:`update` for the destination: concurrent changes to it
         are not lost.
 
         Raises:
-            EncodingError: One of the values is no dict.
+            EncodingError: One of the values is not a dict.
             HiddenOutputError: A source has a locked version, which somebody else has hidden.
             KeyLockedError: The destination is under retention.
-            UnsupportedByServerError: The server's conditional PUTs do not carry this.
+            UnsupportedByServerError: The server's conditional PUTs do not support this.
         """
         merged: dict[str, Any] = {}
         for key in source_keys:
-            found = self._current.read(self.namespace.name_of(key))  # as it is now
-            self._require_uncovered(key, found.info if found else None)
+            found = self._revalidated_values.read(self.namespace.name_of(key))  # whatever cache_max_age is
+            self._require_visible(key, found.info if found else None)
             merged.update({} if found is None else _dict(key, self._values.decode(key, found)))
         self.update(destination_key, lambda value: {**_dict(destination_key, value), **merged}, default={})
 
     def copy_key(
         self, source_key: str, destination_key: str, *, tags: Mapping[str, str] | None = None
     ) -> None:
-        """Copy a value and its metadata onto another key, on the server: one request.
+        """Copy a value and its metadata to another key, on the server: one request.
 
-        With Object Lock, the versions of both are looked at before.
+        With Object Lock, the versions of both keys are checked first.
 
         Args:
-            source_key: What to copy.
-            destination_key: Where to.
+            source_key: The key to copy from.
+            destination_key: The key to copy to.
             tags: The tags of the copy; None for those of the source. A server that cannot replace tags
                 while it copies is sent them in a second request.
 
         Raises:
-            KeyNotFoundError: There is no source.
+            KeyNotFoundError: There is no such source key.
             HiddenOutputError: The source has a locked version, which somebody else has hidden.
             KeyLockedError: The destination is under retention.
         """
         source, destination = map(self.namespace.name_of, (source_key, destination_key))
         new_tags = None if tags is None else validate_tags(tags)
-        self._require_uncovered(source_key, None)
-        if source == destination:  # S3 refuses that
+        self._require_visible(source_key, None)
+        if source == destination:  # S3 refuses such a copy
             self.objects.head(source)
             if new_tags is not None:
                 self.tag_key(source_key, new_tags)
@@ -469,7 +469,7 @@ class S3KV:
     # --- lists ---------------------------------------------------------------------------------
 
     def iter_keys(self, prefix: str = "") -> Iterator[str]:
-        """Yield keys, in the order of their names, as they are wanted: one request per 1,000."""
+        """Yield keys lazily, in the order of their names: one request per 1,000."""
         return (key for key, _ in self._iter_listed(prefix))
 
     def list_keys(self) -> list[str]:
@@ -477,7 +477,7 @@ class S3KV:
         return list(self.iter_keys())
 
     def list_keys_with_prefix(self, prefix: str) -> list[str]:
-        """Return the keys that begin with ``test``; ``s3kv/test``, the seed's spelling, is the same."""
+        """Return the keys that begin with ``test``; ``s3kv/test``, as in ``s3kv`` 0.1.5, is the same."""
         return list(self.iter_keys(prefix))
 
     # --- tags ----------------------------------------------------------------------------------
@@ -486,7 +486,7 @@ class S3KV:
         """Replace the tags of a key: one request. With ``merge``, add to them: two.
 
         Raises:
-            InvalidTagError: S3 would not take them.
+            InvalidTagError: S3 does not accept the tags.
             KeyNotFoundError: There is no such key.
         """
         name, new = self.namespace.name_of(key), validate_tags(tags)
@@ -495,17 +495,17 @@ class S3KV:
         self.client.put_tags(self.bucket_name, name, new)
 
     def untag_key(self, key: str, tag_keys: Iterable[str] | None = None) -> None:
-        """Take tags off a key: all of them with one request, those named with two.
+        """Remove tags from a key: all of them in one request, named ones in two.
 
         Raises:
             KeyNotFoundError: There is no such key.
         """
-        left: dict[str, str] = {}
+        remaining: dict[str, str] = {}
         if tag_keys is not None:
-            gone = {tag_keys} if isinstance(tag_keys, str) else set(tag_keys)
+            removed = {tag_keys} if isinstance(tag_keys, str) else set(tag_keys)
             tags = self.client.get_tags(self.bucket_name, self.namespace.name_of(key))
-            left = {tag: value for tag, value in tags.items() if tag not in gone}
-        self.tag_key(key, left)
+            remaining = {tag: value for tag, value in tags.items() if tag not in removed}
+        self.tag_key(key, remaining)
 
     def get_tags(self, key: str) -> dict[str, str]:
         """Return the tags of a key, or of an object name such as ``s3kv/test.json``: one request.
@@ -551,19 +551,19 @@ class S3KV:
                 such as ``30d`` or ``1mo``.
 
         Raises:
-            InvalidTagError: S3 would not take the tags.
+            InvalidTagError: S3 does not accept the tags.
             ValueError: No tag is given, or a duration without a unit.
         """
         return [key for key, _ in self._iter_tagged(tags, prefix, older_than)]
 
     def delete_by_tag(self, tag_key: str, tag_value: str) -> DeletedKeys:
-        """Delete the keys with a tag. What cannot be deleted does not keep the others from it.
+        """Delete the keys with a tag. A key that cannot be deleted does not stop the others.
 
-        The requests of :meth:`find_keys_by_tag_value`, and one per 1,000 keys found (and one to be sure
-        that there is no Object Lock, unless that was asked within five minutes). Without versions,
-        what was overwritten since it was found stays, where the server can tell. A versioned bucket
-        keeps the values as older versions, at the same cost; with Object Lock, each key costs what
-        :meth:`delete` costs there: two lists, one request per version for its lock, and the deletion.
+        The requests of :meth:`find_keys_by_tag_value`, and one per 1,000 keys found (and one to make sure
+        that there is no Object Lock, unless that was asked within five minutes). Without versions, keys that
+        were overwritten since they were found stay, where the server supports such a condition. A versioned
+        bucket keeps the values as older versions, at the same cost. With Object Lock, each key costs the
+        requests of :meth:`delete` there: two LISTs, one request per version for its lock, and the deletion.
         """
         found = (listed for _, listed in self._iter_tagged({tag_key: tag_value}, "", None))
         result = DeletedKeys([], {}, {})
@@ -588,12 +588,13 @@ class S3KV:
         mode: LockMode = "GOVERNANCE",
         i_understand: bool = False,
     ) -> datetime:
-        """Forbid to alter or delete a key for a number of days; return when that ends: two requests.
+        """Put a key under retention for a number of days; return when that ends: two requests.
 
         Args:
             key: The key.
-            retention_days: The days.
-            mode: ``COMPLIANCE`` can be lifted by nobody, which ``i_understand`` has to confirm.
+            retention_days: The number of days.
+            mode: ``GOVERNANCE`` or ``COMPLIANCE``. Nobody can lift the latter: ``i_understand`` has to
+                confirm it.
             i_understand: See :class:`Retention`.
 
         Raises:
@@ -611,7 +612,7 @@ class S3KV:
 
         Raises:
             ValueError: It is a compliance retention, which nobody can make shorter again, and
-                ``i_understand`` does not say that this is known.
+                ``i_understand`` does not confirm it.
             KeyNotFoundError: There is no such key.
             ConflictError: It is under no retention.
             KeyLockedError: Its retention ends later already.
@@ -619,7 +620,7 @@ class S3KV:
         return self._locks.extend(self.namespace.name_of(key), retention_days, understood=i_understand)
 
     def remove_retention_lock(self, key: str) -> None:
-        """Lift a governance retention: two requests. The one way in this package to do so.
+        """Lift a governance retention: two requests. This package has no other way to do so.
 
         Raises:
             KeyNotFoundError: There is no such key.
@@ -629,7 +630,7 @@ class S3KV:
         self._locks.remove(self.namespace.name_of(key))
 
     def get_retention(self, key: str) -> Retention | None:
-        """Return the retention a key is under, None where there is none in force: one request.
+        """Return the retention that is in force for a key, or None: one request.
 
         Raises:
             KeyNotFoundError: There is no such key.
@@ -638,7 +639,7 @@ class S3KV:
         return self._locks.retention(self.namespace.name_of(key))
 
     def apply_legal_hold(self, key: str) -> None:
-        """Forbid to delete a key until the hold is released: two requests. Its value may change.
+        """Put a key under a legal hold: two requests. Its value may change; it cannot be deleted.
 
         Raises:
             KeyNotFoundError: There is no such key.
@@ -647,9 +648,9 @@ class S3KV:
         self._locks.hold(self.namespace.name_of(key))
 
     def release_legal_hold(self, key: str) -> None:
-        """Release a key from its legal hold, with its older versions, which had it before.
+        """Release a key from its legal hold, together with its older versions.
 
-        One request to list them, one for each, and one for each that is held.
+        One request to list them, one for each version, and one for each that is held.
 
         Raises:
             KeyNotFoundError: There is no such key.
@@ -657,7 +658,7 @@ class S3KV:
         self._locks.release(self.namespace.name_of(key))
 
     def is_legal_hold_applied(self, key: str) -> bool:
-        """Tell whether a key is under a legal hold: one request.
+        """Return whether a key is under a legal hold: one request.
 
         Raises:
             KeyNotFoundError: There is no such key.
@@ -667,52 +668,52 @@ class S3KV:
 
     @property
     def outputs(self) -> FinalizedOutputs:
-        """Values that are published once and locked: finalized with a receipt, and verified."""
+        """The finalized outputs: values that are published once, locked, and verified by their receipt."""
         return FinalizedOutputs(self.namespace, self._values)
 
     # --- local cache ---------------------------------------------------------------------------
 
     def cache_all_keys(self) -> int:
-        """Fill the local cache with all values; return how many there are.
+        """Fill the local cache with all values; return their number.
 
         One request per 1,000 keys, and one per key, without a body where a copy is current.
         """
-        values = self._filling
+        values = self._cache_filling_values
         read = map_concurrently(lambda key: values.read(self.namespace.name_of(key)), self.iter_keys())
         return sum(found is not None for found in read)
 
     def get_from_cache(self, key: str) -> Any:
-        """Return the local copy of a value, None where there is none: no request, so it may be old."""
+        """Return the local copy of a value, or None: no request, so it may be stale."""
         found = self.local_cache.get(self.namespace.name_of(key))
         return None if found is None else self._values.decode(key, found)
 
     def clear_cache(self) -> None:
-        """Forget all local copies of values of this bucket."""
+        """Remove all local copies of values of this bucket."""
         self.local_cache.clear()
 
     def clear_old_cache(self, max_days: float = 7) -> int:
-        """Forget local copies that were not used for this many days; return how many."""
+        """Remove local copies that were not used for this many days; return their number."""
         return self.local_cache.clear_older_than(max_days * 86400)
 
     def clear_cache_for_key(self, key: str) -> None:
-        """Forget the local copy of one key."""
+        """Remove the local copy of one key."""
         self.local_cache.discard(self.namespace.name_of(key))
 
     # --- bucket --------------------------------------------------------------------------------
 
     def create_bucket(self, *, object_lock: bool = False) -> bool:
-        """Create the bucket where it is missing; return whether it was.
+        """Create the bucket if it is missing; return whether it was created.
 
         Args:
             object_lock: Whether values can be locked. S3 enables versioning with it, for good.
 
         Raises:
-            ConflictError: The bucket exists without the Object Lock that is asked for, or it is
-                somebody else's.
+            ConflictError: The bucket exists without the requested Object Lock, or it belongs to
+                somebody else.
         """
         if self.client.bucket_exists(self.bucket_name):
             if object_lock and not self.client.has_object_lock(self.bucket_name):
-                raise ConflictError(f"bucket {self.bucket_name!r} exists, without Object Lock")
+                raise ConflictError(f"bucket {self.bucket_name!r} exists without Object Lock")
             return False
         self.client.create_bucket(self.bucket_name, object_lock=object_lock)
         return True
@@ -722,16 +723,16 @@ class S3KV:
     ) -> list[dict[str, Any]]:
         """Allow one principal to use this store, and nothing more; return the statements of the policy.
 
-        They come beside the statements that are there. The one by which the seed's method of this name
-        opened the bucket to everybody is taken out. Two requests.
+        They are added to the existing statements. The statement by which this method of ``s3kv`` 0.1.5
+        opened the bucket to everybody is removed. Two requests.
 
         Args:
             principal: An ARN, such as ``arn:aws:iam::123456789012:role/pipeline``.
             access: ``"read"``, or ``"write"``, which includes placing locks, and never lifting them.
-            apply: Whether to do it; otherwise the statements are only returned, without a request.
+            apply: Whether to apply them; otherwise they are only returned, without a request.
 
         Raises:
-            ValueError: The principal is everybody, or no ARN.
+            ValueError: The principal is everybody, or not an ARN.
         """
         ours = statements(self.bucket_name, self.namespace.prefix, principal, access)
         if apply:
@@ -748,7 +749,7 @@ class S3KV:
             raise StoreUnavailableError(f"bucket {self.bucket_name!r} does not exist at {self.client.server}")
         return self.client.capabilities.now()
 
-    # --- how -----------------------------------------------------------------------------------
+    # --- private -------------------------------------------------------------------------------
 
     @property
     def _values(self) -> Values:
@@ -756,14 +757,14 @@ class S3KV:
         return Values(self.objects, self.codec, cache, self.cache_max_age)
 
     @property
-    def _current(self) -> Values:
-        """Values that are always asked for."""
+    def _revalidated_values(self) -> Values:
+        """Values whose local copies the server confirms each time."""
         cache = self.local_cache if self.enable_local_cache else None
         return Values(self.objects, self.codec, cache, timedelta(0))
 
     @property
-    def _filling(self) -> Values:
-        """Values that are kept on disk, whether or not the local cache is read."""
+    def _cache_filling_values(self) -> Values:
+        """Values that are kept on disk, whether or not the local cache is enabled."""
         return Values(self.objects, self.codec, self.local_cache, timedelta(0))
 
     @property
@@ -774,10 +775,10 @@ class S3KV:
     def _locks(self) -> ObjectLocks:
         return ObjectLocks(self.objects, self._display_name)
 
-    def _require_uncovered(self, key: str, info: ObjectInfo | None) -> None:
-        """Raise HiddenOutputError where what was read, or was not there, lies on top of a locked version.
+    def _require_visible(self, key: str, info: ObjectInfo | None) -> None:
+        """Raise HiddenOutputError where an object that was read, or its absence, hides a locked version.
 
-        What this package wrote lies on top of none, but of those that it supersedes.
+        An object that this package wrote hides none, except one that it supersedes.
         """
         if info is not None and is_own(info.name, info.metadata):
             return
@@ -789,7 +790,7 @@ class S3KV:
             known = self.client.capabilities.object_lock(self.bucket_name)
             if known is None or not known.inferred:
                 raise
-            # Nobody may say that there is Object Lock, nor list versions: what S3 says is all there is.
+            # These credentials may neither ask for Object Lock nor list versions: trust what S3 returned.
 
     def _display_name(self, name: str) -> str:
         return self.namespace.key_of(name) or name
@@ -804,14 +805,14 @@ class S3KV:
     ) -> Iterator[tuple[str, ListedObject]]:
         if not validate_tags(tags):
             raise ValueError("no tag is given to search for")
-        least = None if older_than is None else parse_duration(older_than)
+        min_age = None if older_than is None else parse_duration(older_than)
         now = self.client.capabilities.now
 
         def is_old(listed: ListedObject) -> bool:
-            if least is None:
+            if min_age is None:
                 return True
             moment = now()
-            return moment - listed.last_modified >= length_before(least, moment)
+            return moment - listed.last_modified >= length_before(min_age, moment)
 
         listed = (listed for _, listed in self._iter_listed(prefix) if is_old(listed))
         for found in tagged(self.client, self.bucket_name, listed, tags):

@@ -1,4 +1,4 @@
-"""What S3KV tells of keys."""
+"""Return types of the methods of :class:`S3KV`."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ __all__ = ["DeletedKeys", "KeyInfo"]
 
 @dataclass(frozen=True)
 class KeyInfo:
-    """A key, without its value.
+    """A key and its metadata, without its value.
 
     Attributes:
-        etag: Changes with the value; what ``mode`` of :meth:`S3KV.add` takes.
-        size: Of the value as it is stored, in bytes.
+        key: The key.
+        etag: The ETag, which changes with the value; ``mode`` of :meth:`S3KV.add` takes it.
+        size: The size of the stored value, in bytes.
         last_modified: When it was written, by the server's clock.
-        version_id: None where the bucket has no versions.
-        codec: What encoded the value; None where that is not recorded, as by ``s3kv`` 0.1.5.
-        metadata: What was given to :meth:`S3KV.add`.
+        version_id: The version id; None where the bucket has no versions.
+        codec: The name of the codec that wrote the value; None where none is recorded, as by ``s3kv`` 0.1.5.
+        metadata: The user metadata, as passed to :meth:`S3KV.add`.
         protection: The retention and legal hold in force; None for none, or for callers without
             s3:GetObjectRetention and s3:GetObjectLegalHold.
     """
@@ -40,7 +41,7 @@ class KeyInfo:
 
     @classmethod
     def of(cls, key: str, info: ObjectInfo) -> KeyInfo:
-        """Return what a HEAD tells."""
+        """Return the information that a HEAD gives about a key."""
         return cls(
             key=key,
             etag=info.etag,
@@ -55,12 +56,12 @@ class KeyInfo:
 
 @dataclass(frozen=True)
 class DeletedKeys:
-    """What a bulk deletion did.
+    """The outcome of a bulk deletion.
 
     Attributes:
-        deleted: The keys that are gone.
-        protected: The keys that stay because they are locked, each with the refusal.
-        failed: The keys that stay for another reason, each with that: overwritten since, no permission.
+        deleted: The keys that were deleted.
+        protected: The keys that stay because they are locked, each with its error.
+        failed: The keys that stay for another reason, each with its error: overwritten since, no permission.
     """
 
     deleted: list[str]

@@ -1,26 +1,26 @@
-"""What can go wrong in a store, as one tree of exceptions.
+"""The exceptions of this package, as one tree.
 
 ::
 
     S3KVError
-    ├── KeyNotFoundError(KeyError)          no such key, where one was required
+    ├── KeyNotFoundError(KeyError)          the key does not exist
     ├── InvalidKeyError(ValueError)         empty, over 1,024 bytes of UTF-8, control characters, ...
     ├── InvalidTagError(ValueError)         over 10 tags, over 128/256 characters, reserved prefix, ...
-    ├── EncodingError(ValueError)           this codec cannot hold this value
+    ├── EncodingError(ValueError)           the codec cannot encode the value
     ├── CorruptValueError                   checksum, truncation, wrong codec
     ├── KeyLockedError(PermissionError)     retention until ... / legal hold
-    ├── HiddenOutputError                   a locked output lies under what came from outside
-    ├── ConflictError                       a condition failed: the key exists, or changed under us
-    │   ├── AlreadyFinalizedError(KeyLockedError)  another content is published and locked under the key
+    ├── HiddenOutputError                   another writer's version hides a locked output
+    ├── ConflictError                       a condition failed: the key exists, or was changed
+    │   ├── AlreadyFinalizedError(KeyLockedError)  the key has a locked output with different content
     │   ├── StaleWriterError                a newer holder or checkpoint writer exists
     │   └── LeaseNotHeldError               the lease has ended, and nobody holds it
-    ├── LeaseTimeoutError(TimeoutError)     somebody else held the lease all the time
-    ├── AccessDeniedError(PermissionError)  S3 refused the credentials, or what they may do
+    ├── LeaseTimeoutError(TimeoutError)     another holder had the lease all the time
+    ├── AccessDeniedError(PermissionError)  S3 rejected the credentials, or they lack a permission
     ├── StoreUnavailableError(ConnectionError)  no server, no bucket, or a server that fails
-    └── UnsupportedByServerError            the server lacks what this needs; says what, and what to do
+    └── UnsupportedByServerError            the server lacks a feature; the message says what to do
 
-A mistake of the caller is also a ``ValueError``, so that code which knows nothing of this package
-handles it. The base class is for ``except`` clauses alone: it is never raised itself.
+A mistake of the caller is also a ``ValueError``, so that code that does not know this package can handle it.
+The base class is for ``except`` clauses only: it is never raised itself.
 """
 
 from __future__ import annotations
@@ -51,17 +51,17 @@ class S3KVError(Exception):
     """Base of every error of this package; never raised itself.
 
     Attributes:
-        code: The error code of S3, where a server's answer is behind it.
+        code: The error code of S3, if a response of the server caused the error; else empty.
     """
 
     code = ""
 
 
 class KeyNotFoundError(S3KVError, KeyError):
-    """No such key, where one was required.
+    """The key does not exist.
 
     Attributes:
-        is_deleted: Whether the server said that a delete marker hides older versions; not all do.
+        is_deleted: Whether the server reported that a delete marker hides older versions; not all do.
     """
 
     is_deleted = False
@@ -72,31 +72,31 @@ class KeyNotFoundError(S3KVError, KeyError):
 
 
 class InvalidKeyError(S3KVError, ValueError):
-    """The key cannot be an object name: empty, too long, or with characters S3 does not take."""
+    """The key cannot be an object name: empty, too long, or with characters that S3 does not accept."""
 
 
 class InvalidTagError(S3KVError, ValueError):
-    """The tags break one of S3's limits on number, length or characters."""
+    """The tags exceed one of S3's limits on number, length or characters."""
 
 
 class EncodingError(S3KVError, ValueError):
-    """The codec cannot hold the value so that it comes back as it was put."""
+    """The codec cannot encode the value so that it reads back equal."""
 
 
 class CorruptValueError(S3KVError):
-    """The object is there, but it is not a value this codec wrote, or it is damaged."""
+    """The object exists, but it is damaged, or was not written by this codec."""
 
 
 class KeyLockedError(S3KVError, PermissionError):
-    """The key is under retention or a legal hold, and what was asked for would alter or delete it.
+    """The key is under a retention or a legal hold, and the operation would alter or delete it.
 
     Attributes:
         key: The key, as the caller named it.
         mode: ``"GOVERNANCE"`` or ``"COMPLIANCE"``; None under a legal hold alone.
         retain_until: When the retention ends; None under a legal hold, which has no date.
         legal_hold: Whether a legal hold is (also) in force.
-        version_id: The version that is protected.
-        left_behind: The version that was written, and, being locked itself, could not be taken back.
+        version_id: The protected version.
+        left_behind: The version that was written and could not be deleted again, because it is locked itself.
     """
 
     left_behind: str | None = None
@@ -120,16 +120,16 @@ class KeyLockedError(S3KVError, PermissionError):
 
 
 class HiddenOutputError(S3KVError):
-    """A finalized output is there and locked, and its key does not read as it.
+    """A finalized output exists and is locked, but its key does not read as this output.
 
-    Somebody who does not use this package has put a delete marker or a newer version on top.
+    A writer that does not use this package has put a delete marker or a newer version on top of it.
 
     Attributes:
         key: The key, as the caller named it.
-        version_id: The version that is locked.
+        version_id: The locked version.
         mode: ``"GOVERNANCE"`` or ``"COMPLIANCE"``; None under a legal hold alone.
         retain_until: When its retention ends; None under a legal hold alone.
-        hidden_by: The version id of what lies on top.
+        hidden_by: The version id of the delete marker or version on top.
     """
 
     def __init__(
@@ -151,18 +151,18 @@ class HiddenOutputError(S3KVError):
 
 
 class ConflictError(S3KVError):
-    """A condition of the write failed: the key exists already, or it changed under the writer.
+    """A condition of the write failed: the key exists already, or another writer has changed it.
 
     Attributes:
-        was_lost: Whether an earlier attempt of the same request went out whose outcome is not known, so
-            that the key may have been changed by itself.
+        was_lost: Whether an earlier attempt of the same request was sent and its outcome is not known, so
+            that this request itself may have changed the key.
     """
 
     was_lost = False
 
 
 class AlreadyFinalizedError(ConflictError, KeyLockedError):
-    """Another content is published under the key, and locked: both a conflict, and a refusal."""
+    """The key has a locked output with different content."""
 
 
 class StaleWriterError(ConflictError):
@@ -170,20 +170,20 @@ class StaleWriterError(ConflictError):
 
 
 class LeaseNotHeldError(ConflictError):
-    """The lease has ended, or was given back, and nobody holds it."""
+    """The lease has ended, or was released, and nobody holds it."""
 
 
 class LeaseTimeoutError(S3KVError, TimeoutError):
-    """Somebody else held the lease for as long as the caller would wait."""
+    """Another holder had the lease for the whole time that the caller was willing to wait."""
 
 
 class AccessDeniedError(S3KVError, PermissionError):
-    """S3 refused the credentials, or these credentials may not do this."""
+    """S3 rejected the credentials, or they lack a permission."""
 
 
 class StoreUnavailableError(S3KVError, ConnectionError):
-    """No server answers, the bucket does not exist, or the server failed after all retries."""
+    """No server responds, the bucket does not exist, or the server failed after all retries."""
 
 
 class UnsupportedByServerError(S3KVError):
-    """The server or the bucket lacks what this operation needs."""
+    """The server or the bucket lacks a feature that this operation needs."""

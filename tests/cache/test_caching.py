@@ -26,7 +26,7 @@ from prefect.filesystems import LocalFileSystem
 from prefect.transactions import transaction
 
 from s3kv_flows import S3KVStore, caching, finalizing
-from s3kv_flows._results import handoff as slots
+from s3kv_flows._results import handoff
 from s3kv_flows.store._s3.capabilities import Capabilities
 from s3kv_flows.store._s3.types import ObjectInfo
 from s3kv_flows.store.errors import InvalidTagError
@@ -276,7 +276,7 @@ def test_a_result_that_cannot_be_pickled_is_returned_and_not_saved(
 
     assert produce() is not None
     assert lake.objects() == []
-    assert "was not saved: cloudpickle cannot hold this lock" in logged.text
+    assert "was not saved: cloudpickle cannot pickle this lock" in logged.text
 
 
 # --- staleness --------------------------------------------------------------------------------------
@@ -528,7 +528,7 @@ def test_a_task_without_options_within_a_caching_task_is_cached_with_its_own_exp
         ({"cache_expiration": 30}, "30 has no unit: write 30d"),
         ({"cache_expiration": "30"}, "30 has no unit: write 30d"),
         ({"cache_expiration": "1mo"}, "no fixed length"),
-        ({"cache_expiration": timedelta(-1)}, "not negative"),
+        ({"cache_expiration": timedelta(-1)}, "not be negative"),
         ({"object_tags": {f"t{i}": "x" for i in range(11)}}, "10 tags"),
         ({"object_tags": {"aws:x": "y"}}, "reserved"),
         ({"cache_policy": NO_CACHE}, "makes keys"),
@@ -626,11 +626,11 @@ def test_a_value_that_was_fetched_and_not_read_dies_with_its_run(lake: Lake) -> 
     def leave() -> bytes | None:
         value = Value()
         watched.append(weakref.ref(value))
-        slots.leave_value(*place, b"record", value)
-        return slots.peek_record(*place)
+        handoff.offer_value(*place, b"record", value)
+        return handoff.peek_record(*place)
 
     assert leave() == b"record"
-    assert slots.peek_record(*place) is None
+    assert handoff.peek_record(*place) is None
 
     def is_gone() -> bool:
         gc.collect()
@@ -644,10 +644,10 @@ def test_a_slot_belongs_to_one_attempt_of_one_run_one_store_and_one_object(lake:
 
     @task(retries=1)
     def leave() -> None:
-        seen.append(slots.peek_record("store", "name"))
-        slots.leave_value("store", "name", b"record", 1)
-        seen.append(slots.peek_record("store", "other"))
-        seen.append(slots.peek_record("other", "name"))
+        seen.append(handoff.peek_record("store", "name"))
+        handoff.offer_value("store", "name", b"record", 1)
+        seen.append(handoff.peek_record("store", "other"))
+        seen.append(handoff.peek_record("other", "name"))
         run = TaskRunContext.get()
         assert run is not None
         if run.task_run.run_count == 1:
@@ -655,7 +655,7 @@ def test_a_slot_belongs_to_one_attempt_of_one_run_one_store_and_one_object(lake:
 
     leave()
     assert seen == [None] * 6
-    assert slots.peek_record("store", "name") is None
+    assert handoff.peek_record("store", "name") is None
 
 
 def test_a_result_does_not_stay_in_memory_after_its_flow(lake: Lake) -> None:

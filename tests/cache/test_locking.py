@@ -36,10 +36,10 @@ pytestmark = pytest.mark.usefixtures("prefect_api")
 @pytest.fixture(autouse=True)
 def _nothing_is_left_behind() -> Iterator[None]:
     yield
-    keeper = shared_renewer()
-    until(lambda: keeper._thread is None)
-    assert keeper._entries == {}
-    assert keeper.queue._lines == {}
+    renewer = shared_renewer()
+    until(lambda: renewer._thread is None)
+    assert renewer._entries == {}
+    assert renewer.queue._queues == {}
 
 
 def lease_objects(lake: Lake) -> list[str]:
@@ -133,13 +133,13 @@ def test_threads_that_want_one_key_compute_it_once(lake: Lake) -> None:
 
     wire = lake.count(lambda: run())
     assert lake.ran == [1]
-    # Each looks; the holder takes, looks again, writes and gives back; the others look again.
-    assert wire.requests["PUT"] <= 2 + 40  # of the first look at what the server can do
+    # Each run looks up; the holder takes the lease, looks up again, writes and releases; the others look up.
+    assert wire.requests["PUT"] <= 2 + 40  # by the first probe of the server
     assert lease_objects(lake) == []
 
 
 def waiting_in_process() -> list[object]:
-    return [one for line in list(shared_renewer().queue._lines.values()) for one in line.waiting]
+    return [one for queue in list(shared_renewer().queue._queues.values()) for one in queue.waiting]
 
 
 def test_refreshing_runs_compute_one_by_one(lake: Lake) -> None:
@@ -279,7 +279,7 @@ def test_the_result_of_another_process_is_taken_when_it_is_there(lake: Lake) -> 
         leases.release(lease)
         assert running.result(timeout=PATIENCE) == 1
     assert lake.ran == []
-    assert counted[0]["requests.PutObject"] == 2, "the other's result, and one claim that was in vain"
+    assert counted[0]["requests.PutObject"] == 2, "the other's result, and one lease that was refused"
 
 
 # --- what is lost -----------------------------------------------------------------------------------
@@ -305,7 +305,7 @@ def test_a_late_writer_does_not_replace_a_newer_result(lake: Lake, logged: pytes
     assert state.result() == "late"
     assert lake.results.get(lake.results.namespace.key_of(lake.the_object().name) or "") == "newer"
     assert counted[0]["results.refused"] == 1
-    assert "another run has written the result meanwhile" in logged.text
+    assert "another run has written the result in the meantime" in logged.text
 
 
 def test_a_holder_that_was_replaced_does_not_write(lake: Lake, logged: pytest.LogCaptureFixture) -> None:
@@ -530,13 +530,13 @@ def test_runs_that_time_out_while_they_begin_leave_nothing_behind(lake: Lake) ->
     manager = LeaseLockManager(lake.block, 600)
     manager.acquire_lock("key", "me")
 
-    async def wait_for_the_turn() -> None:
+    async def wait_in_queue() -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(manager.aacquire_lock, "key", "you")
             await asyncio.to_thread(until, waiting_in_process)
             group.cancel_scope.cancel()
 
-    asyncio.run(wait_for_the_turn())
+    asyncio.run(wait_in_queue())
     assert waiting_in_process() == []
     manager.release_lock("key", "me")
 
@@ -559,7 +559,7 @@ def test_an_interrupt_while_a_run_looks_again_gives_its_lease_back(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("s3kv_flows._cache.lookup._find", interrupted)
+        patch.setattr("s3kv_flows._cache.record_storage.lookup_or_raise", interrupted)
         with pytest.raises(KeyboardInterrupt):
             add_one(1)
     assert lease_objects(lake) == []

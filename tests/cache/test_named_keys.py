@@ -1,4 +1,4 @@
-"""Results under names that people look for, and what a run does that finds another one there."""
+"""Results under given names, and runs that find another result under theirs."""
 
 from __future__ import annotations
 
@@ -125,9 +125,9 @@ def _try(run: Any) -> Any:
     ("key", "message"),
     [
         ("", "must not be empty"),
-        ("reports/{year}", "a parameter of the task is"),
+        ("reports/{year}", "write a parameter of the task as"),
         ("reports/{}", "is none of"),
-        ("reports/{parameters[year]", "no format string"),
+        ("reports/{parameters[year]", "not a format string"),
     ],
 )
 def test_a_key_that_can_name_nothing_is_refused_where_it_is_given(lake: Lake, key: str, message: str) -> None:
@@ -311,5 +311,5 @@ def test_a_result_that_was_never_locked_is_taken_with_a_warning(
     lake = locked_lake
     assert adding_task(lake, key=KEY)(1) == 2
     assert adding_task(lake, key=KEY, retention=WEEK)(1) == 2
-    assert "is there, and not locked" in logged.text
+    assert "exists, and is not locked" in logged.text
     assert lake.ran == [1]

@@ -11,8 +11,8 @@ from prefect import task
 from prefect.blocks.core import Block
 
 from s3kv_flows import S3KVStore, caching
-from s3kv_flows import _runs as runs
-from s3kv_flows._cache import record_storage as faces
+from s3kv_flows import _prefect as runs
+from s3kv_flows._cache import lookup, record_storage
 from s3kv_flows.store._values.codecs import CloudpickleCodec
 from s3kv_flows.tasks import finalize_value
 from tests.support.lake import WEEK, Lake
@@ -34,7 +34,7 @@ def add_one(request: pytest.FixtureRequest, lake: Lake) -> Callable[[int], int]:
     return add_one if request.param == "sync" else lambda number: asyncio.run(aadd_one(number))
 
 
-def test_a_hit_is_a_hit_where_prefect_does_not_tell_the_id_of_the_store(
+def test_a_hit_is_a_hit_if_prefect_does_not_report_the_id_of_the_store(
     add_one: Callable[[int], int],
     lake: Lake,
     monkeypatch: pytest.MonkeyPatch,
@@ -53,11 +53,13 @@ def test_a_hit_is_a_hit_where_prefect_does_not_tell_the_id_of_the_store(
     for _ in range(2):
         assert add_one(1) == 2
     assert lake.ran == [1]
-    told = {id(one) for one in logged.records if "does not tell the id of a saved store" in one.getMessage()}
-    assert len(told) == 1
+    warnings = {
+        id(one) for one in logged.records if "does not report the id of a saved store" in one.getMessage()
+    }
+    assert len(warnings) == 1
 
 
-def test_a_fault_in_a_look_is_heard(
+def test_a_fault_in_a_lookup_is_logged(
     add_one: Callable[[int], int],
     lake: Lake,
     monkeypatch: pytest.MonkeyPatch,
@@ -68,14 +70,14 @@ def test_a_fault_in_a_look_is_heard(
     def renamed(*_: object, **__: object) -> None:
         raise AttributeError("it has another name now")
 
-    monkeypatch.setattr(faces, "look_up", renamed)
+    monkeypatch.setattr(lookup, "fetch_result", renamed)
     assert add_one(1) == 2
     assert lake.ran == [1, 1]
     assert "Prefect takes that for an absence" in logged.text
     assert "it has another name now" in logged.text
 
 
-def test_it_is_heard_where_prefect_does_not_take_the_record_of_a_result(
+def test_a_record_that_prefect_does_not_accept_is_logged(
     add_one: Callable[[int], int],
     lake: Lake,
     monkeypatch: pytest.MonkeyPatch,
@@ -83,13 +85,13 @@ def test_it_is_heard_where_prefect_does_not_take_the_record_of_a_result(
 ) -> None:
     assert add_one(1) == 2
     assert "computed anew" not in logged.text
-    monkeypatch.setattr(faces, "_record_of", lambda *_: b"of another form")
+    monkeypatch.setattr(record_storage, "_record_of", lambda *_: b"of another form")
     assert add_one(1) == 2
     assert lake.ran == [1, 1]
-    assert "was there, and was computed anew: Prefect did not take its record" in logged.text
+    assert "existed, and was computed anew: Prefect did not accept its record" in logged.text
 
 
-def test_a_fault_in_encoding_is_heard(
+def test_a_fault_in_encoding_is_logged(
     add_one: Callable[[int], int],
     lake: Lake,
     monkeypatch: pytest.MonkeyPatch,

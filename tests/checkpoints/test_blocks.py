@@ -67,13 +67,13 @@ def test_a_loop_needs_no_length(block: S3KVStore) -> None:
         assert checkpoint._loop.total is None
 
 
-def test_fewer_items_than_were_done_are_noticed(block: S3KVStore, logged: pytest.LogCaptureFixture) -> None:
+def test_fewer_items_than_were_done_are_logged(block: S3KVStore, logged: pytest.LogCaptureFixture) -> None:
     for count, found in ((6, [0, 1, 2, 3, 4, 5]), (6, []), (4, [])):
         logged.clear()
         with Checkpoint(block, "train", keep_on_success=True) as checkpoint:
             checkpoint.load()
             assert list(checkpoint.iterate(range(count), lambda: 1, every=2)) == found
-        assert ("6 items were done before, and the loop was given 4" in logged.text) is (count == 4)
+        assert ("6 items were done before, and the loop had 4" in logged.text) is (count == 4)
 
 
 def test_what_is_refused_may_be_given_right_in_the_same_block(block: S3KVStore) -> None:
@@ -131,7 +131,7 @@ def test_a_block_whose_beginning_is_cancelled_may_be_entered_again(
         with pytest.raises(asyncio.CancelledError):
             await entering
         may_go.set()
-        await asyncio.to_thread(until, lambda: "_block" not in checkpoint.__dict__)
+        await asyncio.to_thread(until, lambda: "_entered" not in checkpoint.__dict__)
         async with checkpoint:
             checkpoint.save(1)
 
@@ -164,7 +164,7 @@ def test_a_block_whose_end_is_cancelled_ends_all_the_same(
         with pytest.raises(RuntimeError, match="in use"):
             checkpoint.__enter__()
         may_go.set()
-        await asyncio.to_thread(until, lambda: "_block" not in checkpoint.__dict__)
+        await asyncio.to_thread(until, lambda: "_entered" not in checkpoint.__dict__)
 
     asyncio.run(run())
     assert numbers(block) == []

@@ -198,7 +198,7 @@ def test_what_makes_no_sense_is_refused(options: dict[str, Any]) -> None:
         Checkpoint(**{"store": "lake", "name": "train"} | options)
 
 
-def test_a_loop_has_to_be_told_when_to_save(block: S3KVStore) -> None:
+def test_a_loop_needs_an_interval_of_saves(block: S3KVStore) -> None:
     with Checkpoint(block, "train") as checkpoint:
         for pace in ({}, {"every": 0}, {"seconds": -1.0}):
             with pytest.raises(ValueError, match="every=, a number of items"):
@@ -220,9 +220,9 @@ def test_by_hand_they_are_listed_shown_and_cleared(
                 pass
     lake.block.checkpoints.add("a/b/notes", 1)
     assert command("checkpoints", "ls", lake.name) == 0
-    told = " ".join(capsys.readouterr().out.split())
-    assert "a/b │ " in told
-    assert "2 names" in told
+    output = " ".join(capsys.readouterr().out.split())
+    assert "a/b │ " in output
+    assert "2 checkpoints" in output
     assert command("checkpoints", "show", lake.name, "c") == 0
     assert "│ 6 " in capsys.readouterr().out
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
@@ -231,7 +231,7 @@ def test_by_hand_they_are_listed_shown_and_cleared(
     assert "of 'c'" in capsys.readouterr().out
     assert set(all_snapshots(lake.block.checkpoints)) == {"a/b"}
     for arguments in (["show", lake.name, "c"], ["clear", lake.name, "c", "--yes"]):
-        with pytest.raises(KeyNotFoundError, match="no states of 'c'"):
+        with pytest.raises(KeyNotFoundError, match="checkpoint 'c' has no states"):
             command("checkpoints", *arguments)
 
 

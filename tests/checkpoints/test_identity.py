@@ -1,4 +1,4 @@
-"""Whose states a run goes on from."""
+"""Whose states a run resumes from."""
 
 from __future__ import annotations
 
@@ -87,22 +87,22 @@ def test_a_subflow_is_another_one_in_each_flow_that_calls_it(lake: Lake) -> None
     assert loaded == [0, 0]
 
 
-CALLED_WITH = """
+PRINT_HASH = """
 from pydantic import BaseModel
-from s3kv_flows._runs import _called_with
+from s3kv_flows._prefect import _parameters_hash
 
 class Config(BaseModel):
     depth: int = 3
     rate: float = 0.1
 
-print(_called_with({"config": Config(depth=4, rate=0.2), "options": {%s}}))
+print(_parameters_hash({"config": Config(depth=4, rate=0.2), "options": {%s}}))
 """
 
 
-def test_what_a_task_was_called_with_is_the_same_in_all_processes() -> None:
-    told = {
+def test_parameters_have_the_same_hash_in_all_processes() -> None:
+    hashes = {
         subprocess.run(
-            [sys.executable, "-c", CALLED_WITH % options],
+            [sys.executable, "-c", PRINT_HASH % options],
             env=os.environ | {"PYTHONHASHSEED": seed},
             capture_output=True,
             text=True,
@@ -110,5 +110,5 @@ def test_what_a_task_was_called_with_is_the_same_in_all_processes() -> None:
         ).stdout
         for seed, options in (("1", "'a': 1, 'b': 2"), ("2", "'b': 2, 'a': 1"))
     }
-    assert len(told) == 1
-    assert told != {"\n"}
+    assert len(hashes) == 1
+    assert hashes != {"\n"}

@@ -1,4 +1,4 @@
-"""Loops that are not told how to get at their state."""
+"""Loops whose state is the object that load() returned."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_what_was_loaded_is_saved_as_the_loop_changes_it(
     assert way(block, None, done, load) == list(range(10))
     assert len(done) <= 10 + 2 * 2
     assert block.checkpoints.list_keys() == []
-    assert "nothing has changed it" not in logged.text
+    assert "is saved unchanged" not in logged.text
 
 
 @pytest.mark.parametrize("way", [loop, run])
@@ -82,7 +82,7 @@ def test_what_cannot_be_changed_is_refused(block: S3KVStore, default: Any) -> No
 
 
 @pytest.mark.parametrize("in_place", [True, False])
-def test_a_state_that_stays_as_it_was_is_told(
+def test_an_unchanged_state_is_logged(
     block: S3KVStore,
     in_place: bool,  # noqa: FBT001
     logged: pytest.LogCaptureFixture,
@@ -94,7 +94,7 @@ def test_a_state_that_stays_as_it_was_is_told(
                 weights += 1
             else:
                 weights = weights + 1
-    assert ("nothing has changed it" in logged.text) is not in_place
+    assert ("is saved unchanged" in logged.text) is not in_place
 
 
 def test_a_second_loop_is_refused_all_the_same(block: S3KVStore) -> None:

@@ -28,7 +28,7 @@ def test_who_wakes_up_and_only_ends_leaves_the_states_of_its_successor(
             assert successor.load() == "of the sleeper"
             successor.save("of the successor")
         assert len(numbers(block)) == 2
-        assert "Another run goes on from 'train'" in caplog.text
+        assert "Another run continues from 'train'" in caplog.text
         successor.save("and again")
 
 
@@ -64,7 +64,7 @@ def test_a_run_removes_its_own_and_those_that_it_went_on_from(lake: Lake) -> Non
         run("own", crashes=True)
     (of_the_first,) = numbers(lake.block)
     run("own", crashes=False)
-    assert numbers(lake.block) == [of_the_first], "its retry goes on from there"
+    assert numbers(lake.block) == [of_the_first], "its retry resumes from there"
     run("latest", crashes=False)
     assert numbers(lake.block) == []
 
@@ -85,7 +85,7 @@ def test_a_save_does_not_wait_for_the_artifacts_and_their_errors_hang_nothing(
     saved = threading.Event()
 
     def show(*_: Any, **options: Any) -> None:
-        if not options["told"]:
+        if not options["outcome"]:
             assert saved.wait(PATIENCE), "the save is still waiting for this"
             raise OSError("no picture")
 
@@ -259,7 +259,7 @@ def test_a_save_that_is_waited_for_is_tried_also_after_one_that_failed(
         monkeypatch.setattr(Snapshots, "create", original)
         with pytest.raises(StoreUnavailableError):
             checkpoint.save("fourth", wait=False)
-        assert checkpoint.load() == "fourth", "it is under way although the error of the third is told"
+        assert checkpoint.load() == "fourth", "it is under way although the error of the third is raised"
 
 
 def test_a_run_prunes_its_own_and_leaves_those_of_one_that_will_come_back(lake: Lake) -> None:

@@ -70,8 +70,8 @@ def test_of_two_that_resume_at_once_one_wins_and_the_states_are_its_own(
         ]
     assert sorted(outcome.split()[0] for outcome in outcomes) == ["lost:", "won"]
     lost = next(outcome for outcome in outcomes if outcome.startswith("lost"))
-    assert "'train' was saved by somebody else" in lost
-    assert "two run under one name" in lost
+    assert "'train' was saved by another run" in lost
+    assert "two runs have one name" in lost
     winner = "ab"[outcomes.index("won\n")]
 
     states = Snapshots(block.checkpoints, "train")
@@ -118,7 +118,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_a_flow_that_is_told_to_end_saves_once_more_and_ends_as_prefect_wants(
+def test_a_flow_that_gets_sigterm_saves_once_more_and_ends_as_prefect_wants(
     block: S3KVStore, started: list[subprocess.Popen[str]], prefect_api: str, tmp_path: Path, kind: str
 ) -> None:
     script = tmp_path / "pipeline.py"

@@ -16,7 +16,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.runtime import flow_run
 
 from s3kv_flows import Retention, tasks
-from s3kv_flows._runs import is_runner_ending
+from s3kv_flows._prefect import is_runner_ending
 from s3kv_flows.checkpoints import Checkpoint, SavedState
 from s3kv_flows.checkpoints import _artifacts as checkpoint_artifacts
 from s3kv_flows.checkpoints._snapshots import Snapshots, all_snapshots
@@ -273,8 +273,8 @@ def test_that_prefect_cannot_be_reached_ends_no_loop(
             return sum(checkpoint.iterate(range(10), lambda: "state", every=1))
 
     assert run() == sum(range(10))
-    told = {record.created for record in logged.records if "not shown any more" in record.message}
-    assert len(told) == 1
+    warned = {record.created for record in logged.records if "no longer shown" in record.message}
+    assert len(warned) == 1
 
 
 def test_no_loop_and_no_save_waits_for_a_picture(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:

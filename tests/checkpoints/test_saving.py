@@ -1,4 +1,4 @@
-"""What is saved, in which order, by whom, and who is told where it is not."""
+"""Saving states: their order, their writers, and the errors of failed saves."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_who_was_replaced_cannot_save_any_more(block: S3KVStore) -> None:
         with Checkpoint(block, "train", load_policy="latest", keep_on_success=True) as second:
             assert second.load() == "first"
             second.save("second")
-        with pytest.raises(StaleWriterError, match="two run under one name"):
+        with pytest.raises(StaleWriterError, match="two runs have one name"):
             first.save("first again")
     with Checkpoint(block, "train", load_policy="latest") as third:
         assert third.load() == "second"
@@ -255,7 +255,7 @@ class Gate:
         monkeypatch.setattr(Snapshots, "create", gated)
 
 
-def test_of_two_coroutines_each_is_told_what_became_of_its_own(
+def test_of_two_coroutines_each_gets_the_error_of_its_own_save(
     block: S3KVStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = Gate(monkeypatch)
@@ -351,7 +351,9 @@ def test_after_so_many_seconds_it_is_time_to_save(monkeypatch: pytest.MonkeyPatc
         now[0] += 6
         times.append(pace.is_due())
     assert times == [False, True, False, True, False]
-    assert [SavingPace(None, 10).oldest(n) for n in (1, 1000)] == [0, 0], "of items it promises nothing"
+    assert [SavingPace(None, 10).required_position(n) for n in (1, 1000)] == [0, 0], (
+        "of items it promises nothing"
+    )
 
 
 def test_what_a_save_costs(proxy: CountingProxy) -> None:

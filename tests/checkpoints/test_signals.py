@@ -118,7 +118,7 @@ def test_who_lives_on_after_a_signal_goes_on_saving(block: S3KVStore) -> None:
             until(lambda: heard)
             for number in range(1, 4):
                 checkpoint.save(number)
-                assert not checkpoint._termination.is_over(), "it was heeded, and nothing is to end any more"
+                assert not checkpoint._termination.is_over(), "it was honoured, and no longer ends anything"
     finally:
         signal.signal(signal.SIGTERM, former)
     store = block.checkpoints
@@ -197,7 +197,7 @@ def test_a_process_that_was_killed_goes_on(
     assert 60 <= len(done(journal)) <= 60 + repeats
 
 
-def test_sigterm_is_heeded_in_the_end_also_by_who_never_comes_to_the_end_of_a_step(
+def test_sigterm_is_honoured_in_the_end_also_by_a_step_that_never_ends(
     block: S3KVStore, started: list[subprocess.Popen[str]]
 ) -> None:
     script = """

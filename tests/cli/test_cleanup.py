@@ -85,7 +85,7 @@ def test_a_sweep_wants_a_yes(
     values = filled.block.values
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
     assert command("sweep", filled.name, *rules) == 1
-    assert "nobody to ask: give --yes" in capsys.readouterr().err
+    assert "no terminal to ask for confirmation: give --yes" in capsys.readouterr().err
     for answer, status, left in (("n", 1, 6), ("", 1, 6), ("yes", 0, 3)):
         monkeypatch.setattr(sys, "stdin", Terminal(f"{answer}\n"))
         assert command("sweep", filled.name, *rules) == status
@@ -134,7 +134,7 @@ def test_it_explains_a_key(
         ("30", "30 has no unit: write 30d for days, 30s for seconds"),
         ("30.0", "30 has no unit"),
         ("90m", "write 90min for minutes, 90mo for months"),
-        ("-1d", "not negative"),
+        ("-1d", "not be negative"),
     ],
 )
 def test_a_grace_period_without_a_unit_is_refused_before_anything_is_asked(

@@ -44,10 +44,8 @@ def test_a_diff_shows_what_apply_then_does(
     assert command("diff", *arguments) == 0
     lines = printed(capsys)
     assert lines[0] == "+ raw [values]: below 's3kv/' with stage=raw: expire after 2 days"
-    assert (
-        lines[3] == "+ [unfinished uploads of values]: below 's3kv/': give unfinished uploads up after 1 day"
-    )
-    assert "for the sweep alone: newest: S3 does not count objects (keep_last)" in lines
+    assert lines[3] == "+ [unfinished uploads of values]: below 's3kv/': abort incomplete uploads after 1 day"
+    assert "only by a sweep: newest: S3 does not count objects (keep_last)" in lines
     assert "note: rule 'raw': older_than of 1d12h counts as 2 days" in lines
     assert there(lake) == [], "nothing was put"
 
@@ -69,7 +67,7 @@ def test_a_diff_shows_what_apply_then_does(
         "~ raw [values]: below 's3kv/' with stage=raw: expire after 2 days -> "
         "below 's3kv/' with stage=raw: expire after 7 days"
     )
-    assert lines[3].endswith("after 1 day -> below 's3kv/': give unfinished uploads up after 3 days")
+    assert lines[3].endswith("after 1 day -> below 's3kv/': abort incomplete uploads after 3 days")
 
 
 def test_nothing_is_for_s3_while_a_tag_protects(
@@ -77,20 +75,20 @@ def test_nothing_is_for_s3_while_a_tag_protects(
 ) -> None:
     assert command("apply", lake.name, "--rules", rules) == 0
     lines = printed(capsys)
-    assert "for the sweep alone: raw: S3 cannot spare what carries the tag 'keep': " in "\n".join(lines)
+    assert "only by a sweep: raw: S3 cannot spare objects with the tag 'keep': " in "\n".join(lines)
     assert [line for line in lines if line.startswith("+")] == [
         line for line in lines if "unfinished uploads" in line
     ]
     assert not [rule for rule in there(lake) if "Expiration" in rule]
     command("diff", lake.name, "--rules", rules, "--protect-tag", "mine")
-    assert "carries the tag 'mine'" in capsys.readouterr().out
+    assert "objects with the tag 'mine'" in capsys.readouterr().out
 
 
 def test_a_bucket_with_object_lock_keeps_what_is_current(
     locked_lake: Lake, rules: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command("apply", locked_lake.name, "--rules", rules, "--no-protect-tag") == 0
-    assert "for the sweep alone: raw: in a bucket with Object Lock, S3 would hide" in capsys.readouterr().out
+    assert "only by a sweep: raw: in a bucket with Object Lock, S3 would hide" in capsys.readouterr().out
     assert not [rule for rule in there(locked_lake) if "Days" in rule.get("Expiration", {})]
     assert len(there(locked_lake)) == 6
 
@@ -108,10 +106,10 @@ def test_what_is_in_the_bucket_is_shown_with_what_is_of_others(
         Bucket=lake.block.bucket_name, LifecycleConfiguration={"Rules": [theirs]}
     )
     command("apply", lake.name, "--rules", rules, "--no-protect-tag")
-    assert "of others, and left alone: theirs" in printed(capsys)
+    assert "foreign, unchanged: theirs" in printed(capsys)
     assert command("show", lake.name) == 0
     lines = printed(capsys)
-    assert lines[0] == f"bucket {lake.block.bucket_name}: 6 rules of this store, 1 of others"
+    assert lines[0] == f"bucket {lake.block.bucket_name}: 6 rules of this store, 1 foreign"
     assert "  own      raw [results]: below 's3kv-results/' with stage=raw: expire after 2 days" in lines
     assert lines[-1].startswith("  foreign  theirs: below 'logs/': Expiration {'Date': ")
     assert command("show", lake.name, "--json") == 0

@@ -1,4 +1,4 @@
-"""What each server can do: declared, and shown to be so by experiment."""
+"""The capabilities of each server: declared, and verified by experiment."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def leaves_nothing(store: S3KV) -> bool:
     return not list(store.client.list_versions(store.bucket_name, ""))
 
 
-def test_the_server_is_known_by_its_answers(store: S3KV, server: Server) -> None:
+def test_the_server_is_recognized_by_its_responses(store: S3KV, server: Server) -> None:
     store.exists("key")
     if server.name != "endpoint":
         assert store.client.capabilities.server == server.name
@@ -88,7 +88,7 @@ def test_conditions_of_uploads_in_parts_are_what_is_declared(
         assert store.get("key") == "old"
     else:
         client.complete_multipart_upload(bucket, name, upload, [part], **condition)
-        assert client.head_object(bucket, name).size == 3, "the server heeds it by now: declare it"
+        assert client.head_object(bucket, name).size == 3, "the server honours the condition: declare it"
 
 
 def test_versions_are_asked_for_once(bucket: S3KV, kind: str) -> None:

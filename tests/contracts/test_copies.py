@@ -15,7 +15,7 @@ def any_store(request: pytest.FixtureRequest) -> S3KV:
     return store
 
 
-def test_a_copy_keeps_tags_metadata_and_codec_unless_told_otherwise(any_store: S3KV) -> None:
+def test_a_copy_keeps_tags_metadata_and_codec_unless_others_are_given(any_store: S3KV) -> None:
     any_store.add("key", {"x": 1}, {"origin": "test"}, tags={"stage": "raw"})
     any_store.copy_key("key", "copy")
     any_store.copy_key("key", "other", tags={"stage": "copied", "by": "test"})

@@ -1,7 +1,7 @@
-"""Every task, flow and command, tried on a locked key: it survives, and the refusal says what it is.
+"""Every task, flow and command, tried on a locked key: it survives, and the error names the lock.
 
-What there is is found by looking: a new task, flow or command belongs into one of the tables below, and the
-first test fails until it is there. (``test_guard.py`` does the same for the methods of ``S3KV``.)
+The names are collected from the code: a new task, flow or command belongs into one of the tables below, and
+the first test fails until it is listed. (``test_guard.py`` does the same for the methods of ``S3KV``.)
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 from prefect import Flow, Task, task
 
-from s3kv_flows import CleanupRule, Retention, S3KVStore, caching, tasks
+from s3kv_flows import CleanupRule, Retention, S3KVStore, caching, flows, tasks
 from s3kv_flows.cli import app
-from s3kv_flows.flows import _maintain as flows
 from s3kv_flows.maintenance import CleanupPlan, Decision, plan, survey
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._outputs.outputs import FinalizedOutputs
@@ -109,7 +108,7 @@ TRIED: dict[str, Callable[[Vault], Any]] = {
 }
 """Every way that writes, deletes or changes a lock; on the key that is locked."""
 
-UNCOVERING = {"repair_output", "s3kv repair"}
+REPAIRING = {"repair_output", "s3kv repair"}
 """They delete what lies on top of a locked version, and never that."""
 
 HARMLESS = {
@@ -147,11 +146,11 @@ EXTENDING = {"extend_retention", "s3kv extend"}
 
 
 def test_every_task_flow_and_command_is_tried() -> None:
-    there = {name for name in tasks.__all__ if isinstance(getattr(tasks, name), Task)}
-    assert there == set(tasks.__all__)
-    there |= {name for name in flows.__all__ if isinstance(getattr(flows, name), Flow)}
-    there |= {f"s3kv {name}" for name in app if not name.startswith("-")}
-    assert there | {"caching, refreshed"} == TRIED.keys() | UNCOVERING | HARMLESS
+    existing = {name for name in tasks.__all__ if isinstance(getattr(tasks, name), Task)}
+    assert existing == set(tasks.__all__)
+    existing |= {name for name in flows.__all__ if isinstance(getattr(flows, name), Flow)}
+    existing |= {f"s3kv {name}" for name in app if not name.startswith("-")}
+    assert existing | {"caching, refreshed"} == TRIED.keys() | REPAIRING | HARMLESS
     assert not TRIED.keys() & HARMLESS
     assert public_methods(FinalizedOutputs) == OUTPUTS_GUARDED | OUTPUTS_HARMLESS
 
@@ -205,7 +204,7 @@ def test_a_sweep_reports_what_it_left_with_mode_and_date(vault: Vault) -> None:
     assert "GOVERNANCE retention until 20" in swept.protected[NAME]
 
 
-@pytest.mark.parametrize("way", sorted(UNCOVERING))
+@pytest.mark.parametrize("way", sorted(REPAIRING))
 @pytest.mark.parametrize("hidden_by", ["nothing", "a newer version", "a delete marker"])
 def test_a_repair_leaves_the_locked_version_alone(vault: Vault, way: str, hidden_by: str) -> None:
     locked = chain(vault.store)

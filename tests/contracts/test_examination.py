@@ -89,7 +89,7 @@ def test_a_bucket_for_leases_is_examined_where_it_is_another(
     assert diagnosis.as_json()["ok"] is True
     if server.name == "ceph":
         (flight,) = [one for one in diagnosis.features if one.name == "single-flight"]
-        assert "carries no condition for the results" in flight.why
+        assert "does not honour conditions for the results" in flight.why
 
 
 def test_nothing_is_tried_out_where_it_would_be_locked(

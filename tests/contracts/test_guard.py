@@ -140,7 +140,7 @@ def test_a_locked_version_beneath_another_one_counts_as_locked(
 def test_the_error_of_a_server_that_cannot_is_not_the_only_guard(locking_store: S3KV) -> None:
     """Conditional ways are refused by the guard as well, where they are carried."""
     final_and_other(locking_store)
-    locking_store.client.capabilities._answers[("conditional puts", locking_store.bucket_name)] = _CARRIED
+    locking_store.client.capabilities._probed[("conditional puts", locking_store.bucket_name)] = _CARRIED
     before = chain(locking_store)
     for name in ("add", "update", "merge_keys"):
         for attempt in ATTEMPTS[name]:

@@ -1,4 +1,4 @@
-"""What others do to finalized outputs is noticed, told by receipts, and mended."""
+"""Finalized outputs that other clients hide or change: detected, reported by receipts, and repaired."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_reads_of_a_hidden_output_say_so_and_a_repair_brings_it_back(locking_sto
         assert error.hidden_by == locking_store.versions("key")[0].version_id
     found = locking_store.outputs.verify(receipt)
     assert not found.holds
-    expected = "a delete marker hides it" if how == "delete marker" else "the key reads as another object"
+    expected = "a delete marker has hidden it" if how == "delete marker" else "another object hides it"
     assert expected in found.problems[0]
 
     before = chain(locking_store)
@@ -196,7 +196,7 @@ def test_what_is_locked_on_top_cannot_be_repaired_away(locking_store: S3KV) -> N
         ObjectLockRetainUntilDate=until,
     )
     before = chain(locking_store)
-    with pytest.raises(KeyLockedError, match="cannot bring version"):
+    with pytest.raises(KeyLockedError, match="cannot restore version"):
         locking_store.outputs.repair("key")
     assert chain(locking_store) == before
 
@@ -207,21 +207,21 @@ def test_a_receipt_does_not_hold_after_tampering_and_says_how(locking_store: S3K
     another = replace(receipt, sha256="0" * 64, size=receipt.size + 1)
     problems = locking_store.outputs.verify(another).problems
     assert problems == [
-        f"it has {receipt.size} bytes, and not {receipt.size + 1}",
-        f"its content is another one: SHA-256 {receipt.sha256}, and not {'0' * 64}",
+        f"it has {receipt.size} bytes, not {receipt.size + 1}",
+        f"its content differs: SHA-256 {receipt.sha256}, not {'0' * 64}",
     ]
     # Who may bypass governance replaces it altogether.
     outside(locking_store).delete_object(
         **target, VersionId=receipt.version_id, BypassGovernanceRetention=True
     )
     assert locking_store.outputs.verify(receipt).problems == [
-        f"version {receipt.version_id} is gone",
-        "there is nothing under its key",
+        f"version {receipt.version_id} no longer exists",
+        "its key does not exist",
     ]
     outside(locking_store).put_object(**target, Body=b'{"total": 4}')
-    gone, other = locking_store.outputs.verify(receipt).problems
-    assert gone == f"version {receipt.version_id} is gone"
-    assert other.startswith(f"its key reads as another object: version {chain(locking_store)[0][0]}")
+    missing, other = locking_store.outputs.verify(receipt).problems
+    assert missing == f"version {receipt.version_id} no longer exists"
+    assert other.startswith(f"another object is on top of its key: version {chain(locking_store)[0][0]}")
 
 
 def test_a_receipt_does_not_hold_when_its_lock_was_lifted_or_released(locking_store: S3KV) -> None:
@@ -238,7 +238,7 @@ def test_a_receipt_does_not_hold_when_its_lock_was_lifted_or_released(locking_st
     assert locking_store.outputs.verify(held).problems == ["its legal hold was released"]
 
 
-def test_a_loser_that_cannot_take_its_version_back_is_told_so(
+def test_a_loser_that_cannot_take_its_version_back_gets_an_error(
     locking_store: S3KV, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As for a pipeline, which may not bypass governance, where the server excludes nobody."""

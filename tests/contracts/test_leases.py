@@ -58,7 +58,7 @@ def leases(make_leases: Callable[..., Leases]) -> Leases:
 
 
 def ended(lease: HeldLease) -> HeldLease:
-    """As a holder sees it that was stopped for longer than the lease's time."""
+    """Return a lease as its holder has it after it was stopped for longer than the lease's time."""
     return replace(lease, ends=lease.ends - 1000)
 
 
@@ -80,14 +80,14 @@ def test_one_of_many_takes_it(leases: Leases) -> None:
     assert record == taken[0].stored.record
 
 
-def test_who_waits_in_vain_is_told_for_whom(make_leases: Callable[..., Leases], clock: Clock) -> None:
+def test_a_waiter_that_times_out_is_told_the_holder(make_leases: Callable[..., Leases], clock: Clock) -> None:
     leases = make_leases(pause=clock.pause)
     leases.acquire(NAME, "first")
-    with pytest.raises(LeaseTimeoutError, match=r"held by first on .*, also after 0\.2 s"):
+    with pytest.raises(LeaseTimeoutError, match=r"still held by first on .* after 0\.2 s"):
         leases.acquire(NAME, "second", timeout=0.2)
 
 
-def test_a_lease_that_is_given_back_is_free_at_once(leases: Leases) -> None:
+def test_a_released_lease_is_free_at_once(leases: Leases) -> None:
     numbers: list[int] = []
     for holder in ("first", "second", "third"):
         lease = leases.acquire(NAME, holder, timeout=0, above=max(numbers, default=0))
@@ -99,7 +99,7 @@ def test_a_lease_that_is_given_back_is_free_at_once(leases: Leases) -> None:
         leases.release(lease)
 
 
-def test_a_waiter_gets_it_when_it_is_given_back(leases: Leases) -> None:
+def test_a_waiter_gets_it_when_it_is_released(leases: Leases) -> None:
     lease = leases.acquire(NAME, "first")
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(leases.acquire, NAME, "second", timeout=PATIENCE)
@@ -116,9 +116,9 @@ def test_a_renewed_lease_goes_on_and_keeps_its_number(leases: Leases) -> None:
     leases.verify(lease)
 
 
-def test_a_renewal_whose_answer_never_came_is_gone_on_from(leases: Leases) -> None:
+def test_a_renewal_whose_response_was_lost_can_be_renewed(leases: Leases) -> None:
     lease = leases.acquire(NAME, "first")
-    leases.renew(lease)  # as if the holder had not heard of it
+    leases.renew(lease)  # as if the holder had not got the response
     renewed = leases.renew(lease)
     assert renewed.number == lease.number
     leases.release(lease)
@@ -172,7 +172,7 @@ def test_a_holder_that_was_stopped_learns_that_it_was_replaced(
     leases.verify(heir)
 
 
-def test_a_claim_whose_answer_was_lost_is_known_again(
+def test_a_lease_record_whose_response_was_lost_is_recognized(
     leases: Leases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = S3Client.put_object
@@ -201,7 +201,7 @@ def test_leases_of_other_keys_are_others(leases: Leases) -> None:
         leases.release(leases.renew(lease))
 
 
-def test_what_is_no_lease_is_said_to_be_none(leases: Leases, store: S3KV) -> None:
+def test_an_object_that_is_no_lease_is_corrupt(leases: Leases, store: S3KV) -> None:
     store.client.put_object(store.bucket_name, NAME, b"{}", content_type="text/plain")
     with pytest.raises(CorruptValueError, match="is no lease"):
         leases.acquire(NAME, "first", timeout=0)
@@ -222,7 +222,7 @@ def test_requests(leases: Leases, store: S3KV) -> None:
     assert sum(counted[0].by_operation.values()) == 4
 
 
-def test_where_claims_exclude_nobody_there_are_no_leases(make_store: Callable[..., S3KV]) -> None:
+def test_where_leases_would_not_be_exclusive_there_are_none(make_store: Callable[..., S3KV]) -> None:
     versioned = make_store(object_lock=True)
     capabilities = versioned.client.capabilities
     if capabilities.conditional_puts(versioned.bucket_name, "s3kv/").create == "atomic":
@@ -236,7 +236,7 @@ def test_where_leases_could_not_be_renewed_there_are_none(
 ) -> None:
     creates_alone = ConditionalPuts(create="atomic", replace="no")
     monkeypatch.setattr(Capabilities, "conditional_puts", lambda *_, **__: creates_alone)
-    with pytest.raises(UnsupportedByServerError, match="no conditional overwrite"):
+    with pytest.raises(UnsupportedByServerError, match="supports no conditional overwrite"):
         backend_of(store.client, store.bucket_name, "s3kv/")
 
 
@@ -271,9 +271,9 @@ def test_a_sweep_removes_the_leases_of_the_dead_and_no_others(backend: LeaseBack
     prefix = "s3kv-leases/"
     assert sweep(prefix, now + timedelta(minutes=9), timedelta(0)) == [], "ten minutes at least"
     Leases(backend, lambda: now_ms(store), seconds=7200).acquire("s3kv-leases/long", "alive")
-    sight = LeaseObserver(store.client, store.bucket_name, prefix)
-    found = sight.ended(now + HOUR, timedelta(minutes=30))
-    assert sight.is_held("long")
+    observer = LeaseObserver(store.client, store.bucket_name, prefix)
+    found = observer.ended(now + HOUR, timedelta(minutes=30))
+    assert observer.is_held("long")
     assert {"s3kv-leases/dead", "s3kv-leases/path/of/many"} <= set(found)
     assert leases.holder_of("s3kv-leases/long")
     assert sorted(sweep(prefix, now + HOUR, timedelta(minutes=30))) == sorted(found)
@@ -293,14 +293,14 @@ def test_what_was_taken_over_since_is_not_swept(
     leases = make_leases(SHORT)
     leases.acquire(NAME, "dead")
     sweeping = LeaseSweep(backend)
-    dead = sweeping._dead
+    read_ended = sweeping._read_ended
 
-    def taken_over(name: str, since: datetime) -> object:
-        found = dead(name, since)
+    def taken_over(name: str, limit: datetime) -> object:
+        found = read_ended(name, limit)
         make_leases(pause=clock.pause).acquire(name, "heir")
         return found
 
-    monkeypatch.setattr(sweeping, "_dead", taken_over)
+    monkeypatch.setattr(sweeping, "_read_ended", taken_over)
     sweeping.run("s3kv-leases/", store.server_time() + HOUR, timedelta(0))
     record = leases.holder_of(NAME)
     assert record
@@ -312,7 +312,7 @@ def test_on_a_bucket_with_versions_none_of_them_is_left(
 ) -> None:
     store = make_store(object_lock=True)
     if store.client.capabilities.conditional_puts(store.bucket_name, "s3kv/").create != "atomic":
-        pytest.skip("claims exclude nobody there")
+        pytest.skip("leases would not be exclusive there")
     backend = backend_of(store.client, store.bucket_name, "s3kv/")
     leases = Leases(backend, lambda: now_ms(store), seconds=LONG, pause=clock.pause)
     lease = leases.acquire(NAME, "first")

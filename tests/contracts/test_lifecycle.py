@@ -85,7 +85,7 @@ def test_a_server_without_lifecycle_rules_says_so(
 ) -> None:
     url = answering(405, "<Error><Code>MethodNotAllowed</Code></Error>")
     store = S3KV(url, bucket_name="some-bucket", enable_local_cache=False)
-    with pytest.raises(UnsupportedByServerError, match="has no lifecycle rules"):
+    with pytest.raises(UnsupportedByServerError, match="does not support lifecycle rules"):
         store.client.get_lifecycle("some-bucket")
 
 

@@ -1,4 +1,4 @@
-"""Retention and legal holds: placed, told, extended, lifted, carried on."""
+"""Retention and legal holds: placed, read, extended, lifted, and kept by new versions."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_locks_of_a_missing_key_are_an_error(locking_store: S3KV) -> None:
 
 
 @pytest.mark.parametrize("mode", ["GOVERNANCE", "COMPLIANCE"])
-def test_a_retention_is_placed_at_write_time_or_later_and_told(locking_store: S3KV, mode: str) -> None:
+def test_a_retention_is_placed_at_write_time_or_later_and_returned(locking_store: S3KV, mode: str) -> None:
     retention = Retention(days=1, mode=mode, i_understand=True)  # type: ignore[arg-type]
     locking_store.add("born", 1, retention=retention)
     locking_store.add("later", 1)
@@ -205,7 +205,7 @@ def test_a_retention_that_can_only_end_is_given_more_time_where_its_end_was_over
             raise refusal
 
     monkeypatch.setattr(S3Client, "put_retention", answer)
-    monkeypatch.setattr(ObjectLocks, "_still_ends", lambda *_: False)
+    monkeypatch.setattr(ObjectLocks, "_is_still_in_force", lambda *_: False)
     locking_store.remove_retention_lock("key")
     removed, first, second = asked
     assert removed is None

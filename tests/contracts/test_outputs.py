@@ -89,13 +89,13 @@ def test_a_compliance_retention_is_not_extended_by_finalizing_again(locking_stor
     assert finalize(locking_store, "key", 1, strict).retain_until == first.retain_until
 
 
-@pytest.mark.parametrize("there", ["locked", "unlocked"])
-def test_another_content_is_a_conflict(locking_store: S3KV, there: str) -> None:
-    locking_store.add("key", 1, retention=WEEK if there == "locked" else None)
+@pytest.mark.parametrize("existing", ["locked", "unlocked"])
+def test_other_content_is_a_conflict(locking_store: S3KV, existing: str) -> None:
+    locking_store.add("key", 1, retention=WEEK if existing == "locked" else None)
     before = chain(locking_store)
-    with pytest.raises(ConflictError, match="another content") as caught:
+    with pytest.raises(ConflictError, match="other content") as caught:
         finalize(locking_store, "key", 2)
-    if there == "locked":
+    if existing == "locked":
         assert caught.match("GOVERNANCE retention until 20")
         refusal = caught.value
         assert isinstance(refusal, AlreadyFinalizedError)
@@ -206,7 +206,7 @@ def test_of_writers_that_supersede_at_once_all_that_is_there_is_locked(locking_s
 def test_a_key_is_never_seen_without_its_lock(locking_store: S3KV) -> None:
     accept = not excludes(locking_store)
     client, bucket = outside(locking_store), locking_store.bucket_name
-    published, looked_at = threading.Event(), threading.Semaphore(0)
+    published, inspected = threading.Event(), threading.Semaphore(0)
     naked: list[str] = []
     seen: set[str] = set()
 
@@ -219,11 +219,11 @@ def test_a_key_is_never_seen_without_its_lock(locking_store: S3KV) -> None:
                 try:
                     head = client.head_object(Bucket=bucket, Key=name)
                 except client.exceptions.ClientError:
-                    break  # the next ones are not there either
+                    break  # nor do the next ones exist
                 if "ObjectLockMode" not in head:
                     naked.append(name)
                 seen.add(name)
-                looked_at.release()
+                inspected.release()
 
     watchers = [threading.Thread(target=watch, args=(part,)) for part in range(4)]
     for watcher in watchers:
@@ -231,7 +231,9 @@ def test_a_key_is_never_seen_without_its_lock(locking_store: S3KV) -> None:
     try:
         for number in range(200):
             locking_store.outputs.finalize(f"final-{number}", number, WEEK, accept_races=accept)
-            assert looked_at.acquire(timeout=PATIENCE), "the next one is looked for before it is there"
+            assert inspected.acquire(timeout=PATIENCE), (
+                "each key is inspected before the next one is published"
+            )
     finally:
         published.set()
         for watcher in watchers:

@@ -58,7 +58,7 @@ def test_who_may_not_see_locks_changes_nothing_that_may_be_locked(
 def test_a_header_that_is_not_there_proves_nothing(
     locking_store: S3KV, monkeypatch: pytest.MonkeyPatch, change: Callable[[S3KV], object], hidden: str
 ) -> None:
-    """As the test before, on servers that deny nobody the sight of locks."""
+    """As the test before, on servers that let everybody see locks."""
 
     def denied(*_: object, **__: object) -> None:
         raise AccessDeniedError("403")
@@ -75,7 +75,7 @@ def test_a_header_that_is_not_there_proves_nothing(
     assert chain(locking_store) == before
 
 
-def test_who_may_not_see_locks_is_told_so_instead_of_that_there_is_none(
+def test_credentials_that_may_not_see_locks_get_an_error_and_not_none(
     locking_store: S3KV, server: Server
 ) -> None:
     if server.name == "moto":
@@ -242,7 +242,7 @@ def test_what_is_not_needed_may_be_denied(store: S3KV, action: str) -> None:
     assert store.delete_by_tag("a", "b").deleted == ["key"]
 
 
-def test_who_may_only_read_and_list_is_told_that_a_key_is_missing(
+def test_credentials_that_may_only_read_and_list_find_a_key_missing(
     store: S3KV, make_store: Callable[..., S3KV]
 ) -> None:
     deny(store, "s3:GetBucketObjectLockConfiguration", "s3:ListBucketVersions")
@@ -251,10 +251,10 @@ def test_who_may_only_read_and_list_is_told_that_a_key_is_missing(
     assert not store.exists("missing")
 
 
-def test_a_policy_can_be_looked_at_without_a_request(store: S3KV) -> None:
+def test_a_policy_can_be_returned_without_a_request(store: S3KV) -> None:
     with store.client.counters.measure() as measured:
         store.set_bucket_policy("arn:aws-cn:iam::123456789012:role/x", access="read", apply=False)
         for everybody in ("*", "arn:aws:iam::123456789012:user/*", "somebody"):
-            with pytest.raises(ValueError, match="principal is one ARN"):
+            with pytest.raises(ValueError, match="principal must be one ARN"):
                 store.set_bucket_policy(everybody)
     assert measured[0].requests == 0

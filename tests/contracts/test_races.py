@@ -89,7 +89,7 @@ def test_a_locked_version_that_comes_in_between_is_not_hidden(
 
 @pytest.mark.parametrize(("operation", "attempt"), RACES)
 @pytest.mark.parametrize("what", ["unavailable", "unseen"])
-def test_what_cannot_be_looked_at_after_a_write_is_taken_back(
+def test_a_write_that_cannot_be_verified_is_taken_back(
     locking_store: S3KV,
     monkeypatch: pytest.MonkeyPatch,
     operation: str,
@@ -210,13 +210,13 @@ def test_a_bucket_that_is_given_object_lock_is_noticed_by_every_change(
     bucket, capabilities = locking_store.bucket_name, locking_store.client.capabilities
     capabilities.remember(bucket, KnownObjectLock(object_lock=False, inferred=not asked))
     capabilities._unversioned.add(bucket)
-    capabilities._answers[("versioned", bucket)] = False
+    capabilities._probed[("versioned", bucket)] = False
     with pytest.raises(KeyLockedError):
         ATTEMPTS[name][0](locking_store)
     assert chain(locking_store) == before
 
 
-def test_what_is_probably_new_is_looked_at_on_a_server_that_is_not_known(
+def test_a_probably_new_key_is_checked_on_an_unknown_server(
     locking_store: S3KV, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     locking_store.add("key", "final", retention=WEEK)

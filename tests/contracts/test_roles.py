@@ -239,5 +239,5 @@ def test_policies_hold_no_more_than_their_roles_need() -> None:
     elsewhere = role_policy("pipeline", "lake", lease_bucket="leases")["Statement"]
     assert ["arn:aws:s3:::leases/s3kv-leases/*"] in [one["Resource"] for one in elsewhere]
     for wrong in ("*", "somebody"):
-        with pytest.raises(ValueError, match="principal is one ARN"):
+        with pytest.raises(ValueError, match="principal must be one ARN"):
             role_policy("pipeline", "lake", principal=wrong)

@@ -27,7 +27,7 @@ LEASE_SECONDS = 8.0
 
 LONG = 300.0
 
-pytestmark = pytest.mark.usefixtures("prefect_api")
+pytestmark = [pytest.mark.usefixtures("prefect_api"), pytest.mark.timeout(1800)]  # many processes
 
 
 class Worker:
@@ -296,13 +296,13 @@ from tests.contracts.flight_worker import make_task
 
 if __name__ == "__main__":
     lake, journal = sys.argv[1:]
-    compute = make_task(lake, journal, 30)
+    compute = make_task(lake, journal, 300)
     cluster = {"n_workers": 2, "threads_per_worker": 3, "processes": True, "dashboard_address": ":0"}
 
     @flow(task_runner=DaskTaskRunner(cluster_kwargs=cluster))
     def run():
         futures = [compute.submit(f"key-{number % 3}") for number in range(18)]
-        return [future.result(timeout=PATIENCE) for future in futures]
+        return [future.result() for future in futures]
 
     print("VALUES", json.dumps(run()))
 """

@@ -41,7 +41,7 @@ def test_the_newest_state_comes_back(states: Snapshots) -> None:
 
 def test_a_number_is_created_once(states: Snapshots) -> None:
     save(states, 1, "first")
-    with pytest.raises(StaleWriterError, match="state 1 of 'train/run-1' was saved by somebody else"):
+    with pytest.raises(StaleWriterError, match="state 1 of 'train/run-1' was saved by another run"):
         save(states, 1, "second")
     assert loaded(states) == "first"
 

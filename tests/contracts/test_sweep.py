@@ -136,7 +136,7 @@ def test_a_sweep_goes_no_faster_than_it_may_and_counts_old_versions(
             store.add(f"key{number}", value, tags=RAW)
     made = planned(store)
     monkeypatch.setattr(SWEEPING, "BATCH", 1)
-    monkeypatch.setattr(SWEEPING, "_UNCERTAIN", 1)
+    monkeypatch.setattr(SWEEPING, "_UNCONDITIONAL", 1)
     pauses: list[float] = []
     pace = Pace(10, clock=lambda: 0.0, pause=pauses.append)
     report = sweep_decisions(store, made.removals, "keep", pace=pace)

@@ -222,7 +222,7 @@ def test_where_no_condition_holds_nothing_is_waited_for_between_look_and_deletio
     made = planned(store)
     uncertain = ConditionalDeletes(single=False, batch=False)
     monkeypatch.setattr(type(store.client.capabilities), "conditional_deletes", lambda *_: uncertain)
-    monkeypatch.setattr(SWEEPING, "_UNCERTAIN", 1)
+    monkeypatch.setattr(SWEEPING, "_UNCONDITIONAL", 1)
     steps: list[str] = []
     original, look = S3Client.delete_objects, S3Client.list_objects
 

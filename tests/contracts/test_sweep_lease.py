@@ -42,26 +42,26 @@ def heeds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def keepers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[LeaseRenewer], None]]:
-    """Give a thread the keeper of another process."""
-    local, own = threading.local(), LEASING.shared_renewer()
+def renewers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[LeaseRenewer], None]]:
+    """Give a thread the renewer of another process."""
+    local, shared = threading.local(), LEASING.shared_renewer()
     given: list[LeaseRenewer] = []
-    monkeypatch.setattr(LEASING, "shared_renewer", lambda: getattr(local, "keeper", own))
+    monkeypatch.setattr(LEASING, "shared_renewer", lambda: getattr(local, "renewer", shared))
 
-    def give(keeper: LeaseRenewer) -> None:
-        local.keeper = keeper
-        given.append(keeper)
+    def give(renewer: LeaseRenewer) -> None:
+        local.renewer = renewer
+        given.append(renewer)
 
     yield give
-    for keeper in given:
-        keeper.close()
+    for renewer in given:
+        renewer.close()
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_a_second_sweep_does_not_delete_what_was_written_after_the_first_one(
     store: S3KV,
     monkeypatch: pytest.MonkeyPatch,
-    keepers: Callable[[LeaseRenewer], None],
+    renewers: Callable[[LeaseRenewer], None],
     elsewhere: bool,  # noqa: FBT001
 ) -> None:
     """While the first one deletes, the second one, of this process or another, does not even look."""
@@ -95,13 +95,15 @@ def test_a_second_sweep_does_not_delete_what_was_written_after_the_first_one(
 
     def second() -> SweepReport:
         if elsewhere:
-            keepers(LeaseRenewer())
+            renewers(LeaseRenewer())
         return sweep(store, made)
 
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(sweep, store, made)
         until(lambda: deleting)
-        monkeypatch.setattr(Leases, "_claim" if elsewhere else "unused", noting(Leases._claim), raising=False)
+        monkeypatch.setattr(
+            Leases, "_write_new" if elsewhere else "unused", noting(Leases._write_new), raising=False
+        )
         monkeypatch.setattr(
             LocalQueue, "unused" if elsewhere else "_wait", noting(LocalQueue._wait), raising=False
         )
@@ -119,23 +121,23 @@ def test_what_was_looked_at_under_a_lease_that_was_lost_since_stays(
     store.add("key", "old", tags=RAW)
     store.add("other", "old", tags=RAW)
     made = planned(store)
-    still_the_same = Rechecker.still_the_same
+    recheck = Rechecker.recheck
     held: list[RenewedLease] = []
-    keep = LeaseRenewer.keep
+    add = LeaseRenewer.add
 
-    def keeping(keeper: LeaseRenewer, place: Hashable, holder: str, lease: RenewedLease) -> None:
+    def keeping(renewer: LeaseRenewer, queue_key: Hashable, holder: str, lease: RenewedLease) -> None:
         held.append(lease)
-        keep(keeper, place, holder, lease)
+        add(renewer, queue_key, holder, lease)
 
     def too_late(checker: Rechecker, batch: Sequence[Decision], report: SweepReport) -> list[Decision]:
         store.add("other", "changed", tags=RAW)
-        same = still_the_same(checker, batch, report)
+        same = recheck(checker, batch, report)
         held[0]._give_up(StoreUnavailableError("this machine was asleep"))
         store.add("key", "new", tags=RAW)
         return same
 
-    monkeypatch.setattr(LeaseRenewer, "keep", keeping)
-    monkeypatch.setattr(Rechecker, "still_the_same", too_late)
+    monkeypatch.setattr(LeaseRenewer, "add", keeping)
+    monkeypatch.setattr(Rechecker, "recheck", too_late)
     report = sweep(store, made)
     assert report.changed == ["s3kv/other.json"]
     assert list(report.failed) == ["s3kv/key.json"]
@@ -177,7 +179,7 @@ def test_who_waits_for_another_sweep_says_so_once(
             until(waits.is_set)
             leases.release(mine)
             taking.result(PATIENCE)
-    said = [one.getMessage() for one in caplog.records if "waits for another" in one.getMessage()]
+    said = [one.getMessage() for one in caplog.records if "Waiting for another" in one.getMessage()]
     assert len(said) == 1
     assert "another sweep" in said[0]
 
@@ -206,7 +208,7 @@ def test_where_there_can_be_no_lease_it_says_so_once_and_sweeps(
     for number in range(3):
         store.add(f"key{number}", 1, tags=RAW)
     made = planned(store)
-    monkeypatch.setattr(SWEEPING, "_UNCERTAIN", 1)
+    monkeypatch.setattr(SWEEPING, "_UNCONDITIONAL", 1)
     if reason == "no conditions":
         nowhere = ConditionalPuts(create="no", replace="no")
         monkeypatch.setattr(Capabilities, "conditional_puts", lambda *_, **__: nowhere)
@@ -219,7 +221,7 @@ def test_where_there_can_be_no_lease_it_says_so_once_and_sweeps(
     with caplog.at_level(logging.WARNING):
         report = sweep(store, made)
     assert len(report.removed) == 3
-    said = [one for one in caplog.records if "not kept apart" in one.getMessage()]
+    said = [one for one in caplog.records if "No lease excludes" in one.getMessage()]
     assert len(said) == 1
 
 
@@ -254,7 +256,7 @@ def test_nobody_is_kept_waiting_for_the_pace_of_a_sweep(store: S3KV, monkeypatch
     for number in range(3):
         store.add(f"key{number}", 1, tags=RAW)
     made, leases = planned(store), leases_of(store)
-    monkeypatch.setattr(SWEEPING, "_UNCERTAIN", 1)
+    monkeypatch.setattr(SWEEPING, "_UNCONDITIONAL", 1)
     clock, pauses = Clock(), list[float]()
 
     def pause(seconds: float) -> None:

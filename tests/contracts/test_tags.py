@@ -157,12 +157,12 @@ def test_deleting_by_tag_leaves_and_names_what_is_locked(locking_store: S3KV) ->
     assert locking_store.list_keys() == ["b", "d", "e"]
 
 
-@pytest.mark.parametrize("heeds", [True, False])
-def test_what_was_overwritten_since_it_was_found_stays_where_the_server_heeds_etags_in_a_batch(
+@pytest.mark.parametrize("honours", [True, False])
+def test_a_key_overwritten_since_it_was_found_stays_where_the_server_honours_etags_in_a_batch(
     store: S3KV,
     monkeypatch: pytest.MonkeyPatch,
     *,
-    heeds: bool,
+    honours: bool,
 ) -> None:
     """AWS does; the servers that run here do not, so the answer is AWS's, as its reference gives it."""
     etags = [store.add(key, key, tags={"a": "b"}).etag for key in ("changed", "same")]
@@ -174,17 +174,17 @@ def test_what_was_overwritten_since_it_was_found_stays_where_the_server_heeds_et
         assert bucket == store.bucket_name
         sent.extend(objects)
         failure = DeleteFailure("s3kv/changed.json", None, "PreconditionFailed", "the ETag differs")
-        return [failure] if heeds else []
+        return [failure] if honours else []
 
     monkeypatch.setattr(
-        Capabilities, "conditional_deletes", lambda *_: ConditionalDeletes(single=heeds, batch=heeds)
+        Capabilities, "conditional_deletes", lambda *_: ConditionalDeletes(single=honours, batch=honours)
     )
     monkeypatch.setattr(S3Client, "delete_objects", answer)
     result = store.delete_by_tag("a", "b")
     names = ["s3kv/changed.json", "s3kv/same.json"]
-    assert sent == [(name, None, etag if heeds else None) for name, etag in zip(names, etags, strict=True)]
-    assert result.deleted == (["same"] if heeds else ["changed", "same"])
-    assert [type(error) for error in result.failed.values()] == ([ConflictError] if heeds else [])
+    assert sent == [(name, None, etag if honours else None) for name, etag in zip(names, etags, strict=True)]
+    assert result.deleted == (["same"] if honours else ["changed", "same"])
+    assert [type(error) for error in result.failed.values()] == ([ConflictError] if honours else [])
 
 
 def test_a_key_that_was_deleted_since_it_was_listed_is_not_found(

@@ -113,7 +113,7 @@ def test_a_value_that_json_cannot_hold_leaves_nothing(store: S3KV) -> None:
     assert store.get("key") == "old"
 
 
-def test_size_age_and_metadata_are_told_without_the_value(store: S3KV) -> None:
+def test_size_age_and_metadata_are_returned_without_the_value(store: S3KV) -> None:
     written = store.add("key", "x" * 98, {"origin": "tests"})
     info = store.info("key")
     assert (info.size, info.codec, dict(info.metadata)) == (100, "json", {"origin": "tests"})

@@ -108,7 +108,7 @@ def test_an_object_that_goes_while_versions_are_listed_does_not_fail_the_listing
 import copy, threading, types
 import boto3, moto.s3.models
 from botocore.config import Config
-from s3kv_flows import embedded
+from s3kv_flows._demo import servers
 from s3kv_flows._demo.servers import embedded_s3
 from s3kv_flows.store import S3KV
 
@@ -126,7 +126,7 @@ class Lock:
     def __exit__(self, *_):
         self.lock.release()
 
-embedded.threading = types.SimpleNamespace(Lock=Lock, Thread=threading.Thread)
+servers.threading = types.SimpleNamespace(Lock=Lock, Thread=threading.Thread)
 
 def delete(store):
     store.delete("second")

@@ -346,5 +346,5 @@ def test_questions_keep_to_the_pace_as_well(lake: S3KVStore, monkeypatch: pytest
 
 @pytest.mark.parametrize("numbers", [{"shards": 0}, {"concurrency": 0}, {"per_second": 0}])
 def test_numbers_that_are_not_positive_are_refused(empty: S3KVStore, numbers: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="are more than 0"):
+    with pytest.raises(ValueError, match="must be positive"):
         maintain_store(empty, RULES, **numbers)

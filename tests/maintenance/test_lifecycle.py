@@ -14,7 +14,7 @@ from s3kv_flows import CleanupRule
 from s3kv_flows.maintenance import Entry, Version, plan
 from s3kv_flows.maintenance._lifecycle.apply import CompiledLifecycle, apply, compile_rules, diff, remove
 from s3kv_flows.maintenance._lifecycle.diff import describe, meaning
-from s3kv_flows.maintenance._lifecycle.ids import is_own, rule_id, short_id
+from s3kv_flows.maintenance._lifecycle.ids import is_ours, rule_id, short_id
 from s3kv_flows.store._durations import CalendarDuration
 from s3kv_flows.store._layout.ttl import TTL_CLASSES
 from s3kv_flows.store._s3.client import S3Client
@@ -163,20 +163,20 @@ LOCKING = {"versioned": True, "object_lock": True}
 @pytest.mark.parametrize(
     ("fields", "options", "reason"),
     [
-        ({"older_than": DAY}, {"protect_tag": "keep"}, "cannot spare what carries the tag 'keep'"),
-        ({"noncurrent_after": DAY}, {"protect_tag": "k", **LOCKING}, "cannot spare what carries the tag 'k'"),
-        ({"older_than": DAY, "unless_tags": RAW}, {}, "cannot leave out"),
+        ({"older_than": DAY}, {"protect_tag": "keep"}, "cannot spare objects with the tag 'keep'"),
+        ({"noncurrent_after": DAY}, {"protect_tag": "k", **LOCKING}, "cannot spare objects with the tag 'k'"),
+        ({"older_than": DAY, "unless_tags": RAW}, {}, "cannot exclude"),
         ({"keep_last": 3}, {}, "does not count objects"),
         ({"keep_last": 3, "group_by": "stage"}, {}, "does not count objects (keep_last); S3 does not group"),
-        ({"max_bytes": 3}, {}, "no budget"),
+        ({"max_bytes": 3}, {}, "budget of bytes"),
         ({"noncurrent_after": DAY, "older_than": DAY}, {"versioned": True}, "when a version was replaced"),
-        ({"noncurrent_after": DAY}, {}, "keeps no versions"),
+        ({"noncurrent_after": DAY}, {}, "has no versions"),
         ({"older_than": DAY}, LOCKING, "hide finalized outputs"),
         ({"expired": True}, LOCKING, "hide finalized outputs"),
         ({"older_than": DAY, "prefix": "other/"}, {}, "no object of the store"),
-        ({"expired": True, "prefix": "s3kv-checkpoints/"}, {}, "that carries a time to live"),
-        ({"expired": True, "tags": {"ttl_days": "soon"}}, {}, "'soon' is none of the classes of days"),
-        ({"expired": True, "tags": {"ttl_days": "8"}}, {}, "'8' is none of the classes of days"),
+        ({"expired": True, "prefix": "s3kv-checkpoints/"}, {}, "with a time to live"),
+        ({"expired": True, "tags": {"ttl_days": "soon"}}, {}, "'soon' is not a class of days"),
+        ({"expired": True, "tags": {"ttl_days": "8"}}, {}, "'8' is not a class of days"),
         ({"expired": True, "tags": {str(n): "" for n in range(10)}}, {}, "more tags than the 10"),
     ],
 )
@@ -204,8 +204,8 @@ def test_old_versions_may_go_under_object_lock() -> None:
         (CleanupRule("r", older_than=CalendarDuration(1)), {}, "older_than of 1mo counts as 31 days"),
         (CleanupRule("r", older_than=CalendarDuration(18)), {}, "of 1y6mo counts as 552 days"),
         (CleanupRule("r", older_than=DAY), {}, "midnight (UTC)"),
-        (CleanupRule("r", older_than=DAY), {}, "whatever lies below 's3kv/' is meant"),
-        (CleanupRule("r", older_than=DAY), {}, "does not know leases"),
+        (CleanupRule("r", older_than=DAY), {}, "every object below 's3kv/'"),
+        (CleanupRule("r", older_than=DAY), {}, "ignores leases"),
         (CleanupRule("r", expired=True), {}, "class of days"),
         (CleanupRule("r", older_than=DAY), {"versioned": True}, "hidden behind a delete marker"),
     ],
@@ -219,7 +219,7 @@ def test_nothing_is_noted_where_nothing_is_compiled() -> None:
 
 
 def test_more_rules_than_s3_takes_are_refused() -> None:
-    with pytest.raises(ValueError, match="take 1,064 lifecycle rules, and S3 1,000"):
+    with pytest.raises(ValueError, match="need 1,064 lifecycle rules; S3 takes 1,000"):
         compiled(*(CleanupRule(str(number), expired=True) for number in range(28)))
 
 
@@ -365,8 +365,8 @@ def test_ids_are_as_s3_takes_them_whatever_rules_and_stores_are_called(name: str
     assert identity != other
     assert len(identity.encode()) <= 255
     assert identity.isprintable()
-    assert is_own(identity, prefix)
-    assert not is_own(identity, "s3/")
+    assert is_ours(identity, prefix)
+    assert not is_ours(identity, "s3/")
     assert short_id(identity, prefix).endswith("[results ttl_days=3650]")
 
 
@@ -383,8 +383,8 @@ def test_ids_begin_with_the_prefix_of_the_store() -> None:
 def test_no_store_takes_a_rule_of_another_for_its_own(prefixes: list[str], name: str) -> None:
     mine, theirs = prefixes
     identity = rule_id(mine, name, "values")
-    assert is_own(identity, mine)
-    assert not is_own(identity, theirs)
+    assert is_ours(identity, mine)
+    assert not is_ours(identity, theirs)
 
 
 # --- what would change ------------------------------------------------------------------------------
@@ -475,7 +475,7 @@ def test_what_means_something_else_is_a_change(change: dict[str, Any]) -> None:
             only(CleanupRule("r", prefix="s3kv/", noncurrent_after=2 * DAY), versioned=True),
             "below 's3kv/': remove old versions after 2 days",
         ),
-        (compiled(housekeeping=True).rules[0], "below 's3kv/': give unfinished uploads up after 1 day"),
+        (compiled(housekeeping=True).rules[0], "below 's3kv/': abort incomplete uploads after 1 day"),
         (
             compiled(housekeeping=True, versioned=True).rules[1],
             "below 's3kv/': remove delete markers that hide nothing",
@@ -569,7 +569,7 @@ def test_a_server_that_shows_the_former_rules_for_a_while_is_waited_for() -> Non
 
 def test_a_server_that_never_shows_the_new_rules_gets_the_former_back() -> None:
     bucket = Bucket(FOREIGN, lag=10**6)
-    with pytest.raises(UnsupportedByServerError, match=r"old \[values\]' is not there"):
+    with pytest.raises(UnsupportedByServerError, match=r"old \[values\]' is missing"):
         bucket.apply(OLD)
     assert bucket.there.rules == [FOREIGN]
 
@@ -577,7 +577,7 @@ def test_a_server_that_never_shows_the_new_rules_gets_the_former_back() -> None:
 def test_where_a_rule_does_not_come_back_the_former_ones_do() -> None:
     former = list(compiled(OLD).rules)
     bucket = Bucket(FOREIGN, *former, drops="new")
-    with pytest.raises(UnsupportedByServerError, match=r"rule 's3kv:s3kv/:new \[values\]' is not there"):
+    with pytest.raises(UnsupportedByServerError, match=r"rule 's3kv:s3kv/:new \[values\]' is missing"):
         bucket.apply(CleanupRule("old", older_than=DAY), CleanupRule("new", prefix="s3kv/", older_than=DAY))
     assert bucket.there.rules == [FOREIGN, *former]
 
@@ -628,6 +628,6 @@ def test_rules_of_the_oldest_form_are_put_in_the_form_of_the_others() -> None:
 
 def test_more_rules_than_s3_takes_with_those_of_others_are_refused_before_anything_is_put() -> None:
     bucket = Bucket(*(FOREIGN | {"ID": str(number)} for number in range(998)))
-    with pytest.raises(ValueError, match="998 rules of others, bucket 'bucket' would have 1,001"):
+    with pytest.raises(ValueError, match="998 foreign rules, bucket 'bucket' would have 1,001"):
         bucket.apply(OLD)
     assert bucket.log == ["GET"]

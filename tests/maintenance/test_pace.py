@@ -37,5 +37,5 @@ def test_a_server_that_is_busy_halves_the_pace_for_a_minute() -> None:
 
 
 def test_a_pace_is_positive() -> None:
-    with pytest.raises(ValueError, match="more than 0 objects"):
+    with pytest.raises(ValueError, match="must be positive"):
         Pace(0)

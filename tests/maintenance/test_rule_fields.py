@@ -1,4 +1,4 @@
-"""No field of a rule is left out by what carries rules out: it is heeded, or the rule is refused."""
+"""No field of a rule is left out by what carries rules out: it is honoured, or the rule is refused."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from s3kv_flows import CleanupRule
 from s3kv_flows.maintenance import Entry, PlanContext, Version, plan
 from s3kv_flows.maintenance._lifecycle import compiler as lifecycle_rules
 from s3kv_flows.maintenance._lifecycle.apply import CompiledLifecycle, compile_rules
-from s3kv_flows.maintenance._planning import conditions
+from s3kv_flows.maintenance._planning import matching
 from s3kv_flows.maintenance._planning.questions import questions
 from s3kv_flows.maintenance._rules import unknown_fields
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
-TERMS = PlanContext(NOW, HOUR, None)
+CONTEXT = PlanContext(NOW, HOUR, None)
 
 NARROWING: dict[str, Any] = {
     "prefix": "s3kv-results/other/",
@@ -101,10 +101,12 @@ class LaterRule(CleanupRule):
 def test_a_field_that_is_not_known_is_refused_with_its_name(reason: str) -> None:
     given: dict[str, Any] = {reason: DAY, "not_read_since": "30d"}
     rule = LaterRule("later", **given)
-    with pytest.raises(ValueError, match="rule 'later' gives not_read_since, which is not known here"):
+    with pytest.raises(
+        ValueError, match="rule 'later' gives not_read_since, which this cleanup does not support"
+    ):
         removed(rule)
     with pytest.raises(ValueError, match="'later' gives not_read_since"):
-        questions([entry()], [rule], TERMS)
+        questions([entry()], [rule], CONTEXT)
     made = compiled(rule)
     assert made.rules == ()
     assert "not_read_since" in made.inexpressible["later"]
@@ -119,13 +121,13 @@ def test_a_field_that_is_not_known_and_not_given_changes_nothing() -> None:
 @pytest.mark.parametrize("field", NARROWING)
 def test_whoever_does_not_know_a_field_refuses_it(field: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for module, names in (
-        (conditions, ("_OF_OBJECTS", "_OF_VERSIONS")),
+        (matching, ("_OF_OBJECTS", "_OF_VERSIONS")),
         (lifecycle_rules, ("_EXPRESSED", "_REFUSED")),
     ):
         for name in names:
             monkeypatch.setattr(module, name, getattr(module, name) - {field})
     rule = rule_with(field)
-    with pytest.raises(ValueError, match=f"rule 'some' gives {field}, which is not known here"):
+    with pytest.raises(ValueError, match=f"rule 'some' gives {field}, which this cleanup does not support"):
         removed(rule)
     made = compiled(rule)
     assert made.rules == ()
@@ -134,7 +136,7 @@ def test_whoever_does_not_know_a_field_refuses_it(field: str, monkeypatch: pytes
 
 def test_a_rule_about_old_versions_is_never_taken_for_one_about_objects() -> None:
     with pytest.raises(ValueError, match="gives noncurrent_after"):
-        TERMS.matches(entry(), CleanupRule("history", noncurrent_after=DAY))
+        CONTEXT.matches(entry(), CleanupRule("history", noncurrent_after=DAY))
 
 
 def test_what_is_given_is_what_is_not_as_by_default() -> None:

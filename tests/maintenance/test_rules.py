@@ -90,7 +90,7 @@ def test_the_form_in_prefects_ui_explains_every_field() -> None:
 @pytest.mark.parametrize(
     ("fields", "why"),
     [
-        ({"group_by": "flow", "older_than": "1d"}, "group_by says of what keep_last counts"),
+        ({"group_by": "flow", "older_than": "1d"}, "group_by is for what keep_last counts"),
         ({"noncurrent_after": "1d", "keep_last": 3}, "make two rules"),
         ({"noncurrent_after": "1d", "max_bytes": 0}, "make two rules"),
         ({"noncurrent_after": "1d", "expired": True}, "make two rules"),
@@ -144,7 +144,7 @@ def test_rules_are_read_from_yaml_and_json(tmp_path: Path) -> None:
     [
         ("- {name: a}", r"rules.yaml: 0: .*rule 'a' is empty"),
         ("- {name: a, older_than: soon}", r"0\.older_than"),
-        ("{", "no YAML and no JSON"),
+        ("{", "neither YAML nor JSON"),
         ("5", "should be a valid list"),
         ("- {name: a, expired: true}\n- {name: a, keep_last: 1}", "two rules are called 'a'"),
     ],

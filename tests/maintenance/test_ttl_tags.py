@@ -35,7 +35,7 @@ def test_a_result_that_expires_is_tagged_with_its_class_and_others_are_not(lake:
     [lambda tags: caching("lake", object_tags=tags), lambda tags: finalizing("lake", WEEK, object_tags=tags)],
 )
 def test_the_tag_is_not_for_users(options: Callable[[dict[str, str]], object]) -> None:
-    with pytest.raises(ValueError, match="'ttl_days' is made of cache_expiration"):
+    with pytest.raises(ValueError, match="'ttl_days' is set from cache_expiration"):
         options({"ttl_days": "30"})
 
 
@@ -65,7 +65,7 @@ def test_the_class_follows_an_expiration_that_is_changed_in_a_lazy_commit(lake: 
 
 def test_an_expiration_needs_one_of_the_ten_tags() -> None:
     tags = {f"tag{number}": "x" for number in range(10)}
-    with pytest.raises(ValueError, match="an expiration takes one of 10 tags: give 9"):
+    with pytest.raises(ValueError, match="an expiration needs one of 10 tags: give 9"):
         caching("lake", cache_expiration=DAY, object_tags=tags)
     caching("lake", object_tags=tags)
 

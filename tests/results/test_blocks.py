@@ -22,7 +22,7 @@ from prefect.testing.standard_test_suites.blocks import BlockStandardTestSuite
 from pydantic import BaseModel, SecretStr, ValidationError, model_validator
 
 from s3kv_flows import LeaseLockManager, S3KVStore
-from s3kv_flows.cli._stores import saved_store
+from s3kv_flows.cli._saved_stores import saved_store
 from s3kv_flows.store import Encryption
 from s3kv_flows.store._locks.retention import Retention
 from s3kv_flows.store.errors import KeyLockedError, KeyNotFoundError
@@ -162,7 +162,7 @@ def test_an_error_still_says_what_is_wrong_and_where() -> None:
         S3KVStore(bucket_name="Not A Bucket", cache_max_age_seconds=-1)
     found = {one["loc"]: (one["type"], one["msg"]) for one in caught.value.errors()}
     assert found[("bucket_name",)][0] == "value_error"
-    assert "S3 takes 3 to 63" in found[("bucket_name",)][1]
+    assert "S3 accepts 3 to 63" in found[("bucket_name",)][1]
     assert found[("cache_max_age_seconds",)][0] == "greater_than_equal"
 
 

@@ -1,4 +1,4 @@
-"""Whom a client trusts: exactly whom boto3 would, on every path to the server."""
+"""A client trusts exactly the authorities that boto3 would, for all requests."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def ask_directly(store: S3KV) -> None:
     """Ask past boto3, and only there."""
 
     def refused(*_: object, **__: object) -> None:
-        raise AssertionError("the full client was asked")
+        raise AssertionError("boto3 made the request")
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Boto, "call", refused)

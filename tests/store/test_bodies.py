@@ -1,4 +1,4 @@
-"""Bodies in pieces: parts and views of them, and the file that is sent."""
+"""Scatter bodies: parts and views of them, and the file that is sent."""
 
 from __future__ import annotations
 

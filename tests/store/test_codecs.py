@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s3kv_flows.store._values.codecs import CloudpickleCodec, JsonCodec, codec_named
-from s3kv_flows.store._values.compression import PIECE_BYTES, compress, decompress
+from s3kv_flows.store._values.compression import CHUNK_BYTES, compress, decompress
 from s3kv_flows.store._values.frames import MAGIC
 from s3kv_flows.store.errors import CorruptValueError, EncodingError
 
@@ -63,7 +63,7 @@ def test_a_value_that_contains_itself_is_refused() -> None:
 
 
 def test_what_cannot_be_pickled_is_refused() -> None:
-    with pytest.raises(EncodingError, match="cannot hold this lock"):
+    with pytest.raises(EncodingError, match="cannot pickle this lock"):
         PICKLE.encode(threading.Lock())
 
 
@@ -94,8 +94,8 @@ def test_what_compresses_is_compressed() -> None:
     assert roundtrip(frame).equals(frame)
 
 
-@pytest.mark.parametrize("size", [PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES + 5])
-def test_large_sections_are_compressed_in_pieces(size: int) -> None:
+@pytest.mark.parametrize("size", [CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES + 5])
+def test_large_sections_are_compressed_in_chunks(size: int) -> None:
     value = (np.arange(size) // 1000).astype("u1")
     body = bytes(PICKLE.encode([value, b"beside", value[:1000]]))
     assert len(body) < 0.1 * size
@@ -114,7 +114,7 @@ def test_a_frame_whose_header_lies_about_its_sections_is_damaged() -> None:
         [replace(good[0], stored=[b"not zstd"])],
         [replace(good[0], stored=[good[0].stored[0][:-3]])],
     ):
-        with pytest.raises(CorruptValueError, match=r"section|piece"):
+        with pytest.raises(CorruptValueError, match=r"section|chunk"):
             decompress(wrong)
 
 

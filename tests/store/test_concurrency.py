@@ -60,20 +60,20 @@ def test_batches_are_of_the_size_but_the_last() -> None:
     assert list(batched(range(5), 2)) == [[0, 1], [2, 3], [4]]
 
 
-def test_behind_all_else_is_a_thread_that_keeps_no_process_from_its_end() -> None:
-    told: ContextVar[str] = ContextVar("told")
-    told.set("by the caller")
+def test_background_work_keeps_no_process_from_exiting() -> None:
+    context: ContextVar[str] = ContextVar("context")
+    context.set("of the caller")
     caller = threading.current_thread()
 
     def work() -> tuple[bool, str, set[str]]:
         thread = threading.current_thread()
         names = set(map_concurrently(lambda _: threading.current_thread().name, range(5)))
-        return thread.daemon and thread is not caller, told.get(), names - {thread.name}
+        return thread.daemon and thread is not caller, context.get(), names - {thread.name}
 
-    assert run_in_background_priority(work) == (True, "by the caller", set())
+    assert run_in_background_priority(work) == (True, "of the caller", set())
 
 
-def test_behind_all_else_passes_errors_on() -> None:
+def test_background_work_raises_its_errors() -> None:
     def fail() -> None:
         raise MemoryError("no room")
 
@@ -81,7 +81,7 @@ def test_behind_all_else_passes_errors_on() -> None:
         run_in_background_priority(fail)
 
 
-def test_what_could_not_be_done_behind_all_else_is_not_held() -> None:
+def test_background_work_that_failed_is_not_referred_to() -> None:
     class Held:
         def __call__(self) -> None:
             raise MemoryError("no room")

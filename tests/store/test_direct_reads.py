@@ -1,4 +1,4 @@
-"""The light way of a tag search, and when it leaves the question to the full client."""
+"""Direct reads, and when they leave the request to boto3."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from s3kv_flows.store import S3KV
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.transport.boto import _moment
 from s3kv_flows.store._s3.transport.direct import parse_tags
-from s3kv_flows.store._s3.transport.sigv4 import Signer
+from s3kv_flows.store._s3.transport.direct_signing import Signer
 from s3kv_flows.store.errors import AccessDeniedError, StoreUnavailableError
 from tests.support.proxy import CountingProxy
 
@@ -28,10 +28,10 @@ NAMES = ["a b", "100%", "a+b", "ä/ö", "💾", "..", "a/../b", "//two", "a&b=c"
 
 @pytest.fixture
 def light(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Let the full client fail, so that what is answered came the light way."""
+    """Let boto3 fail, so that each response is of a direct read."""
 
     def refused(*_: object, **__: object) -> None:
-        raise AssertionError("the full client was asked")
+        raise AssertionError("boto3 made the request")
 
     monkeypatch.setattr(S3Client, "get_tags", refused)
     return monkeypatch
@@ -84,7 +84,7 @@ def test_a_connection_that_the_server_closed_is_not_used_again(
         proxy.close()
 
 
-def test_what_is_refused_is_asked_by_the_full_client_and_raised(answering: Callable[..., str]) -> None:
+def test_a_refused_request_is_made_by_boto3_and_raises(answering: Callable[..., str]) -> None:
     for status, code, error in (
         (403, "AccessDenied", AccessDeniedError),
         (503, "SlowDown", StoreUnavailableError),
@@ -95,7 +95,7 @@ def test_what_is_refused_is_asked_by_the_full_client_and_raised(answering: Calla
             store.client.search_tags("some-bucket", "s3kv/key.json")
 
 
-def test_after_a_refusal_only_the_full_client_is_asked(
+def test_after_a_refusal_only_boto3_makes_requests(
     answering: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As for a bucket of another region, where a signature is of no use."""
@@ -122,8 +122,8 @@ def test_where_only_the_full_client_knows_the_way_it_is_not_used(
     s3_url: str, monkeypatch: pytest.MonkeyPatch, options: dict[str, object]
 ) -> None:
     client = S3KV(s3_url, "some-bucket", **options).client  # type: ignore[arg-type]
-    monkeypatch.setattr(S3Client, "get_tags", lambda *_: {"by": "the full client"})
-    assert client.search_tags("some-bucket", "s3kv/key.json") == {"by": "the full client"}
+    monkeypatch.setattr(S3Client, "get_tags", lambda *_: {"by": "boto3"})
+    assert client.search_tags("some-bucket", "s3kv/key.json") == {"by": "boto3"}
 
 
 def test_without_credentials_the_full_client_says_so(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Turns of those in one process that want one key."""
+"""The queue of holders in one process that want the same key."""
 
 from __future__ import annotations
 
@@ -9,93 +9,93 @@ from s3kv_flows.store._leases.local_queue import LocalQueue
 from tests.support.waiting import PATIENCE, until
 
 
-def waiting_ones(turns: LocalQueue, *holders: str) -> list[Future[None]]:
-    waiting = [turns.enter("key", holder) for holder in holders]
+def waiting_ones(queue: LocalQueue, *holders: str) -> list[Future[None]]:
+    waiting = [queue.enter("key", holder) for holder in holders]
     assert all(waiting)
     return [one for one in waiting if one]
 
 
-def test_one_has_the_turn_and_the_others_wait() -> None:
-    turns = LocalQueue()
-    assert turns.enter("key", "first") is None
-    assert turns.enter("another key", "other") is None
-    second, third = waiting_ones(turns, "second", "third")
+def test_one_tries_and_the_others_wait() -> None:
+    queue = LocalQueue()
+    assert queue.enter("key", "first") is None
+    assert queue.enter("another key", "other") is None
+    second, third = waiting_ones(queue, "second", "third")
     assert not second.done()
-    turns.release("key", "somebody else", result_ready=True)
-    assert not second.done(), "it is not their turn to end"
-    turns.release("key", "first", result_ready=False)
+    queue.release("key", "somebody else", result_ready=True)
+    assert not second.done(), "it was not the current holder"
+    queue.release("key", "first", result_ready=False)
     assert second.done()
     assert not third.done(), "one after the other"
-    assert turns.enter("key", "second") is None
+    assert queue.enter("key", "second") is None
 
 
-def test_all_are_told_when_it_is_settled() -> None:
-    turns = LocalQueue()
-    turns.enter("key", "first")
-    waiting = waiting_ones(turns, "second", "third")
-    turns.release("key", "first", result_ready=True)
+def test_all_are_woken_when_the_result_is_ready() -> None:
+    queue = LocalQueue()
+    queue.enter("key", "first")
+    waiting = waiting_ones(queue, "second", "third")
+    queue.release("key", "first", result_ready=True)
     assert all(one.done() for one in waiting)
-    assert turns.enter("key", "fourth") is None
+    assert queue.enter("key", "fourth") is None
 
 
-def test_who_was_told_and_does_not_try_lets_the_next_one() -> None:
-    turns = LocalQueue()
-    turns.enter("key", "first")
-    second, third, fourth = waiting_ones(turns, "second", "third", "fourth")
-    turns.release("key", "first", result_ready=False)
+def test_a_waiter_that_was_woken_and_leaves_wakes_the_next_one() -> None:
+    queue = LocalQueue()
+    queue.enter("key", "first")
+    second, third, fourth = waiting_ones(queue, "second", "third", "fourth")
+    queue.release("key", "first", result_ready=False)
     assert second.done()
-    turns.leave("key", second)
+    queue.leave("key", second)
     assert third.done()
-    turns.leave("key", third, result_ready=True)
+    queue.leave("key", third, result_ready=True)
     assert fourth.done()
-    assert turns._lines == {}
+    assert queue._queues == {}
 
 
-def test_who_gives_up_is_not_told() -> None:
-    turns = LocalQueue()
-    turns.enter("key", "first")
-    second, third = waiting_ones(turns, "second", "third")
-    turns.leave("key", second)
-    turns.release("key", "first", result_ready=False)
+def test_a_waiter_that_has_left_is_not_woken() -> None:
+    queue = LocalQueue()
+    queue.enter("key", "first")
+    second, third = waiting_ones(queue, "second", "third")
+    queue.leave("key", second)
+    queue.release("key", "first", result_ready=False)
     assert not second.done()
     assert third.done()
 
 
-def test_who_is_interrupted_while_it_waits_leaves_the_line() -> None:
-    turns = LocalQueue()
+def test_a_waiter_that_is_interrupted_leaves_the_queue() -> None:
+    queue = LocalQueue()
 
     def wait() -> None:
-        with turns.turn("key", "interrupted"):
-            raise AssertionError("it was not its turn")
+        with queue.entered("key", "interrupted"):
+            raise AssertionError("another holder was current")
 
-    with ThreadPoolExecutor(1) as pool, turns.turn("key", "first"):
+    with ThreadPoolExecutor(1) as pool, queue.entered("key", "first"):
         waiting = pool.submit(wait)
-        until(lambda: turns._lines["key"].waiting)
-        turns._lines["key"].waiting[0].cancel()
+        until(lambda: queue._queues["key"].waiting)
+        queue._queues["key"].waiting[0].cancel()
         assert isinstance(waiting.exception(PATIENCE), CancelledError)
-    assert turns._lines == {}
-    with turns.turn("key", "next"):
-        assert turns.enter("key", "later")
+    assert queue._queues == {}
+    with queue.entered("key", "next"):
+        assert queue.enter("key", "later")
 
 
-def test_many_threads_have_their_turns_one_by_one() -> None:
-    turns = LocalQueue()
+def test_many_threads_try_one_by_one() -> None:
+    queue = LocalQueue()
     inside, most = 0, 0
     lock = threading.Lock()
 
     def work(number: int) -> int:
         nonlocal inside, most
-        while waiting := turns.enter("key", str(number)):
+        while waiting := queue.enter("key", str(number)):
             waiting.result(timeout=PATIENCE)
         with lock:
             inside += 1
             most = max(most, inside)
         with lock:
             inside -= 1
-        turns.release("key", str(number), result_ready=number % 3 == 0)
+        queue.release("key", str(number), result_ready=number % 3 == 0)
         return number
 
     with ThreadPoolExecutor(16) as pool:
         assert sorted(pool.map(work, range(200))) == list(range(200))
     assert most == 1
-    assert turns._lines == {}
+    assert queue._queues == {}

@@ -1,4 +1,4 @@
-"""The keeper: leases are renewed while they are held, and given up before they end."""
+"""The renewer: leases are renewed while they are held, and given up before they end."""
 
 from __future__ import annotations
 
@@ -43,20 +43,20 @@ def make_leases(store: S3KV, seconds: float = LONG, pause: Callable[[float], obj
 
 
 @pytest.fixture
-def keeper() -> Iterator[LeaseRenewer]:
-    keeper = LeaseRenewer()
-    yield keeper
-    keeper.close(PATIENCE)
-    assert keeper._thread is None
+def renewer() -> Iterator[LeaseRenewer]:
+    renewer = LeaseRenewer()
+    yield renewer
+    renewer.close(PATIENCE)
+    assert renewer._thread is None
 
 
-def keep(
-    keeper: LeaseRenewer, leases: Leases, reasons: list[S3KVError] | None = None, *, renews: bool = True
+def held_lease(
+    renewer: LeaseRenewer, leases: Leases, reasons: list[S3KVError] | None = None, *, renews: bool = True
 ) -> RenewedLease:
     on_lost = reasons.append if reasons is not None else None
-    kept = RenewedLease(leases, leases.acquire(NAME, "holder", timeout=0), on_lost, renews=renews)
-    keeper.keep("place", "holder", kept)
-    return kept
+    lease = RenewedLease(leases, leases.acquire(NAME, "holder", timeout=0), on_lost, renews=renews)
+    renewer.add("key", "holder", lease)
+    return lease
 
 
 def fail_puts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,130 +66,132 @@ def fail_puts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(S3Client, "put_object", fails)
 
 
-def look(keeper: LeaseRenewer) -> None:
-    """Let the keeper look at the clock."""
-    with keeper._changed:
-        keeper._changed.notify_all()
+def wake(renewer: LeaseRenewer) -> None:
+    """Let the renewer read the clock."""
+    with renewer._changed:
+        renewer._changed.notify_all()
 
 
-def let_be_tried(keeper: LeaseRenewer, kept: RenewedLease, clock: Clock) -> None:
-    """Let time pass until a lease is due, and wait until it was tried to renew it."""
-    due = kept.due
+def let_renewal_be_tried(renewer: LeaseRenewer, lease: RenewedLease, clock: Clock) -> None:
+    """Let time pass until a lease is due, and wait until a renewal was tried."""
+    due = lease.due
     assert due is not None
     clock.pause(due - clock() + 0.001)
-    look(keeper)
-    until(lambda: kept.due != due)
+    wake(renewer)
+    until(lambda: lease.due != due)
 
 
-def token_of(kept: RenewedLease) -> str:
-    return kept._lease.stored.record.token
+def token_of(lease: RenewedLease) -> str:
+    return lease._lease.stored.record.token
 
 
-def test_a_lease_outlives_its_time_while_it_is_kept(store: S3KV, keeper: LeaseRenewer, clock: Clock) -> None:
+def test_a_lease_outlives_its_time_while_it_is_renewed(
+    store: S3KV, renewer: LeaseRenewer, clock: Clock
+) -> None:
     leases = make_leases(store)
-    kept = keep(keeper, leases)
-    first_end = kept._lease.ends
+    lease = held_lease(renewer, leases)
+    first_end = lease._lease.ends
     for _ in range(6):
-        token = token_of(kept)
-        let_be_tried(keeper, kept, clock)
-        assert token_of(kept) != token
+        token = token_of(lease)
+        let_renewal_be_tried(renewer, lease, clock)
+        assert token_of(lease) != token
         assert leases.holder_of(NAME), "it never ends"
     assert clock() > first_end
     with store.client.counters.measure() as counted:
-        kept.require()
+        lease.require()
     assert counted[0].requests == 0
-    assert kept.lost is None
+    assert lease.lost is None
     record = leases.holder_of(NAME)
     assert record
-    assert record.number == kept.number
-    keeper.release("place", "holder", wait=True)
+    assert record.number == lease.number
+    renewer.release("key", "holder", wait=True)
     assert leases.holder_of(NAME) is None
-    until(lambda: keeper._thread is None)
+    until(lambda: renewer._thread is None)
 
 
 def test_one_that_cannot_be_renewed_is_given_up_before_it_ends(
-    store: S3KV, keeper: LeaseRenewer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    store: S3KV, renewer: LeaseRenewer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leases = make_leases(store)
     left: list[float] = []
-    kept = RenewedLease(
-        leases, leases.acquire(NAME, "holder"), lambda _: left.append(kept._lease.seconds_left())
+    lease = RenewedLease(
+        leases, leases.acquire(NAME, "holder"), lambda _: left.append(lease._lease.seconds_left())
     )
-    keeper.keep("place", "holder", kept)
+    renewer.add("key", "holder", lease)
     with monkeypatch.context() as patch:
         fail_puts(patch)
         tries = 0
-        while kept.due is not None:
-            let_be_tried(keeper, kept, clock)
+        while lease.due is not None:
+            let_renewal_be_tried(renewer, lease, clock)
             tries += 1
         until(lambda: left)
     assert tries > 1, "it is tried again"
     assert left[0] > 0, "before it ends"
-    assert "could not be renewed: no answer" in str(kept.lost)
-    kept.require()
-    assert kept.lost is None, "nobody had taken it over, so it goes on"
-    token = token_of(kept)
-    let_be_tried(keeper, kept, clock)
-    assert token_of(kept) != token
+    assert "could not be renewed: no answer" in str(lease.lost)
+    lease.require()
+    assert lease.lost is None, "nobody had taken it over, so it goes on"
+    token = token_of(lease)
+    let_renewal_be_tried(renewer, lease, clock)
+    assert token_of(lease) != token
 
 
-def test_what_ended_once_is_broken_although_nobody_has_taken_it_over(
+def test_a_lease_that_ended_is_broken_although_nobody_has_taken_it_over(
     store: S3KV, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leases = make_leases(store)
-    kept = RenewedLease(leases, leases.acquire(NAME, "holder", timeout=0))
-    kept.require_unbroken()
+    lease = RenewedLease(leases, leases.acquire(NAME, "holder", timeout=0))
+    lease.require_unbroken()
     with monkeypatch.context() as asleep:
         asleep.setattr(leases_module, "lease_clock", lambda: lease_clock() + LONG - 10)
         with pytest.raises(LeaseNotHeldError, match="not renewed"):
-            kept.require_unbroken()
-    kept._give_up(StoreUnavailableError("no answer"))
+            lease.require_unbroken()
+    lease._give_up(StoreUnavailableError("no answer"))
     with pytest.raises(LeaseNotHeldError, match="no answer"):
-        kept.require_unbroken()
-    kept.require()
-    kept.require_unbroken()
-    assert kept.lost is None, "it was taken up again"
+        lease.require_unbroken()
+    lease.require()
+    lease.require_unbroken()
+    assert lease.lost is None, "it was reclaimed"
 
 
-def test_one_that_another_has_taken_over_is_lost(store: S3KV, keeper: LeaseRenewer, clock: Clock) -> None:
+def test_one_that_another_has_taken_over_is_lost(store: S3KV, renewer: LeaseRenewer, clock: Clock) -> None:
     others = make_leases(store, pause=clock.pause)
-    kept = keep(keeper, make_leases(store), renews=False)
+    lease = held_lease(renewer, make_leases(store), renews=False)
     heir = others.acquire(NAME, "heir")
     with pytest.raises(StaleWriterError, match="taken over by heir"):
-        kept.require()
-    keeper.release("place", "holder", wait=True)
+        lease.require()
+    renewer.release("key", "holder", wait=True)
     others.verify(heir)
     others.release(heir)
     with pytest.raises(StaleWriterError, match="not held by anybody: others may have worked since"):
-        kept.require()
+        lease.require()
 
 
-def test_the_holder_hears_that_it_was_replaced(store: S3KV, keeper: LeaseRenewer, clock: Clock) -> None:
+def test_the_holder_hears_that_it_was_replaced(store: S3KV, renewer: LeaseRenewer, clock: Clock) -> None:
     reasons: list[S3KVError] = []
-    kept = keep(keeper, make_leases(store), reasons)
-    with kept._mutex:  # as if its process were stopped
+    lease = held_lease(renewer, make_leases(store), reasons)
+    with lease._mutex:  # as if its process were stopped
         make_leases(store, pause=clock.pause).acquire(NAME, "heir")
-    look(keeper)
-    assert isinstance(until(lambda: kept.lost), (StaleWriterError, LeaseNotHeldError))
+    wake(renewer)
+    assert isinstance(until(lambda: lease.lost), (StaleWriterError, LeaseNotHeldError))
     assert len(until(lambda: reasons)) == 1
 
 
-def test_its_number_is_raised_above_one_that_was_seen(store: S3KV, keeper: LeaseRenewer) -> None:
-    kept = keep(keeper, make_leases(store))
-    number = kept.number
+def test_its_number_is_raised_above_one_that_was_seen(store: S3KV, renewer: LeaseRenewer) -> None:
+    lease = held_lease(renewer, make_leases(store))
+    number = lease.number
     with store.client.counters.measure() as counted:
-        kept.require(above=number - 1)
+        lease.require(above=number - 1)
     assert counted[0].requests == 0
-    kept.require(above=number + 1000)
-    assert kept.number == number + 1001
+    lease.require(above=number + 1000)
+    assert lease.number == number + 1001
 
 
-def test_who_does_not_wait_has_it_given_back_all_the_same(store: S3KV, keeper: LeaseRenewer) -> None:
+def test_a_release_without_waiting_is_made_in_the_background(store: S3KV, renewer: LeaseRenewer) -> None:
     leases = make_leases(store)
-    keep(keeper, leases)
-    assert keeper.knows("place", "holder")
-    keeper.release("place", "holder", wait=False)
-    assert not keeper.knows("place")
+    held_lease(renewer, leases)
+    assert renewer.knows("key", "holder")
+    renewer.release("key", "holder", wait=False)
+    assert not renewer.knows("key")
     until(lambda: leases.holder_of(NAME) is None)
 
 
@@ -197,25 +199,24 @@ SCRIPT = """
 import os, sys
 from tests.store.test_renewer import NAME, make_leases
 from s3kv_flows.store import S3KV
-from s3kv_flows.store import lease_keeper
-from s3kv_flows.store._leases.renewer import shared_keeper
-from s3kv_flows.store._leases.renewer import KeptLease
+from s3kv_flows.store._leases import renewer
+from s3kv_flows.store._leases.renewer import RenewedLease, shared_renewer
 
-lease_keeper._EXIT_SECONDS = 300
+renewer._EXIT_SECONDS = 300
 store = S3KV(sys.argv[1], sys.argv[2])
 leases = make_leases(store)
-shared_keeper().keep("place", "holder", KeptLease(leases, leases.acquire(NAME, "holder")))
+shared_renewer().add("key", "holder", RenewedLease(leases, leases.acquire(NAME, "holder")))
 if sys.argv[3] == "fork" and os.fork() == 0:
-    assert not shared_keeper().knows("place"), "the lease is the parent's"
+    assert not shared_renewer().knows("key"), "the lease is the parent's"
     sys.exit()
 if sys.argv[3] == "fork":
     os.wait()
-    assert leases.holder_of(NAME), "the child has not given it back"
+    assert leases.holder_of(NAME), "the child has not released it"
 """
 
 
 @pytest.mark.parametrize("how", ["plain", "fork"])
-def test_a_process_that_ends_gives_back_what_it_holds(store: S3KV, s3_url: str, how: str) -> None:
+def test_a_process_that_exits_releases_its_leases(store: S3KV, s3_url: str, how: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, s3_url, store.bucket_name, how],
         env=os.environ.copy(),
@@ -228,21 +229,21 @@ def test_a_process_that_ends_gives_back_what_it_holds(store: S3KV, s3_url: str, 
     assert make_leases(store).holder_of(NAME) is None
 
 
-def test_there_is_one_keeper_in_a_process() -> None:
+def test_there_is_one_renewer_in_a_process() -> None:
     assert shared_renewer() is shared_renewer()
 
 
-def test_who_needs_no_lease_is_forgotten_with_its_run() -> None:
+def test_a_reader_is_forgotten_with_its_run() -> None:
     class Run:
         pass
 
-    keeper, run = LeaseRenewer(), Run()
-    keeper.register_reader("place", "holder", while_alive=run)
-    keeper.register_reader("place", "other")
-    assert keeper.knows("place", "holder")
+    renewer, run = LeaseRenewer(), Run()
+    renewer.register_reader("key", "holder", while_alive=run)
+    renewer.register_reader("key", "other")
+    assert renewer.knows("key", "holder")
     del run
     gc.collect()
-    assert not keeper.knows("place", "holder")
-    assert keeper.knows("place", "other")
-    keeper.release("place", "other", wait=True)
-    assert keeper._entries == {}
+    assert not renewer.knows("key", "holder")
+    assert renewer.knows("key", "other")
+    renewer.release("key", "other", wait=True)
+    assert renewer._entries == {}

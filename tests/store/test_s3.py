@@ -142,7 +142,7 @@ def test_the_counters_agree_with_the_wire(make_store: Callable[..., S3KV], proxy
 
 
 def test_a_malformed_endpoint_and_half_a_credential_are_refused() -> None:
-    with pytest.raises(ValueError, match="is no URL"):
+    with pytest.raises(ValueError, match="is not a URL"):
         S3Config("localhost:9000")
     with pytest.raises(ValueError, match="go together"):
         S3Config(aws_access_key_id="id")
@@ -230,12 +230,12 @@ def test_an_endpoint_of_the_environment_is_not_taken_for_aws(
     assert s3_url in repr(store)
 
 
-def test_a_listing_that_does_not_come_to_its_end_is_an_error(answering: Callable[..., str]) -> None:
+def test_a_listing_that_never_ends_is_an_error(answering: Callable[..., str]) -> None:
     body = "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>"
-    with pytest.raises(StoreUnavailableError, match="does not come to its end"):
+    with pytest.raises(StoreUnavailableError, match="never ends"):
         S3KV(answering(200, body), "some-bucket").list_keys()
     body = "<ListVersionsResult><IsTruncated>true</IsTruncated></ListVersionsResult>"
-    with pytest.raises(StoreUnavailableError, match="does not come to its end"):
+    with pytest.raises(StoreUnavailableError, match="never ends"):
         S3KV(answering(200, body), "some-bucket").versions("key")
 
 

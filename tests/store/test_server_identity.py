@@ -1,4 +1,4 @@
-"""By what a server is known, wherever its endpoint comes from."""
+"""The identity of a server, whatever the source of its endpoint."""
 
 from __future__ import annotations
 

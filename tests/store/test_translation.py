@@ -1,4 +1,4 @@
-"""What the errors of S3 mean: above all, what a 404 does not say is missing."""
+"""S3's errors as exceptions; above all, a 404 does not imply a missing key."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_what_a_server_does_not_allow_is_a_missing_key_only_of_a_delete_marker(r
         with pytest.raises(UnsupportedByServerError, match="MethodNotAllowed"):
             call(client)
     assert client.takes_lifecycle_rules(BUCKET) is False
-    with pytest.raises(UnsupportedByServerError, match="has no lifecycle rules"):
+    with pytest.raises(UnsupportedByServerError, match="does not support lifecycle rules"):
         client.get_lifecycle(BUCKET)
 
 

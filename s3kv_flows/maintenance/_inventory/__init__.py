@@ -1,1 +1,1 @@
-"""What a store holds: listings, and lookups of what they do not show."""
+"""List a store's keys, and look up what listings do not show."""

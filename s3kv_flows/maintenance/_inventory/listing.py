@@ -1,4 +1,4 @@
-"""The keys of a store as listings show them, whole or in parts that can be listed side by side."""
+"""List a store's keys, whole or in parts for parallel listings."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Part:
 
     Attributes:
         namespace: The namespace.
-        after: Only names that come after this; None for the first part.
-        until: Only names up to this, and this; None for the last part.
+        after: Only names after this one; None for the first part.
+        until: Only names up to and including this one; None for the last part.
     """
 
     namespace: Namespace
@@ -34,17 +34,17 @@ class Part:
 
 
 def namespaces(values: Namespace) -> list[Namespace]:
-    """Return the namespaces that a cleanup looks after: values, results and checkpoints."""
+    """Return the namespaces that a cleanup covers: values, results and checkpoints."""
     return [values, values.results, values.checkpoints]
 
 
 def parts(values: Namespace, count: int = 1) -> list[Part]:
-    """Return the parts of a store: each key is in one of them.
+    """Split a store into parts: each key is in exactly one.
 
     Args:
         values: The namespace of its values.
-        count: In how many parts to list results, and values; cache keys are hexadecimal digests, so that
-            the parts of results are of about one size.
+        count: Number of parts for results, and for values. Cache keys are hexadecimal digests, so the parts
+            of results have about the same size.
     """
     found = []
     for space in namespaces(values):
@@ -57,7 +57,7 @@ def parts(values: Namespace, count: int = 1) -> list[Part]:
 
 
 def part_of(values: Namespace, name: str) -> list[Part]:
-    """Return the part that is one object; none where the store has no such objects.
+    """Return a part with one object only; an empty list if the name is outside the store.
 
     Args:
         values: The namespace of the values of the store.
@@ -72,13 +72,13 @@ def list_part(
 ) -> Iterator[Entry]:
     """Yield the keys of a part, by name: one LIST per 1,000 objects or versions.
 
-    What lies below the prefix and is no key of the store is left out.
+    Objects below the prefix that are not keys of the store are left out.
 
     Args:
         store: The values of the store.
         part: The part.
-        leases: The leases of the store; keys that have one may be protected.
-        versioned: Whether the bucket keeps versions, or did.
+        leases: The leases of the store; a key with a lease may be protected.
+        versioned: Whether the bucket has versions, also if versioning is suspended.
     """
     client, bucket, space = store.client, store.bucket_name, part.namespace
     # Object Lock needs versions, and may be enabled at any time.
@@ -104,7 +104,7 @@ def list_part(
 
 
 def chain_of(listed: Sequence[ListedObject], *, locks_known: bool) -> list[Version]:
-    """Return the versions of a key, the newest first, from what a listing shows of it."""
+    """Return the versions of a key, the newest first, from its entries in a listing."""
     if len(listed) == 1:
         return [_version(listed[0], locks_known=locks_known)]
     newest_first = sorted(listed, key=_newest_first, reverse=True)
@@ -116,7 +116,7 @@ def chain_of(listed: Sequence[ListedObject], *, locks_known: bool) -> list[Versi
 
 
 def _version(listed: ListedObject, *, locks_known: bool) -> Version:
-    """Return a version from what a listing shows of it."""
+    """Return a version from its entry in a listing."""
     version_id = listed.version_id if isinstance(listed, ListedVersion) else None
     is_marker = isinstance(listed, ListedVersion) and listed.is_delete_marker
     return Version(
@@ -130,7 +130,10 @@ def _version(listed: ListedObject, *, locks_known: bool) -> Version:
 
 
 def just_before(name: str) -> str:
-    """Return a text between a name and, almost surely, the name before it: a listing begins after it."""
+    """Return text that sorts just before a name, for a listing to start after.
+
+    Almost surely, no other name lies between the two.
+    """
     last = ord(name[-1])
     return name[:-1] + (chr(last - 1) + "~" if 0x21 < last < 0x80 else "")
 
@@ -141,6 +144,6 @@ def _newest_first(listed: ListedObject) -> tuple[bool, float]:
 
 
 def _bounds(alphabet: str, count: int) -> list[str]:
-    """Return texts between which keys that begin with two random letters fall about equally often."""
+    """Return bounds that split keys with two random first characters about evenly."""
     pairs = [first + second for first in alphabet for second in alphabet]
     return [pairs[len(pairs) * number // count] for number in range(1, count)]

@@ -1,1 +1,1 @@
-"""Cleanup rules as lifecycle rules that S3 carries out itself."""
+"""Carry out cleanup rules as S3 lifecycle rules."""

@@ -1,8 +1,8 @@
-"""The lifecycle rules of a store in its bucket: compiled, compared, and put there with care.
+"""Put a store's lifecycle rules in its bucket, after reading them back.
 
-Lifecycle rules delete without asking anybody, so that none is enabled before the server has shown that it
-understood it. Ceph 16 takes a rule for objects over some size, drops the size, and would expire the others,
-too.
+Lifecycle rules delete without a further check, so none is enabled before the server has shown that it keeps
+the rule as it was put. Ceph 16 accepts a rule for objects over some size, drops the size, and would expire
+smaller objects, too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from s3kv_flows.maintenance._lifecycle.compiler import MAX_RULES, CompiledLifecycle, compile_rules
 from s3kv_flows.maintenance._lifecycle.diff import LifecycleDiff, diff, meaning
-from s3kv_flows.maintenance._lifecycle.ids import is_own
+from s3kv_flows.maintenance._lifecycle.ids import is_ours
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.types import LifecycleConfiguration
 from s3kv_flows.store.errors import UnsupportedByServerError
@@ -22,7 +22,7 @@ from s3kv_flows.store.errors import UnsupportedByServerError
 __all__ = ["CompiledLifecycle", "LifecycleDiff", "apply", "compile_rules", "diff", "remove"]
 
 _READS = 30
-"""How often, a second apart, rules are read that a server does not show yet: AWS may take as long."""
+"""How often, a second apart, to read rules that a server does not show yet: AWS may take as long."""
 
 
 def apply(
@@ -33,60 +33,60 @@ def apply(
     *,
     pause: Callable[[float], object] = time.sleep,
 ) -> LifecycleDiff:
-    """Give a bucket the lifecycle rules of a store, and leave those of others as they are.
+    """Set the lifecycle rules of a store in its bucket; foreign rules stay as they are.
 
-    New and changed rules are put disabled, read back, and enabled when they came back as they were meant.
-    Stopped between the two, they stay disabled, and another ``apply`` enables them.
+    New and changed rules are put disabled, read back, and enabled if the server kept their meaning. If
+    ``apply`` is stopped in between, they stay disabled, and another ``apply`` enables them.
 
-    One request where nothing differs, two where rules are only removed, and else four: GET, PUT, GET, PUT;
-    more where the server goes on to show the former rules for a while, as AWS may.
+    One request if nothing differs, two if rules are only removed, and four otherwise: GET, PUT, GET, PUT;
+    more if the server keeps showing the former rules for a while, as AWS may.
 
-    S3 replaces all rules of a bucket at once, and knows no condition for that. What is put was read in the
-    request before, but a rule that somebody else puts in between is lost: let one at a time change the rules
-    of a bucket.
+    S3 replaces all rules of a bucket at once, and supports no condition for that. The foreign rules that are
+    put were read in the request before, but a rule that somebody else puts in between is lost: do not change
+    the rules of a bucket from two places at once.
 
     Args:
         client: The client.
         bucket: The bucket.
-        compiled: The rules that it is to have of this store.
+        compiled: The rules that the bucket is to have for this store.
         prefix: The prefix of the values of the store.
-        pause: Waits for so many seconds.
+        pause: Sleeps for a number of seconds.
 
     Returns:
-        What was done.
+        The changes that were made.
 
     Raises:
-        UnsupportedByServerError: The server refuses a rule, or makes something else of it; the former rules
-            are back.
-        ValueError: With the rules of others, there would be more than 1,000.
+        UnsupportedByServerError: The server refuses a rule, or changes its meaning; the former rules are
+            restored.
+        ValueError: With the foreign rules, there would be more than 1,000.
     """
     former = client.get_lifecycle(bucket)
-    found = diff(former, compiled, prefix)
-    if not found.differs:
-        return found
-    new = {rule["ID"] for rule in (*found.add, *(after for _, after in found.change))}
-    trial = _with_own(former, _disabled(compiled.rules, new), prefix)
+    changes = diff(former, compiled, prefix)
+    if not changes.differs:
+        return changes
+    new = {rule["ID"] for rule in (*changes.add, *(after for _, after in changes.change))}
+    trial = _with_ours(former, _disabled(compiled.rules, new), prefix)
     if len(trial.rules) > MAX_RULES:
         raise ValueError(
-            f"with {len(found.foreign):,} rules of others, bucket {bucket!r} would have {len(trial.rules):,} "
-            f"lifecycle rules, and S3 takes {MAX_RULES:,}"
+            f"with {len(changes.foreign):,} foreign rules, bucket {bucket!r} would have {len(trial.rules):,} "
+            f"lifecycle rules; S3 takes {MAX_RULES:,}"
         )
     client.put_lifecycle(bucket, trial)
     if not new:
-        return found
-    now = _read_back(client, bucket, former, trial, prefix, pause)
-    if problems := _problems(now, trial, prefix):
-        client.put_lifecycle(bucket, _with_own(now, _own(former, prefix), prefix))
+        return changes
+    kept = _read_back(client, bucket, former, trial, prefix, pause)
+    if problems := _problems(kept, trial, prefix):
+        client.put_lifecycle(bucket, _with_ours(kept, _ours(former, prefix), prefix))
         raise UnsupportedByServerError(
             f"{client.server} does not keep lifecycle rules as they are put: {'; '.join(problems)}. "
-            f"Bucket {bucket!r} has its former rules: leave these to the sweep"
+            f"Bucket {bucket!r} has its former rules again: leave these rules to the sweep"
         )
-    client.put_lifecycle(bucket, _with_own(now, compiled.rules, prefix))
-    return found
+    client.put_lifecycle(bucket, _with_ours(kept, compiled.rules, prefix))
+    return changes
 
 
 def remove(client: S3Client, bucket: str, prefix: str) -> LifecycleDiff:
-    """Remove the lifecycle rules of a store from its bucket: one request, or two."""
+    """Remove the lifecycle rules of a store from its bucket, in one request or two."""
     return apply(client, bucket, CompiledLifecycle(), prefix)
 
 
@@ -98,24 +98,24 @@ def _read_back(
     prefix: str,
     pause: Callable[[float], object],
 ) -> LifecycleConfiguration:
-    """Return the rules as the server shows them, when it shows the former ones no more."""
-    now = client.get_lifecycle(bucket)
+    """Return the rules that the server shows once it no longer shows the former ones."""
+    shown = client.get_lifecycle(bucket)
     for _ in range(_READS):
-        is_former = _by_id(now.rules) == _by_id(former.rules)
-        if not is_former or not _problems(now, trial, prefix):
+        is_former = _by_id(shown.rules) == _by_id(former.rules)
+        if not is_former or not _problems(shown, trial, prefix):
             break
         pause(1)
-        now = client.get_lifecycle(bucket)
-    return now
+        shown = client.get_lifecycle(bucket)
+    return shown
 
 
-def _problems(now: LifecycleConfiguration, trial: LifecycleConfiguration, prefix: str) -> list[str]:
-    """Return what the server made of the rules of this store, other than was asked for."""
-    kept = _by_id(now.rules)
+def _problems(shown: LifecycleConfiguration, trial: LifecycleConfiguration, prefix: str) -> list[str]:
+    """Return how the rules of this store differ from those that were put."""
+    kept = _by_id(shown.rules)
     found = []
-    for identity, wanted in _by_id(_own(trial, prefix)).items():
+    for identity, wanted in _by_id(_ours(trial, prefix)).items():
         if identity not in kept:
-            found.append(f"rule {identity!r} is not there")
+            found.append(f"rule {identity!r} is missing")
             continue
         changed = [
             f"{name} {wanted.get(name)!r} became {kept[identity].get(name)!r}"
@@ -123,20 +123,20 @@ def _problems(now: LifecycleConfiguration, trial: LifecycleConfiguration, prefix
             if wanted.get(name) != kept[identity].get(name)
         ]
         if changed:
-            found.append(f"of rule {identity!r}, {' and '.join(changed)}")
+            found.append(f"in rule {identity!r}, {' and '.join(changed)}")
     return found
 
 
-def _with_own(
-    configuration: LifecycleConfiguration, own: Collection[dict[str, Any]], prefix: str
+def _with_ours(
+    configuration: LifecycleConfiguration, ours: Collection[dict[str, Any]], prefix: str
 ) -> LifecycleConfiguration:
-    """Return the rules of others, in their order, and these."""
-    foreign = [rule for rule in configuration.rules if not is_own(rule.get("ID", ""), prefix)]
-    return replace(configuration, rules=_in_one_form([*foreign, *own]))
+    """Return the foreign rules, in their order, followed by ours."""
+    foreign = [rule for rule in configuration.rules if not is_ours(rule.get("ID", ""), prefix)]
+    return replace(configuration, rules=_in_one_form([*foreign, *ours]))
 
 
-def _own(configuration: LifecycleConfiguration, prefix: str) -> list[dict[str, Any]]:
-    return [rule for rule in configuration.rules if is_own(rule.get("ID", ""), prefix)]
+def _ours(configuration: LifecycleConfiguration, prefix: str) -> list[dict[str, Any]]:
+    return [rule for rule in configuration.rules if is_ours(rule.get("ID", ""), prefix)]
 
 
 def _disabled(rules: Collection[dict[str, Any]], identities: set[str]) -> list[dict[str, Any]]:
@@ -144,9 +144,9 @@ def _disabled(rules: Collection[dict[str, Any]], identities: set[str]) -> list[d
 
 
 def _in_one_form(rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the rules with their prefixes in filters, where any has a filter: AWS takes no mixture.
+    """Return the rules with their prefixes in filters, if any rule has a filter: AWS takes no mixture.
 
-    Only rules of the oldest form are written anew, and they mean what they meant.
+    Only rules of the oldest form are rewritten, and they keep their meaning.
     """
     if not any("Filter" in rule for rule in rules):
         return rules

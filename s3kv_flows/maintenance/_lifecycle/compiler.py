@@ -1,8 +1,8 @@
-"""Cleanup rules as lifecycle rules, which S3 carries out by itself, as far as it can express them.
+"""Compile cleanup rules to lifecycle rules, as far as S3 allows.
 
-What a compiled rule expires is what the cleanup rule would remove, or less, and not sooner. What S3 cannot
-express is left to the sweep, with the reason, and so is a rule with a field that is not known here. Days are
-all that S3 counts: everything is rounded up to them, a month to 31 and a year to 366.
+A compiled rule expires what the cleanup rule would remove, or less, and not sooner. A rule that S3 cannot
+express is left to the sweep, with the reason, and so is a rule with a field that is not supported here. S3
+counts in days: everything is rounded up to them, a month to 31 and a year to 366.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ from s3kv_flows.store._layout.ttl import TTL_CLASSES, TTL_TAG, ttl_of_tags
 __all__ = ["MAX_RULES", "CompiledLifecycle", "compile_rules"]
 
 MAX_RULES = 1000
-"""So many lifecycle rules S3 takes per bucket."""
+"""The most lifecycle rules that S3 takes per bucket."""
 
 _DAY = timedelta(days=1)
 _KINDS = ("values", "results", "checkpoints")
 _WITHOUT_TTL = "checkpoints"
-"""Objects there carry no time to live."""
+"""The kind of objects that carry no time to live."""
 
 _EXPRESSED = frozenset({"name", "prefix", "tags", "larger_than", "older_than", "expired", "noncurrent_after"})
 _REFUSED = frozenset({"unless_tags", "keep_last", "group_by", "max_bytes"})
-"""The fields of a rule that are known not to be expressible, with the reason of each."""
+"""The fields that S3 cannot express; each has its reason in ``obstacles``."""
 
 
 @dataclass(frozen=True)
 class CompiledLifecycle:
-    """What S3 is to do.
+    """The lifecycle rules for S3, and what remains for the sweep.
 
     Attributes:
         rules: Lifecycle rules, as boto3 takes them.
-        inexpressible: Why S3 cannot carry a rule out, by its name: it is for the sweep alone.
-        notes: In what the lifecycle rules differ from a sweep.
+        inexpressible: Why S3 cannot carry out a rule, by its name: only a sweep can.
+        notes: How the lifecycle rules differ from a sweep.
     """
 
     rules: tuple[dict[str, Any], ...] = ()
@@ -66,22 +66,22 @@ def compile_rules(
     grace: DurationLike = timedelta(hours=1),
     housekeeping: bool = True,
 ) -> CompiledLifecycle:
-    """Return what S3 can do of what cleanup rules say.
+    """Return the lifecycle rules for those cleanup rules that S3 can express.
 
     Args:
         rules: The cleanup rules.
-        prefix: What the names of values begin with; results and checkpoints lie beside them.
-        versioned: Whether the bucket keeps versions, or did.
-        object_lock: Whether it has Object Lock: nothing current is expired there, since a delete marker would
+        prefix: The prefix of the names of values; results and checkpoints lie beside them.
+        versioned: Whether the bucket has versions, also if versioning is suspended.
+        object_lock: Whether it has Object Lock: no current version expires then, since a delete marker would
             hide a finalized output.
-        protect_tag: The tag that spares an object from all rules, which S3 cannot heed: None says that no
-            object carries such a tag, and while it is given, no rule is expressible.
-        grace: What is younger is not touched.
-        housekeeping: Whether to do what a sweep always does: give unfinished uploads up, and remove delete
-            markers that hide nothing.
+        protect_tag: The tag that spares an object from all rules. S3 does not support it: with a tag, no rule
+            is expressible; None says that no object carries such a tag.
+        grace: Younger objects stay.
+        housekeeping: Whether to add rules for what a sweep always does: abort incomplete uploads, and remove
+            delete markers that hide nothing.
 
     Raises:
-        ValueError: Two rules have one name, it would take more than 1,000 lifecycle rules, or the grace
+        ValueError: Two rules have the same name, they take more than 1,000 lifecycle rules, or the grace
             period has no unit.
     """
     if len({rule.name for rule in rules}) < len(rules):
@@ -99,7 +99,7 @@ def compile_rules(
     if housekeeping:
         made += compiler.housekeeping()
     if len(made) > MAX_RULES:
-        raise ValueError(f"these rules take {len(made):,} lifecycle rules, and S3 {MAX_RULES:,} per bucket")
+        raise ValueError(f"these rules need {len(made):,} lifecycle rules; S3 takes {MAX_RULES:,} per bucket")
     return CompiledLifecycle(tuple(made), inexpressible, tuple(compiler.notes(expressed)))
 
 
@@ -112,22 +112,22 @@ class _Compiler:
     grace: timedelta
 
     def obstacles(self, rule: CleanupRule) -> Iterator[str]:
-        """Yield why S3 cannot carry a rule out; nothing where it can."""
+        """Yield why S3 cannot carry out a rule; nothing if it can."""
         if self.protect_tag is not None:
             yield (
-                f"S3 cannot spare what carries the tag {self.protect_tag!r}: where nothing does, say that "
-                "there is no protect tag"
+                f"S3 cannot spare objects with the tag {self.protect_tag!r}: if there are none, give "
+                "no protect tag"
             )
         for name in unknown_fields(rule, _EXPRESSED | _REFUSED):
-            yield f"it is not known here what S3 would have to do ({name})"
+            yield f"a field that is not supported in lifecycle rules ({name})"
         if rule.unless_tags:
-            yield "S3 cannot leave out what carries a tag (unless_tags)"
+            yield "S3 cannot exclude objects with a tag (unless_tags)"
         if rule.keep_last is not None:
             yield "S3 does not count objects (keep_last)"
         if rule.group_by is not None:
             yield "S3 does not group objects by a tag (group_by)"
         if rule.max_bytes is not None:
-            yield "S3 knows no budget of bytes (max_bytes)"
+            yield "S3 does not support a budget of bytes (max_bytes)"
         if rule.of_versions:
             yield from self._obstacles_of_versions(rule)
         elif self.object_lock:
@@ -138,24 +138,24 @@ class _Compiler:
         if rule.older_than is not None:
             yield "S3 counts from when a version was replaced, not from when it was written (older_than)"
         if not self.versioned:
-            yield "the bucket keeps no versions, so that there are no old ones (noncurrent_after)"
+            yield "the bucket has no versions, so there are no old ones (noncurrent_after)"
 
     def _obstacles_of_matching(self, rule: CleanupRule) -> Iterator[str]:
-        if not list(self._places(rule)):
-            what = "that carries a time to live" if rule.expired else "of the store"
+        if not list(self._prefixes(rule)):
+            what = "with a time to live" if rule.expired else "of the store"
             yield f"no object {what} has a name that begins with {rule.prefix!r}"
         if not rule.expired:
             return
         if TTL_TAG in rule.tags and ttl_of_tags(rule.tags) is None:
-            yield f"{rule.tags[TTL_TAG]!r} is none of the classes of days ({TTL_TAG})"
+            yield f"{rule.tags[TTL_TAG]!r} is not a class of days ({TTL_TAG})"
         if len({*rule.tags, TTL_TAG}) > MAX_TAGS:
-            yield f"with {TTL_TAG}, it asks for more tags than the {MAX_TAGS} an object can have"
+            yield f"with {TTL_TAG}, the rule asks for more tags than the {MAX_TAGS} an object can have"
 
     # --- rules ---------------------------------------------------------------------------------
 
     def compile(self, rule: CleanupRule) -> Iterator[dict[str, Any]]:
-        """Yield the lifecycle rules of a rule: one for each namespace, and for each class of lifetimes."""
-        for kind, prefix in self._places(rule):
+        """Yield the lifecycle rules for a rule: one per namespace, and per class of lifetimes."""
+        for kind, prefix in self._prefixes(rule):
             if rule.noncurrent_after is not None:
                 days = self._days(rule.noncurrent_after)
                 action = {"NoncurrentVersionExpiration": {"NoncurrentDays": days}}
@@ -174,7 +174,7 @@ class _Compiler:
                 yield self._rule(rule.name, f"{kind} {TTL_TAG}={ttl}", where, action)
 
     def housekeeping(self) -> Iterator[dict[str, Any]]:
-        """Yield what a sweep always does. S3 takes no tags with it, and no sizes."""
+        """Yield rules for what a sweep always does; S3 takes no tags and no sizes with them."""
         for kind, space in zip(_KINDS, namespaces(self.values), strict=True):
             where = {"Prefix": space.prefix}
             abort = {"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": self._days()}}
@@ -189,8 +189,8 @@ class _Compiler:
         identity = rule_id(self.values.prefix, name, part)
         return {"ID": identity, "Status": "Enabled", "Filter": where, **action}
 
-    def _places(self, rule: CleanupRule) -> Iterator[tuple[str, str]]:
-        """Yield kind and prefix of what a rule can touch."""
+    def _prefixes(self, rule: CleanupRule) -> Iterator[tuple[str, str]]:
+        """Yield kind and prefix of the objects that a rule can match."""
         for kind, space in zip(_KINDS, namespaces(self.values), strict=True):
             shorter, longer = sorted((rule.prefix, space.prefix), key=len)
             if longer.startswith(shorter) and not (rule.expired and kind == _WITHOUT_TTL):
@@ -202,7 +202,7 @@ class _Compiler:
     # --- in words ------------------------------------------------------------------------------
 
     def notes(self, rules: Sequence[CleanupRule]) -> Iterator[str]:
-        """Yield in what the lifecycle rules of these rules differ from a sweep."""
+        """Yield how the lifecycle rules for these rules differ from a sweep."""
         for rule in rules:
             for name in ("older_than", "noncurrent_after"):
                 span = getattr(rule, name)
@@ -210,21 +210,21 @@ class _Compiler:
                     shown = format_duration(span)
                     yield f"rule {rule.name!r}: {name} of {shown} counts as {days} day{'s' * (days != 1)}"
         if rules:
-            yield "S3 acts at the midnight (UTC) after that, or later"
-        if any(kind == "values" for rule in rules for kind, _ in self._places(rule)):
+            yield "S3 acts at the following midnight (UTC), or later"
+        if any(kind == "values" for rule in rules for kind, _ in self._prefixes(rule)):
             yield (
-                f"S3 cannot tell values by the ending {self.values.suffix!r}: whatever lies below "
-                f"{self.values.prefix!r} is meant"
+                f"S3 cannot match the suffix {self.values.suffix!r} of values: the rules apply to every "
+                f"object below {self.values.prefix!r}"
             )
         if any(rule.expired for rule in rules):
-            yield "a result expires with its class of days, and not at its exact time to live"
+            yield "a result expires by its class of days, not by its exact time to live"
         expiring = [rule for rule in rules if not rule.of_versions]
         if expiring:
-            yield "S3 does not know leases: a result goes also while a run computes it anew"
+            yield "S3 ignores leases: a result also expires while a run computes it again"
         if expiring and self.versioned:
             yield (
-                "the bucket keeps versions: what expires is hidden behind a delete marker, and its bytes are "
-                "freed by a rule with noncurrent_after, or by the sweep"
+                "the bucket has versions: an expired object is hidden behind a delete marker, and its bytes "
+                "are freed by a rule with noncurrent_after, or by the sweep"
             )
 
 

@@ -1,4 +1,4 @@
-"""What would change in the lifecycle rules of a bucket: a comparison of meanings, not of spellings."""
+"""Compare lifecycle rules by their meaning, not by their notation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from s3kv_flows.maintenance._lifecycle.compiler import CompiledLifecycle
-from s3kv_flows.maintenance._lifecycle.ids import is_own
+from s3kv_flows.maintenance._lifecycle.ids import is_ours
 from s3kv_flows.store._s3.types import LifecycleConfiguration
 
 __all__ = ["LifecycleDiff", "describe", "diff", "meaning"]
@@ -17,13 +17,13 @@ Rule = dict[str, Any]
 
 @dataclass(frozen=True)
 class LifecycleDiff:
-    """What to do with the rules of a bucket, so that it has those of a store.
+    """The changes that give a bucket the lifecycle rules of a store.
 
     Attributes:
-        add: Rules that are not there.
-        remove: Rules of this store that are there, and are not to be.
-        change: What is there, and what is to be there instead, of each rule that means something else.
-        unchanged: Rules that are as they are to be.
+        add: Rules that the bucket lacks.
+        remove: Rules of this store that the bucket should not have any more.
+        change: The current and the wanted rule, for each rule whose meaning differs.
+        unchanged: Rules whose meaning does not differ.
         foreign: The IDs of rules that are not of this store: they stay as they are.
     """
 
@@ -35,7 +35,7 @@ class LifecycleDiff:
 
     @property
     def differs(self) -> bool:
-        """Whether there is anything to do."""
+        """Whether there is any change."""
         return bool(self.add or self.remove or self.change)
 
 
@@ -44,51 +44,53 @@ def diff(current: LifecycleConfiguration, compiled: CompiledLifecycle, prefix: s
 
     Args:
         current: The rules of the bucket.
-        compiled: What they are to be.
+        compiled: The rules of the store.
         prefix: The prefix of the values of the store: rules with other IDs are foreign.
     """
-    own = {rule["ID"]: rule for rule in current.rules if is_own(rule.get("ID", ""), prefix)}
+    ours = {rule["ID"]: rule for rule in current.rules if is_ours(rule.get("ID", ""), prefix)}
     wanted = {rule["ID"]: rule for rule in compiled.rules}
-    both = [(own[identity], rule) for identity, rule in wanted.items() if identity in own]
+    both = [(ours[identity], rule) for identity, rule in wanted.items() if identity in ours]
     return LifecycleDiff(
-        add=tuple(rule for identity, rule in wanted.items() if identity not in own),
-        remove=tuple(rule for identity, rule in own.items() if identity not in wanted),
+        add=tuple(rule for identity, rule in wanted.items() if identity not in ours),
+        remove=tuple(rule for identity, rule in ours.items() if identity not in wanted),
         change=tuple((old, new) for old, new in both if meaning(old) != meaning(new)),
         unchanged=tuple(old for old, new in both if meaning(old) == meaning(new)),
-        foreign=tuple(rule.get("ID", "") for rule in current.rules if rule.get("ID", "") not in own),
+        foreign=tuple(rule.get("ID", "") for rule in current.rules if rule.get("ID", "") not in ours),
     )
 
 
 def meaning(rule: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a rule says, however it is written: servers write the same in several ways.
+    """Return a rule in one normal form: servers write the same rule in several ways.
 
-    A prefix is in the rule, in its filter, or in the filter's ``And``, tags are in either of these, a missing
-    prefix is an empty one, and what is false is as good as absent.
+    The prefix may be in the rule, in its filter, or in the filter's ``And``; tags in either of the latter. A
+    missing prefix equals an empty one, and a false value an absent one.
     """
     given = rule.get("Filter") or {}
     joined = given.get("And") or {}
     tags = [*joined.get("Tags", ()), *([given["Tag"]] if given.get("Tag") else ())]
     conditions = {**joined, **given}
-    said = {name: value for name, value in conditions.items() if name not in ("And", "Tag", "Tags", "Prefix")}
-    said["Prefix"] = rule.get("Prefix") or given.get("Prefix") or joined.get("Prefix") or ""
-    said["Tags"] = {tag["Key"]: tag["Value"] for tag in tags}
+    normal = {
+        name: value for name, value in conditions.items() if name not in ("And", "Tag", "Tags", "Prefix")
+    }
+    normal["Prefix"] = rule.get("Prefix") or given.get("Prefix") or joined.get("Prefix") or ""
+    normal["Tags"] = {tag["Key"]: tag["Value"] for tag in tags}
     for name, value in rule.items():
         if name not in ("ID", "Filter", "Prefix") and value:
-            said[name] = _without_false(value)
-    return said
+            normal[name] = _without_false(value)
+    return normal
 
 
 def describe(rule: Mapping[str, Any]) -> str:
-    """Return a lifecycle rule in a line."""
-    said = meaning(rule)
-    what = f"below {said.pop('Prefix')!r}"
-    tags = ", ".join(f"{key}={value}" for key, value in sorted(said.pop("Tags").items()))
+    """Return a lifecycle rule in one line."""
+    parts = meaning(rule)
+    what = f"below {parts.pop('Prefix')!r}"
+    tags = ", ".join(f"{key}={value}" for key, value in sorted(parts.pop("Tags").items()))
     what += f" with {tags}" if tags else ""
-    if (size := said.pop("ObjectSizeGreaterThan", None)) is not None:
+    if (size := parts.pop("ObjectSizeGreaterThan", None)) is not None:
         what += f" over {size:,} bytes"
-    status = said.pop("Status", "Enabled")
-    done = ", ".join(_action(name, value) for name, value in said.items())
-    return f"{what}: {done or 'nothing'}{'' if status == 'Enabled' else ' (disabled)'}"
+    status = parts.pop("Status", "Enabled")
+    actions = ", ".join(_action(name, value) for name, value in parts.items())
+    return f"{what}: {actions or 'nothing'}{'' if status == 'Enabled' else ' (disabled)'}"
 
 
 def _action(name: str, value: Any) -> str:
@@ -100,7 +102,7 @@ def _action(name: str, value: Any) -> str:
         case "NoncurrentVersionExpiration", {"NoncurrentDays": days, **rest} if not rest:
             return f"remove old versions after {_days(days)}"
         case "AbortIncompleteMultipartUpload", {"DaysAfterInitiation": days}:
-            return f"give unfinished uploads up after {_days(days)}"
+            return f"abort incomplete uploads after {_days(days)}"
     return f"{name} {value}"
 
 

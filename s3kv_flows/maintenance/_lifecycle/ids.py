@@ -1,8 +1,8 @@
-"""The IDs of lifecycle rules: by them, a store knows its own among those of a bucket.
+"""Name lifecycle rules so that a store recognises its own.
 
 They read ``s3kv:<prefix of the values>:<name of the rule> [<part>]``. A prefix ends with a slash, so that
-``/:`` ends the prefix, and never comes again: the rules of a store with the prefix ``s3kv/:x/`` are none of
-the store with the prefix ``s3kv/``.
+``/:`` ends the prefix, and does not occur after it: the rules of a store with the prefix ``s3kv/:x/`` do not
+belong to the store with the prefix ``s3kv/``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 
 from s3kv_flows.store._layout.keys import fingerprint
 
-__all__ = ["is_own", "rule_id", "short_id"]
+__all__ = ["is_ours", "rule_id", "short_id"]
 
 _MAX_BYTES = 255
 """S3 says characters; Ceph counts bytes."""
@@ -27,8 +27,8 @@ def rule_id(prefix: str, name: str, part: str) -> str:
 
     Args:
         prefix: The prefix of the values of the store.
-        name: The name of the cleanup rule; empty for what every sweep does.
-        part: For which part of the store it is, and of which class.
+        name: The name of the cleanup rule; empty for housekeeping.
+        part: The part of the store, and the class of lifetimes.
     """
     whole = f"{_start(prefix)}{name} [{part}]"
     if name.isprintable() and _END_OF_PREFIX not in name and len(whole.encode()) <= _MAX_BYTES:
@@ -37,15 +37,15 @@ def rule_id(prefix: str, name: str, part: str) -> str:
     return f"{_start(prefix)}{shortened} [{part}]"
 
 
-def is_own(identity: str, prefix: str) -> bool:
-    """Tell whether a lifecycle rule is of the store with this prefix, by its ID."""
+def is_ours(identity: str, prefix: str) -> bool:
+    """Return whether a lifecycle rule belongs to the store with this prefix, by its ID."""
     start = _start(prefix)
     return identity.startswith(start) and _END_OF_PREFIX not in identity[len(start) :]
 
 
 def short_id(identity: str, prefix: str) -> str:
-    """Return the ID without what all rules of the store have in common."""
-    return identity.removeprefix(_start(prefix)).strip() if is_own(identity, prefix) else identity
+    """Return the ID without the part that all rules of the store share."""
+    return identity.removeprefix(_start(prefix)).strip() if is_ours(identity, prefix) else identity
 
 
 def _start(prefix: str) -> str:

@@ -1,1 +1,1 @@
-"""Which objects go, and why: pure functions, no requests."""
+"""Decide what to remove, and why: pure functions, no requests."""

@@ -1,7 +1,7 @@
-"""What rules take out of the history of a key that stays: old versions, and what marks its deletion.
+"""Prune the version history of keys that stay.
 
-Deleting a version that is not current never changes what the key reads as. A delete marker goes when nothing
-is left beneath it that it could hide, and, like everything, not within the grace period.
+Deleting a version that is not current never changes what the key reads as. A delete marker is removed when no
+older version is left that it could hide, and, like everything, not within the grace period.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from s3kv_flows.maintenance._entries import Entry, Version
-from s3kv_flows.maintenance._planning.conditions import UNKNOWN, PlanContext, whole_seconds
+from s3kv_flows.maintenance._planning.matching import UNKNOWN, PlanContext, whole_seconds
 from s3kv_flows.maintenance._rules import CleanupRule
 
-__all__ = ["Pruning", "prune", "unsettled_versions"]
+__all__ = ["Pruning", "prune", "undecided_versions"]
 
 
 @dataclass(frozen=True)
 class Pruning:
-    """What goes of a key that stays.
+    """The versions to remove of a key that stays.
 
     Attributes:
         versions: Old versions, and delete markers that hide nothing any more.
         reason: Why.
-        rule: The name of the rule; None where it is only a delete marker that hides nothing.
+        rule: The name of the rule; None for a mere delete marker that hides nothing.
     """
 
     versions: tuple[Version, ...]
@@ -32,7 +32,7 @@ class Pruning:
 
 
 def prune(entry: Entry, rules: Sequence[CleanupRule], context: PlanContext) -> Pruning | None:
-    """Return what goes of a key that stays, None for nothing."""
+    """Return what to remove of a key that stays; None for nothing."""
     going: list[Version] = []
     left: list[Version] = []
     by = None
@@ -51,12 +51,12 @@ def prune(entry: Entry, rules: Sequence[CleanupRule], context: PlanContext) -> P
     if by is None:
         return Pruning(tuple(going), "a delete marker that hides nothing", None)
     oldest = max(context.now - (version.noncurrent_since or context.now) for version in going)
-    told = f"rule {by.name!r}: old versions, replaced up to {whole_seconds(oldest)} ago"
-    return Pruning(tuple(going), told, by.name)
+    reason = f"rule {by.name!r}: old versions, replaced up to {whole_seconds(oldest)} ago"
+    return Pruning(tuple(going), reason, by.name)
 
 
-def unsettled_versions(entry: Entry, rules: Sequence[CleanupRule], context: PlanContext) -> list[Version]:
-    """Return the old versions that have to be known better before :func:`prune` can decide about them."""
+def undecided_versions(entry: Entry, rules: Sequence[CleanupRule], context: PlanContext) -> list[Version]:
+    """Return the old versions that :func:`prune` can only decide about after a lookup."""
     found = []
     for version in entry.older:
         matches = [context.matches_version(entry.name, version, rule) for rule in rules]

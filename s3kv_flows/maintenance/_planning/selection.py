@@ -1,4 +1,4 @@
-"""What one rule takes out of all entries: its matching set, less what counts and budgets leave."""
+"""Select what one rule removes, with its counts and byte budgets."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from s3kv_flows.maintenance._entries import Entry
-from s3kv_flows.maintenance._planning.conditions import UNKNOWN, PlanContext, whole_seconds
+from s3kv_flows.maintenance._planning.matching import UNKNOWN, PlanContext, whole_seconds
 from s3kv_flows.maintenance._rules import CleanupRule
 
-__all__ = ["Selection", "select", "unsettled"]
+__all__ = ["Selection", "select", "undecided"]
 
-_Judged = tuple[Entry, bool | None, str | None]
-"""An entry, whether the rule matches, and what protects it."""
+_Candidate = tuple[Entry, bool | None, str | None]
+"""An entry, whether the rule matches it, and what protects it."""
 
 
 @dataclass
 class Selection:
-    """What a rule does with the entries. Names are object names.
+    """What one rule does with the keys it matches, by object name.
 
     Attributes:
-        removed: What goes, with the reason.
-        exempt: What matches and stays, because of the rule itself, with the reason.
-        protected: What matches, and what protects it.
+        removed: Keys to remove, with the reason.
+        exempt: Keys that match and stay because of the rule itself, with the reason.
+        protected: Keys that match and are protected, with the protection.
     """
 
     removed: dict[str, str] = field(default_factory=dict)
@@ -32,7 +32,7 @@ class Selection:
 
 
 def select(entries: Iterable[Entry], rule: CleanupRule, context: PlanContext) -> Selection:
-    """Return what a rule about objects does. What cannot be told is treated as protected."""
+    """Return what a rule about objects does. A key that cannot be decided is treated as protected."""
     chosen, free, total = Selection(), [], 0
     for entry in entries:
         matches = context.matches(entry, rule)
@@ -54,29 +54,32 @@ def select(entries: Iterable[Entry], rule: CleanupRule, context: PlanContext) ->
     return chosen
 
 
-def unsettled(entries: Sequence[Entry], rule: CleanupRule, context: PlanContext) -> list[Entry]:
-    """Return the entries that have to be known better before :func:`select` can decide about them.
+def undecided(entries: Sequence[Entry], rule: CleanupRule, context: PlanContext) -> list[Entry]:
+    """Return the entries that :func:`select` can only decide about after a lookup.
 
-    Nothing for what the listing decides to keep. Of a budget that a listing can reckon, only as many of
-    the oldest as have to go; where tags decide what counts, all that might match, also the protected.
+    Entries that stay by the listing alone are left out. For a byte budget that the listing can compute, only
+    as many of the oldest as need to be removed; if tags decide what counts, all that might match, also the
+    protected.
     """
-    possible: list[_Judged] = [
+    candidates: list[_Candidate] = [
         (entry, matches, context.protection(entry))
         for entry in entries
         if (matches := context.matches(entry, rule)) is not False
     ]
-    might_go = [one for one in possible if one[2] in (None, UNKNOWN)]
+    might_go = [one for one in candidates if one[2] in (None, UNKNOWN)]
     if rule.keep_last is not None and len(might_go) <= rule.keep_last:
         return []
     if rule.max_bytes is not None:
-        excess = sum(entry.size for entry, _, _ in possible) - rule.max_bytes
+        excess = sum(entry.size for entry, _, _ in candidates) - rule.max_bytes
         if excess <= 0:
             return []
         if not rule.asks_for_tags and rule.keep_last is None:
-            met = sum(judged[2] not in (None, UNKNOWN) and context.is_asked(judged[0]) for judged in possible)
-            might_go = _oldest_of(might_go, excess, met)
+            known_to_stay = sum(
+                one[2] not in (None, UNKNOWN) and context.is_past_grace(one[0]) for one in candidates
+            )
+            might_go = _oldest_of(might_go, excess, known_to_stay)
         else:
-            unmatched = [one for one in possible if one[1] is None and one[2] not in (None, UNKNOWN)]
+            unmatched = [one for one in candidates if one[1] is None and one[2] not in (None, UNKNOWN)]
             might_go = might_go + unmatched
     wants_group = rule.group_by is not None
     return [
@@ -86,11 +89,11 @@ def unsettled(entries: Sequence[Entry], rule: CleanupRule, context: PlanContext)
     ]
 
 
-def _oldest_of(might_go: list[_Judged], excess: int, met: int) -> list[_Judged]:
-    """Return as many of the oldest as have to go; if asking has shown some to stay, as many more again.
+def _oldest_of(might_go: list[_Candidate], excess: int, known_to_stay: int) -> list[_Candidate]:
+    """Return as many of the oldest as need to be removed, plus one for each that lookups found to stay.
 
-    What is protected for good is always the oldest. So the number of rounds grows with the logarithm of how
-    much that is.
+    Keys with a lasting protection are always the oldest. So the number of rounds grows with the logarithm of
+    their number.
     """
     oldest_first = sorted(might_go, key=lambda one: _by_age(one[0]))
     needed = 0
@@ -99,7 +102,7 @@ def _oldest_of(might_go: list[_Judged], excess: int, met: int) -> list[_Judged]:
         needed += 1
     if all(protection != UNKNOWN for _, _, protection in oldest_first[:needed]):
         return []
-    return oldest_first[: needed + met]
+    return oldest_first[: needed + known_to_stay]
 
 
 def _beyond_the_newest(free: list[Entry], rule: CleanupRule, chosen: Selection) -> list[Entry]:
@@ -137,10 +140,10 @@ def _by_age(entry: Entry) -> tuple[float, str]:
 
 
 def _reason(entry: Entry, rule: CleanupRule, context: PlanContext) -> str:
-    told = [f"{whole_seconds(context.now - entry.current.last_modified)} old"]
-    told += [f"{key}={value}" for key, value in rule.tags.items()]
+    parts = [f"{whole_seconds(context.now - entry.current.last_modified)} old"]
+    parts += [f"{key}={value}" for key, value in rule.tags.items()]
     if rule.expired:
-        told.append("expired")
+        parts.append("expired")
     if rule.keep_last is not None:
-        told.append(f"beyond the {rule.keep_last} newest")
-    return f"rule {rule.name!r}: {', '.join(told)}"
+        parts.append(f"beyond the {rule.keep_last} newest")
+    return f"rule {rule.name!r}: {', '.join(parts)}"

@@ -1,1 +1,1 @@
-"""Deleting what a plan names, if it is unchanged."""
+"""Delete what a plan names, if it is unchanged since."""

@@ -1,4 +1,7 @@
-"""Deletes chains of versions in batches, the older ones first; what S3 refuses stays and is reported."""
+"""Delete version histories in batches, the older versions first.
+
+Versions that S3 refuses to delete stay, and are reported.
+"""
 
 from __future__ import annotations
 
@@ -28,60 +31,64 @@ Target = tuple[str, str | None, str | None]
 
 
 class Deleter:
-    """Deletes in one bucket.
+    """Deletes keys and versions of one bucket.
 
     Args:
         client: The shared client.
         bucket: The bucket.
-        pace: What to slow down where the server is busy.
-        certain: Whether a version id, or an ETag, keeps what was written since the last look. If not, nothing
-            is asked a second time.
-        one_by_one: Whether ETags are heeded in single deletions alone.
+        pace: Slowed down when the server is busy.
+        certain: Whether a version id or an ETag spares what was written since the recheck. If not, no
+            deletion is retried.
+        one_by_one: Whether the server honours ETags in single deletions only.
     """
 
     def __init__(
         self, client: S3Client, bucket: str, pace: Pace, *, certain: bool, one_by_one: bool = False
     ) -> None:
         self._client, self._bucket, self._pace = client, bucket, pace
-        self._sight = LockLookup(client, bucket)
+        self._locks = LockLookup(client, bucket)
         self._certain, self._one_by_one = certain, one_by_one
 
     def delete(self, decisions: Sequence[Decision], report: SweepReport) -> list[Decision]:
         """Delete what up to 1,000 decisions name, and report it.
 
         Returns:
-            What may not be deleted with an ETag: AWS takes one only from who may read the object. That is
-            not reported.
+            Decisions that may not be carried out with an ETag: AWS takes one only from callers who may read
+            the object. These are not reported.
         """
-        beneath = [
+        older = [
             (one, version) for one in decisions for version in one.going if version is not one.entry.current
         ]
-        stuck: set[str] = set()
-        for chunk in batched(beneath, BATCH):
-            failures = self._attempts([(one.entry.name, v.version_id, None) for one, v in chunk])
-            stuck |= {failure.name for failure in failures}
+        undeleted: set[str] = set()
+        for chunk in batched(older, BATCH):
+            failures = self._delete_with_retries([(one.entry.name, v.version_id, None) for one, v in chunk])
+            undeleted |= {failure.name for failure in failures}
             self._report(failures, decisions, report)
             self._count(chunk, failures, report)
-        return self._finish([one for one in decisions if one.entry.name not in stuck], report)
+        return self._delete_current([one for one in decisions if one.entry.name not in undeleted], report)
 
-    def _finish(self, bare: Sequence[Decision], report: SweepReport) -> list[Decision]:
-        """Delete the current versions of what has nothing left beneath."""
-        tops = [
+    def _delete_current(self, remaining: Sequence[Decision], report: SweepReport) -> list[Decision]:
+        """Delete the current versions of keys that have no older version left."""
+        current = [
             (one, one.entry.current)
-            for one in bare
+            for one in remaining
             if any(version is one.entry.current for version in one.going)
         ]
-        failures = self._attempts([self._target(one, version) for one, version in tops]) if tops else []
+        failures = (
+            self._delete_with_retries([self._target(one, version) for one, version in current])
+            if current
+            else []
+        )
         denied = {one.name for one in failures if one.code in _DENIED and one.version_id is None}
-        if not self._certain or any(version.version_id for _, version in tops):
+        if not self._certain or any(version.version_id for _, version in current):
             denied = set()
-        self._report([one for one in failures if one.name not in denied], bare, report)
-        self._count(tops, failures, report)
-        stuck = {failure.name for failure in failures}
-        for one in bare:
-            if one.entry.name not in stuck:
+        self._report([one for one in failures if one.name not in denied], remaining, report)
+        self._count(current, failures, report)
+        undeleted = {failure.name for failure in failures}
+        for one in remaining:
+            if one.entry.name not in undeleted:
                 (report.removed if one.versions is None else report.pruned).append(one.entry.name)
-        return [one for one in bare if one.entry.name in denied]
+        return [one for one in remaining if one.entry.name in denied]
 
     def _target(self, decision: Decision, version: Version) -> Target:
         etag = version.etag if self._certain and version.version_id is None else None
@@ -93,30 +100,30 @@ class Deleter:
         failures: Sequence[DeleteFailure],
         report: SweepReport,
     ) -> None:
-        """Count what is gone: of keys that something is left of, by a listing where no version is named."""
-        stuck = {failure.name for failure in failures}
+        """Count deleted versions and their bytes; list a key again if a failure names no version of it."""
+        undeleted = {failure.name for failure in failures}
         left = {(failure.name, failure.version_id) for failure in failures}
         has_versions = any(version.version_id for _, version in deleted)
         if has_versions and not all(version_id for _, version_id in left):
-            left = self._there(stuck)
+            left = self._list_versions(undeleted)
         for decision, version in deleted:
             name = decision.entry.name
-            if name not in stuck or (version.version_id and (name, version.version_id) not in left):
+            if name not in undeleted or (version.version_id and (name, version.version_id) not in left):
                 report.deleted_versions += 1
                 report.freed_bytes += version.size
 
-    def _there(self, names: set[str]) -> set[tuple[str, str | None]]:
+    def _list_versions(self, names: set[str]) -> set[tuple[str, str | None]]:
         listed = (self._client.list_versions_of(self._bucket, name) for name in names)
         return {(version.name, version.version_id) for chain in listed for version in chain}
 
     # --- one batch -----------------------------------------------------------------------------
 
-    def _attempts(self, targets: list[Target]) -> list[DeleteFailure]:
-        """Delete a batch, and again what a busy server did not come to; return what stays."""
+    def _delete_with_retries(self, targets: list[Target]) -> list[DeleteFailure]:
+        """Delete a batch, retrying what a busy server did not delete; return what stays."""
         refused: list[DeleteFailure] = []
         last = _ATTEMPTS if self._certain else 1
         for attempt in range(1, last + 1):
-            failures = self._one_attempt(targets)
+            failures = self._try_once(targets)
             busy = {one.name for one in failures if _is_busy(one)}  # not every server names the version
             refused += [one for one in failures if one.name not in busy]
             targets = [one for one in targets if one[0] in busy]
@@ -125,7 +132,7 @@ class Deleter:
             self._pace.slow_down(attempt - 1)
         return refused
 
-    def _one_attempt(self, targets: list[Target]) -> list[DeleteFailure]:
+    def _try_once(self, targets: list[Target]) -> list[DeleteFailure]:
         delete = delete_each if self._one_by_one else delete_batch
         try:
             return delete(self._client, self._bucket, targets)
@@ -133,7 +140,7 @@ class Deleter:
             code = exc.code or "ServiceUnavailable"
             return [DeleteFailure(name, version_id, code, str(exc)) for name, version_id, _ in targets]
 
-    # --- what stays ----------------------------------------------------------------------------
+    # --- failures ------------------------------------------------------------------------------
 
     def _report(
         self, failures: Sequence[DeleteFailure], decisions: Sequence[Decision], report: SweepReport
@@ -148,14 +155,14 @@ class Deleter:
                 report.failed[failure.name] = f"{failure.code}: {failure.message}"
 
     def _lock_of(self, failure: DeleteFailure, current: str | None) -> Protection | None:
-        """Tell a version that is locked from one that these credentials may not delete."""
+        """Return the lock of a version; None if it is these credentials that may not delete it."""
         if not self._client.has_object_lock(self._bucket):
             return None
         ids = [failure.version_id] if failure.version_id else self._ids(failure.name)
         for version_id in ids:
             is_current = version_id == current
             try:
-                lock = self._sight.protection(failure.name, version_id, is_current=is_current)
+                lock = self._locks.protection(failure.name, version_id, is_current=is_current)
             except (KeyNotFoundError, AccessDeniedError):
                 continue
             if lock:
@@ -168,5 +175,5 @@ class Deleter:
 
 
 def _is_busy(failure: DeleteFailure) -> bool:
-    """Tell whether the server may do later what it did not do now."""
+    """Return whether a retry may succeed."""
     return issubclass(error_type(failure.code, 0), StoreUnavailableError)

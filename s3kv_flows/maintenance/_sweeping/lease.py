@@ -1,18 +1,18 @@
-"""One sweep at a time, where S3 would delete whatever stands under a name by then.
+"""Exclude a second sweep by a lease, where deletions carry no condition.
 
-Two sweeps of one store meet where one of them has overrun, or a person begins a second one. With version ids
-and ETags that does no harm. Where neither tells, it does::
+Two sweeps of one store overlap if one of them overruns, or a person starts a second one. With version ids or
+ETags that does no harm. Without them it does::
 
     one sweep    lists k (old) ... deletes k
     a pipeline                               writes k (new)
-    the other    lists k (old) ......................... deletes k: a value that no plan has seen
+    the other    lists k (old) ......................... deletes k: a value that is in no plan
 
-Under a lease, each looks and deletes without the other in between. It is taken for a batch: parts of one
-sweep in this process take turns, which takes no request, and a sweep with a pace leaves room for others. One
-without leaves little: the other mostly waits until it is done.
+Under a lease, each sweep lists and deletes without the other in between. The lease is held for one batch:
+shards of one sweep in this process queue for it without a request, and a sweep with a pace leaves time for
+others. A sweep without a pace leaves little: the other mostly waits until it ends.
 
-What it does not keep apart: a deletion that arrives later than the lease lasts, while nothing renews it; and,
-on AWS, a sweep that may delete with ETags, and so takes no lease, from one that may not.
+The lease does not exclude a deletion that arrives after the lease has ended because nothing renewed it; nor,
+on AWS, a sweep that may delete with ETags, and so takes no lease, while another one may not.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ logger = logging.getLogger(__name__)
 
 _KEY = ".s3kv-sweep"
 _SECONDS = 10.0
-"""For how long a sweep that died keeps others waiting; one that lives renews its lease."""
+"""How long a sweep that died keeps others waiting; a running one renews its lease."""
 
 
 class SweepLease:
-    """The lease of whoever looks at keys of a store and deletes them by name.
+    """The lease of a sweep that deletes keys by name, without a condition.
 
     Args:
         store: The values of the store.
@@ -50,54 +50,55 @@ class SweepLease:
         namespace = store.namespace.leases
         self._prefix, self._name = namespace.prefix, namespace.name_of(_KEY)
         self._leases: Leases | None = None
-        self._is_impossible = self._has_waited = False
-        self._place: Hashable = (store.client.server, self._bucket, self._name)
+        self._is_unavailable = self._has_waited = False
+        self._queue_key: Hashable = (store.client.server, self._bucket, self._name)
 
     @contextmanager
     def held(self) -> Iterator[RenewedLease | None]:
-        """Hold the lease, waiting for whoever does. None where there can be no lease.
+        """Wait for the lease and hold it; yield None if there can be no lease.
 
-        Two requests; four where deletions heed no condition, for what is given back stays there, more
-        on servers without ``If-Match``, and once what :func:`~s3kv_flows.store._leases.backend.backend_of`
-        tries out. Who died holding it is waited for, ten seconds and a little.
+        Two requests; four where deletions honour no condition, since a released lease stays as an object;
+        more on servers without ``If-Match``; and once the probes of
+        :func:`~s3kv_flows.store._leases.backend.backend_of`. The lease of a holder that died ends after ten
+        seconds and a little.
 
-        There is none where nothing on the server excludes two holders, or where these credentials may not
-        write leases: that is logged, once per sweep or share of one.
+        There is no lease if nothing on the server excludes two holders, or if these credentials may not write
+        leases: that is logged, once per sweep or shard of one.
 
         Raises:
             StoreUnavailableError: The server does not answer.
-            CorruptValueError: Under its name is something else.
+            CorruptValueError: The object under the lease's name is not a lease.
         """
-        keeper, holder = shared_renewer(), f"a sweep {uuid.uuid4().hex}"
-        with keeper.queue.turn(self._place, holder):
-            kept = self._taken(holder)
-            if kept is None:
+        renewer, holder = shared_renewer(), f"a sweep {uuid.uuid4().hex}"
+        with renewer.queue.entered(self._queue_key, holder):
+            lease = self._acquire_if_possible(holder)
+            if lease is None:
                 yield None
                 return
             try:
-                keeper.keep(self._place, holder, kept)
-                yield kept
+                renewer.add(self._queue_key, holder, lease)
+                yield lease
             finally:
-                keeper.release(self._place, holder, wait=True)
+                renewer.release(self._queue_key, holder, wait=True)
 
-    def _taken(self, holder: str) -> RenewedLease | None:
-        if self._is_impossible:
+    def _acquire_if_possible(self, holder: str) -> RenewedLease | None:
+        if self._is_unavailable:
             return None
         try:
-            leases = self._leases = self._leases or self._opened()
-            return RenewedLease(leases, self._acquired(leases, holder))
+            leases = self._leases = self._leases or self._open()
+            return RenewedLease(leases, self._acquire(leases, holder))
         except (UnsupportedByServerError, AccessDeniedError) as exc:
-            self._is_impossible = True
-            logger.warning("two sweeps of %r at once are not kept apart: %s", self._store.bucket_name, exc)
+            self._is_unavailable = True
+            logger.warning("No lease excludes a second sweep of bucket %r: %s", self._store.bucket_name, exc)
             return None
 
-    def _acquired(self, leases: Leases, holder: str) -> HeldLease:
+    def _acquire(self, leases: Leases, holder: str) -> HeldLease:
         try:
             return leases.acquire(self._name, holder, timeout=None if self._has_waited else 0)
         except LeaseTimeoutError as exc:
             self._has_waited = True
-            logger.warning("this sweep waits for another one: %s", exc)
+            logger.warning("Waiting for another sweep to release its lease: %s", exc)
         return leases.acquire(self._name, holder)
 
-    def _opened(self) -> Leases:
+    def _open(self) -> Leases:
         return open_leases(self._store.client, self._bucket, self._prefix, seconds=_SECONDS)

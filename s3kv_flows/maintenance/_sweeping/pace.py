@@ -1,4 +1,4 @@
-"""How fast a sweep goes: not faster than it may, and slower where the server says so."""
+"""Limit a sweep's rate; slow down when the server is busy."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ _RECOVERY_SECONDS = 60.0
 
 
 class Pace:
-    """Lets so many objects pass in a second, for all threads that share it.
+    """A rate limit in objects per second, shared by threads.
 
     S3 takes 3,500 writes and deletions a second below a prefix, those of pipelines included, and each
-    object of a batch counts. It answers SlowDown to what comes faster: the pace is halved then, and comes
-    back within a minute.
+    object of a batch counts. It answers SlowDown to faster ones: the rate is halved then, and recovers
+    within a minute.
 
     Args:
-        per_second: Objects a second; None for no limit of its own.
-        clock: Seconds that go on.
-        pause: Waits for so many seconds.
+        per_second: Objects per second; None for no limit.
+        clock: Returns monotonic seconds.
+        pause: Sleeps for a number of seconds.
+
+    Raises:
+        ValueError: ``per_second`` is not positive.
     """
 
     def __init__(
@@ -32,7 +35,7 @@ class Pace:
         pause: Callable[[float], object] = time.sleep,
     ) -> None:
         if per_second is not None and not per_second > 0:
-            raise ValueError(f"a pace is more than {per_second} objects a second")
+            raise ValueError(f"per_second must be positive, not {per_second}")
         self._per_second, self._clock, self._pause = per_second, clock, pause
         self._lock = threading.Lock()
         self._free_at = clock()
@@ -40,7 +43,7 @@ class Pace:
         self._factor = 1.0
 
     def take(self, count: int) -> None:
-        """Wait until so many objects may be asked for, or deleted."""
+        """Wait until this many objects may be requested or deleted."""
         with self._lock:
             now = self._clock()
             rate = self._rate(now)
@@ -50,7 +53,7 @@ class Pace:
             self._pause(begin - now)
 
     def slow_down(self, attempt: int) -> None:
-        """Wait before an attempt is repeated, longer each time, and go at half the pace for a while."""
+        """Wait before a retry, longer for each attempt, and halve the rate for a while."""
         with self._lock:
             self._factor = max(self._factor / 2, 1 / 64)
             self._slowed_until = self._clock() + _RECOVERY_SECONDS

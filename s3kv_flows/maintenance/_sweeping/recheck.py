@@ -1,4 +1,4 @@
-"""The second look at what a plan names, right before it goes: is it still what the plan saw?"""
+"""Recheck, right before a deletion, that keys are as planned."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CHANGED = "changed since the plan"
 
 
 class Rechecker:
-    """Looks again at what a plan names.
+    """Compares keys with the plan, right before they are deleted.
 
     Args:
         store: The values of the store.
@@ -48,12 +48,12 @@ class Rechecker:
         self._client, self._bucket = store.client, store.bucket_name
         self._protect_tag, self._concurrency = protect_tag, concurrency
         self._results = store.namespace.results
-        self._sight = LockLookup(self._client, self._bucket)
+        self._locks = LockLookup(self._client, self._bucket)
 
-    def still_the_same(self, batch: Sequence[Decision], report: SweepReport) -> list[Decision]:
-        """Return what is still what the plan saw, and report the rest.
+    def recheck(self, batch: Sequence[Decision], report: SweepReport) -> list[Decision]:
+        """Return the decisions whose keys are as the plan saw them, and report the others.
 
-        Tags come first, and the listing last: what changes after it is for the conditions of the deletion.
+        Tags are requested first, and the listing last: the deletion has conditions for later changes.
         """
         try:
             leases = self._leases(batch)
@@ -76,17 +76,19 @@ class Rechecker:
         return [decision for decision, is_same in pairs if is_same]
 
     def _leases(self, batch: Sequence[Decision]) -> LeaseObserver | None:
-        """Return the leases of the store, where results are about to go: one LIST per 1,000."""
+        """Return the leases of the store, if results are about to be deleted: one LIST per 1,000."""
         if any(one.versions is None and self._results.key_of(one.entry.name) for one in batch):
             return leases_of(self._store, self._lease_bucket)
         return None
 
     def _obstacle(self, decision: Decision, leases: LeaseObserver | None) -> str | None:
-        """Return why a key has to stay now: ``_CHANGED``, or what protects it; None for nothing."""
+        """Return why a key must stay: ``_CHANGED``, or its protection; None if it need not."""
         try:
             found = self._obstacle_in_tags(decision) if decision.by_tags else None
             if found is None and decision.versions is None:
-                found = self._obstacle_in_locks(decision.entry) or self._held(decision.entry, leases)
+                found = self._obstacle_in_locks(decision.entry) or self._obstacle_in_leases(
+                    decision.entry, leases
+                )
         except KeyNotFoundError:
             return _CHANGED
         return found
@@ -107,24 +109,24 @@ class Rechecker:
         return None
 
     def _tags_of(self, entry: Entry, version: Version) -> dict[str, str] | None:
-        """Return the tags of a version, None where it is gone; a changed key shows in the listing after."""
+        """Return the tags of a version, None if it is deleted; the listing afterwards shows a changed key."""
         if version is entry.current:
             return self._client.search_tags(self._bucket, entry.name)
         return read_tags(self._client, self._bucket, entry.name, version)
 
     def _obstacle_in_locks(self, entry: Entry) -> str | None:
-        """Return what locks a version of a chain by now: S3 would refuse that one, and take the others."""
+        """Return the lock of any version: S3 would refuse to delete that one, and delete the others."""
         if not entry.older or not self._client.has_object_lock(self._bucket):
             return None
         for version in entry.chain:
             if version.is_delete_marker:
                 continue
             is_current = version is entry.current
-            if lock := self._sight.protection(entry.name, version.version_id, is_current=is_current):
+            if lock := self._locks.protection(entry.name, version.version_id, is_current=is_current):
                 return str(lock)
         return None
 
-    def _held(self, entry: Entry, leases: LeaseObserver | None) -> str | None:
+    def _obstacle_in_leases(self, entry: Entry, leases: LeaseObserver | None) -> str | None:
         key = self._results.key_of(entry.name)
         if leases is not None and key is not None and leases.is_held(key):
             return "a run holds its lease, and is computing it anew"
@@ -135,10 +137,10 @@ _PAGE = 1000
 
 
 def unchanged(client: S3Client, bucket: str, values: Namespace, entries: Sequence[Entry]) -> list[bool]:
-    """Tell, of each entry, whether its chain of versions is what it was.
+    """Return, for each entry, whether its version history is unchanged.
 
-    Requests: one LIST per 1,000 objects or versions between the first and the last of a namespace; where
-    more than that lie between two of the entries, one begins anew at the second.
+    Requests: one LIST per 1,000 objects or versions between the first and the last entry of a namespace; if
+    more than that lie between two of the entries, the listing restarts at the second.
 
     Args:
         client: The shared client.
@@ -146,8 +148,8 @@ def unchanged(client: S3Client, bucket: str, values: Namespace, entries: Sequenc
         values: The namespace of the values of the store.
         entries: The entries, by name.
     """
-    again = {space.prefix: _Relisting(client, bucket, space.prefix) for space in namespaces(values)}
-    return [again[_prefix_of(entry, again)].is_unchanged(entry) for entry in entries]
+    relistings = {space.prefix: _Relisting(client, bucket, space.prefix) for space in namespaces(values)}
+    return [relistings[_prefix_of(entry, relistings)].is_unchanged(entry) for entry in entries]
 
 
 def _prefix_of(entry: Entry, prefixes: dict[str, _Relisting]) -> str:
@@ -155,7 +157,7 @@ def _prefix_of(entry: Entry, prefixes: dict[str, _Relisting]) -> str:
 
 
 class _Relisting:
-    """A listing of one namespace, read along with names that ascend."""
+    """A listing of one namespace, read in step with entries in ascending order."""
 
     def __init__(self, client: S3Client, bucket: str, prefix: str) -> None:
         self._client, self._bucket, self._prefix = client, bucket, prefix
@@ -194,9 +196,10 @@ class _Relisting:
 
 def _is_same(entry: Entry, listed: Sequence[ListedObject]) -> bool:
     now = chain_of(listed, locks_known=True)
-    return _seen(now[0]) == _seen(entry.current) and {*map(_seen, now)} == {*map(_seen, entry.chain)}
+    same_current = _identity(now[0]) == _identity(entry.current)
+    return same_current and {*map(_identity, now)} == {*map(_identity, entry.chain)}
 
 
-def _seen(version: Version) -> tuple[str | None, str, datetime]:
-    """Return what tells a version: not its place, which servers tell by the second."""
+def _identity(version: Version) -> tuple[str | None, str, datetime]:
+    """Return what identifies a version: not its position, which servers order by the second."""
     return version.version_id, version.etag, version.last_modified

@@ -1,4 +1,4 @@
-"""What a sweep did."""
+"""Report of a sweep: removed, pruned, changed, protected and failed."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ __all__ = ["SweepReport"]
 
 @dataclass
 class SweepReport:
-    """What a sweep did. Names are object names.
+    """What a sweep did, by object name.
 
     Attributes:
-        removed: What is gone.
-        pruned: What has lost old versions, or a delete marker that hid nothing.
-        freed_bytes: Bytes of all versions that are gone.
-        deleted_versions: How many versions, or objects without versions, are gone, with delete markers.
-        changed: What stays because it is not what the plan saw.
-        protected: What stays because it is locked, or tagged to be kept, since; with the reason.
-        failed: What the server did not delete for another reason, with that.
+        removed: Keys that were deleted.
+        pruned: Keys that lost old versions, or a delete marker that hid nothing.
+        freed_bytes: Bytes of all deleted versions.
+        deleted_versions: Number of deleted versions, or objects without versions, including delete markers.
+        changed: Keys that stay because they changed since the plan.
+        protected: Keys that stay because they were locked or protected since the plan, with the reason.
+        failed: Keys that the server did not delete, with its error.
     """
 
     removed: list[str] = field(default_factory=list)
@@ -30,7 +30,7 @@ class SweepReport:
     failed: dict[str, str] = field(default_factory=dict)
 
     def add(self, other: SweepReport) -> None:
-        """Add what another sweep of the same store did."""
+        """Add the report of another sweep of the same store."""
         self.removed += other.removed
         self.pruned += other.pruned
         self.freed_bytes += other.freed_bytes

@@ -1,23 +1,24 @@
-"""The sweep: removes what a plan names, if it is still what the plan saw.
+"""Sweep: delete what a plan names, if it is unchanged since.
 
-On a versioned bucket the unit of removal is a key's whole chain. Deleting only its top would bring an
-older value back, so the order is::
+On a versioned bucket a key is removed with its whole version history. Deleting only its current version would
+bring an older value back, so the order is::
 
-    tags, again          where tags decided: what was tagged otherwise since the plan stays
-    a listing            what was changed, refreshed or deleted since the plan stays as it is
-    older versions       in batches, by version id; what is locked is refused by S3 itself
-    the current version  only where nothing older remains, and by its version id: a newer one stays;
-                         on a bucket without versions, by its ETag where the server heeds that
+    tags, again          if tags decided: a key whose tags changed since the plan stays
+    a listing            a key that was changed, refreshed or deleted since the plan stays as it is
+    older versions       in batches, by version id; S3 itself refuses to delete locked ones
+    the current version  only if no older one remains, and by its version id: a newer one stays;
+                         on a bucket without versions, by its ETag if the server honours that
 
-The order within one batch of deletions is not to be relied on, so these are two batches. Stopped at
-any point, the key reads as its current value, or as absent, and the next plan finds the rest.
+S3 does not promise an order within one batch of deletions, so these are two batches. If the sweep is stopped
+at any point, the key reads as its current value, or as absent, and the next plan finds the rest.
 
-Without versions, S3 deletes what a name stands for when the request arrives, and only an ETag keeps what was
-written a moment before. Servers that heed it in single deletions alone are asked one by one. Some heed it
-nowhere (Ceph 16), AWS takes it only from who may read the object, and where versioning was suspended, the
-version called "null" is whatever was written last: there the listing, of a hundred keys and right before they
-go, is all there is, and what overwrites a key within those milliseconds is lost. Nothing is tried twice
-there. Of two such sweeps at once, each looks and deletes under a lease, without the other in between.
+Without versions, S3 deletes whatever a name stands for when the request arrives, and only an ETag spares a
+value written a moment before. Servers that honour ETags in single deletions only get one request per key.
+Some honour them nowhere (Ceph 16), AWS takes them only from callers who may read the object, and where
+versioning was suspended, the version called "null" is whatever was written last. There the only check is the
+listing, of a hundred keys and right before they are deleted: a value that is written within those
+milliseconds is lost, and no deletion is retried. Two such sweeps exclude each other by a lease while they
+list and delete.
 """
 
 from __future__ import annotations
@@ -41,11 +42,11 @@ from s3kv_flows.store.errors import LeaseNotHeldError, S3KVError
 __all__ = ["sweep", "sweep_decisions"]
 
 _AT_ONCE = 4
-"""Batches that are being deleted while the next one is looked at."""
-_UNCERTAIN = 100
-"""Keys of a batch where only the listing before it tells what has changed."""
+"""Batches that are being deleted while the next one is rechecked."""
+_UNCONDITIONAL = 100
+"""Keys of a batch whose deletion carries no condition: only the listing before it shows changes."""
 _NULL = "null"
-"""The id of the version that the next PUT replaces, where versioning was suspended."""
+"""The id of the version that the next PUT replaces while versioning is suspended."""
 
 
 def sweep(
@@ -57,22 +58,22 @@ def sweep(
     lease_bucket: str | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> SweepReport:
-    """Remove what a plan names. What a failing server did not do is in the report.
+    """Delete what a plan names, and report what the server did not delete.
 
     Requests: one about versioning; one for the tags of each key, or of each old version, that tags decided;
-    with Object Lock, one for each version of a chain of several; one LIST per 1,000 objects or versions of
-    what is looked at again, and, where results go, of leases; one batch per 1,000 versions that are not
-    current, and one per 1,000 keys. Without versions, one per key where the server heeds ETags in single
-    deletions alone; where it does so nowhere, per 100 one LIST, one batch, and two for a lease, or four where
-    that is there from before. What S3 refuses with Object Lock is asked about once more.
+    with Object Lock, one for each version of a history of several; one LIST per 1,000 objects or versions to
+    recheck, and, if results are removed, of leases; one batch per 1,000 versions that are not current, and
+    one per 1,000 keys. Without versions, one per key if the server honours ETags in single deletions only; if
+    it honours them nowhere, per 100 one LIST, one batch, and two for a lease, or four if the lease exists as
+    an object already. With Object Lock, one more for each deletion that S3 refuses.
 
     Args:
-        store: The values of the store that was planned for.
-        plan: What to remove.
-        per_second: Objects looked at or deleted in a second; None for no limit.
+        store: The values of the store that the plan is about.
+        plan: The plan.
+        per_second: Objects rechecked or deleted per second; None for no limit.
         concurrency: Requests at once.
-        lease_bucket: Where leases are; None for the bucket of the store.
-        progress: Called with the number of keys that were dealt with, after each batch.
+        lease_bucket: The bucket of the leases; None for the bucket of the store.
+        progress: Called with the number of finished keys, after each batch.
     """
     protect_tag = plan.context.protect_tag if plan.context else "keep"
     return sweep_decisions(
@@ -96,129 +97,129 @@ def sweep_decisions(
     lease_bucket: str | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> SweepReport:
-    """Remove what a part of a plan names; see :func:`sweep`.
+    """Delete what some decisions of a plan name; see :func:`sweep`.
 
     Args:
         store: The values of the store.
-        decisions: The part, by object name.
+        decisions: The decisions, by object name.
         protect_tag: The protect tag of the plan.
-        pace: How fast to go.
+        pace: The rate limit.
         concurrency: Requests at once.
-        lease_bucket: Where leases are; None for the bucket of the store.
-        progress: Called with the number of keys that were dealt with, after each batch.
+        lease_bucket: The bucket of the leases; None for the bucket of the store.
+        progress: Called with the number of finished keys, after each batch.
     """
     if not decisions:
         return SweepReport()
-    checker = Rechecker(store, protect_tag, concurrency=concurrency, lease_bucket=lease_bucket)
+    rechecker = Rechecker(store, protect_tag, concurrency=concurrency, lease_bucket=lease_bucket)
     lease = SweepLease(store, lease_bucket)
-    return _Sweep(store, checker, lease, pace, progress or (lambda _: None)).run(decisions)
+    return _Sweep(store, rechecker, lease, pace, progress or (lambda _: None)).run(decisions)
 
 
 class _Sweep:
     def __init__(
         self,
         store: S3KV,
-        checker: Rechecker,
+        rechecker: Rechecker,
         lease: SweepLease,
         pace: Pace,
         progress: Callable[[int], object],
     ) -> None:
         self._store, self._client, self._bucket = store, store.client, store.bucket_name
-        self._checker, self._lease, self._pace, self._progress = checker, lease, pace, progress
+        self._rechecker, self._lease, self._pace, self._progress = rechecker, lease, pace, progress
         self._report = SweepReport()
 
     def run(self, decisions: Sequence[Decision]) -> SweepReport:
-        certain, uncertain, one_by_one = self._sorted(decisions)
-        denied = self._run_certain(certain, one_by_one=one_by_one)
-        self._run_uncertain(uncertain)
-        self._run_uncertain(denied)
+        conditional, unconditional, one_by_one = self._partition(decisions)
+        denied = self._run_conditional(conditional, one_by_one=one_by_one)
+        self._run_unconditional(unconditional)
+        self._run_unconditional(denied)
         return self._report
 
-    def _sorted(self, decisions: Sequence[Decision]) -> tuple[list[Decision], list[Decision], bool]:
-        """Return what a version id or an ETag names for certain, and what nothing does."""
+    def _partition(self, decisions: Sequence[Decision]) -> tuple[list[Decision], list[Decision], bool]:
+        """Return the deletions with a version id or ETag, those without, and whether to make single ones."""
         versioning = self._client.versioning(self._bucket)
-        if versioning is not None:  # Object Lock may have been enabled since that was last asked
+        if versioning is not None:  # Object Lock may have been enabled since the last request about it
             self._client.has_object_lock(self._bucket, surely=True)
         if versioning == "Enabled":
-            return self._of_versions(decisions), [], False
+            return self._with_versions(decisions), [], False
         if versioning == "Suspended":
-            mine = self._of_versions(decisions)
-            uncertain = [one for one in mine if any(v.version_id == _NULL for v in one.going)]
-            # What is null now may be the current version when the deletion arrives, over an old value.
-            pruned = {one.entry.name for one in uncertain if one.versions is not None}
-            reason = "its null version may be replaced at any time, for versioning is suspended"
+            planned = self._with_versions(decisions)
+            unconditional = [one for one in planned if any(v.version_id == _NULL for v in one.going)]
+            # The null version may be the current one when the deletion arrives, over an old value.
+            pruned = {one.entry.name for one in unconditional if one.versions is not None}
+            reason = "versioning is suspended, so its null version may be replaced at any time"
             self._report.protected |= dict.fromkeys(sorted(pruned), reason)
             self._progress(len(pruned))
-            names = {one.entry.name for one in uncertain}
-            certain = [one for one in mine if one.entry.name not in names]
-            return certain, [one for one in uncertain if one.versions is None], False
-        mine = self._changed(decisions, lambda one: one.entry.current.version_id is None)
-        if not mine:
+            names = {one.entry.name for one in unconditional}
+            conditional = [one for one in planned if one.entry.name not in names]
+            return conditional, [one for one in unconditional if one.versions is None], False
+        planned = self._require(decisions, lambda one: one.entry.current.version_id is None)
+        if not planned:
             return [], [], False
-        heeded = self._client.capabilities.conditional_deletes(self._bucket, self._store.namespace.prefix)
-        if heeded.batch or heeded.single:
-            return mine, [], not heeded.batch
-        return [], mine, False
+        supported = self._client.capabilities.conditional_deletes(self._bucket, self._store.namespace.prefix)
+        if supported.batch or supported.single:
+            return planned, [], not supported.batch
+        return [], planned, False
 
-    def _of_versions(self, decisions: Sequence[Decision]) -> list[Decision]:
-        return self._changed(decisions, lambda one: one.entry.current.version_id is not None)
+    def _with_versions(self, decisions: Sequence[Decision]) -> list[Decision]:
+        return self._require(decisions, lambda one: one.entry.current.version_id is not None)
 
-    def _changed(
-        self, decisions: Sequence[Decision], is_of_this_bucket: Callable[[Decision], bool]
+    def _require(
+        self, decisions: Sequence[Decision], is_as_planned: Callable[[Decision], bool]
     ) -> list[Decision]:
-        """Return what was planned for a bucket with the same kind of versions; the rest has changed."""
-        others = [one.entry.name for one in decisions if not is_of_this_bucket(one)]
+        """Return the decisions that were planned under the same versioning; report the others as changed."""
+        others = [one.entry.name for one in decisions if not is_as_planned(one)]
         self._report.changed += others
         self._progress(len(others))
-        return [one for one in decisions if is_of_this_bucket(one)]
+        return [one for one in decisions if is_as_planned(one)]
 
-    def _run_certain(self, decisions: Sequence[Decision], *, one_by_one: bool) -> list[Decision]:
-        """Delete while the next batch is looked at; return what may not be deleted with an ETag."""
+    def _run_conditional(self, decisions: Sequence[Decision], *, one_by_one: bool) -> list[Decision]:
+        """Delete while the next batch is rechecked; return the decisions denied because of the ETag."""
         deleter = Deleter(self._client, self._bucket, self._pace, certain=True, one_by_one=one_by_one)
         under_way: deque[tuple[int, SweepReport, Future[list[Decision]]]] = deque()
         denied: list[Decision] = []
 
-        def answer_questions(most: int) -> None:
+        def wait_until(most: int) -> None:
             while len(under_way) > most:
                 count, report, deleting = under_way.popleft()
-                again = deleting.result()
-                denied.extend(again)
+                refused = deleting.result()
+                denied.extend(refused)
                 self._report.add(report)
-                self._progress(count - len(again))
+                self._progress(count - len(refused))
 
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="s3kv-sweep") as pool:
             for batch in batched(decisions, BATCH):
-                self._pass(batch)
-                same, report = self._checker.still_the_same(batch, self._report), SweepReport()
-                under_way.append((len(batch), report, pool.submit(deleter.delete, same, report)))
-                answer_questions(_AT_ONCE - 1)
-            answer_questions(0)
+                self._wait_for_pace(batch)
+                unchanged, report = self._rechecker.recheck(batch, self._report), SweepReport()
+                under_way.append((len(batch), report, pool.submit(deleter.delete, unchanged, report)))
+                wait_until(_AT_ONCE - 1)
+            wait_until(0)
         return denied
 
-    def _run_uncertain(self, decisions: Sequence[Decision]) -> None:
-        """Look at a few, delete them at once, and go on; another sweep waits for that."""
+    def _run_unconditional(self, decisions: Sequence[Decision]) -> None:
+        """Recheck and delete small batches, each under the lease."""
         deleter = Deleter(self._client, self._bucket, self._pace, certain=False)
-        for batch in batched(decisions, _UNCERTAIN):
-            self._pass(batch)
+        for batch in batched(decisions, _UNCONDITIONAL):
+            self._wait_for_pace(batch)
             with ExitStack() as stack:
-                deleter.delete(self._looked_at(batch, stack), self._report)
+                deleter.delete(self._recheck_under_lease(batch, stack), self._report)
             self._progress(len(batch))
 
-    def _looked_at(self, batch: Sequence[Decision], stack: ExitStack) -> list[Decision]:
-        """Take the lease; return what is still as the plan saw it, by a look under that lease alone."""
+    def _recheck_under_lease(self, batch: Sequence[Decision], stack: ExitStack) -> list[Decision]:
+        """Acquire the lease, and return the unchanged decisions, by a recheck within that lease."""
         try:
-            kept = stack.enter_context(self._lease.held())
+            lease = stack.enter_context(self._lease.held())
         except S3KVError as exc:
             self._report.failed |= {one.entry.name: str(exc) for one in batch}
             return []
-        looked = self._checker.still_the_same(batch, self._report)
+        unchanged = self._rechecker.recheck(batch, self._report)
         try:
-            if kept is not None:
-                kept.require_unbroken()
+            if lease is not None:
+                lease.require_unbroken()
         except LeaseNotHeldError as exc:
-            self._report.failed |= {one.entry.name: str(exc) for one in looked}
+            self._report.failed |= {one.entry.name: str(exc) for one in unchanged}
             return []
-        return looked
+        return unchanged
 
-    def _pass(self, batch: Sequence[Decision]) -> None:
+    def _wait_for_pace(self, batch: Sequence[Decision]) -> None:
         self._pace.take(sum(len(decision.going) for decision in batch))

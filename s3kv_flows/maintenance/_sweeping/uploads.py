@@ -1,6 +1,6 @@
-"""Multipart uploads that were begun and never completed: of writers that were killed.
+"""Find and abort incomplete multipart uploads.
 
-No listing of objects shows their parts, and S3 bills them like objects.
+Writers that were killed leave them. No listing of objects shows their parts, and S3 bills them like objects.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ __all__ = ["abort_incomplete", "find_incomplete"]
 
 
 def find_incomplete(store: S3KV, now: datetime, grace: DurationLike) -> list[IncompleteUpload]:
-    """Return the uploads to a store that were begun before the grace period.
+    """Return the incomplete uploads to a store that were begun before the grace period.
 
     Three requests, and more for more than 1,000 uploads.
 
     Args:
         store: The values of the store; its results and checkpoints lie beside them.
-        now: The moment, by the server's clock.
+        now: The time, by the server's clock.
         grace: How long an upload may take.
 
     Raises:
@@ -41,7 +41,7 @@ def find_incomplete(store: S3KV, now: datetime, grace: DurationLike) -> list[Inc
 
 
 def abort_incomplete(store: S3KV, uploads: list[IncompleteUpload]) -> list[str]:
-    """Remove the parts of uploads; return the names of the objects they were for: one request each.
+    """Abort uploads, which frees their parts; return their object names. One request each.
 
     An upload that was completed meanwhile is left out: its object stays.
     """

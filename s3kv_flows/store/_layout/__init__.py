@@ -1,1 +1,1 @@
-"""Names, tags and metadata of objects: data, no requests."""
+"""Names, tags and metadata of objects, without requests."""

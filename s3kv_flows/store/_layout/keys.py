@@ -1,7 +1,7 @@
-"""Object names: the only place where they are made, parsed and validated.
+"""Make, parse and validate object names.
 
-A namespace is a prefix and a suffix around a key. The namespaces of a store are siblings
-(``s3kv/``, ``s3kv-results/``), so that no key of one can be an object of another.
+No other module does. A namespace is a prefix and a suffix around a key. The namespaces of a store are
+siblings (``s3kv/``, ``s3kv-results/``), so that no key of one can be an object of another.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from s3kv_flows.store.errors import InvalidKeyError
 __all__ = ["MAX_NAME_BYTES", "PROBE", "Namespace", "fingerprint", "validate_bucket_name"]
 
 MAX_NAME_BYTES = 1024
-"""The longest object name S3 takes, in bytes of UTF-8."""
+"""The longest object name that S3 accepts, in bytes of UTF-8."""
 
 PROBE = ".s3kv-probe-"
-"""How the keys of experiments begin, which are no keys of a store."""
+"""The prefix of the keys of probes, which are not keys of a store."""
 
-_CONTROL = re.compile("[\x00-\x1f\x7f\ufffe\uffff]")  # what the XML of S3 cannot carry
+_CONTROL = re.compile("[\x00-\x1f\x7f\ufffe\uffff]")  # not allowed in the XML of S3
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
@@ -33,7 +33,7 @@ class Namespace:
 
     def __post_init__(self) -> None:
         if not self.prefix.endswith("/") or self.prefix.startswith("/"):
-            raise ValueError(f"a prefix ends with '/' and does not start with it, got {self.prefix!r}")
+            raise ValueError(f"a prefix must end with '/' and must not start with it, got {self.prefix!r}")
         _refuse_control_characters(self.prefix, "prefix")
 
     @property
@@ -53,7 +53,7 @@ class Namespace:
 
     @property
     def shadows(self) -> Namespace:
-        """What hid a finalized output, kept by a repair: ``s3kv-shadows/``."""
+        """Copies of objects that hid a finalized output, made by a repair: ``s3kv-shadows/``."""
         return self._sibling("shadows")
 
     def _sibling(self, kind: str) -> Namespace:
@@ -67,49 +67,49 @@ class Namespace:
                 object name of more than 1,024 bytes.
         """
         if not isinstance(key, str):
-            raise InvalidKeyError(f"a key is a str, got {type(key).__name__}")
+            raise InvalidKeyError(f"a key must be a str, got {type(key).__name__}")
         if not key:
             raise InvalidKeyError("a key must not be empty")
         if key.startswith(PROBE):
-            raise InvalidKeyError(f"keys that begin with {PROBE!r} are not for values")
+            raise InvalidKeyError(f"key {key[:40]!r}: the prefix {PROBE!r} is reserved for probes")
         _refuse_control_characters(key, "key")
         name = f"{self.prefix}{key}{self.suffix}"
         try:
             size = len(name.encode())
         except UnicodeEncodeError as exc:
-            raise InvalidKeyError(f"key {key!r} cannot be written as UTF-8: {exc.reason}") from exc
+            raise InvalidKeyError(f"key {key!r} cannot be encoded as UTF-8: {exc.reason}") from exc
         if size > MAX_NAME_BYTES:
             raise InvalidKeyError(
-                f"key {key[:40]!r}... makes an object name of {size} bytes; S3 takes {MAX_NAME_BYTES}"
+                f"key {key[:40]!r}... makes an object name of {size} bytes; S3 accepts {MAX_NAME_BYTES}"
             )
         return name
 
     def key_of(self, name: str) -> str | None:
-        """Return the key of an object name, None for one that is no key of this namespace."""
+        """Return the key of an object name, None if it is not one of this namespace."""
         if not name.startswith(self.prefix) or not name.endswith(self.suffix):
             return None
         key = name[len(self.prefix) : len(name) - len(self.suffix)]
         return None if not key or key.startswith(PROBE) or _CONTROL.search(key) else key
 
     def prefix_of(self, prefix: str) -> str:
-        """Return the object prefix of a key prefix: of ``test``, or of the spelling ``s3kv/test``."""
+        """Return the object prefix of a key prefix, given as ``test`` or as ``s3kv/test``."""
         return prefix if prefix.startswith(self.prefix) else self.prefix + prefix
 
     def key_in_either_spelling(self, key_or_name: str) -> str:
-        """Return the key of ``test_c``, or of its object name ``s3kv/test_c.json``."""
+        """Return the key, given as ``test_c`` or as its object name ``s3kv/test_c.json``."""
         return self.key_of(key_or_name) or key_or_name
 
 
 def fingerprint(text: str) -> str:
-    """Return a short digest of a name, for metadata, where there is little room: 24 characters."""
+    """Return a short digest of a name for metadata, whose size is limited: 24 characters."""
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
 def validate_bucket_name(name: str) -> str:
-    """Return the bucket name, or raise ValueError where S3 would refuse it."""
+    """Return the bucket name, or raise ValueError if S3 would reject it."""
     if not _BUCKET.fullmatch(name):
         raise ValueError(
-            f"bucket name {name!r}: S3 takes 3 to 63 lower-case letters, digits, dots and hyphens, "
+            f"bucket name {name!r}: S3 accepts 3 to 63 lower-case letters, digits, dots and hyphens, "
             "beginning and ending with a letter or digit"
         )
     return name
@@ -117,4 +117,4 @@ def validate_bucket_name(name: str) -> str:
 
 def _refuse_control_characters(text: str, what: str) -> None:
     if found := _CONTROL.search(text):
-        raise InvalidKeyError(f"{what} {text[:40]!r} holds the control character {found.group()!r}")
+        raise InvalidKeyError(f"{what} {text[:40]!r} contains the control character {found.group()!r}")

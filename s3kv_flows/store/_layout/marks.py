@@ -1,10 +1,10 @@
-"""Names of the metadata of objects, and the marks of who wrote them.
+"""Names of metadata, and marks that identify the writer of a version.
 
-A lock lies beside its object, and can be lifted; what is written into the metadata stays with the
-version. So an audit can tell what was finalized and is not locked (any more) from what never was, and a
-reader what this package wrote, which lies on top of nothing locked, from what came from outside. Copies
-take metadata along: a mark holds the fingerprint of the name it was made for, and means nothing under
-another one. Marks tell accidents; who forges them is found by audits of what S3 itself keeps.
+A lock can be lifted, but metadata stays with its version. So an audit can distinguish an output that was
+finalized and is not locked (any more) from an object that never was; and a reader can distinguish versions
+of this package, which never hide a locked version, from those of other writers. Copies keep metadata: a mark
+holds the fingerprint of its object name, and is not valid under another name. Marks detect accidents; forged
+marks are found by audits of what S3 itself stores.
 """
 
 from __future__ import annotations
@@ -40,47 +40,47 @@ __all__ = [
 ]
 
 OWN = "s3kv-"
-"""How the names begin that are the package's own."""
+"""The prefix of the metadata names of this package."""
 
 _FINAL = "s3kv-final"
 _NAME = "s3kv-name"
 _SUPERSEDES = "s3kv-supersedes"
 
 WRITE_ID = "s3kv-write-id"
-"""By what a writer knows its own version again, also where it was sent twice."""
+"""Identifies the version of a writer, also if its request was sent twice."""
 CODEC = "s3kv-codec"
 """The codec of a value."""
 CHECKSUM = "s3kv-xxh3"
-"""The checksum of a body that holds none itself: not every server verifies what it is sent."""
+"""The checksum of a body that contains none: not every server verifies uploads."""
 
 PREFECT_VERSION = "s3kv-prefect"
 """The version of Prefect that wrote a result."""
 EXPIRES = "s3kv-expires"
 """When a result expires, by the clock of the machine that wrote it."""
 TTL = "s3kv-ttl"
-"""The same as seconds from the moment of writing: the exact time to live."""
+"""The exact time to live, in seconds from the moment of writing."""
 SECONDS = "s3kv-seconds"
-"""How long the task took."""
+"""How long the task took, in seconds."""
 INPUTS = "s3kv-inputs"
-"""A digest of the inputs of a result, where its key is a name."""
+"""A digest of the inputs of a result, if its key is a name."""
 FENCE = "s3kv-fence"
-"""The fencing number of the lease that a result was written under."""
+"""The fencing number of the lease under which a result was written."""
 
 POSITION = "s3kv-position"
-"""How far the loop of a checkpoint was."""
+"""The position of the loop of a checkpoint."""
 WRITER = "s3kv-writer"
-"""Which writer saved a state of a checkpoint."""
+"""The writer that saved a state of a checkpoint."""
 RUN = "s3kv-run"
-"""A fingerprint of the run that saved a state, the same in all its attempts."""
+"""A fingerprint of the run that saved a state, the same for all its attempts."""
 TASK_RUN = "s3kv-task-run"
-"""A fingerprint of the task run that saved it."""
+"""A fingerprint of the task run that saved a state."""
 
 _NO_DATE = "-"
 
 
 @dataclass(frozen=True)
 class FinalMark:
-    """What lock a version was born under.
+    """The lock that a version was written with.
 
     Attributes:
         until: The end of its retention; None for a legal hold alone.
@@ -101,9 +101,9 @@ def final_mark(name: str, until: datetime | None) -> dict[str, str]:
 
 
 def mark_of(name: str, metadata: Mapping[str, str]) -> FinalMark | None:
-    """Return the mark of a version; None where it has none, or came by it in a copy."""
-    whose, _, until = metadata.get(_FINAL, "").partition(" ")
-    if whose != fingerprint(name):
+    """Return the final mark of a version; None if it has none, or one copied from another name."""
+    marked_name, _, until = metadata.get(_FINAL, "").partition(" ")
+    if marked_name != fingerprint(name):
         return None
     try:
         return FinalMark(None if until == _NO_DATE else datetime.fromisoformat(until))
@@ -112,20 +112,20 @@ def mark_of(name: str, metadata: Mapping[str, str]) -> FinalMark | None:
 
 
 def name_mark(name: str) -> dict[str, str]:
-    """Return the metadata that says that this package wrote an object, under this name."""
+    """Return the metadata that marks an object as written by this package under this name."""
     return {_NAME: fingerprint(name)}
 
 
 def is_own(name: str, metadata: Mapping[str, str]) -> bool:
-    """Tell whether this package wrote a version, under its name: no copy, and nothing of others."""
+    """Tell whether this package wrote a version under this name: not a copy, and no other writer."""
     return metadata.get(_NAME) == fingerprint(name)
 
 
 def superseding(version_id: str) -> dict[str, str]:
-    """Return the metadata by which a version says that it was written over another one on purpose."""
+    """Return the metadata that marks a version as written over another one on purpose."""
     return {_SUPERSEDES: fingerprint(version_id)}
 
 
 def supersedes(name: str, metadata: Mapping[str, str]) -> bool:
-    """Tell whether a version was born locked, and written over what was locked on purpose."""
+    """Tell whether a version was written with a lock, and over a locked version on purpose."""
     return _SUPERSEDES in metadata and mark_of(name, metadata) is not None

@@ -1,4 +1,4 @@
-"""Tag sets of objects: S3's limits, checked before any request, and search.
+"""Validate tag sets against S3's limits before any request.
 
 The limits are those of the S3 user guide, "Categorizing your objects using tags".
 """
@@ -28,7 +28,7 @@ def validate_tags(tags: Mapping[str, str]) -> dict[str, str]:
             digits, space and ``+ - = . _ : / @``.
     """
     if len(tags) > MAX_TAGS:
-        raise InvalidTagError(f"S3 takes {MAX_TAGS} tags per object, got {len(tags)}")
+        raise InvalidTagError(f"S3 accepts at most {MAX_TAGS} tags per object, got {len(tags)}")
     for key, value in tags.items():
         _validate_text("tag key", key, _MAX_KEY)
         _validate_text(f"value of tag {key!r}", value, _MAX_VALUE)
@@ -40,24 +40,24 @@ def validate_tags(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def normalize_tag_value(text: str) -> str:
-    """Return the text as a tag value that S3 takes: other characters become ``_``, cut at 256."""
+    """Return the text as a valid tag value: other characters become ``_``, and it is cut at 256."""
     return "".join(char if _is_legal(char) else "_" for char in text)[:_MAX_VALUE]
 
 
 def tagging_header(tags: Mapping[str, str]) -> str:
-    """Return the tags as the ``x-amz-tagging`` header of a PUT wants them."""
-    return urlencode(tags, quote_via=quote)  # a space as %20: Ceph takes a plus for a plus
+    """Return the tags as the ``x-amz-tagging`` header of a PUT."""
+    return urlencode(tags, quote_via=quote)  # a space as %20: Ceph does not decode a plus as a space
 
 
 def _validate_text(what: str, text: str, limit: int) -> None:
     if not isinstance(text, str):
-        raise InvalidTagError(f"{what} is a str, got {type(text).__name__}")
-    # S3 counts the UTF-16 code units it stores.
+        raise InvalidTagError(f"{what} must be a str, got {type(text).__name__}")
+    # S3 counts UTF-16 code units.
     if len(text.encode("utf-16-le", "surrogatepass")) // 2 > limit:
-        raise InvalidTagError(f"{what} {text[:40]!r}... is longer than the {limit} characters S3 takes")
+        raise InvalidTagError(f"{what} {text[:40]!r}... is longer than the {limit} characters S3 accepts")
     if illegal := sorted({char for char in text if not _is_legal(char)}):
         raise InvalidTagError(
-            f"{what} {text[:40]!r} holds {illegal}; S3 takes letters, digits, space and + - = . _ : / @"
+            f"{what} {text[:40]!r} contains {illegal}; S3 accepts letters, digits, space and + - = . _ : / @"
         )
 
 

@@ -1,1 +1,1 @@
-"""Who may work on a key: leases as objects in S3."""
+"""Leases on keys, as objects in S3."""

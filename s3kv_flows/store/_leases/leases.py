@@ -1,24 +1,24 @@
-"""Leases: who may work on a key, as one small object per key, on S3 alone.
+"""Acquire, renew, verify and release leases with conditional requests.
 
-A lease is taken by a conditional PUT, which S3 lets one of many succeed with. It holds for some seconds
-from then; its holder renews it while it works. One whose holder died ends by itself, and is then taken
-over, again by a condition: on the claim that was seen.
+A lease is one small object per key. A conditional PUT creates it, and S3 lets only one of several writers
+succeed. It holds for some seconds, and its holder renews it while it works. If the holder dies, the lease
+ends by itself; another holder then takes it over, with a condition on the ETag of the old lease record.
 
-Time is never that of two machines compared. A holder counts from the moment before its request left; a
-waiter takes the server's dates, or the time for which it has itself seen no renewal. So a waiter never
+The clocks of two machines are never compared. A holder counts from the moment before it sent its request; a
+waiter uses the server's dates, or the time for which it has read the same lease record. So a waiter never
 finds a lease ended before its holder does, as long as clocks run at the same speed.
 
 ::
 
     holder   PUT--------renew at 1/3--------...        gives up |      (its own clock, from before each PUT)
     server     |written                                            | ended
-    waiter                                                           | sees it ended (server's dates, or
-                                                                       as long unchanged before its eyes)
+    waiter                                                           | finds it ended (server's dates, or
+                                                                       unchanged for as long on its own clock)
 
-The fencing number is for those who keep the last number they have seen and refuse a lower one (M.
-Kleppmann, "How to do distributed locking", 2016). It is one above that of the claim before. Where there
-is none, it is the server's time in milliseconds, which two processes know to within a second: who needs it
-above a number that was seen says so (``above``).
+The fencing number is for systems that keep the highest number so far and refuse a lower one (M. Kleppmann,
+"How to do distributed locking", 2016). It is one above that of the previous lease record. Without a previous
+record it is the server's time in milliseconds, which two processes know to within a second; ``above`` makes
+it larger than a given number.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ from s3kv_flows.store.errors import (
 __all__ = ["HeldLease", "Leases"]
 
 _RESOLUTION = timedelta(seconds=1)
-"""Dates of HTTP are cut off to whole seconds: a lease that seems a second over may just have ended."""
+"""HTTP dates are truncated to whole seconds: a lease that seems a second over may just have ended."""
 
 _FIRST_PAUSE_SECONDS = 0.05
 _PAUSES_PER_LEASE = 8
-"""A waiter asks at most so often within a lease's time, once its pauses have grown."""
+"""How often a waiter reads the lease record within the lease's time, once its pauses have grown."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class HeldLease:
 
     Attributes:
         name: The object name.
-        stored: How it is written down.
+        stored: The lease record, as it was written.
         ends: When it ends unless it is renewed, by :func:`~s3kv_flows.store._leases.records.lease_clock`.
     """
 
@@ -69,7 +69,7 @@ class HeldLease:
         return self.stored.record.number
 
     def seconds_left(self) -> float:
-        """Return how long it still holds; not more than 0 where it has ended."""
+        """Return for how many seconds it still holds; 0 or less if it has ended."""
         return self.ends - lease_clock()
 
 
@@ -77,10 +77,10 @@ class Leases:
     """The leases of a bucket.
 
     Args:
-        backend: Where they are written down; see :func:`~s3kv_flows.store._leases.backend.backend_of`.
+        backend: Stores the lease records; see :func:`~s3kv_flows.store._leases.backend.backend_of`.
         now_ms: Returns the server's time, in milliseconds.
         seconds: For how long a lease holds.
-        pause: Waits for so many seconds; tests give their own.
+        pause: Waits for a number of seconds.
     """
 
     def __init__(
@@ -97,24 +97,24 @@ class Leases:
         self._backend, self._now_ms, self._pause = backend, now_ms, pause
 
     def acquire(self, name: str, holder: str, *, timeout: float | None = None, above: int = 0) -> HeldLease:
-        """Take a lease, waiting for whoever holds it: one request where it is free.
+        """Acquire a lease, waiting for its current holder: one request if it is free.
 
-        A waiter asks about eight times within a lease's time. It takes a dead holder's lease over within
-        that time and an eighth of it.
+        A waiter reads the lease record about eight times within a lease's time. It takes over a dead
+        holder's lease within that time and an eighth of it.
 
         Args:
             name: The object name.
-            holder: What to be called.
-            timeout: Seconds to wait; 0 tries once, None waits for ever.
-            above: A number that the fencing number has to be above.
+            holder: The name of the holder, for messages.
+            timeout: Seconds to wait; 0 tries once, None waits forever.
+            above: The fencing number has to be larger than this.
 
         Raises:
-            LeaseTimeoutError: Somebody else held it all the time.
+            LeaseTimeoutError: Another holder had the lease all the time.
         """
-        for pause in (steps := _Steps(self.attempts(name, holder, timeout=timeout, above=above))):
+        for pause in (attempts := _Attempts(self.attempts(name, holder, timeout=timeout, above=above))):
             self._pause(pause)
-        assert steps.result is not None, "nothing else could settle it"  # noqa: S101
-        return steps.result
+        assert attempts.lease is not None, "attempts() returns None only for result_ready"  # noqa: S101
+        return attempts.lease
 
     def attempts(
         self,
@@ -125,118 +125,118 @@ class Leases:
         above: int = 0,
         result_ready: Callable[[], bool] = bool,
     ) -> Generator[float, None, HeldLease | None]:
-        """Take a lease as :meth:`acquire` does, in steps: yield for how long to pause before the next.
+        """Acquire a lease as :meth:`acquire` does, in steps: yield how long to pause before the next step.
 
         Args:
             name: The object name.
-            holder: What to be called.
-            timeout: Seconds to wait; 0 tries once, None waits for ever.
-            above: A number that the fencing number has to be above.
-            result_ready: Asked each time when the lease of another has ended: whether that was all that was
-                waited for.
+            holder: The name of the holder, for messages.
+            timeout: Seconds to wait; 0 tries once, None waits forever.
+            above: The fencing number has to be larger than this.
+            result_ready: Called each time the lease of another holder has ended; if it returns True, the
+                lease is not needed any more.
 
         Returns:
-            The lease, None where it is not needed any more.
+            The lease, or None if it is not needed any more.
 
         Raises:
-            LeaseTimeoutError: Somebody else held it all the time.
+            LeaseTimeoutError: Another holder had the lease all the time.
         """
-        give_up = None if timeout is None else lease_clock() + timeout
-        watch, pauses = _Watch(), _Pauses(self.seconds)
-        seen: StoredRecord | None = None
+        deadline = None if timeout is None else lease_clock() + timeout
+        watch, pauses = _ExpiryWatch(), _Pauses(self.seconds)
+        current: StoredRecord | None = None
         while True:
             try:
-                lease = self._claim(name, holder, after=seen, above=above)
-                # The answer may have come too late.
+                lease = self._write_new(name, holder, after=current, above=above)
+                # The response may have arrived after the lease had ended.
                 return lease if lease.seconds_left() > 0 else self.reclaim(lease)
             except ConflictError:
-                seen = self._backend.look(name)
-            while seen is not None and not watch.has_ended(seen):
-                left = None if give_up is None else give_up - lease_clock()
+                current = self._backend.read(name)
+            while current is not None and not watch.has_ended(current):
+                left = None if deadline is None else deadline - lease_clock()
                 if left is not None and left <= 0:
                     raise LeaseTimeoutError(
-                        f"{name!r} is held by {seen.record.holder} on {seen.record.host}, also after "
+                        f"{name!r} is still held by {current.record.holder} on {current.record.host} after "
                         f"{timeout:g} s"
                     )
                 yield pauses.next(left)
-                seen = self._backend.look(name)
+                current = self._backend.read(name)
             if result_ready():
                 return None
 
     def renew(self, lease: HeldLease, *, above: int = 0) -> HeldLease:
-        """Let a lease hold for its whole time again: one request.
+        """Renew a lease for its whole time: one request.
 
         Args:
             lease: The lease.
-            above: A number that the fencing number has to be above; else it stays.
+            above: The fencing number is raised above this, unless it is larger already.
 
         Raises:
             LeaseNotHeldError: It has ended.
-            StaleWriterError: Somebody else has taken it over.
+            StaleWriterError: Another holder has taken it over.
         """
-        self._require_time(lease)
-        return self._write_again(lease, lease.stored, above)
+        self._require_not_ended(lease)
+        return self._extend(lease, lease.stored, above)
 
     def reclaim(self, lease: HeldLease) -> HeldLease:
-        """Go on with a lease that has ended, where nobody has taken it over since: two requests.
+        """Continue a lease that has ended, if no other holder has taken it over since: two requests.
 
         Raises:
-            LeaseNotHeldError: It is not there any more.
-            StaleWriterError: Somebody else has taken it over.
+            LeaseNotHeldError: It does not exist any more.
+            StaleWriterError: Another holder has taken it over.
         """
-        return self._write_again(lease, self._require_ours(lease), 0)
+        return self._extend(lease, self._require_ours(lease), 0)
 
-    def _write_again(self, lease: HeldLease, stored: StoredRecord, above: int) -> HeldLease:
+    def _extend(self, lease: HeldLease, stored: StoredRecord, above: int) -> HeldLease:
         try:
-            return self._write_after(lease.name, stored, above)
+            return self._write_renewal(lease.name, stored, above)
         except ConflictError:
-            # The answer to an earlier renewal may never have come.
-            seen = self._require_ours(lease)
+            # The response to an earlier renewal may have been lost.
+            current = self._require_ours(lease)
         try:
-            return self._write_after(lease.name, seen, above)
+            return self._write_renewal(lease.name, current, above)
         except ConflictError as exc:
             raise self._lost(lease) from exc
 
-    def _write_after(self, name: str, stored: StoredRecord, above: int) -> HeldLease:
+    def _write_renewal(self, name: str, stored: StoredRecord, above: int) -> HeldLease:
         started = lease_clock()
         record = stored.record
         record = replace(record, token=_next_token(record.token), number=max(record.number, above + 1))
         return HeldLease(name, self._backend.write(name, record, after=stored), started + self.seconds)
 
     def verify(self, lease: HeldLease) -> None:
-        """Ask whether a lease is still held: one request.
+        """Verify that a lease is still held: one request.
 
         Raises:
             LeaseNotHeldError: It has ended.
-            StaleWriterError: Somebody else has taken it over.
+            StaleWriterError: Another holder has taken it over.
         """
-        self._require_time(lease)
+        self._require_not_ended(lease)
         self._require_ours(lease)
 
     def release(self, lease: HeldLease) -> None:
-        """Give a lease back, for others to take at once: one request.
+        """Release a lease, so that others can acquire it at once: one request.
 
         Raises:
-            LeaseNotHeldError: It has ended, and nobody has taken it over.
-            StaleWriterError: Somebody else has.
+            LeaseNotHeldError: It has ended, and no other holder has taken it over.
+            StaleWriterError: Another holder has taken it over.
         """
         try:
             self._backend.remove(lease.name, lease.stored)
         except ConflictError:
-            seen = self._require_ours(lease)
+            current = self._require_ours(lease)
         else:
             return
         try:
-            self._backend.remove(lease.name, seen)
+            self._backend.remove(lease.name, current)
         except ConflictError as exc:
             raise self._lost(lease) from exc
 
     def holder_of(self, name: str) -> LeaseRecord | None:
-        """Return who holds a lease, by the server's clock; None where nobody does: one request."""
-        seen = self._backend.look(name)
-        return None if seen is None or _Watch().has_ended(seen) else seen.record
+        """Return the holder's record, None if the lease is free by the server's clock: one request."""
+        current = self._backend.read(name)
+        return None if current is None or _ExpiryWatch().has_ended(current) else current.record
 
-    def _claim(self, name: str, holder: str, *, after: StoredRecord | None, above: int) -> HeldLease:
+    def _write_new(self, name: str, holder: str, *, after: StoredRecord | None, above: int) -> HeldLease:
         started = lease_clock()
         number = max(after.record.number + 1 if after else self._now_ms(), above + 1)
         record = LeaseRecord(holder, socket.gethostname(), self.seconds, number, _token())
@@ -244,53 +244,53 @@ class Leases:
         return HeldLease(name, stored, started + self.seconds)
 
     def _require_ours(self, lease: HeldLease) -> StoredRecord:
-        seen = self._backend.look(lease.name)
-        if seen is None or seen.record.released or not _is_same(seen.record, lease.stored.record):
-            raise self._lost(lease, seen)
-        return seen
+        current = self._backend.read(lease.name)
+        if current is None or current.record.released or not _is_same(current.record, lease.stored.record):
+            raise self._lost(lease, current)
+        return current
 
-    def _require_time(self, lease: HeldLease) -> None:
+    def _require_not_ended(self, lease: HeldLease) -> None:
         if lease.seconds_left() <= 0:
             raise LeaseNotHeldError(f"the lease {lease.name!r} ended before it was renewed")
 
-    def _lost(self, lease: HeldLease, seen: StoredRecord | None = None) -> ConflictError:
-        seen = seen or self._backend.look(lease.name)
-        if seen is None or seen.record.released:
+    def _lost(self, lease: HeldLease, current: StoredRecord | None = None) -> ConflictError:
+        current = current or self._backend.read(lease.name)
+        if current is None or current.record.released:
             return LeaseNotHeldError(f"the lease {lease.name!r} is not held by anybody")
         return StaleWriterError(
-            f"the lease {lease.name!r} was taken over by {seen.record.holder} on {seen.record.host}"
+            f"the lease {lease.name!r} was taken over by {current.record.holder} on {current.record.host}"
         )
 
 
-class _Watch:
-    """Tells when a lease has ended: by the server's dates, or by how long nothing was renewed."""
+class _ExpiryWatch:
+    """Tells whether a lease has ended: by the server's dates, or by the time without a renewal."""
 
     def __init__(self) -> None:
         self._token = ""
         self._since = 0.0
 
-    def has_ended(self, seen: StoredRecord) -> bool:
-        lasts = timedelta(seconds=seen.record.seconds)
-        if seen.record.released or seen.age >= lasts + _RESOLUTION:
+    def has_ended(self, current: StoredRecord) -> bool:
+        lasts = timedelta(seconds=current.record.seconds)
+        if current.record.released or current.age >= lasts + _RESOLUTION:
             return True
-        if seen.record.token != self._token:
-            self._token, self._since = seen.record.token, lease_clock()
-        return lease_clock() - self._since >= seen.record.seconds
+        if current.record.token != self._token:
+            self._token, self._since = current.record.token, lease_clock()
+        return lease_clock() - self._since >= current.record.seconds
 
 
-class _Steps:
-    """The pauses of a generator, and what it returns."""
+class _Attempts:
+    """Yields the pauses of :meth:`Leases.attempts`, and keeps the lease that it returns."""
 
-    def __init__(self, steps: Generator[float, None, HeldLease | None]) -> None:
-        self._steps = steps
-        self.result: HeldLease | None = None
+    def __init__(self, attempts: Generator[float, None, HeldLease | None]) -> None:
+        self._attempts = attempts
+        self.lease: HeldLease | None = None
 
     def __iter__(self) -> Generator[float, None, None]:
-        self.result = yield from self._steps
+        self.lease = yield from self._attempts
 
 
 class _Pauses:
-    """Pauses of a waiter: they grow, up to an eighth of a lease's time, by a random part each."""
+    """Random pauses of a waiter that grow up to an eighth of a lease's time."""
 
     def __init__(self, lease_seconds: float) -> None:
         self._longest = lease_seconds / _PAUSES_PER_LEASE
@@ -307,10 +307,10 @@ def _token() -> str:
 
 
 def _next_token(token: str) -> str:
-    """Return the token of the next claim of the same holding of a lease."""
+    """Return the token of the next lease record of the same acquisition."""
     return f"{token.partition('-')[0]}-{secrets.token_hex(4)}"
 
 
 def _is_same(one: LeaseRecord, other: LeaseRecord) -> bool:
-    """Tell whether two claims are of the same holding of a lease: none was taken in between."""
+    """Tell whether two lease records are of the same acquisition, with no other holder in between."""
     return one.token.partition("-")[0] == other.token.partition("-")[0]

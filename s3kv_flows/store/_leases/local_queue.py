@@ -1,6 +1,7 @@
-"""Turns: of many in this process that want one key, one at a time tries for it, and the others wait for it.
+"""Queue the holders of one process that want the same key.
 
-Who is done passes the turn on. Where the key is settled, all that wait are told at once; else the next one.
+One holder at a time tries for the key, and the others wait without a request. When it has finished, its
+release wakes the next waiter, or all of them if the result is ready.
 """
 
 from __future__ import annotations
@@ -16,66 +17,66 @@ __all__ = ["LocalQueue"]
 
 
 @dataclass
-class _Line:
+class _Queue:
     current: str | None = None
     waiting: deque[Future[None]] = field(default_factory=deque)
 
 
 class LocalQueue:
-    """Whose turn it is, by key. Get the ones of this process with their keeper."""
+    """One queue of holders per key. :class:`LeaseRenewer` has the one of this process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._lines: dict[Hashable, _Line] = {}
+        self._queues: dict[Hashable, _Queue] = {}
 
     def enter(self, key: Hashable, holder: str) -> Future[None] | None:
-        """Take the turn; where it is another's, return what is done when to look again.
+        """Become the current holder of a key, or return a future that is done when to try again.
 
-        Who was told, and looks again, takes the turn or says that it does not: :meth:`leave`.
+        A waiter whose future is done has to call :meth:`enter` again, or :meth:`leave`.
         """
         with self._lock:
-            line = self._lines.setdefault(key, _Line())
-            if line.current is None:
-                line.current = holder
+            queue = self._queues.setdefault(key, _Queue())
+            if queue.current is None:
+                queue.current = holder
                 return None
             waiting: Future[None] = Future()
-            line.waiting.append(waiting)
+            queue.waiting.append(waiting)
             return waiting
 
     def leave(self, key: Hashable, waiting: Future[None], *, result_ready: bool = False) -> None:
-        """Wait no longer; who was told already lets another one try."""
+        """Stop waiting; if the waiter was woken already, wake the next one."""
         with self._lock:
-            line = self._lines.get(key, _Line())
-            if waiting in line.waiting:
-                line.waiting.remove(waiting)
-            told = self._next(key, result_ready=result_ready)
-        _tell(told)
+            queue = self._queues.get(key, _Queue())
+            if waiting in queue.waiting:
+                queue.waiting.remove(waiting)
+            woken = self._pop_next(key, result_ready=result_ready)
+        _wake(woken)
 
     def release(self, key: Hashable, holder: str, *, result_ready: bool) -> None:
-        """End the turn of a holder, where it is its turn.
+        """Let the next waiter try, if this is the current holder; else do nothing.
 
         Args:
             key: The key.
-            holder: Whose turn it was.
-            result_ready: Whether those that wait will find what they wait for.
+            holder: The holder that has finished.
+            result_ready: Whether all waiters will find the result that they wait for.
         """
         with self._lock:
-            line = self._lines.get(key, _Line())
-            if line.current != holder:
+            queue = self._queues.get(key, _Queue())
+            if queue.current != holder:
                 return
-            line.current = None
-            told = self._next(key, result_ready=result_ready)
-        _tell(told)
+            queue.current = None
+            woken = self._pop_next(key, result_ready=result_ready)
+        _wake(woken)
 
     @contextmanager
-    def turn(self, key: Hashable, holder: str) -> Iterator[None]:
-        """Wait for the turn, and have it to the end of the block."""
+    def entered(self, key: Hashable, holder: str) -> Iterator[None]:
+        """Wait to become the current holder, and stay it to the end of the block."""
         try:
             while (waiting := self.enter(key, holder)) is not None:
                 self._wait(key, waiting)
             yield
         finally:
-            self.release(key, holder, result_ready=False)  # nothing, where it was interrupted while it waited
+            self.release(key, holder, result_ready=False)  # does nothing if it was interrupted while waiting
 
     def _wait(self, key: Hashable, waiting: Future[None]) -> None:
         try:
@@ -84,20 +85,20 @@ class LocalQueue:
             self.leave(key, waiting)
             raise
 
-    def _next(self, key: Hashable, *, result_ready: bool) -> list[Future[None]]:
-        """Return who is to be told now."""
-        line = self._lines.get(key)
-        if line is None or line.current is not None:
+    def _pop_next(self, key: Hashable, *, result_ready: bool) -> list[Future[None]]:
+        """Remove and return the waiters to wake now."""
+        queue = self._queues.get(key)
+        if queue is None or queue.current is not None:
             return []
-        told = [
-            line.waiting.popleft()
-            for _ in range(len(line.waiting) if result_ready else min(1, len(line.waiting)))
+        woken = [
+            queue.waiting.popleft()
+            for _ in range(len(queue.waiting) if result_ready else min(1, len(queue.waiting)))
         ]
-        if not line.waiting:
-            del self._lines[key]
-        return told
+        if not queue.waiting:
+            del self._queues[key]
+        return woken
 
 
-def _tell(told: list[Future[None]]) -> None:
-    for waiting in told:
+def _wake(woken: list[Future[None]]) -> None:
+    for waiting in woken:
         waiting.set_result(None)

@@ -1,10 +1,10 @@
-"""Whether somebody holds the lease of a key, for those who take none: read only."""
+"""A read-only view of the leases of a bucket."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from s3kv_flows.store._leases.records import LEAST_DEAD_SECONDS, read_record
+from s3kv_flows.store._leases.records import MIN_ENDED_SECONDS, read_record
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.concurrency import map_concurrently
 from s3kv_flows.store.errors import CorruptValueError
@@ -13,12 +13,12 @@ __all__ = ["LeaseObserver"]
 
 
 class LeaseObserver:
-    """The leases of a bucket, as they were when this was made: one LIST per 1,000.
+    """The leases of a bucket, as listed when this was made: one LIST per 1,000.
 
     Args:
         client: The shared client.
-        bucket: Where leases are.
-        prefix: What their names begin with.
+        bucket: The bucket of the leases.
+        prefix: The prefix of their object names.
     """
 
     def __init__(self, client: S3Client, bucket: str, prefix: str) -> None:
@@ -26,13 +26,13 @@ class LeaseObserver:
         self._keys = {one.name.removeprefix(prefix) for one in client.list_objects(bucket, prefix)}
 
     def may_be_held(self, key: str) -> bool:
-        """Tell whether there is a lease of the key: no request."""
+        """Tell whether the key has a lease object: no request."""
         return key in self._keys
 
     def is_held(self, key: str) -> bool:
-        """Tell whether somebody holds the lease of the key: one request, where there is one.
+        """Tell whether the lease of the key is held: one request, if there is one.
 
-        What cannot be read counts as held, and so does what was replaced meanwhile.
+        A lease that cannot be read, or does not exist any more, counts as held.
         """
         if key not in self._keys:
             return False
@@ -42,19 +42,19 @@ class LeaseObserver:
             return True
         if stored is None:
             return True
-        # Dates of HTTP are whole seconds.
+        # HTTP dates are whole seconds.
         return not stored.record.released and stored.age < timedelta(seconds=stored.record.seconds + 1)
 
     def ended(self, now: datetime, grace: timedelta) -> list[str]:
-        """Return the names of leases that ended so long ago: one request each, and nothing is written.
+        """Return the names of leases that ended at least ``grace`` ago: one read request each.
 
         Args:
             now: The server's time.
-            grace: For how long they have to have ended; ten minutes at least.
+            grace: How long ago they have to have ended; ten minutes at least.
         """
-        since = now - max(grace, timedelta(seconds=LEAST_DEAD_SECONDS))
+        limit = now - max(grace, timedelta(seconds=MIN_ENDED_SECONDS))
         names = map_concurrently(
-            lambda key: self._prefix + key if self._ended(key, since) else None, sorted(self._keys)
+            lambda key: self._prefix + key if self._has_ended(key, limit) else None, sorted(self._keys)
         )
         return [name for name in names if name is not None]
 
@@ -62,7 +62,7 @@ class LeaseObserver:
         """Tell whether there are leases."""
         return bool(self._keys)
 
-    def _ended(self, key: str, since: datetime) -> bool:
+    def _has_ended(self, key: str, limit: datetime) -> bool:
         try:
             stored = read_record(self._client, self._bucket, self._prefix + key)
         except CorruptValueError:
@@ -70,4 +70,4 @@ class LeaseObserver:
         if stored is None or stored.written is None:
             return False
         lasted = timedelta(0) if stored.record.released else timedelta(seconds=stored.record.seconds)
-        return stored.written + lasted <= since
+        return stored.written + lasted <= limit

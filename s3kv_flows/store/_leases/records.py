@@ -1,6 +1,6 @@
-"""What is written down of a lease, and what a place to write it down has to offer.
+"""Lease records as JSON, and the interface of a lease backend.
 
-Claims are JSON, so that a person can read who holds what.
+They are JSON so that a person can read who holds a lease.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ if TYPE_CHECKING:
     from s3kv_flows.store._s3.client import S3Client
 
 __all__ = [
-    "LEAST_DEAD_SECONDS",
+    "MIN_ENDED_SECONDS",
     "RECORD_TYPE",
     "LeaseBackend",
     "LeaseRecord",
     "StoredRecord",
-    "kept_version",
     "lease_clock",
     "read_record",
+    "real_version",
     "released",
 ]
 
 RECORD_TYPE = "application/json"
-"""The content type of a claim."""
+"""The content type of a lease record."""
 
 _FORMAT = 1
 
-LEAST_DEAD_SECONDS = 600.0
-"""A sweep leaves claims alone that ended less long ago; their own writer may still go on from them."""
+MIN_ENDED_SECONDS = 600.0
+"""A sweep keeps leases that ended more recently, because their holders may still reclaim them."""
 
 
 def lease_clock() -> float:
-    """Return seconds that go on while the process, or the machine, is stopped.
+    """Return the seconds of a clock that keeps running while the process, or the machine, is suspended.
 
-    ``time.monotonic()`` stands still on Linux while a machine is suspended: a holder that wakes up would
-    believe that it still holds what others have taken over.
+    On Linux ``time.monotonic()`` stops while a machine is suspended: after it resumes, a holder would
+    believe that it still holds a lease that others have taken over.
     """
     if hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -52,16 +52,16 @@ def lease_clock() -> float:
 
 @dataclass(frozen=True)
 class LeaseRecord:
-    """What a claim says.
+    """The content of a lease object.
 
     Attributes:
-        holder: Who holds the lease, as the holder calls itself.
-        host: The machine it is on.
-        seconds: For how long the lease holds from when it was written.
+        holder: The name of the holder.
+        host: The machine of the holder.
+        seconds: For how long the lease holds from the moment of its writing.
         number: The fencing number: of two holders of a key, the later one has the higher.
-        token: What tells this claim from any other: its first part, up to a hyphen, names one holding of
-            the lease, and stays when it is renewed.
-        released: Whether the holder is done.
+        token: Unique to this record; its first part, up to a hyphen, is unique to one acquisition of the
+            lease, and stays when it is renewed.
+        released: Whether the holder has released the lease.
     """
 
     holder: str
@@ -77,10 +77,10 @@ class LeaseRecord:
 
     @classmethod
     def from_json(cls, name: str, body: bytes) -> LeaseRecord:
-        """Return the record of an object.
+        """Return the lease record in the body of an object.
 
         Raises:
-            CorruptValueError: It is none.
+            CorruptValueError: The object is no lease.
         """
         try:
             found: Mapping[str, Any] = json.loads(body)
@@ -98,12 +98,12 @@ class LeaseRecord:
 
 @dataclass(frozen=True)
 class StoredRecord:
-    """A claim as it is written down.
+    """A lease record as it is stored in the bucket.
 
     Attributes:
-        record: What it says.
+        record: The record.
         etag: The ETag of its object.
-        version_id: Its version, where the bucket keeps versions.
+        version_id: Its version, if the bucket keeps versions.
         written: When it was written, by the server's clock.
         age: How old it was when it was read, by the server's clock, whose dates are whole seconds.
     """
@@ -116,76 +116,76 @@ class StoredRecord:
 
 
 class LeaseBackend(Protocol):
-    """The claims of a bucket. Methods raise the errors of the client."""
+    """Stores the lease records of a bucket. Methods raise the errors of the client."""
 
-    def look(self, name: str) -> StoredRecord | None:
-        """Return the last claim of a key, None where there is none."""
+    def read(self, name: str) -> StoredRecord | None:
+        """Return the current lease record of a key, None if there is none."""
 
     def write(self, name: str, record: LeaseRecord, *, after: StoredRecord | None) -> StoredRecord:
-        """Write a claim down, next to the one that was seen.
+        """Write a lease record, if ``after`` is still the current one.
 
         Raises:
-            ConflictError: Somebody else was first.
+            ConflictError: Another writer was first.
         """
 
     def remove(self, name: str, stored: StoredRecord) -> None:
-        """Give a claim back.
+        """Remove a lease record, or mark it as released.
 
         Raises:
-            ConflictError: It is not the last one any more.
+            ConflictError: It is not the current one any more.
         """
 
     def keys(self, prefix: str) -> Iterator[tuple[str, datetime]]:
-        """Yield the names that have claims, and when each was last written: one request per 1,000."""
+        """Yield the names of lease objects, and when each was last written: one request per 1,000."""
 
     def retire(self, name: str, stored: StoredRecord, record: LeaseRecord) -> StoredRecord:
-        """Make sure that nobody builds on a dead claim any more: by the record of who erases it.
+        """Make sure that no holder can continue a lease that has ended, with a record of the sweep if needed.
 
         Raises:
-            ConflictError: It is not the last one any more.
+            ConflictError: It is not the current one any more.
         """
 
     def erase(self, name: str, stored: StoredRecord) -> None:
-        """Remove a retired claim, and all that lies beneath.
+        """Delete a retired lease record, with all versions beneath it.
 
         Raises:
-            ConflictError: It is not the last one any more.
+            ConflictError: It is not the current one any more.
         """
 
 
 def read_record(client: S3Client, bucket: str, name: str) -> StoredRecord | None:
-    """Return the claim in an object, None where there is none: one request.
+    """Return the lease record in an object, None if there is no object: one request.
 
     Raises:
-        CorruptValueError: The object is no claim.
+        CorruptValueError: The object is no lease.
     """
     try:
         opened = client.open_object(bucket, name)
     except KeyNotFoundError:
         return None
-    if isinstance(opened, NotModified):  # nothing of the kind was asked
-        raise StoreUnavailableError(f"{name!r}: the server answers 304 to an unconditional request")
+    if isinstance(opened, NotModified):  # the request had no If-None-Match
+        raise StoreUnavailableError(f"{name!r}: the server responded with 304 to an unconditional request")
     body = bytearray(opened.info.size)
     opened.read_into(memoryview(body))
-    return _claim(opened.info, bytes(body))
+    return _stored_record(opened.info, bytes(body))
 
 
-def _claim(info: ObjectInfo, body: bytes) -> StoredRecord:
+def _stored_record(info: ObjectInfo, body: bytes) -> StoredRecord:
     record = LeaseRecord.from_json(info.name, body)
     return StoredRecord(
         record,
         info.etag,
-        kept_version(info.version_id),
+        real_version(info.version_id),
         info.last_modified,
         info.server_time - info.last_modified,
     )
 
 
-def kept_version(version_id: str | None) -> str | None:
-    """Return the id of a version that stays when it is replaced; what is called "null" does not."""
+def real_version(version_id: str | None) -> str | None:
+    """Return a version id, None for "null": S3 replaces that version instead of keeping it."""
     return None if version_id == "null" else version_id
 
 
 def released(record: LeaseRecord) -> LeaseRecord:
-    """Return the record that says that its holder is done."""
+    """Return the record, marked as released by its holder."""
     return replace(record, released=True)

@@ -1,9 +1,9 @@
-"""Keeps the leases of this process: one thread renews them, for as long as there are any.
+"""Renew the leases of this process in one background thread.
 
-A lease is renewed when a third of its time is over. One that could not be renewed is given up a tenth of
-its time before it ends, so that nobody else can hold it while its holder still believes to; whoever waits
-for that is told. What was given up may still be there: :meth:`RenewedLease.require` asks, and goes on where
-nobody has taken it over.
+A lease is renewed when a third of its time is over. If it cannot be renewed, it is given up a tenth of its
+time before it ends, so that no other holder can have it while this one still believes to hold it; the
+``on_lost`` callback is called. :meth:`RenewedLease.require` reclaims such a lease, if no other holder has
+taken it over.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ logger = logging.getLogger(__name__)
 
 _RENEWALS = 8  # at once
 _RENEW_AT = 1 / 3
-_TRY_AGAIN_AT = 1 / 12
+_RETRY_AT = 1 / 12
 _GIVE_UP_AT = 1 / 10
-_LOOK_AGAIN_SECONDS = 1.0  # whether what was lost was taken again
+_RECHECK_LOST_SECONDS = 1.0  # a lost lease may have been reclaimed
 _EXIT_SECONDS = 5.0
 
 _FAILURES = (S3KVError, RuntimeError, OSError)
-"""What a request may end with; botocore raises a RuntimeError where credentials cannot be refreshed."""
+"""The errors of a request; botocore raises a RuntimeError if credentials cannot be refreshed."""
 
 
 class RenewedLease:
-    """A lease that is renewed until it is given back.
+    """A lease that is renewed until it is released.
 
     Args:
-        leases: Where it was taken.
-        lease: What was taken.
-        on_lost: Called by the renewing thread with the reason when the lease could not be kept.
+        leases: The leases of its bucket.
+        lease: The acquired lease.
+        on_lost: Called by the renewing thread with the reason if the lease is lost.
         renews: Whether to renew it at all.
 
     Attributes:
         name: The object name.
-        result_ready: Whether what others wait for is there; its holder says so.
+        result_ready: Whether the result that others wait for exists; set by the holder.
     """
 
     def __init__(
@@ -75,26 +75,26 @@ class RenewedLease:
 
     @property
     def lost(self) -> S3KVError | None:
-        """Why it is not renewed any more; None while it is, or after it was given back."""
+        """The reason why it was lost; None if it was not."""
         return self._lost
 
     @property
     def due(self) -> float | None:
-        """When it is to be renewed, by the clock of leases; None where it is not."""
+        """When to renew it, by :func:`lease_clock`; None if it is not renewed (any more)."""
         return self._due if self._renews and not self._lost and not self._released else None
 
     def require(self, *, above: int = 0) -> None:
         """Make sure that this process holds the lease: no request while it does.
 
         Args:
-            above: A number that the fencing number has to be above: one request where it is not.
+            above: The fencing number is raised above this, with one request, unless it is larger already.
 
         Raises:
-            StaleWriterError: Somebody else has taken it over, and maybe given it back.
+            StaleWriterError: Another holder has taken it over, and may have released it since.
         """
         with self._mutex:
             try:
-                if self._lost is not None or self._lease.seconds_left() <= self._reserve:
+                if self._lost is not None or self._lease.seconds_left() <= self._margin:
                     self._set(self._leases.reclaim(self._lease))
                 if self._lease.number <= above:
                     self._set(self._leases.renew(self._lease, above=above))
@@ -104,21 +104,21 @@ class RenewedLease:
                 raise StaleWriterError(f"{exc}: others may have worked since") from exc
 
     def require_unbroken(self) -> None:
-        """Make sure that nobody else can have held the lease since it was taken: no request, no waiting.
+        """Make sure that no other holder can have had the lease since: no request, no waiting.
 
-        What was lost once counts as broken, whoever has it now, unless :meth:`require` took it up again.
+        A lost lease counts as broken, whoever holds it now, unless :meth:`require` has reclaimed it.
 
         Raises:
             LeaseNotHeldError: It ended in between, or is about to.
         """
         lease, lost = self._lease, self._lost  # a renewal may be under way
-        if lost is not None or lease.seconds_left() <= self._reserve:
+        if lost is not None or lease.seconds_left() <= self._margin:
             raise LeaseNotHeldError(
-                f"the lease {self.name!r} ended meanwhile: {lost or 'it was not renewed'}"
+                f"the lease {self.name!r} ended in the meantime: {lost or 'it was not renewed'}"
             )
 
     def renew(self) -> None:
-        """Renew it where that is due; say so where it cannot be kept."""
+        """Renew it if that is due; call ``on_lost`` if it is lost."""
         with self._mutex:
             if self.due is None or self.due > lease_clock():
                 return
@@ -127,12 +127,12 @@ class RenewedLease:
             except ConflictError as exc:
                 self._give_up(exc)
             except _FAILURES as exc:
-                self._due = lease_clock() + self._leases.seconds * _TRY_AGAIN_AT
-                if self._lease.ends - self._due < self._reserve:
+                self._due = lease_clock() + self._leases.seconds * _RETRY_AT
+                if self._lease.ends - self._due < self._margin:
                     self._give_up(LeaseNotHeldError(f"the lease {self.name!r} could not be renewed: {exc}"))
 
     def release(self) -> None:
-        """Give it back: one request, none where it is lost. Errors are logged: it then ends by itself."""
+        """Release it: one request, none if it was taken over. Errors are logged; it then ends by itself."""
         with self._mutex:
             if self._released:
                 return
@@ -142,10 +142,10 @@ class RenewedLease:
             try:
                 self._leases.release(self._lease)
             except _FAILURES as exc:
-                logger.info("the lease %r was not given back: %s", self.name, exc)
+                logger.info("the lease %r was not released: %s", self.name, exc)
 
     @property
-    def _reserve(self) -> float:
+    def _margin(self) -> float:
         return self._leases.seconds * _GIVE_UP_AT
 
     def _set(self, lease: HeldLease) -> None:
@@ -163,11 +163,11 @@ class RenewedLease:
 
 
 class LeaseRenewer:
-    """The leases that a process holds, and who of its holders may read without one.
+    """Renews the leases of a process, and registers the holders that may read without a lease.
 
-    Get the one of this process from :func:`~s3kv_flows.store._s3.clients.shared_renewer`. Its thread begins
-    with the first lease and ends with the last. At the exit of the interpreter what is still held is given
-    back, for which it waits five seconds at most.
+    :func:`shared_renewer` returns the one of this process. Its thread starts with the first lease and ends
+    with the last. When the interpreter exits, the remaining leases are released, which takes five seconds at
+    most.
     """
 
     def __init__(self) -> None:
@@ -176,39 +176,39 @@ class LeaseRenewer:
         self._entries: dict[Hashable, dict[str, RenewedLease | None]] = {}
         self._releases: list[RenewedLease] = []
         self._thread: threading.Thread | None = None
-        self._at_work: set[RenewedLease] = set()
-        self._gone: deque[tuple[Hashable, str]] = deque()
+        self._in_progress: set[RenewedLease] = set()
+        self._dead_readers: deque[tuple[Hashable, str]] = deque()
         self._process = os.getpid()
 
-    def keep(self, key: Hashable, holder: str, lease: RenewedLease) -> None:
-        """Renew a lease until its holder is dismissed."""
+    def add(self, key: Hashable, holder: str, lease: RenewedLease) -> None:
+        """Renew a lease until its holder releases it."""
         with self._changed:
             self._entries.setdefault(key, {})[holder] = lease
             self._wake()
 
     def register_reader(self, key: Hashable, holder: str, *, while_alive: object = None) -> None:
-        """Remember a holder that needs no lease, while it is not dismissed and an object lives."""
+        """Register a holder that needs no lease, until it is released or an object is garbage-collected."""
         if while_alive is not None:
             # Called wherever garbage is collected, also within this class: so it does nothing but append.
-            weakref.finalize(while_alive, self._gone.append, (key, holder)).atexit = False
+            weakref.finalize(while_alive, self._dead_readers.append, (key, holder)).atexit = False
         with self._changed:
-            self._drop_the_gone()
+            self._drop_dead_readers()
             self._entries.setdefault(key, {})[holder] = None
 
-    def kept(self, key: Hashable, holder: str) -> RenewedLease | None:
-        """Return the lease of a holder."""
+    def lease_of(self, key: Hashable, holder: str) -> RenewedLease | None:
+        """Return the lease of a holder, None if it has none."""
         with self._changed:
             return self._entries.get(key, {}).get(holder)
 
     def knows(self, key: Hashable, holder: str | None = None) -> bool:
-        """Tell whether this holder, or any, of this process holds a lease or was admitted."""
+        """Tell whether this holder, or any of this process, holds a lease or is registered as a reader."""
         with self._changed:
-            self._drop_the_gone()
+            self._drop_dead_readers()
             holders = self._entries.get(key, {})
             return bool(holders) if holder is None else holder in holders
 
     def release(self, key: Hashable, holder: str, *, wait: bool) -> None:
-        """Forget a holder, and give its lease back: now, or, without waiting for that, by the thread."""
+        """Forget a holder, and release its lease: now, or, without waiting, in the background thread."""
         with self._changed:
             holders = self._entries.get(key, {})
             lease = holders.pop(holder, None)
@@ -224,9 +224,9 @@ class LeaseRenewer:
         lease.release()
 
     def close(self, timeout: float | None = None) -> None:
-        """Give everything back, and end the thread; wait for it so many seconds at most, by default five."""
+        """Release all leases, and end the thread; wait for that ``timeout`` seconds, by default five."""
         if os.getpid() != self._process:
-            return  # a forked child has a copy of this, and none of the leases
+            return  # a forked child has a copy of this object, but none of the leases
         with self._changed:
             for holders in self._entries.values():
                 self._releases += [lease for lease in holders.values() if lease is not None]
@@ -236,9 +236,9 @@ class LeaseRenewer:
         if thread is not None:
             thread.join(_EXIT_SECONDS if timeout is None else timeout)
 
-    def _drop_the_gone(self) -> None:
-        while self._gone:
-            key, holder = self._gone.popleft()
+    def _drop_dead_readers(self) -> None:
+        while self._dead_readers:
+            key, holder = self._dead_readers.popleft()
             holders = self._entries.get(key, {})
             if holder in holders and holders[holder] is None:
                 del holders[holder]
@@ -247,20 +247,20 @@ class LeaseRenewer:
 
     def _wake(self) -> None:
         if self._thread is None or not self._thread.is_alive():
-            # A plain thread would keep the interpreter from ending; a daemon alone would end too early.
+            # A plain thread would keep the interpreter from exiting; a daemon alone would end too early.
             atexit.register(self.close)
             self._thread = threading.Thread(target=self._run, name="s3kv-leases", daemon=True)
             self._thread.start()
         self._changed.notify_all()
 
     def _run(self) -> None:
-        while not self._has_ended():
+        while not self._ends_thread():
             with ThreadPoolExecutor(_RENEWALS, thread_name_prefix="s3kv-lease") as pool:
-                while self._step(pool):
+                while self._submit_due(pool):
                     pass
 
-    def _has_ended(self) -> bool:
-        """End the thread where nothing came while its pool ended."""
+    def _ends_thread(self) -> bool:
+        """Unregister the thread, and return True, unless a lease was added while its pool shut down."""
         with self._changed:
             if self._releases or any(one for holders in self._entries.values() for one in holders.values()):
                 return False
@@ -268,55 +268,59 @@ class LeaseRenewer:
             atexit.unregister(self.close)
             return True
 
-    def _step(self, pool: ThreadPoolExecutor) -> bool:
-        """Begin what is due, or wait for it; return False when nothing is left to do."""
+    def _submit_due(self, pool: ThreadPoolExecutor) -> bool:
+        """Start the renewals and releases that are due, or wait for one; return False if no lease is left."""
         with self._changed:
             work: list[tuple[Callable[[RenewedLease], None], RenewedLease]] = []
             work += [(RenewedLease.release, lease) for lease in self._releases]
             self._releases.clear()
-            kept = [lease for holders in self._entries.values() for lease in holders.values() if lease]
-            # One that hangs does not keep the others from being renewed.
-            dues = [(due, one) for one in kept if one not in self._at_work and (due := one.due) is not None]
+            held = [lease for holders in self._entries.values() for lease in holders.values() if lease]
+            # A renewal that hangs does not keep the other leases from being renewed.
+            dues = [
+                (due, lease)
+                for lease in held
+                if lease not in self._in_progress and (due := lease.due) is not None
+            ]
             now = lease_clock()
             work += [(RenewedLease.renew, lease) for due, lease in dues if due <= now]
-            if not work and not kept:
+            if not work and not held:
                 return False
             if not work:
-                next_due = min((due for due, _ in dues), default=now + _LOOK_AGAIN_SECONDS)
+                next_due = min((due for due, _ in dues), default=now + _RECHECK_LOST_SECONDS)
                 self._changed.wait(next_due - now)
-            self._at_work.update(lease for _, lease in work)
-        for act, lease in work:
-            self._begin(pool, act, lease)
+            self._in_progress.update(lease for _, lease in work)
+        for action, lease in work:
+            self._submit(pool, action, lease)
         return True
 
-    def _begin(
-        self, pool: ThreadPoolExecutor, act: Callable[[RenewedLease], None], lease: RenewedLease
+    def _submit(
+        self, pool: ThreadPoolExecutor, action: Callable[[RenewedLease], None], lease: RenewedLease
     ) -> None:
         try:
-            pool.submit(self._do, act, lease)
-        except RuntimeError:  # at the exit of the interpreter, no thread can be started
-            self._do(act, lease)
+            pool.submit(self._perform, action, lease)
+        except RuntimeError:  # while the interpreter exits, no thread can be started
+            self._perform(action, lease)
 
-    def _do(self, act: Callable[[RenewedLease], None], lease: RenewedLease) -> None:
+    def _perform(self, action: Callable[[RenewedLease], None], lease: RenewedLease) -> None:
         try:
-            act(lease)
+            action(lease)
         finally:
             with self._changed:
-                self._at_work.discard(lease)
+                self._in_progress.discard(lease)
                 self._changed.notify_all()
 
 
-_keeper = LeaseRenewer()
+_renewer = LeaseRenewer()
 
 
 def shared_renewer() -> LeaseRenewer:
-    """Return the keeper of the leases of this process; a forked child has one of its own, with none."""
-    return _keeper
+    """Return the lease renewer of this process; a forked child has another one, without leases."""
+    return _renewer
 
 
-def _begin_anew() -> None:
-    global _keeper
-    _keeper = LeaseRenewer()
+def _reset_after_fork() -> None:
+    global _renewer
+    _renewer = LeaseRenewer()
 
 
-os.register_at_fork(after_in_child=_begin_anew)
+os.register_at_fork(after_in_child=_reset_after_fork)

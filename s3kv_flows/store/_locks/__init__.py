@@ -1,1 +1,1 @@
-"""Object Lock: what protects a version, and who can see that."""
+"""Object Lock: retention, legal holds, and the visibility of locked versions."""

@@ -1,7 +1,7 @@
-"""Chains: all versions of one key, and whether any of them is locked.
+"""The version history (chain) of a key, and the locks in it.
 
-S3 locks versions, not keys. What this project forbids concerns the key, so it looks at the whole
-chain: a locked version may lie under a newer one, or under a delete marker.
+S3 locks versions, not keys. This package protects keys, so it checks the whole chain: a locked version may
+lie under a newer one, or under a delete marker.
 """
 
 from __future__ import annotations
@@ -31,28 +31,29 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class OwnWrite:
-    """What a writer has just written.
+    """A version or delete marker that this writer has just written.
 
     Attributes:
-        written: Its version, or its delete marker.
-        write_id: The write id it carries.
-        holds: Whether it carries a legal hold: the one of the version before, or its own.
-        retained: Whether it was born under retention.
+        written: The version, or the delete marker.
+        write_id: The write id in its metadata.
+        held: Whether it is under a legal hold: that of the version before, or one of its own.
+        retained: Whether it was written under retention.
     """
 
     written: Written
     write_id: str | None = None
-    holds: bool = False
+    held: bool = False
     retained: bool = False
 
 
 @dataclass(frozen=True)
 class InspectedVersion:
-    """A version or delete marker, and what its headers say.
+    """A version or delete marker with its headers.
 
     Attributes:
-        info: None for a delete marker, and for what was deleted since it was listed.
-        protection: What protects it.
+        listed: The version as it was listed.
+        info: Its headers; None for a delete marker, and for a version that was deleted since it was listed.
+        protection: Its retention and legal hold in force, or None.
     """
 
     listed: ListedVersion
@@ -61,12 +62,12 @@ class InspectedVersion:
 
 
 class ChainGuard:
-    """Keeps writers from hiding what is locked.
+    """Keeps writers from hiding locked versions.
 
     Args:
         client: The shared client.
         bucket: A bucket with Object Lock.
-        display_name: What messages call an object.
+        display_name: Returns the name of an object in messages.
     """
 
     def __init__(self, client: S3Client, bucket: str, display_name: Callable[[str], str] = str) -> None:
@@ -78,33 +79,33 @@ class ChainGuard:
         """Return all versions and delete markers of exactly this object, the current one first."""
         return self._client.list_versions_of(self._bucket, name)
 
-    def require_free(
+    def require_unlocked(
         self,
         name: str,
         chain: list[ListedVersion],
         action: str,
         *,
-        retained: bool = True,
-        holds: bool = False,
+        refuse_retained: bool = True,
+        refuse_held: bool = False,
     ) -> bool:
         """Raise KeyLockedError where a version of a key is locked: one HEAD per version.
 
         Args:
             name: The object name.
             chain: Its versions.
-            action: What the error says cannot be done.
-            retained: Whether a retention forbids it.
-            holds: Whether a legal hold forbids it, too.
+            action: The action that the error says is refused.
+            refuse_retained: Whether a retention forbids the action.
+            refuse_held: Whether a legal hold forbids it, too.
 
         Returns:
-            Whether the current version is under a legal hold, which the next one has to carry on.
+            Whether the current version is under a legal hold, which the next version must get, too.
 
         Raises:
             AccessDeniedError: These credentials may not see locks.
         """
         hold = False
         for version, protection in self._protections(chain):
-            if (protection.retained and retained) or holds:
+            if (protection.retained and refuse_retained) or refuse_held:
                 raise protection.refusal(self._display_name(name), action)
             hold = hold or (version.is_latest and protection.legal_hold)
         return hold
@@ -113,83 +114,85 @@ class ChainGuard:
         self,
         name: str,
         before: list[ListedVersion],
-        own: OwnWrite,
+        write: OwnWrite,
         action: str,
         *,
-        holds: bool = False,
+        refuse_held: bool = False,
     ) -> Written:
-        """Look at what a write has hidden; take it back where that is locked by now.
+        """Check the versions that a write has hidden; take the write back where one of them is locked.
 
-        Only what lies beneath counts: of two writers, the later one has hidden the other. A legal hold
-        that was placed on the version before in the same instant is carried on.
+        Only versions beneath the write count: of two writers, the later one has hidden the other. A legal
+        hold that was placed at the same instant on the version before is put on the new one, too.
 
         Args:
             name: The object name.
-            before: The versions that were found free, before the write.
-            own: What was written.
-            action: What the error says cannot be done.
-            holds: Whether a legal hold forbids it, too.
+            before: The versions that were found unlocked, before the write.
+            write: The version or delete marker that was written.
+            action: The action that the error says is refused.
+            refuse_held: Whether a legal hold forbids the action, too.
 
         Returns:
-            What was written, with its version id also where the server (Ceph, of a copy) did not tell it.
+            The write, with its version id even where the server (Ceph, for a copy) did not return it.
 
         Raises:
-            KeyLockedError: A hidden version is locked; what was written is gone again.
-            S3KVError: It could not be looked at; what was written is gone again.
+            KeyLockedError: A hidden version is locked; the write was taken back.
+            S3KVError: The versions could not be checked; the write was taken back.
         """
         try:
-            now = self.versions(name)
-            own = _identified(own, before, now)
-            hidden = self._hidden(before, own, now)
+            after = self.versions(name)
+            write = _with_version_id(write, before, after)
+            hidden = self._hidden_protections(before, write, after)
         except S3KVError:
-            self._take_back(name, before, own)
+            self._take_back(name, before, write)
             raise
-        locks = [lock for lock in hidden if lock.retained or holds]
+        locks = [lock for lock in hidden if lock.retained or refuse_held]
         if locks:
-            taken_back = self._take_back(name, before, own)
+            taken_back = self._take_back(name, before, write)
             refusal = locks[0].refusal(self._display_name(name), action)
-            refusal.left_behind = None if taken_back else own.written.version_id
+            refusal.left_behind = None if taken_back else write.written.version_id
             raise refusal
-        if hidden and not own.holds and own.written.version_id is not None:
-            self._client.put_legal_hold(self._bucket, name, version_id=own.written.version_id)
-        return own.written
+        if hidden and not write.held and write.written.version_id is not None:
+            self._client.put_legal_hold(self._bucket, name, version_id=write.written.version_id)
+        return write.written
 
-    def arrived(self, chain: list[ListedVersion], known: set[str], write_id: str) -> Written | None:
-        """Return our own version, where a PUT arrived whose answer was lost, so that it was sent again.
+    def find_resent(self, chain: list[ListedVersion], known: set[str], write_id: str) -> Written | None:
+        """Return the version of a PUT that succeeded, and was sent again because its response was lost.
 
-        Others may have written since: all versions that are new are looked at, one HEAD each.
+        Others may have written since: one HEAD for each new version, until ours is found.
         """
         for version in chain:
             if version.version_id not in known and not version.is_delete_marker:
                 info = self._head(version)
-                if info is not None and _written_by(info) == write_id:
+                if info is not None and _write_id_of(info) == write_id:
                     return Written(info.etag, version.version_id)
         return None
 
-    def _hidden(
-        self, before: list[ListedVersion], own: OwnWrite, now: list[ListedVersion]
+    def _hidden_protections(
+        self, before: list[ListedVersion], write: OwnWrite, after: list[ListedVersion]
     ) -> list[Protection]:
-        """Return what protects the versions that a write has hidden."""
-        mine = next((i for i, version in enumerate(now) if version.version_id == own.written.version_id), -1)
-        beneath = now[mine + 1 :]
-        if mine >= 0 and now[mine].is_delete_marker:
-            # Versions and markers are listed apart: within one moment, which is above is not told.
-            beneath += [v for v in now[:mine] if v.last_modified == now[mine].last_modified]
+        """Return the protections of the versions that a write has hidden."""
+        ours = next(
+            (i for i, version in enumerate(after) if version.version_id == write.written.version_id), -1
+        )
+        beneath = after[ours + 1 :]
+        if ours >= 0 and after[ours].is_delete_marker:
+            # Versions and markers are listed apart: of equal dates, a listing does not show which is above.
+            beneath += [v for v in after[:ours] if v.last_modified == after[ours].last_modified]
         replaced = current_of(before)
         checked = {version.version_id for version in before if version != replaced}
-        suspects = [version for version in beneath if version.version_id not in checked]
-        return [lock for _, lock in self._protections(suspects, unless_written_by=own.write_id)]
+        unchecked = [version for version in beneath if version.version_id not in checked]
+        return [lock for _, lock in self._protections(unchecked, except_write_id=write.write_id)]
 
     def _protections(
-        self, versions: list[ListedVersion], *, unless_written_by: str | None = None
+        self, versions: list[ListedVersion], *, except_write_id: str | None = None
     ) -> list[tuple[ListedVersion, Protection]]:
-        """Return what protects versions, of those that something does."""
-        looked = inspect_versions(self._client, self._bucket, [v for v in versions if not v.is_delete_marker])
+        """Return the locked ones of some versions, each with its protection."""
+        values = [version for version in versions if not version.is_delete_marker]
         return [
-            (seen.listed, seen.protection)
-            for seen in looked
-            if seen.protection is not None
-            and not (unless_written_by and _written_by(seen.info) == unless_written_by)
+            (version.listed, version.protection)
+            for version in inspect_versions(self._client, self._bucket, values)
+            if version.protection is not None
+            and not (except_write_id and _write_id_of(version.info) == except_write_id)
         ]
 
     def _head(self, version: ListedVersion) -> ObjectInfo | None:
@@ -198,62 +201,62 @@ class ChainGuard:
         except KeyNotFoundError:  # deleted since it was listed
             return None
 
-    def _take_back(self, name: str, before: list[ListedVersion], own: OwnWrite) -> bool:
-        """Delete what was just written, with what a repeated request has left; log what cannot be."""
-        travelled = self._client.capabilities.locks_travel
+    def _take_back(self, name: str, before: list[ListedVersion], write: OwnWrite) -> bool:
+        """Delete the write, with all versions of it that a resent request has left; log a failure."""
+        copied_lock = self._client.capabilities.locks_travel
         try:
-            own = _identified(own, before, now := self.versions(name))
-            left = {own.written.version_id, *self._repeated(before, own, now)} - {None}
-            for version_id in left:
-                is_value = any(v.version_id == version_id and not v.is_delete_marker for v in now)
-                if is_value and (own.holds or travelled):
+            write = _with_version_id(write, before, after := self.versions(name))
+            version_ids = {write.written.version_id, *self._resent_versions(before, write, after)} - {None}
+            for version_id in version_ids:
+                is_value = any(v.version_id == version_id and not v.is_delete_marker for v in after)
+                if is_value and (write.held or copied_lock):
                     self._client.put_legal_hold(self._bucket, name, version_id=version_id, on=False)
-                # Its own retention is a second old and was refused: lifting it is no breach.
+                # Its own retention is a second old, and the write was refused: lifting it breaks no promise.
                 self._client.delete_object(
-                    self._bucket, name, version_id=version_id, bypass_governance=own.retained or travelled
+                    self._bucket, name, version_id=version_id, bypass_governance=write.retained or copied_lock
                 )
-            if left:  # never without a version id: that would put a delete marker on top
+            if version_ids:  # never without a version id: that would put a delete marker on top
                 return True
         except S3KVError as exc:
             logger.debug("the server refused: %s", exc)
         logger.error(
-            "%r was locked while it was written, and our version %s cannot be taken back: it stays on top",
+            "%r was locked while it was written, and our version %s cannot be deleted: it stays on top",
             self._display_name(name),
-            own.written.version_id,
+            write.written.version_id,
         )
         return False
 
-    def _repeated(
-        self, before: list[ListedVersion], own: OwnWrite, now: list[ListedVersion]
+    def _resent_versions(
+        self, before: list[ListedVersion], write: OwnWrite, after: list[ListedVersion]
     ) -> list[str | None]:
-        """Return the new versions with our write id, or the new delete markers where we made one."""
+        """Return the new versions with our write id, or the new delete markers where we wrote one."""
         known = {version.version_id for version in before}
-        new = [version for version in now if version.version_id not in known]
-        if own.write_id is None:
+        new = [version for version in after if version.version_id not in known]
+        if write.write_id is None:
             markers = {version.version_id for version in new if version.is_delete_marker}
-            return list(markers) if own.written.version_id in markers else []
+            return list(markers) if write.written.version_id in markers else []
         heads = ((version, self._head(version)) for version in new if not version.is_delete_marker)
-        return [version.version_id for version, info in heads if _written_by(info) == own.write_id]
+        return [version.version_id for version, info in heads if _write_id_of(info) == write.write_id]
 
 
-def _identified(own: OwnWrite, before: list[ListedVersion], now: list[ListedVersion]) -> OwnWrite:
-    """Find out which version is our own, where the server did not say: the new one of the same content."""
-    if own.written.version_id is not None:
-        return own
+def _with_version_id(write: OwnWrite, before: list[ListedVersion], after: list[ListedVersion]) -> OwnWrite:
+    """Add the version id where the server did not return it: that of the new version with the same ETag."""
+    if write.written.version_id is not None:
+        return write
     known = {version.version_id for version in before}
-    etag = own.written.etag.strip('"')
-    mine = [v.version_id for v in now if v.version_id not in known and v.etag.strip('"') == etag]
-    return replace(own, written=Written(own.written.etag, mine[-1])) if mine else own
+    etag = write.written.etag.strip('"')
+    ours = [v.version_id for v in after if v.version_id not in known and v.etag.strip('"') == etag]
+    return replace(write, written=Written(write.written.etag, ours[-1])) if ours else write
 
 
 def inspect_versions(client: S3Client, bucket: str, chain: Sequence[ListedVersion]) -> list[InspectedVersion]:
-    """Return what the headers say of all versions of a key: one HEAD for each that is no delete marker.
+    """Return all versions of a key with their headers: one HEAD for each that is not a delete marker.
 
     Raises:
         AccessDeniedError: These credentials may not see locks.
     """
 
-    def look(version: ListedVersion) -> InspectedVersion:
+    def inspect(version: ListedVersion) -> InspectedVersion:
         if version.is_delete_marker:
             return InspectedVersion(version, None, None)
         try:
@@ -264,13 +267,13 @@ def inspect_versions(client: S3Client, bucket: str, chain: Sequence[ListedVersio
             version, info, visible_protection(client, bucket, info, is_current=version.is_latest)
         )
 
-    return list(map(look, chain) if len(chain) < 2 else map_concurrently(look, chain))
+    return list(map(inspect, chain) if len(chain) < 2 else map_concurrently(inspect, chain))
 
 
 def visible_protection(
     client: S3Client, bucket: str, info: ObjectInfo, *, is_current: bool
 ) -> Protection | None:
-    """Return what protects a version by its headers; None only where that is proven to mean "nothing".
+    """Return the protection of a version by its headers; None only where these credentials can see locks.
 
     Raises:
         AccessDeniedError: These credentials may not see locks.
@@ -281,10 +284,10 @@ def visible_protection(
     return protection
 
 
-def _written_by(info: ObjectInfo | None) -> str | None:
+def _write_id_of(info: ObjectInfo | None) -> str | None:
     return None if info is None else info.metadata.get(WRITE_ID)
 
 
 def current_of(chain: list[ListedVersion]) -> ListedVersion | None:
-    """Return what the key reads as, None for an absent one."""
+    """Return the current version of a key, or None where it is absent."""
     return next((version for version in chain if version.is_latest and not version.is_delete_marker), None)

@@ -1,7 +1,7 @@
-"""What protects a version, also for who may not read it.
+"""Look up locks, with or without permission to read the value.
 
-HEAD tells all of it in one request, and asks for s3:GetObject, which is the right to read the value. Who
-has not got that asks for retention and hold, one request each.
+HEAD returns retention and hold in one request, and requires s3:GetObject, the permission to read the value.
+Without it, retention and hold are fetched with one request each.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["LockLookup"]
 
 
 class LockLookup:
-    """Looks for locks in one bucket.
+    """Looks up locks in one bucket.
 
     Args:
         client: The shared client.
@@ -29,11 +29,11 @@ class LockLookup:
 
     @property
     def may_read(self) -> bool:
-        """Whether these credentials may read values, as far as that has been tried."""
+        """Whether these credentials may read values; True until a request shows that they may not."""
         return self._may_read
 
     def head(self, name: str, version_id: str | None = None) -> ObjectInfo | None:
-        """Return what the headers say; None for who may not read the object.
+        """Return the headers of an object; None where these credentials may not read it.
 
         Raises:
             KeyNotFoundError: There is no such object or version.
@@ -46,7 +46,7 @@ class LockLookup:
         return None
 
     def protection(self, name: str, version_id: str | None, *, is_current: bool) -> Protection | None:
-        """Return what protects a version: one request, or two for who may not read it.
+        """Return the protection of a version: one request, or two where these credentials may not read it.
 
         Raises:
             KeyNotFoundError: There is no such version.
@@ -55,14 +55,14 @@ class LockLookup:
         info = self.head(name, version_id)
         if info is not None:
             return visible_protection(self._client, self._bucket, info, is_current=is_current)
-        return self._asked(name, version_id, is_current=is_current)
+        return self._request_locks(name, version_id, is_current=is_current)
 
     def current(self, name: str) -> ListedVersion | None:
-        """Return what a key reads as, by a listing; None for an absent one."""
+        """Return the current version of a key, from a listing; None where it is absent."""
         chain = self._client.list_versions_of(self._bucket, name)
         return chain[0] if chain and not chain[0].is_delete_marker else None
 
-    def _asked(self, name: str, version_id: str | None, *, is_current: bool) -> Protection | None:
+    def _request_locks(self, name: str, version_id: str | None, *, is_current: bool) -> Protection | None:
         lock = self._client.get_retention(self._bucket, name, version_id=version_id)
         held = self._client.get_legal_hold(self._bucket, name, version_id=version_id)
         now = self._client.capabilities.now()

@@ -1,8 +1,8 @@
-"""Object Lock: what to ask for, and what protects a version.
+"""Retention and legal holds, as requested and as in force.
 
-Retention forbids to alter or delete a key until a date; a legal hold, which has no date, forbids to
-delete it. S3 protects versions, not keys: a plain PUT or DELETE of a locked key succeeds there and
-hides the version. What this project forbids is therefore more than what S3 refuses.
+Retention forbids altering or deleting a key until a date; a legal hold, which has no date, forbids deleting
+it. S3 protects versions, not keys: a plain PUT or DELETE of a locked key succeeds there and hides the
+version. This package therefore refuses more than S3 does.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from s3kv_flows.store.errors import KeyLockedError
 
 __all__ = ["LockMode", "Protection", "Retention", "protection_of", "require_understanding", "strengthened"]
 
-_UPLOAD = timedelta(minutes=5)
-"""What the upload of a version may take."""
+_UPLOAD_SLACK = timedelta(minutes=5)
+"""The longest that the upload of a version may take."""
 
 LockMode = Literal["GOVERNANCE", "COMPLIANCE"]
 
@@ -29,9 +29,9 @@ class Retention:
     Attributes:
         days: Days from the moment of writing.
         until: A fixed moment, with a time zone. Exactly one of the two is given.
-        mode: ``GOVERNANCE`` can be lifted by who may bypass it, ``COMPLIANCE`` by nobody.
-        i_understand: That nobody can lift a compliance retention, nor make it shorter: neither the owner of
-            the account, nor the operator of the server. Has to be given with that mode.
+        mode: ``GOVERNANCE`` can be lifted with a permission to bypass it, ``COMPLIANCE`` by nobody.
+        i_understand: Confirms that nobody can lift a compliance retention or make it shorter: neither the
+            owner of the account, nor the operator of the server. Required with that mode.
     """
 
     days: float | None = None
@@ -64,10 +64,14 @@ class Retention:
 
 @dataclass(frozen=True)
 class Protection:
-    """What protects one version of a key.
+    """The retention and legal hold in force for one version of a key.
 
     Attributes:
-        is_current: Whether this version is what the key reads as.
+        version_id: The version.
+        mode: ``"GOVERNANCE"`` or ``"COMPLIANCE"``; None under a legal hold alone.
+        until: The end of the retention; None under a legal hold alone.
+        legal_hold: Whether it is under a legal hold.
+        is_current: Whether it is the current version of the key.
     """
 
     version_id: str | None
@@ -78,12 +82,12 @@ class Protection:
 
     @property
     def retained(self) -> bool:
-        """Whether a retention is in force; otherwise it is a legal hold alone."""
+        """Whether a retention is in force; otherwise there is a legal hold alone."""
         return self.mode is not None
 
     @property
     def lock(self) -> str:
-        """The lock in words, wherever the version lies."""
+        """The lock in words, whether or not the version is current."""
         reasons = []
         if self.mode and self.until:
             reasons.append(f"under {self.mode} retention until {self.until.isoformat(timespec='seconds')}")
@@ -108,30 +112,30 @@ class Protection:
 
 
 def require_understanding(mode: str | None, *, understood: bool) -> None:
-    """Raise ValueError for a compliance retention that nobody said to have understood."""
+    """Raise ValueError for a compliance retention without ``i_understand``."""
     if mode == "COMPLIANCE" and not understood:
         raise ValueError(
-            "nobody can lift a COMPLIANCE retention or make it shorter, whatever it was set for: give "
-            "i_understand=True with it, or take the mode 'GOVERNANCE'"
+            "nobody can lift a COMPLIANCE retention or make it shorter, for whatever reason: pass "
+            "i_understand=True with it, or use the mode 'GOVERNANCE'"
         )
 
 
 def strengthened(info: ObjectInfo, retention: Retention, now: datetime) -> ObjectLock | None:
-    """Return the lock that a version needs to be under a retention, too; None where it is already.
+    """Return the lock that satisfies a version's own retention and a requested one; None if it has that lock.
 
-    Of what is under a retention already, days count from the moment it was written: asking again does not
-    extend it. Nothing is weakened: the later end and the stricter mode of both count.
+    For a version under retention, the requested days count from the moment it was written: requesting the
+    same again does not extend it. Nothing is weakened: the later end and the stricter mode of both apply.
 
     Raises:
-        ValueError: A compliance retention would be extended, and that is not said to be understood.
+        ValueError: A compliance retention would be extended, and ``i_understand`` does not confirm it.
     """
     held = protection_of(info)
     if held is None or held.mode is None or held.until is None:
         return ObjectLock(retention.mode, retention.retain_until(now))
     until, slack = retention.until, timedelta(0)
     if until is None:
-        # The end was reckoned when the PUT began, and the version is as old as its end.
-        until, slack = info.last_modified + timedelta(days=retention.days or 0), _UPLOAD
+        # The end was computed when the PUT began, and the version is dated when it ended.
+        until, slack = info.last_modified + timedelta(days=retention.days or 0), _UPLOAD_SLACK
     mode = "COMPLIANCE" if "COMPLIANCE" in (held.mode, retention.mode) else "GOVERNANCE"
     if mode == held.mode and until.replace(microsecond=0) <= held.until + slack:
         return None
@@ -140,7 +144,7 @@ def strengthened(info: ObjectInfo, retention: Retention, now: datetime) -> Objec
 
 
 def protection_of(info: ObjectInfo, *, is_current: bool = True) -> Protection | None:
-    """Return what protects a version by its headers, None where nothing does any more."""
+    """Return the protection of a version by its headers; None where no lock is in force."""
     retained = info.lock_mode and info.retain_until and info.retain_until > info.server_time
     if not retained and not info.legal_hold:
         return None

@@ -1,19 +1,19 @@
-"""Objects of one bucket: reads, and writes that respect what is locked.
+"""Guarded reads and writes of one bucket, which respect Object Lock.
 
 Values, results and copies are written through :class:`GuardedBucket`, and deleted by
-:mod:`s3kv_flows.store._objects.deletions` in the same manner. On a bucket without Object Lock it costs
-nothing: one request. With Object Lock, S3 protects versions but lets a plain PUT or DELETE hide them, so
-a write looks at the whole chain of the key, before and after::
+:mod:`s3kv_flows.store._objects.deletions` in the same manner. On a bucket without Object Lock a write is one
+request. With Object Lock, S3 protects versions but lets a plain PUT or DELETE hide them, so a write checks
+the whole version history of the key, before and after::
 
     LIST versions of the key     a locked version may also lie under a newer one or a delete marker
     HEAD of each                 under retention: KeyLockedError; a hold on the current one is kept
     PUT, with a condition        If-None-Match where there was none, If-Match where there was one
-    LIST, HEAD of what is new    a version that came between, or the one that was replaced, is locked
-                                 by now: our own version is deleted again, KeyLockedError
+    LIST, HEAD of new versions   a version that was written meanwhile, or the one that was replaced, is
+                                 locked now: our version is deleted again, KeyLockedError
 
-The second LIST is what makes a lock safe that is placed in the same instant, on every server: some do
-not heed conditions in a race, or at all, and where they do, an ETag is a digest of the value, which a
-newer and locked version may share.
+The second LIST protects a lock that is placed at the same instant, on every server: some servers ignore
+conditions in a race, or always, and where they honour them, an ETag is a digest of the value, which a newer
+and locked version may share.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ from s3kv_flows.store.errors import (
 
 __all__ = ["GuardedBucket", "NewObject", "validate_mode"]
 
-_COPY_LIMIT = 5 << 30  # of CopyObject
-_ATTEMPTS = 5  # of a write that loses against other writers
+_COPY_LIMIT = 5 << 30  # bytes, of CopyObject
+_ATTEMPTS = 5  # of a write, against other writers
 _ETAG = re.compile(r'"[^"]+"|[0-9a-f]{32}(-\d+)?')
 
 
 @dataclass(frozen=True)
 class NewObject:
-    """An object to write, complete."""
+    """An object to write: body, metadata, tags and lock."""
 
     body: Body
     content_type: str
@@ -69,8 +69,8 @@ class GuardedBucket:
     Args:
         client: The shared client.
         bucket: The bucket name.
-        display_name: What messages call an object; by default its name.
-        prefix: Where objects of a probe may be written.
+        display_name: Returns the name of an object in messages; by default its object name.
+        prefix: The prefix under which probes may write objects.
     """
 
     def __init__(
@@ -98,10 +98,10 @@ class GuardedBucket:
         wanted: Callable[[ObjectInfo], bool] | None = None,
     ) -> Fetched:
         """Read an object; see :func:`s3kv_flows.store._objects.transfer.download`."""
-        answer = download(self.client, self.bucket, name, version_id=version_id, wanted=wanted)
-        if isinstance(answer, NotModified):  # without being asked: no server of S3 does this
-            raise CorruptValueError(f"the server sent nothing for {self._display_name(name)!r}")
-        return answer
+        response = download(self.client, self.bucket, name, version_id=version_id, wanted=wanted)
+        if isinstance(response, NotModified):  # to a request without a condition: no S3 server does this
+            raise CorruptValueError(f"the server sent no object for {self._display_name(name)!r}")
+        return response
 
     def get_unless(
         self, name: str, etag: str, *, wanted: Callable[[ObjectInfo], bool] | None = None
@@ -110,7 +110,7 @@ class GuardedBucket:
         return download(self.client, self.bucket, name, if_none_match=etag, wanted=wanted)
 
     def head(self, name: str, *, version_id: str | None = None) -> ObjectInfo:
-        """Return what one HEAD tells of an object."""
+        """Return the headers of an object: one HEAD."""
         return self.client.head_object(self.bucket, name, version_id=version_id)
 
     def versions(self, name: str) -> list[ListedVersion]:
@@ -129,28 +129,29 @@ class GuardedBucket:
         accept_races: bool = False,
         over_locked: bool = False,
     ) -> Written:
-        """Write an object, unless what it would hide is locked.
+        """Write an object, unless it would hide a locked version.
 
         Args:
             name: The object name.
             new: The object.
             mode: ``"overwrite"``; ``"create"``, only where the key is absent; or the ETag that the object
                 must still have.
-            probably_new: The caller just saw that the key is absent, and the body is unlike any other:
-                try one PUT with ``If-None-Match: *`` first, before anything is asked; with the mode
-                ``"create"``, nothing else. Only on servers that are known to heed the condition; and never
-                for what is to be locked. What this cannot see is a delete marker, put by others, over a
-                locked version: the new object would lie on top of both.
-            accept_races: Write also where the server cannot carry the condition of ``mode``, which then
-                holds as far as a listing tells, and the lock of another one that comes in between.
-            over_locked: Write on top of what is locked, which stays as an older version: for a version that
-                is locked itself, and says what it supersedes.
+            probably_new: The caller has just found the key absent, and the body is unlike any other:
+                first try one PUT with ``If-None-Match: *``, without any request before; with the mode
+                ``"create"``, try only that. Used only on servers that are known to honour the condition, and
+                never for an object that is to be locked. This cannot detect a delete marker that others put
+                over a locked version: the new object would lie on top of both.
+            accept_races: Write even where the server does not support the condition of ``mode``, which is
+                then checked only by listings, and by the lock of a version that another writer adds
+                meanwhile.
+            over_locked: Write on top of a locked version, which stays as an older one: for a version that is
+                locked itself, and names the version that it supersedes.
 
         Raises:
             KeyLockedError: A version of the key is under retention.
             ConflictError: The condition of ``mode`` does not hold, or other writers won five times.
-            UnsupportedByServerError: A lock is asked for, and the bucket has no Object Lock; or the
-                bucket cannot carry the condition.
+            UnsupportedByServerError: A lock is requested, and the bucket has no Object Lock; or the server
+                does not support the condition in this bucket.
         """
         if mode != "overwrite" and not accept_races:
             self.require_condition(mode)
@@ -158,9 +159,9 @@ class GuardedBucket:
             self.require_object_lock()
         elif self.client.capabilities.knows_no_object_lock(self.bucket):
             return self._put_unlocked(name, new, mode)
-        elif probably_new and self._creates_atomically():
+        elif probably_new and self._has_atomic_create():
             if mode == "create":
-                return self._put_on_condition(name, new, mode)[0]
+                return self._put_if(name, new, mode)[0]
             with suppress(ConflictError, UnsupportedByServerError):
                 return self._put(name, new, if_none_match=True)
         if not self.has_object_lock:
@@ -179,17 +180,17 @@ class GuardedBucket:
     ) -> Written:
         """Copy an object on the server with its metadata, unless the target is locked.
 
-        The source's tags are copied, or replaced by ``tags``: in the same request where the server
-        can, else by one more.
+        The tags of the source are copied, or replaced by ``tags``: in the same request where the server
+        supports that, otherwise in one more.
         """
         action = "restore" if source == target else "copy onto"
         chain: list[ListedVersion] = []
         hold = False
-        # Where a copy does not tell its version id, nothing would show that the bucket has been changed.
-        silent = self.client.capabilities.locks_travel
-        if self.client.has_object_lock(self.bucket, surely=silent):
+        # Where a copy returns no version id, it cannot show that the bucket got Object Lock since.
+        no_version_id = self.client.capabilities.locks_travel
+        if self.client.has_object_lock(self.bucket, surely=no_version_id):
             chain = self.versions(target)
-            hold = self.guard.require_free(target, chain, action)
+            hold = self.guard.require_unlocked(target, chain, action)
         written = self.client.copy_object(
             self.bucket,
             source,
@@ -200,7 +201,7 @@ class GuardedBucket:
         )
         self.client.capabilities.learn_version(self.bucket, written.version_id)
         if self.has_object_lock:
-            written = self.guard.verify_after(target, chain, OwnWrite(written, holds=hold), action)
+            written = self.guard.verify_after(target, chain, OwnWrite(written, held=hold), action)
             if hold and not self._copies().locks:
                 self.client.put_legal_hold(self.bucket, target, version_id=written.version_id)
         if tags is not None and not self._copies().replace_tags:
@@ -208,27 +209,27 @@ class GuardedBucket:
         return written
 
     def copies_locked(self, source: ObjectInfo) -> bool:
-        """Tell whether S3 can copy an object under a lock, in one request."""
+        """Return whether the server can copy an object and lock the copy in one request."""
         return source.size <= _COPY_LIMIT and self._copies().locks
 
     def create_copy(self, source: ObjectInfo, name: str, new: NewObject) -> Written:
-        """Let S3 copy an object to a key that is absent, with other metadata and tags, under a lock.
+        """Copy an object on the server to an absent key, with other metadata and tags, under a lock.
 
-        No request of S3 copies on the condition that the target is absent. The two listings around it tell
-        as well, because the copy is locked: of two that come at once, the later one finds the other beneath.
+        S3 has no copy on the condition that the target is absent. The two listings around it suffice, because
+        the copy is locked: of two concurrent copies, the later one finds the other beneath.
 
         Args:
-            source: What is copied: this version, which nothing can change.
-            name: The name of the copy.
+            source: The version to copy.
+            name: The object name of the copy.
             new: Everything but the body.
 
         Raises:
-            ConflictError: The key is there.
-            KeyNotFoundError: The source has gone.
-            KeyLockedError: A version of the key is locked; a copy that was made is gone again.
+            ConflictError: The key exists.
+            KeyNotFoundError: The source was deleted.
+            KeyLockedError: A version of the key is locked; a copy that was made is deleted again.
         """
         chain = self.versions(name)
-        self.guard.require_free(name, chain, "copy onto")
+        self.guard.require_unlocked(name, chain, "copy onto")
         self._require_mode(name, current_of(chain), "create")
         write_id = secrets.token_hex(8)
         written = self.client.copy_object(
@@ -238,8 +239,8 @@ class GuardedBucket:
             source_version=source.version_id,
             **self._options(name, new, write_id=write_id),
         )
-        own = OwnWrite(written, write_id, new.legal_hold, new.retention is not None)
-        return self.guard.verify_after(name, chain, own, "copy onto")
+        write = OwnWrite(written, write_id, new.legal_hold, new.retention is not None)
+        return self.guard.verify_after(name, chain, write, "copy onto")
 
     def restore(self, name: str, version_id: str) -> Written:
         """Make an older version the current one again, by copying it on top."""
@@ -249,16 +250,16 @@ class GuardedBucket:
         return self.copy(name, name, source_version=version_id)
 
     def amend(self, name: str, written: Written, metadata: Mapping[str, str], content_type: str) -> Written:
-        """Replace the metadata of an object that was just written, by one copy onto itself.
+        """Replace the metadata of an object that was just written, by copying it onto itself.
 
-        The version with the old metadata is deleted on a versioned bucket.
+        On a versioned bucket, the version with the old metadata is deleted.
 
         Raises:
             ConflictError: Somebody else wrote the object since.
         """
         chain = self.versions(name) if self.has_object_lock else []
         if chain:
-            self.guard.require_free(name, chain, "amend")
+            self.guard.require_unlocked(name, chain, "amend")
         amended = self.client.copy_object(
             self.bucket, name, name, source_etag=written.etag, metadata=metadata, content_type=content_type
         )
@@ -281,39 +282,39 @@ class GuardedBucket:
     def refuse_if_retained(self, name: str, action: str) -> None:
         """Raise KeyLockedError where a version of the object is under retention."""
         if self.has_object_lock:
-            self.guard.require_free(name, self.versions(name), action)
+            self.guard.require_unlocked(name, self.versions(name), action)
 
     def require_condition(self, mode: str) -> None:
-        """Raise UnsupportedByServerError where the bucket cannot carry the condition of a mode.
+        """Raise UnsupportedByServerError where the bucket does not support the condition of a mode.
 
-        Where nobody knows yet, it is tried out.
+        Where this is not known yet, it is probed.
         """
         capabilities = self.client.capabilities
         puts = capabilities.known_conditional_puts(self.bucket) or capabilities.conditional_puts(
             self.bucket, self.prefix
         )
         if not (puts.create == "atomic" if mode == "create" else puts.carry_updates):
-            what = "create a key only where it is absent" if mode == "create" else "compare and swap a key"
+            action = "create a key only where it is absent" if mode == "create" else "compare and swap a key"
             raise UnsupportedByServerError(
-                f"{self.client.server} cannot {what} in bucket {self.bucket!r}: conditional PUTs do "
-                "not hold there, or could not be tried. On Ceph, use a bucket without versioning"
+                f"{self.client.server} cannot {action} in bucket {self.bucket!r}: conditional PUTs do "
+                "not hold there, or could not be probed. On Ceph, use a bucket without versioning"
             )
 
-    # --- how -----------------------------------------------------------------------------------
+    # --- private -------------------------------------------------------------------------------
 
-    def _creates_atomically(self) -> bool:
+    def _has_atomic_create(self) -> bool:
         known = self.client.capabilities.known_conditional_puts(self.bucket)
         return known is not None and known.create == "atomic"
 
     def _put_unlocked(self, name: str, new: NewObject, mode: str) -> Written:
-        written, write_id = self._put_on_condition(name, new, mode)
+        written, write_id = self._put_if(name, new, mode)
         if written.version_id is not None and self.has_object_lock:
-            # The bucket was given Object Lock since this process last asked.
+            # The bucket got Object Lock since this process last asked.
             self.guard.verify_after(name, [], OwnWrite(written, write_id), "overwrite")
         return written
 
-    def _put_on_condition(self, name: str, new: NewObject, mode: str) -> tuple[Written, str | None]:
-        """Write an object on the condition of a mode; return also by what it is known again."""
+    def _put_if(self, name: str, new: NewObject, mode: str) -> tuple[Written, str | None]:
+        """Write an object on the condition of a mode; return also its write id, if it has one."""
         write_id = None if mode == "overwrite" else secrets.token_hex(8)
         try:
             written = self._put(
@@ -324,52 +325,52 @@ class GuardedBucket:
                 if_match=None if write_id is None or mode == "create" else mode,
             )
         except (ConflictError, KeyNotFoundError) as exc:
-            return self._own_or_conflict(name, mode, write_id, exc), None
+            return self._written_or_conflict(name, mode, write_id, exc), None
         return written, write_id
 
-    def _own_or_conflict(self, name: str, mode: str, write_id: str | None, lost: S3KVError) -> Written:
-        """Return what was written after all, where the PUT was sent twice; else raise ConflictError."""
+    def _written_or_conflict(self, name: str, mode: str, write_id: str | None, refusal: S3KVError) -> Written:
+        """Return our version where a PUT that was sent twice has succeeded; else raise ConflictError."""
         if mode == "overwrite":
-            raise lost
-        if getattr(lost, "was_lost", False):
+            raise refusal
+        if getattr(refusal, "was_lost", False):
             with suppress(KeyNotFoundError):
                 info = self.head(name)
                 if write_id and info.metadata.get(WRITE_ID) == write_id:
                     return Written(info.etag, info.version_id)
-            # Somebody may have overwritten what we wrote: to do it again might do it twice.
+            # Somebody may have overwritten our version: a retry might apply the same change twice.
             raise StoreUnavailableError(
-                f"whether {self._display_name(name)!r} was written is not known: the answer was lost, "
+                f"whether {self._display_name(name)!r} was written is not known: the response was lost, "
                 "and the key has another value now"
-            ) from lost
-        raise self._conflict(name, mode) from lost
+            ) from refusal
+        raise self._conflict(name, mode) from refusal
 
     def _conflict(self, name: str, mode: str) -> ConflictError:
         display_name = self._display_name(name)
         if mode == "create":
             return ConflictError(f"{display_name!r} exists already, and was to be created")
-        return ConflictError(f"{display_name!r} was changed or deleted: it has no longer the ETag {mode}")
+        return ConflictError(f"{display_name!r} was changed or deleted: its ETag is no longer {mode}")
 
     def _put_guarded(
         self, name: str, new: NewObject, mode: str, *, optional: bool, over_locked: bool
     ) -> Written:
-        """Write an object between two looks at what it hides.
+        """Write an object, and check the versions that it hides before and after.
 
         Args:
             name: The object name.
             new: The object.
-            mode: What has to be there.
-            optional: Whether what the listings tell will do where the server does not take the condition.
-            over_locked: Whether what it hides may be locked.
+            mode: The mode of the write.
+            optional: Whether the listings suffice where the server does not support the condition.
+            over_locked: Whether the object may hide a locked version.
         """
         write_id = secrets.token_hex(8)
         chain = self.versions(name)
         known = {version.version_id for version in chain}
         refusals = 0
         for _ in range(_ATTEMPTS):
-            hold = self.guard.require_free(name, chain, "overwrite", retained=not over_locked)
+            hold = self.guard.require_unlocked(name, chain, "overwrite", refuse_retained=not over_locked)
             current = current_of(chain)
             self._require_mode(name, current, mode)
-            # Some servers refuse every If-Match on versioned buckets: refused twice, nothing changed.
+            # Some servers refuse every If-Match on versioned buckets: two refusals without a change show it.
             conditional = not optional or (not self.client.capabilities.ignores_conditions and refusals < 2)
             try:
                 written = self._put(
@@ -382,26 +383,26 @@ class GuardedBucket:
                     optional=optional,
                 )
             except (ConflictError, KeyNotFoundError):
-                found = self.versions(name)
-                arrived = self.guard.arrived(found, known, write_id)
-                if arrived is None:
-                    refusals = refusals + 1 if current_of(found) == current else 0
-                    chain = found
+                after = self.versions(name)
+                ours = self.guard.find_resent(after, known, write_id)
+                if ours is None:
+                    refusals = refusals + 1 if current_of(after) == current else 0
+                    chain = after
                     continue
-                written = arrived
+                written = ours
             except UnsupportedByServerError:
                 if not optional:
                     raise
-                # What the listing showed is as good as it gets.
+                # The listing is the only check that this server allows.
                 written = self._put(name, new, hold=hold, write_id=write_id)
             if over_locked:
                 return written
-            own = OwnWrite(written, write_id, hold or new.legal_hold, new.retention is not None)
-            return self.guard.verify_after(name, chain, own, "overwrite")
+            write = OwnWrite(written, write_id, hold or new.legal_hold, new.retention is not None)
+            return self.guard.verify_after(name, chain, write, "overwrite")
         raise ConflictError(f"{self._display_name(name)!r} was changed by others {_ATTEMPTS} times in a row")
 
     def _require_mode(self, name: str, current: ListedVersion | None, mode: str) -> None:
-        """Raise ConflictError where the current version is not what the mode of a write names."""
+        """Raise ConflictError where the current version does not meet the mode of a write."""
         if mode == "create" and current is not None:
             raise self._conflict(name, mode)
         if mode not in ("create", "overwrite") and (
@@ -425,8 +426,8 @@ class GuardedBucket:
         Args:
             name: The object name.
             new: The object.
-            hold: Whether it is to be held although it does not ask for that.
-            write_id: By which the writer knows it again.
+            hold: Whether to put it under a legal hold that ``new`` does not request.
+            write_id: Identifies the version as ours.
             if_none_match: Write only where there is no object.
             if_match: Write only where the object has this ETag.
             optional: Whether the conditions may be left out where the server would drop them.
@@ -434,14 +435,14 @@ class GuardedBucket:
         options = self._options(name, new, hold=hold, write_id=write_id)
         conditions = {
             "if_none_match": if_none_match,
-            "if_match": self._spelled(if_match) if if_match else None,
+            "if_match": self._format_etag(if_match) if if_match else None,
         }
         return self._uploads.put(name, new.body, new.tags, options, conditions, optional=optional)
 
     def _options(
         self, name: str, new: NewObject, *, hold: bool = False, write_id: str | None = None
     ) -> dict[str, Any]:
-        """Return what a request says of a new object, beside its body."""
+        """Return the parameters of a write, except the body and the conditions."""
         retention = new.retention
         now = self.client.capabilities.now()
         lock = ObjectLock(retention.mode, retention.retain_until(now)) if retention else None
@@ -458,10 +459,10 @@ class GuardedBucket:
             "legal_hold": new.legal_hold or hold,
         }
 
-    def _spelled(self, etag: str) -> str:
-        """Return an ETag as this server's ``If-Match`` takes it."""
+    def _format_etag(self, etag: str) -> str:
+        """Return an ETag as ``If-Match`` of this server expects it."""
         bare = etag.strip('"')
-        # Only a write whose condition matters has asked; others fall back where it is refused.
+        # Only a write that requires its condition has probed this; others fall back where it is refused.
         known = self.client.capabilities.known_conditional_puts(self.bucket)
         return f'"{bare}"' if known is None or known.quoted else bare
 
@@ -470,7 +471,7 @@ class GuardedBucket:
 
 
 def validate_mode(mode: str) -> str:
-    """Return the mode of a write, or raise ValueError where it is none."""
+    """Return the mode of a write, or raise ValueError where it is malformed."""
     if mode in ("overwrite", "create") or _ETAG.fullmatch(mode):
         return mode
-    raise ValueError(f"mode is 'overwrite', 'create' or an ETag as info() gives it, got {mode!r}")
+    raise ValueError(f"mode is 'overwrite', 'create' or an ETag as info() returns it, got {mode!r}")

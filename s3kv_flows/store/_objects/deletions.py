@@ -1,7 +1,7 @@
-"""Deletions that respect what is locked: of one object, of many, and of all versions.
+"""Deletions that respect Object Lock: one object, many, or all versions.
 
-On a versioned bucket a deletion hides, as S3 does it; :meth:`Deletions.purge` frees the bytes. Locks are
-looked for as :mod:`s3kv_flows.store._objects.bucket` does for writes.
+On a versioned bucket a deletion adds a delete marker, as S3 does; :meth:`Deletions.purge` frees the bytes.
+Locks are checked as :mod:`s3kv_flows.store._objects.bucket` does for writes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from s3kv_flows.store.errors import AccessDeniedError, KeyLockedError, S3KVError
 __all__ = ["BATCH", "Deletions", "delete_batch", "delete_each"]
 
 BATCH = 1000
-"""What DeleteObjects takes in one request."""
+"""The most objects that DeleteObjects accepts in one request."""
 
 
 class Deletions:
@@ -27,7 +27,7 @@ class Deletions:
 
     Args:
         objects: The objects.
-        display_name: What messages call an object.
+        display_name: Returns the name of an object in messages.
     """
 
     def __init__(self, objects: GuardedBucket, display_name: Callable[[str], str] = str) -> None:
@@ -36,7 +36,7 @@ class Deletions:
         self._display_name = display_name
 
     def delete(self, name: str) -> None:
-        """Delete an object, unless a version of it is locked; one that is absent is no error.
+        """Delete an object, unless a version of it is locked; an absent object is no error.
 
         Raises:
             KeyLockedError: A version of the key is under retention or a legal hold.
@@ -45,33 +45,34 @@ class Deletions:
             self._delete_plain(name)
             return
         chain = self._guard.versions(name)
-        self._guard.require_free(name, chain, "delete", holds=True)
+        self._guard.require_unlocked(name, chain, "delete", refuse_held=True)
         if current_of(chain) is None:
             return
         marker = self._client.delete_object(self._bucket, name)
-        self._guard.verify_after(name, chain, OwnWrite(Written("", marker)), "delete", holds=True)
+        self._guard.verify_after(name, chain, OwnWrite(Written("", marker)), "delete", refuse_held=True)
 
     def delete_many(self, listed: Iterable[ListedObject]) -> Iterator[tuple[str, S3KVError | None]]:
-        """Delete listed objects; yield the name of each, with the error that keeps it.
+        """Delete listed objects; yield the name of each, with the error that prevented its deletion.
 
-        One request per 1,000, and one to be sure that there is no Object Lock, unless that was asked
-        within five minutes; with Object Lock those of :meth:`delete` for each, sixteen at a time.
-        Without versions, what was overwritten since the listing stays, where the server can tell.
+        One request per 1,000, and one to make sure that there is no Object Lock, unless that was asked
+        within five minutes; with Object Lock those of :meth:`delete` for each, sixteen at a time. Without
+        versions, objects that were overwritten since the listing stay, where the server supports such a
+        condition.
         """
         if self._client.has_object_lock(self._bucket, surely=True):
             yield from map_concurrently(self._delete_one, (one.name for one in listed))
             return
         for batch in batched(listed, BATCH):
-            # With versions a deletion only hides, and can be taken back.
-            honours = (
+            # With versions a deletion only adds a delete marker, and can be undone.
+            conditional = (
                 not self._client.capabilities.is_versioned(self._bucket)
                 and self._client.capabilities.conditional_deletes(self._bucket, self._objects.prefix).batch
             )
-            objects = [(one.name, None, one.etag if honours else None) for one in batch]
+            objects = [(one.name, None, one.etag if conditional else None) for one in batch]
             try:
                 failures = {each.name: each for each in self._client.delete_objects(self._bucket, objects)}
             except AccessDeniedError:
-                # Ceph 16 asks for a permission on the bucket for a batch, and on the key for one.
+                # Ceph 16 requires a permission on the bucket for a batch, and on the key for one object.
                 yield from map_concurrently(self._delete_one, (one.name for one in batch))
                 continue
             except S3KVError as exc:
@@ -84,7 +85,7 @@ class Deletions:
     def purge(self, name: str) -> None:
         """Delete all versions of an object, and its delete markers.
 
-        Older versions go first, so that none of them comes back, wherever it may break off.
+        Older versions are deleted first, so that none of them becomes current, wherever it may break off.
 
         Raises:
             KeyLockedError: A version of the key is under retention or a legal hold; none was deleted.
@@ -94,22 +95,22 @@ class Deletions:
             return
         chain = self._guard.versions(name)
         if self._objects.has_object_lock:
-            self._guard.require_free(name, chain, "purge", holds=True)
-        # What is on top goes last and alone, also a delete marker: it hides what is beneath.
+            self._guard.require_unlocked(name, chain, "purge", refuse_held=True)
+        # The version or delete marker on top is deleted last and alone: it hides the others.
         older, top = chain[1:], chain[:1]
         for batch in (*batched(older, BATCH), *([top] if top else [])):
             objects = [(name, version.version_id, None) for version in batch]
             for failure in delete_batch(self._client, self._bucket, objects):
                 raise self._failure(failure)
 
-    # --- how -----------------------------------------------------------------------------------
+    # --- private -------------------------------------------------------------------------------
 
     def _delete_plain(self, name: str) -> None:
-        """Delete in a bucket that had no Object Lock when it was last asked."""
+        """Delete in a bucket that had no Object Lock when this process last asked."""
         marker = self._client.delete_object(self._bucket, name)
         self._client.capabilities.learn_version(self._bucket, marker)
         if marker is not None and self._objects.has_object_lock:
-            self._guard.verify_after(name, [], OwnWrite(Written("", marker)), "delete", holds=True)
+            self._guard.verify_after(name, [], OwnWrite(Written("", marker)), "delete", refuse_held=True)
 
     def _delete_one(self, name: str) -> tuple[str, S3KVError | None]:
         try:
@@ -124,8 +125,8 @@ class Deletions:
         display_name = self._display_name(failure.name)
         if failure.code == "AccessDenied" and self._objects.has_object_lock:
             try:  # not every server names the version
-                self._guard.require_free(
-                    failure.name, self._guard.versions(failure.name), "delete", holds=True
+                self._guard.require_unlocked(
+                    failure.name, self._guard.versions(failure.name), "delete", refuse_held=True
                 )
             except KeyLockedError as refusal:
                 return refusal
@@ -135,10 +136,10 @@ class Deletions:
 def delete_batch(
     client: S3Client, bucket: str, objects: Sequence[tuple[str, str | None, str | None]]
 ) -> list[DeleteFailure]:
-    """Delete up to 1,000 objects, each by name, version id or None, ETag or None; return what stays.
+    """Delete up to 1,000 objects, each by name, version id or None, ETag or None; return the failures.
 
-    One request; one each, where these credentials may delete objects, and not in batches: Ceph 16 asks for
-    a permission on the bucket for a batch, and on the key for one.
+    One request; or one per object, where these credentials may delete objects, but not in batches: Ceph 16
+    requires a permission on the bucket for a batch, and on the key for one object.
     """
     try:
         return client.delete_objects(bucket, objects)

@@ -1,4 +1,4 @@
-"""Locks on objects that exist: retention and legal hold, placed, asked for, and lifted."""
+"""Retention and legal holds of existing objects: place, read, and lift them."""
 
 from __future__ import annotations
 
@@ -22,20 +22,21 @@ from s3kv_flows.store.errors import ConflictError, KeyNotFoundError, Unsupported
 
 __all__ = ["ObjectLocks"]
 
-_SOON = [timedelta(seconds=seconds) for seconds in (1, 3, 10)]
+_MARGINS = [timedelta(seconds=seconds) for seconds in (1, 3, 10)]
 _POLL_SECONDS = 0.1
 
 
 class ObjectLocks:
     """The locks of the current versions of objects.
 
-    Every method raises KeyNotFoundError where there is no such object, HiddenOutputError where it lies on
-    top of a locked one, UnsupportedByServerError where the bucket has no Object Lock, and AccessDeniedError
-    for who may not see locks. Of an object that this package did not write, all versions are looked at.
+    Every method raises KeyNotFoundError where there is no such object, HiddenOutputError where it hides a
+    locked version, UnsupportedByServerError where the bucket has no Object Lock, and AccessDeniedError where
+    these credentials may not see locks. For an object that this package did not write, all versions are
+    checked.
 
     Args:
         objects: The objects.
-        display_name: What messages call an object.
+        display_name: Returns the name of an object in messages.
     """
 
     def __init__(self, objects: GuardedBucket, display_name: Callable[[str], str] = str) -> None:
@@ -60,8 +61,8 @@ class ObjectLocks:
         """Make a retention end this many days from now, in the mode it has: two requests.
 
         Raises:
-            ValueError: It is a compliance retention, which nobody can take back, and that is not said to be
-                understood.
+            ValueError: It is a compliance retention, which nobody can lift, and ``understood`` does not
+                confirm it.
             ConflictError: The object is under no retention.
             KeyLockedError: It ends later already.
         """
@@ -78,8 +79,8 @@ class ObjectLocks:
     def remove(self, name: str) -> None:
         """Lift a governance retention, by the permission s3:BypassGovernanceRetention: two requests.
 
-        Where the server cannot remove it (Ceph 16), it is made to end within a second or a few, which is
-        waited for. Without a retention, nothing happens.
+        Where the server cannot remove it (Ceph 16), it is set to end within a few seconds, and this method
+        waits for that. Without a retention, nothing happens.
 
         Raises:
             KeyLockedError: It is a compliance retention, which nobody can lift.
@@ -95,10 +96,10 @@ class ObjectLocks:
                 self._bucket, name, None, version_id=held.version_id, bypass_governance=True
             )
         except UnsupportedByServerError:
-            self._let_end(name, held)
+            self._end_soon(name, held)
 
     def retention(self, name: str) -> Retention | None:
-        """Return the retention that is in force, None where there is none: one request.
+        """Return the retention that is in force, or None: one request.
 
         Raises:
             AccessDeniedError: These credentials may not see locks.
@@ -111,25 +112,25 @@ class ObjectLocks:
 
     def hold(self, name: str) -> None:
         """Put an object under a legal hold: two requests."""
-        info, _ = self._current(name)  # some servers fail where it is missing
+        info, _ = self._current(name)  # some servers fail for a missing object
         self._client.put_legal_hold(self._bucket, name, version_id=info.version_id)
 
     def release(self, name: str) -> None:
-        """Release all versions of an object from their legal holds: a value that changed had it before.
+        """Release all versions of an object from their legal holds, including older values.
 
         One LIST, one HEAD per version, and one request for each that is held.
         """
         self._objects.require_object_lock()
         chain = inspect_versions(self._client, self._bucket, self._objects.versions(name))
         if not chain or chain[0].info is None or not is_own(chain[0].info.name, chain[0].info.metadata):
-            self._current(name)  # says what is the matter, if anything is
-        for seen in reversed(chain):  # stopped on the way, the current one is held still
-            if seen.protection is not None and seen.protection.legal_hold:
-                version_id = seen.listed.version_id
+            self._current(name)  # raises where the object is missing or hides a locked version
+        for version in reversed(chain):  # the current one last: it stays held if this breaks off
+            if version.protection is not None and version.protection.legal_hold:
+                version_id = version.listed.version_id
                 self._client.put_legal_hold(self._bucket, name, version_id=version_id, on=False)
 
     def is_held(self, name: str) -> bool:
-        """Tell whether an object is under a legal hold: one request.
+        """Return whether an object is under a legal hold: one request.
 
         Raises:
             AccessDeniedError: These credentials may not see locks.
@@ -137,10 +138,10 @@ class ObjectLocks:
         _, held = self._current(name)
         return held is not None and held.legal_hold
 
-    # --- how -----------------------------------------------------------------------------------
+    # --- private -------------------------------------------------------------------------------
 
     def _current(self, name: str) -> tuple[ObjectInfo, Protection | None]:
-        """Return what an object reads as, and what protects it; never what lies on top of a locked one."""
+        """Return the headers and protection of an object, unless it hides a locked version."""
         self._objects.require_object_lock()
         try:
             info: ObjectInfo = self._objects.head(name)
@@ -162,8 +163,8 @@ class ObjectLocks:
                 self._display_name(name), f"weaken the lock to {until.isoformat(timespec='seconds')} of"
             )
 
-    def _let_end(self, name: str, held: Protection) -> None:
-        for margin in _SOON:
+    def _end_soon(self, name: str, held: Protection) -> None:
+        for margin in _MARGINS:
             soon = ObjectLock(held.mode or "GOVERNANCE", self._client.capabilities.now() + margin)
             try:
                 self._client.put_retention(
@@ -171,14 +172,14 @@ class ObjectLocks:
                 )
                 break
             except UnsupportedByServerError as exc:
-                # The moment was over when the request arrived: clocks are known to the second, and
+                # The moment had passed when the request arrived: clocks are known to the second, and
                 # machines may be slow.
-                if exc.code != "InvalidArgument" or margin == _SOON[-1]:
+                if exc.code != "InvalidArgument" or margin == _MARGINS[-1]:
                     raise
-        while self._still_ends(name, soon, held.version_id):
+        while self._is_still_in_force(name, soon, held.version_id):
             time.sleep(_POLL_SECONDS)
 
-    def _still_ends(self, name: str, soon: ObjectLock, version_id: str | None) -> bool:
-        left = protection_of(self._objects.head(name, version_id=version_id))
+    def _is_still_in_force(self, name: str, soon: ObjectLock, version_id: str | None) -> bool:
+        held = protection_of(self._objects.head(name, version_id=version_id))
         # A later end is somebody else's new retention.
-        return left is not None and left.until is not None and left.until <= soon.until + _SOON[0]
+        return held is not None and held.until is not None and held.until <= soon.until + _MARGINS[0]

@@ -1,7 +1,4 @@
-"""Tag sets of objects: S3's limits, checked before any request, and search.
-
-The limits are those of the S3 user guide, "Categorizing your objects using tags".
-"""
+"""Search listed objects by their tags."""
 
 from __future__ import annotations
 
@@ -17,12 +14,12 @@ __all__ = ["tagged"]
 def tagged(
     client: S3Client, bucket: str, listed: Iterable[ListedObject], tags: Mapping[str, str]
 ) -> Iterator[ListedObject]:
-    """Yield those of listed objects that carry all these tags: one request each, many at a time."""
+    """Yield the listed objects that carry all these tags: one request each, many at a time."""
 
-    def look(one: ListedObject) -> ListedObject | None:
-        found = client.search_tags(bucket, one.name)  # None: deleted since it was listed
-        return one if found is not None and tags.items() <= found.items() else None
+    def match(one: ListedObject) -> ListedObject | None:
+        carried = client.search_tags(bucket, one.name)  # None: deleted since it was listed
+        return one if carried is not None and tags.items() <= carried.items() else None
 
-    for one in map_concurrently(look, listed, workers=SEARCHERS):
+    for one in map_concurrently(match, listed, workers=SEARCHERS):
         if one is not None:
             yield one

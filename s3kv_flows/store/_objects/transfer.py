@@ -1,12 +1,12 @@
-"""Objects on the wire: small ones in one request, large ones in parts, many at a time.
+"""Downloads in ranges and multipart uploads, several requests at a time.
 
-S3 gives a connection 80 to 100 MB/s, so that a large object wants several of them. The first request for
-an object asks for its first 17 MiB: a small object is all of that. Its headers tell size and ETag; the
-rest comes in ranges, with ``If-Match``, each into its own place of one buffer, and a connection that breaks
-goes on where it broke. An upload is sent from the memory of the value.
+S3 gives a connection 80 to 100 MB/s, so a large object needs several of them. The first request for an object
+fetches its first 17 MiB, which is all of a small object. Its headers give size and ETag; the rest is fetched
+in ranges, with ``If-Match``, each into its slice of one buffer, and a broken connection is resumed where it
+broke. An upload is sent from the memory of the value.
 
-s3transfer, boto3's own manager, was considered. Its uploads tell neither ETag nor version id, which the
-guard of locked objects has to know; its downloads ask with a HEAD first, and write to files.
+s3transfer, boto3's transfer manager, was considered. Its uploads return neither ETag nor version id, which
+the guard of locked versions needs; its downloads begin with a HEAD, and write to files.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ __all__ = ["FIRST_BYTES", "download", "upload_in_parts"]
 logger = logging.getLogger(__name__)
 
 FIRST_BYTES = 17 << 20
-"""What the first request for an object asks for; objects up to this size, such as the frame of 16 MiB, are
-one request. More of them pay where a connection is slow, and cost where the server shares our cores."""
+"""The size of the first range; objects up to this size, such as the frame of 16 MiB, take one request. More
+requests pay where a connection is slow, and cost where the server shares our cores."""
 
 PART_BYTES = 8 << 20
 _CONNECTIONS = 8
@@ -66,14 +66,14 @@ def download(
         name: The object name.
         version_id: A version; None for the current one.
         if_none_match: An ETag; an object that still has it is not sent.
-        wanted: Asked with the headers; False leaves the body on the server.
+        wanted: Called with the headers; returns False to skip the body.
 
     Returns:
-        The object, or that it still has the ETag of ``if_none_match``.
+        The object, or :class:`NotModified` where it still has the ETag of ``if_none_match``.
 
     Raises:
-        KeyNotFoundError: No such object or version.
-        ConflictError: It was overwritten again and again while it was read.
+        KeyNotFoundError: There is no such object or version.
+        ConflictError: Each of three attempts found it overwritten while it was read.
     """
     for _ in range(_RESTARTS):
         first = _open_first(client, bucket, name, version_id=version_id, if_none_match=if_none_match)
@@ -86,7 +86,7 @@ def download(
             return Fetched(first.info, _Download(client, bucket, version_id, first).read())
         except ConflictError:
             continue
-        except KeyNotFoundError:  # deleted meanwhile: the first request of the next round says so
+        except KeyNotFoundError:  # deleted meanwhile: the first request of the next round raises
             continue
     raise ConflictError(f"{name!r} was changed by others {_RESTARTS} times while it was read")
 
@@ -103,8 +103,8 @@ def upload_in_parts(
 ) -> Written:
     """Write an object in parts: three requests, and one per 8 MiB (more for more than 80 GB).
 
-    Until the last request the old object stands, and after it the new one. Whatever goes wrong, the
-    parts are given up; those of a process that was killed are for a sweep to remove.
+    Readers get the old object until the last request, and then the new one. On any error the upload is
+    aborted; a sweep removes the parts of a process that was killed.
 
     Args:
         client: The client.
@@ -113,9 +113,9 @@ def upload_in_parts(
         body: The body.
         if_none_match: Write only where there is no object.
         if_match: Write only where the object has this ETag.
-        options: What :meth:`S3Client.create_multipart_upload` takes. Its metadata must hold a write id.
+        options: Arguments of :meth:`S3Client.create_multipart_upload`; their metadata must hold a write id.
     """
-    size = _even(len(body), PART_BYTES, most=_MAX_PARTS)
+    size = _equal_size(len(body), PART_BYTES, most=_MAX_PARTS)
     starts = range(0, len(body), size)
     upload_id = client.create_multipart_upload(bucket, name, **options)
 
@@ -130,38 +130,38 @@ def upload_in_parts(
             bucket, name, upload_id, parts, if_none_match=if_none_match, if_match=if_match
         )
     except KeyNotFoundError as exc:
-        if exc.code != "NoSuchUpload":  # of If-Match: there is no object to replace
-            _give_up(client, bucket, name, upload_id)
+        if exc.code != "NoSuchUpload":  # If-Match, and there is no object to replace
+            _abort(client, bucket, name, upload_id)
             raise
-        return _completed_after_all(client, bucket, name, options["metadata"][WRITE_ID], exc)
+        return _find_completed(client, bucket, name, options["metadata"][WRITE_ID], exc)
     except BaseException:
-        _give_up(client, bucket, name, upload_id)
+        _abort(client, bucket, name, upload_id)
         raise
 
 
-def _even(size: int, share: int, *, most: int) -> int:
-    """Return how large equal shares of a size are: about ``share``, and no more than ``most`` of them."""
-    return -(-size // max(1, min(size // share, most)))
+def _equal_size(size: int, target: int, *, most: int) -> int:
+    """Return the size of equal parts: about ``target``, for at most ``most`` parts."""
+    return -(-size // max(1, min(size // target, most)))
 
 
-def _completed_after_all(
-    client: S3Client, bucket: str, name: str, write_id: str, gone: KeyNotFoundError
+def _find_completed(
+    client: S3Client, bucket: str, name: str, write_id: str, no_upload: KeyNotFoundError
 ) -> Written:
-    """Tell an upload that somebody removed from one that was completed twice: its first answer was lost."""
+    """Return the object of an upload whose completion was sent twice; raise where the upload was aborted."""
     with suppress(KeyNotFoundError):
         info = client.head_object(bucket, name)
         if info.metadata.get(WRITE_ID) == write_id:
             return Written(info.etag, info.version_id)
     raise StoreUnavailableError(
-        f"{name!r} was not written, or overwritten since: its upload is gone"
-    ) from gone
+        f"{name!r} was not written, or overwritten since: its upload no longer exists"
+    ) from no_upload
 
 
-def _give_up(client: S3Client, bucket: str, name: str, upload_id: str) -> None:
+def _abort(client: S3Client, bucket: str, name: str, upload_id: str) -> None:
     try:
         client.abort_multipart_upload(bucket, name, upload_id)
     except S3KVError as exc:
-        logger.warning("the parts of an upload of %r are left for a sweep: %s", name, exc)
+        logger.warning("the upload of %r could not be aborted, a sweep will remove its parts: %s", name, exc)
 
 
 def _open_first(
@@ -178,7 +178,7 @@ def _open_first(
 
 @dataclass(frozen=True)
 class _Download:
-    """One object that is being read, all of the same ETag."""
+    """A download of one object, all of it with the same ETag."""
 
     client: S3Client
     bucket: str
@@ -201,15 +201,15 @@ class _Download:
         return view
 
     def _spans(self) -> Iterator[tuple[int, int, OpenObject | None]]:
-        """Yield what is to be read: what the first request brings, then ranges of equal size."""
+        """Yield the ranges to read: that of the first request, then ranges of equal size."""
         size, start = self.first.info.size, self.first.stop
         yield self.first.start, start, self.first
-        step = min(_even(size - start, PART_BYTES, most=_CONNECTIONS), _MAX_RANGE)
+        step = min(_equal_size(size - start, PART_BYTES, most=_CONNECTIONS), _MAX_RANGE)
         for begin in range(start, size, step):
             yield begin, min(begin + step, size), None
 
     def _read(self, view: memoryview, start: int, stop: int, opened: OpenObject | None) -> None:
-        """Read a range into its place; where the connection breaks, go on from there."""
+        """Read a range into its slice of the buffer; resume where the connection breaks."""
         for attempts_left in reversed(range(_RESUMPTIONS + 1)):
             opened = opened or self._open(start, stop)
             try:
@@ -230,9 +230,9 @@ class _Download:
             byte_range=(start, stop),
             if_match=info.etag,
         )
-        # Not every server heeds If-Match, or ranges.
+        # Not every server honours If-Match, or ranges.
         if isinstance(opened, NotModified) or opened.info.etag != info.etag:
             raise ConflictError(f"{info.name!r} was changed while it was read")
         if (opened.start, opened.stop) != (start, stop):
-            raise StoreUnavailableError(f"{info.name!r}: the server sent another range than was asked for")
+            raise StoreUnavailableError(f"{info.name!r}: the server sent another range than requested")
         return opened

@@ -1,4 +1,4 @@
-"""Compare-and-swap: change an object without losing what others change at the same time."""
+"""Compare-and-swap: change an object without losing concurrent changes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from s3kv_flows.store.errors import ConflictError, KeyNotFoundError
 
 __all__ = ["compare_and_swap"]
 
-_PATIENCE_SECONDS = 60.0
+_TIMEOUT_SECONDS = 60.0
 _FIRST_PAUSE_SECONDS = 0.005
 _LONGEST_PAUSE_SECONDS = 0.5
 
@@ -20,40 +20,40 @@ _LONGEST_PAUSE_SECONDS = 0.5
 def compare_and_swap(
     objects: GuardedBucket, name: str, change: Callable[[Fetched | None], NewObject | None]
 ) -> Written:
-    """Read an object, write what ``change`` makes of it, and begin again where others were faster.
+    """Read an object, write what ``change`` returns, and retry where another writer was faster.
 
-    Two requests, and two more per attempt that is lost; between attempts it pauses, longer each time, by
-    a random part ("full jitter", M. Brooker, AWS Architecture Blog, 2015).
+    Two requests, and two more per retry; the pauses between attempts grow, and are random ("full jitter",
+    M. Brooker, AWS Architecture Blog, 2015).
 
     Args:
         objects: The objects.
         name: The object name.
-        change: Given the object, None for an absent one; returns the new one, or None where it noticed
-            itself that the object has changed since. May be called many times.
+        change: Called with the object, or None for an absent one; returns the new object, or None to retry
+            because the object has changed since. May be called many times.
 
     Raises:
         UnsupportedByServerError: Conditional PUTs do not hold in this bucket; nothing was written.
-        ConflictError: Others were faster for a minute on end.
-        StoreUnavailableError: The answer to a write was lost, and somebody else wrote since: whether it
-            arrived is not known.
+        ConflictError: Other writers were faster for a whole minute.
+        StoreUnavailableError: The response to a write was lost, and somebody else wrote since: whether it
+            succeeded is not known.
     """
     started = time.monotonic()
     pause = _FIRST_PAUSE_SECONDS
     while True:
-        found = _found(objects, name)
+        found = _get_or_none(objects, name)
         new = change(found)
         try:
             if new is not None:
                 return objects.put(name, new, mode=found.info.etag if found else "create")
         except ConflictError as exc:
-            if time.monotonic() - started > _PATIENCE_SECONDS:
-                message = f"{name!r} was changed by others for {_PATIENCE_SECONDS:.0f} s: {exc}"
+            if time.monotonic() - started > _TIMEOUT_SECONDS:
+                message = f"{name!r} was changed by others for {_TIMEOUT_SECONDS:.0f} s: {exc}"
                 raise ConflictError(message) from exc
         time.sleep(random.uniform(0, pause))  # noqa: S311  # no secret
         pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
 
-def _found(objects: GuardedBucket, name: str) -> Fetched | None:
+def _get_or_none(objects: GuardedBucket, name: str) -> Fetched | None:
     try:
         return objects.get(name)
     except KeyNotFoundError:

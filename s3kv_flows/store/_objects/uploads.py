@@ -1,7 +1,7 @@
-"""Writes of any size: one PUT, or parts where that is faster and loses nothing.
+"""Uploads: one PUT, or a multipart upload where that is faster.
 
-Some servers drop tags, lock headers or conditions from multipart uploads. Tags are put again after such
-an upload. What is to be locked, or may only be written under a condition, goes there in one PUT.
+Some servers drop tags, lock headers or conditions from multipart uploads. Tags are put again after such an
+upload. Objects with a lock or a condition are written there in one PUT.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from s3kv_flows.store.errors import UnsupportedByServerError
 __all__ = ["MULTIPART_FROM", "Uploads"]
 
 MULTIPART_FROM = 32 << 20
-"""Bodies from this size on are uploaded in parts: below it, the two requests more take longer than the
-parts save, at 20 ms to the server as at none."""
+"""Bodies of at least this size are uploaded in parts: below it, the two additional requests take longer than
+the parts save, whether the round trip takes 20 ms or none."""
 
 _SINGLE_PUT_LIMIT = 5 << 30
-"""What S3 takes in one PUT."""
+"""The largest body that S3 accepts in one PUT, in bytes."""
 
 
 class Uploads:
@@ -34,8 +34,8 @@ class Uploads:
     Args:
         client: The shared client.
         bucket: The bucket.
-        display_name: What messages call an object.
-        prefix: Where objects of a probe may be written.
+        display_name: Returns the name of an object in messages.
+        prefix: The prefix under which probes may write objects.
     """
 
     def __init__(
@@ -56,28 +56,30 @@ class Uploads:
     ) -> Written:
         """Write an object: one request below 32 MiB, else those of :func:`upload_in_parts`.
 
-        Above, one more for tags that the server drops, and one to see that a lock has arrived.
+        From 32 MiB on, one more for tags that the server drops, and one to check the lock.
 
         Args:
             name: The object name.
             body: The body.
             tags: The tags, which ``options`` hold as a header.
-            options: What :meth:`S3Client.put_object` takes beside the conditions.
+            options: The arguments of :meth:`S3Client.put_object`, except the conditions.
             conditions: ``if_none_match`` and ``if_match``.
             optional: Whether the conditions may be left out where the server would drop them.
 
         Raises:
-            UnsupportedByServerError: The server would drop lock or condition, and the object is too
+            UnsupportedByServerError: The server would drop the lock or the condition, and the object is too
                 large for one PUT.
         """
         if len(body) < MULTIPART_FROM:
             return self._client.put_object(self._bucket, name, body, **options, **conditions)
         uploads = self._client.capabilities.multipart_uploads(self._bucket, self._prefix)
-        if (dropped := _dropped(uploads, options, conditions)) and not (dropped == "conditions" and optional):
+        if (dropped := _dropped_by_parts(uploads, options, conditions)) and not (
+            dropped == "conditions" and optional
+        ):
             if len(body) > _SINGLE_PUT_LIMIT:
                 raise UnsupportedByServerError(
-                    f"{self._display_name(name)!r} has {len(body):,} bytes: S3 takes 5 GiB in one PUT, and "
-                    f"{self._client.server} drops {dropped} from uploads in parts"
+                    f"{self._display_name(name)!r} has {len(body):,} bytes: S3 accepts 5 GiB in one PUT, and "
+                    f"{self._client.server} drops {dropped} from multipart uploads"
                 )
             return self._client.put_object(self._bucket, name, body, **options, **conditions)
         written = upload_in_parts(
@@ -90,11 +92,11 @@ class Uploads:
         )
         if tags and not uploads.tags:
             self._client.put_tags(self._bucket, name, tags, version_id=written.version_id)
-        self._require_locked(name, written, options)
+        self._ensure_locked(name, written, options)
         return written
 
-    def _require_locked(self, name: str, written: Written, options: Mapping[str, Any]) -> None:
-        """Look whether an upload in parts is locked as it was to be; where it is not, lock it."""
+    def _ensure_locked(self, name: str, written: Written, options: Mapping[str, Any]) -> None:
+        """Check that a multipart upload has the requested lock; where it has not, lock it."""
         lock, hold = options["lock"], options["legal_hold"]
         if not lock and not hold:
             return
@@ -105,8 +107,10 @@ class Uploads:
             self._client.put_legal_hold(self._bucket, name, version_id=written.version_id)
 
 
-def _dropped(uploads: MultipartUploads, options: Mapping[str, Any], conditions: Mapping[str, Any]) -> str:
-    """Return what of a write would be lost if it went in parts: locks, conditions, or nothing."""
+def _dropped_by_parts(
+    uploads: MultipartUploads, options: Mapping[str, Any], conditions: Mapping[str, Any]
+) -> str:
+    """Return what the server would drop from a multipart upload: ``locks``, ``conditions`` or nothing."""
     if (options["lock"] or options["legal_hold"]) and not uploads.locks:
         return "locks"
     honours = (uploads.create or not conditions["if_none_match"]) and (

@@ -1,4 +1,4 @@
-"""The audit of locks: what is locked, until when, and what should be and is not."""
+"""Audit locks: what is locked, until when, and what should be."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ LockState = Literal[
 """In the order of their urgency; the first four are problems.
 
 ========== =================================================================================================
-hidden     locked, under a delete marker that came from outside
-shadowed   locked, under a newer version that came from outside
-lifted     finalized, and its retention was taken off before its time (of one that was extended: before the
-           time it was born with, for nothing keeps the other)
-unlocked   carries the tags of what is final, and was never locked
-expiring   locked, for less than was asked about
-ended      finalized, and its time is over
-released   born under a legal hold alone, and released from it
-superseded locked, under a newer version of this package that says so
+hidden     locked, under a delete marker of another client
+shadowed   locked, under a newer version of another client
+lifted     finalized, and its retention was lifted before its end (for an extended one: before its first end,
+           for only that is recorded)
+unlocked   carries the tags of final objects, and was never locked
+expiring   locked, and ends within the requested time
+ended      finalized, and its retention has ended
+released   written under a legal hold alone, and released from it
+superseded locked, under a newer version of this package that supersedes it
 held       under a legal hold alone
-locked     locked, and what its key reads as
+locked     locked, and the current version of its key
 ========== =================================================================================================
 """
 
@@ -65,14 +65,14 @@ class AuditRow:
         state: See :data:`LockState`.
         object: The object name.
         version_id: The version.
-        is_current: Whether it is what the key reads as.
+        is_current: Whether it is the current version of the key.
         mode: ``"GOVERNANCE"`` or ``"COMPLIANCE"``, where a retention is in force.
-        retain_until: The end of its retention, also a past one, and, of one that was lifted, what it was.
+        retain_until: The end of its retention, even a past one, or the original end of one that was lifted.
         days_left: Days until then; None where no retention is in force.
         legal_hold: Whether it is under a legal hold.
-        size: In bytes.
+        size: The size in bytes.
         written_at: When it was written.
-        by: What lies on top of it: the version id.
+        by: The version id of the version or delete marker on top of it.
     """
 
     state: LockState
@@ -88,21 +88,22 @@ class AuditRow:
     by: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the row as what JSON can hold."""
+        """Return the row as a dict that JSON can encode."""
         data = asdict(self)
-        return {key: one.isoformat() if isinstance(one, datetime) else one for key, one in data.items()}
+        return {key: item.isoformat() if isinstance(item, datetime) else item for key, item in data.items()}
 
 
 @dataclass(frozen=True)
 class LockAudit:
-    """What an audit found.
+    """The result of an audit.
 
     Attributes:
         bucket: The bucket.
-        audited_at: When, by the server's clock.
-        within_days: What counts as expiring.
-        versions: How many versions were looked at.
-        rows: What is locked or should be: problems first, then what ends first.
+        audited_at: The time of the audit, by the server's clock.
+        within_days: The days within which a retention counts as expiring.
+        versions: The number of versions that were checked.
+        rows: The versions that are locked or should be: problems first, then those whose retention ends
+            first.
     """
 
     bucket: str
@@ -113,7 +114,7 @@ class LockAudit:
 
     @property
     def problems(self) -> list[AuditRow]:
-        """What is hidden, shadowed, lifted, or not locked although it is final."""
+        """The rows that are hidden, shadowed, lifted, or not locked although they are final."""
         return [row for row in self.rows if row.state in PROBLEMS]
 
     def in_state(self, state: LockState) -> list[AuditRow]:
@@ -121,14 +122,14 @@ class LockAudit:
         return [row for row in self.rows if row.state == state]
 
     def as_json(self) -> str:
-        """Return all of it as JSON."""
+        """Return the audit as JSON."""
         data = {**asdict(self), "audited_at": self.audited_at.isoformat()}
         return json.dumps({**data, "rows": [row.as_dict() for row in self.rows]}, indent=2)
 
     def as_csv(self) -> str:
         """Return the rows as CSV, with a header."""
         sheet = io.StringIO()
-        writer = csv.DictWriter(sheet, [one.name for one in fields(AuditRow)], lineterminator="\n")
+        writer = csv.DictWriter(sheet, [field.name for field in fields(AuditRow)], lineterminator="\n")
         writer.writeheader()
         writer.writerows(row.as_dict() for row in self.rows)
         return sheet.getvalue()
@@ -142,7 +143,7 @@ def audit(
     within: DurationLike = timedelta(days=30),
     final_tags: Mapping[str, str] | None = None,
 ) -> LockAudit:
-    """Look at every version under some prefixes.
+    """Audit every version under some prefixes.
 
     Requests: one LIST per 1,000 versions, one HEAD per version, and with ``final_tags`` one more for each
     object that is not locked. Nothing is written.
@@ -150,29 +151,29 @@ def audit(
     Args:
         client: The client.
         bucket: The bucket.
-        prefixes: What the object names begin with.
-        within: Retentions that end so soon are ``expiring``: a timedelta, or text such as ``30d``.
-        final_tags: What carries all these tags should be locked.
+        prefixes: The prefixes of the object names.
+        within: Retentions that end within this time are ``expiring``: a timedelta, or text such as ``30d``.
+        final_tags: Objects that carry all these tags should be locked.
 
     Raises:
         UnsupportedByServerError: The bucket has no Object Lock.
         AccessDeniedError: These credentials may not list versions, or not see locks.
         ValueError: A duration without a unit, or of months or years.
     """
-    soon = fixed_duration(within)
+    expiring_within = fixed_duration(within)
     if not client.has_object_lock(bucket, surely=True):
         raise UnsupportedByServerError(f"bucket {bucket!r} has no Object Lock: nothing in it is locked")
-    auditor = _Auditor(client, bucket, soon, validate_tags(final_tags or {}))
+    auditor = _Auditor(client, bucket, expiring_within, validate_tags(final_tags or {}))
     listed = chained.from_iterable(client.list_versions(bucket, prefix) for prefix in prefixes)
     chains = (list(versions) for _, versions in groupby(listed, key=lambda version: version.name))
     rows: list[AuditRow] = []
     versions = 0
-    for count, found in map_concurrently(auditor.look, chains):
+    for count, key_rows in map_concurrently(auditor.audit_key, chains):
         versions += count
-        rows += found
+        rows += key_rows
     rows.sort(key=lambda row: (_URGENCY.index(row.state), row.days_left or 0, row.object))
     now = client.capabilities.now()
-    return LockAudit(bucket, now, soon.total_seconds() / 86400, versions, rows)
+    return LockAudit(bucket, now, expiring_within.total_seconds() / 86400, versions, rows)
 
 
 @dataclass(frozen=True)
@@ -182,25 +183,25 @@ class _Auditor:
     within: timedelta
     final_tags: Mapping[str, str]
 
-    def look(self, listed: list[ListedVersion]) -> tuple[int, list[AuditRow]]:
-        """Return how many versions a key has, and the rows of those that matter."""
+    def audit_key(self, listed: list[ListedVersion]) -> tuple[int, list[AuditRow]]:
+        """Return the number of versions of a key, and a row for each that is locked or should be."""
         chain = inspect_versions(self.client, self.bucket, listed)
         return len(chain), list(self._rows(chain))
 
     def _rows(self, chain: list[InspectedVersion]) -> Iterator[AuditRow]:
-        for at, seen in enumerate(chain):
-            if seen.info is None:
+        for index, version in enumerate(chain):
+            if version.info is None:
                 continue
-            state = self._state(chain, at, seen.info)
+            state = self._state(chain, index, version.info)
             if state is not None:
-                covered = state in ("hidden", "shadowed", "superseded")
-                yield _row(state, seen, seen.info, chain[0].listed.version_id if covered else None)
+                is_covered = state in ("hidden", "shadowed", "superseded")
+                yield _row(state, version, version.info, chain[0].listed.version_id if is_covered else None)
 
-    def _state(self, chain: list[InspectedVersion], at: int, info: ObjectInfo) -> LockState | None:
-        protection = chain[at].protection
+    def _state(self, chain: list[InspectedVersion], index: int, info: ObjectInfo) -> LockState | None:
+        protection = chain[index].protection
         if protection is None:
-            return self._state_of_unlocked(chain[at], info)
-        match visibility(chain, at):
+            return self._state_of_unlocked(chain[index], info)
+        match visibility(chain, index):
             case "hidden" | "shadowed" | "superseded" as covered:
                 return covered
         if protection.until is None:
@@ -208,32 +209,32 @@ class _Auditor:
         ends_soon = protection.until - info.server_time <= self.within and not protection.legal_hold
         return "expiring" if ends_soon else "locked"
 
-    def _state_of_unlocked(self, seen: InspectedVersion, info: ObjectInfo) -> LockState | None:
+    def _state_of_unlocked(self, version: InspectedVersion, info: ObjectInfo) -> LockState | None:
         mark = mark_of(info.name, info.metadata)
         until = (mark.until if mark else None) or info.retain_until
         if until is not None:
             return "ended" if until <= info.server_time else "lifted"
         if mark is not None:
             return "released"
-        if self.final_tags and seen.listed.is_latest:
+        if self.final_tags and version.listed.is_latest:
             tags = self.client.search_tags(self.bucket, info.name) or {}
             if self.final_tags.items() <= tags.items():
                 return "unlocked"
         return None
 
 
-def _row(state: LockState, seen: InspectedVersion, info: ObjectInfo, by: str | None) -> AuditRow:
-    protection, mark = seen.protection, mark_of(info.name, info.metadata)
-    in_force = protection.until if protection else None
-    left = (in_force - info.server_time).total_seconds() / 86400 if in_force else None
+def _row(state: LockState, version: InspectedVersion, info: ObjectInfo, by: str | None) -> AuditRow:
+    protection, mark = version.protection, mark_of(info.name, info.metadata)
+    until = protection.until if protection else None
+    days_left = (until - info.server_time).total_seconds() / 86400 if until else None
     return AuditRow(
         state=state,
         object=info.name,
-        version_id=seen.listed.version_id,
-        is_current=seen.listed.is_latest,
+        version_id=version.listed.version_id,
+        is_current=version.listed.is_latest,
         mode=protection.mode if protection else None,
-        retain_until=in_force or info.retain_until or (mark.until if mark else None),
-        days_left=None if left is None else round(left, 3),
+        retain_until=until or info.retain_until or (mark.until if mark else None),
+        days_left=None if days_left is None else round(days_left, 3),
         legal_hold=info.legal_hold,
         size=info.size,
         written_at=info.last_modified,

@@ -1,4 +1,4 @@
-"""Finalized outputs: published once, under a name, locked from birth; verified, and brought back."""
+"""Finalized outputs: publish, verify and repair them."""
 
 from __future__ import annotations
 
@@ -44,31 +44,31 @@ class FinalizedOutputs:
         supersede: bool = False,
         accept_races: bool = False,
     ) -> Receipt:
-        """Publish a value that nothing alters or deletes before its retention ends: four requests.
+        """Publish a value that nothing can alter or delete before its retention ends: four requests.
 
         Args:
             key: The key.
-            value: What the codec of the store can hold.
-            retention: Until when; None together with ``legal_hold``.
+            value: A value that the codec of the store can encode.
+            retention: The retention; None together with ``legal_hold``.
             metadata: User metadata of the object.
-            tags: The tags of the object; where the content is there already, they stay as they are.
+            tags: The tags of the object; where the key has the same content already, its tags stay unchanged.
             legal_hold: Whether to forbid deletion until the hold is released, too.
-            supersede: Write a new version where the key has another content. The old one stays, locked.
-            accept_races: Publish also where the server's conditional PUTs exclude nobody: of writers that
-                race there, more than one may be told that it has won, and its locked version stays.
+            supersede: Write a new version where the key has other content. The old one stays, locked.
+            accept_races: Publish even where the server's conditional PUTs exclude no second writer: of
+                concurrent writers, more than one may succeed there, and each locked version stays.
 
         Returns:
-            What was published, or was there. ``outcome`` says which.
+            The receipt of the published or existing version; ``outcome`` says which.
 
         Raises:
-            ValueError: Neither a retention nor a hold is asked for.
-            ConflictError: The key has another content; AlreadyFinalizedError, which is also a KeyLockedError,
+            ValueError: Neither a retention nor a hold is requested.
+            ConflictError: The key has other content; AlreadyFinalizedError, which is also a KeyLockedError,
                 where that is locked.
             HiddenOutputError: The key has a locked version, and somebody else's delete marker or object is on
                 top of it: repair it first.
-            KeyLockedError: Another writer was faster, and what was written could not be taken back.
-            UnsupportedByServerError: The bucket has no Object Lock, or does not carry the condition.
-            EncodingError: The codec cannot hold the value.
+            KeyLockedError: Another writer was faster, and the version of this call could not be deleted.
+            UnsupportedByServerError: The bucket has no Object Lock, or does not support the condition.
+            EncodingError: The codec cannot encode the value.
         """
         if retention is None and not legal_hold:
             raise ValueError(f"{key!r} is to be finalized with neither a retention nor a legal hold")
@@ -91,22 +91,22 @@ class FinalizedOutputs:
         legal_hold: bool = False,
         accept_races: bool = False,
     ) -> Receipt:
-        """Publish a copy of an object of the bucket, which S3 makes where it can lock copies (AWS).
+        """Publish a copy of an object of the bucket, made by the server where it can lock copies (AWS).
 
-        Elsewhere, and above 5 GiB, the bytes that were read are written again, as :meth:`finalize` does: a
-        copy that is locked a moment later would not be locked for that moment.
+        Elsewhere, and above 5 GiB, the downloaded bytes are written again, as by :meth:`finalize`: a copy
+        that is locked afterwards would be unprotected until then.
 
         Args:
             source: The object, as it was read and verified.
             key: The key of the copy.
-            retention: Until when; None together with ``legal_hold``.
+            retention: The retention; None together with ``legal_hold``.
             metadata: Metadata of the copy, instead of the source's.
             tags: Tags of the copy, instead of the source's.
             legal_hold: Whether to forbid deletion until the hold is released, too.
-            accept_races: As for :meth:`finalize`; S3's copies need it nowhere.
+            accept_races: As for :meth:`finalize`; copies made by the server never need it.
 
         Raises:
-            ValueError: Neither a retention nor a hold is asked for.
+            ValueError: Neither a retention nor a hold is requested.
             S3KVError: As for :meth:`finalize`.
         """
         if retention is None and not legal_hold:
@@ -125,9 +125,9 @@ class FinalizedOutputs:
         )
 
     def verify(self, receipt: Receipt) -> Verification:
-        """Check that exactly the version of a receipt is there, unchanged, locked and not hidden.
+        """Check that the version of a receipt still exists, unchanged, locked and not hidden.
 
-        It reads the version, lists the key, and asks for what lies on top of it: three requests or more.
+        Reads the version, lists the key, and sends a HEAD for each version: three requests or more.
 
         Raises:
             ValueError: The receipt is of another bucket.
@@ -139,7 +139,7 @@ class FinalizedOutputs:
         return verify(self._client, receipt)
 
     def require_visible(self, key: str) -> None:
-        """Raise HiddenOutputError where a locked version of a key is not what it reads as.
+        """Raise HiddenOutputError where somebody else has hidden a locked version of a key.
 
         One request, and one per version.
         """
@@ -147,17 +147,17 @@ class FinalizedOutputs:
         require_visible(self._client, self._bucket, self._namespace.name_of(key), key)
 
     def repair(self, key: str, *, dry_run: bool = False) -> Repair:
-        """Let a key read as its locked version again, where somebody has hidden it.
+        """Make a hidden locked version the current one of its key again.
 
-        Delete markers go. A newer version is copied aside, and then goes, too; see
+        Delete markers on top of it are deleted. A newer version is copied aside, and then deleted; see
         :mod:`s3kv_flows.store._outputs.repairs`.
 
         Args:
             key: The key.
-            dry_run: Say what would be done, and do nothing.
+            dry_run: Return what would be done, without doing it.
 
         Raises:
-            KeyLockedError: What lies on top is locked itself.
+            KeyLockedError: A version on top of it is locked itself.
         """
         name = self._namespace.name_of(key)
         self._objects.require_object_lock()

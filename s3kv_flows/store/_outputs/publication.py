@@ -1,16 +1,16 @@
-"""One publication: a value under a key, once, locked in the request that writes it.
+"""Publication: write a value once, locked in the same request.
 
 ::
 
     PUT If-None-Match, with its lock   the key is new: written
-    same content                       unchanged; locked longer where more than it has is asked for; written
-                                       anew, locked from birth, where it was not locked
-    other content                      ConflictError, or with supersede a new version on top; the old one
-                                       stays locked, and is named by the new one
+    same content                       unchanged; its lock is extended where a longer one is requested; where
+                                       it was never locked, it is written again with the lock
+    other content                      ConflictError, or with supersede a new version on top, which names the
+                                       old one; that stays locked
 
-The two LISTs around the PUT are those of :mod:`s3kv_flows.store._objects.bucket`. Of writers that race,
-exactly one wins where the server's conditional PUTs exclude the others; elsewhere nothing is written,
-unless the caller accepts that several may be.
+The two LISTs around the PUT are those of :mod:`s3kv_flows.store._objects.bucket`. Of concurrent writers,
+exactly one wins where the server's conditional PUTs exclude the others; elsewhere nothing is written, unless
+the caller accepts that several may win.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ from s3kv_flows.store.errors import (
 __all__ = ["Publication"]
 
 _ATTEMPTS = 3
-"""Of one that finds a key, and then finds it changed."""
+"""Attempts, where the key changes between two requests."""
 
 
 @dataclass(frozen=True)
 class Publication:
-    """What is to be published, where, and what may be in the way.
+    """The publication of one object under a key.
 
     Attributes:
         objects: The objects.
-        key: The key, as messages and the receipt call it.
+        key: The key, as named in messages and the receipt.
         name: The object name.
         new: The object, with its lock.
-        codec: The name of the codec that made its body.
-        supersede: Whether another content may be under the key, and stay beneath.
+        codec: The name of the codec that encoded its body.
+        supersede: Whether to write on top of other content, which stays beneath.
         accept_races: Whether to write where the server excludes no second writer.
-        source: The object that the content comes from, which S3 copies where it can lock copies.
+        source: The object to copy on the server, where that can lock copies; or None.
     """
 
     objects: GuardedBucket
@@ -68,59 +68,60 @@ class Publication:
     def run(self) -> Receipt:
         """Publish; the errors are those of :meth:`FinalizedOutputs.finalize`."""
         self.objects.require_object_lock()
-        if not self.accept_races and not self._is_copied():
-            self._require_exclusion()
+        if not self.accept_races and not self._is_server_copy():
+            self._require_exclusive_create()
         return self._attempt(_ATTEMPTS)
 
-    def _attempt(self, left: int) -> Receipt:
+    def _attempt(self, attempts_left: int) -> Receipt:
         try:
             written = self._create()
-        except (ConflictError, KeyLockedError) as taken:
-            return self._meet(taken, left - 1)
+        except (ConflictError, KeyLockedError) as refusal:
+            return self._resolve_conflict(refusal, attempts_left - 1)
         return self._receipt(self.new.body, written.version_id, "written")
 
-    def _is_copied(self) -> bool:
+    def _is_server_copy(self) -> bool:
         return self.source is not None and self.objects.copies_locked(self.source)
 
     def _create(self) -> Written:
-        if self.source is not None and self._is_copied():
+        if self.source is not None and self._is_server_copy():
             return self.objects.create_copy(self.source, self.name, self.new)
         return self.objects.put(self.name, self.new, mode="create", accept_races=self.accept_races)
 
-    def _meet(self, taken: ConflictError | KeyLockedError, left: int) -> Receipt:
-        """Deal with a key that is there; begin again where it has changed meanwhile."""
-        if isinstance(taken, KeyLockedError) and taken.left_behind is not None:
-            raise taken  # what reads there now is what this call has written, and is not to stand
+    def _resolve_conflict(self, refusal: ConflictError | KeyLockedError, attempts_left: int) -> Receipt:
+        """Handle a key that exists; try again where it has changed meanwhile."""
+        if isinstance(refusal, KeyLockedError) and refusal.left_behind is not None:
+            raise refusal  # the key reads as the version of this call, which should have been deleted
         objects = self.objects
         try:
             require_visible(objects.client, objects.bucket, self.name, self.key)
         except HiddenOutputError:
-            if left and self.accept_races:  # by a writer that has lost, and is about to take its version back
-                return self._attempt(left)
+            # Where races are accepted, by a writer that lost, and is about to delete its version.
+            if attempts_left and self.accept_races:
+                return self._attempt(attempts_left)
             raise
         current = current_of(objects.versions(self.name))
         if current is None:
-            if left:
-                return self._attempt(left)
-            raise taken
+            if attempts_left:
+                return self._attempt(attempts_left)
+            raise refusal
         try:
-            there = objects.get(self.name, version_id=current.version_id)
-            if there.body is not None and same_content(self.codec, self.new.body, there.body):
-                return self._keep(there, current)
+            existing = objects.get(self.name, version_id=current.version_id)
+            if existing.body is not None and same_content(self.codec, self.new.body, existing.body):
+                return self._keep_existing(existing, current)
             if self.supersede:
-                return self._put_on_top(current)
+                return self._put_superseding(current)
         except (ConflictError, KeyNotFoundError):
-            if left:
-                return self._attempt(left)
+            if attempts_left:
+                return self._attempt(attempts_left)
             raise
-        raise self._conflict(current, taken) from taken
+        raise self._conflict(current, refusal) from refusal
 
-    def _keep(self, there: Fetched, current: ListedVersion) -> Receipt:
-        """Leave the content as it is; lock it longer where it is locked for less than asked for.
+    def _keep_existing(self, existing: Fetched, current: ListedVersion) -> Receipt:
+        """Keep an object with the same content; extend its lock where a longer one is requested.
 
-        What was not born locked is written anew, so that the version which is published was.
+        An object that was never locked is written again, so that the published version was locked throughout.
         """
-        info, new, client, bucket = there.info, self.new, self.objects.client, self.objects.bucket
+        info, new, client, bucket = existing.info, self.new, self.objects.client, self.objects.bucket
         if protection_of(info) is None and mark_of(info.name, info.metadata) is None:
             written = self.objects.put(self.name, new, mode=current.etag, accept_races=self.accept_races)
             return self._receipt(new.body, written.version_id, "written")
@@ -132,10 +133,10 @@ class Publication:
         if new.legal_hold and not info.legal_hold:
             client.put_legal_hold(bucket, self.name, version_id=current.version_id)
             outcome = "locked"
-        return self._receipt(there.body or b"", current.version_id, outcome)
+        return self._receipt(existing.body or b"", current.version_id, outcome)
 
-    def _put_on_top(self, current: ListedVersion) -> Receipt:
-        """Write a new version on top of what is there, which it names."""
+    def _put_superseding(self, current: ListedVersion) -> Receipt:
+        """Write a new version on top of the current one, which it names."""
         new = replace(self.new, metadata={**self.new.metadata, **superseding(current.version_id)})
         written = self.objects.put(
             self.name, new, mode=current.etag, accept_races=self.accept_races, over_locked=True
@@ -144,18 +145,18 @@ class Publication:
         return replace(receipt, superseded_version_id=current.version_id)
 
     def _receipt(self, body: Body, version_id: str | None, outcome: Outcome) -> Receipt:
-        """Return the receipt of a version, by what the server says of it: one request.
+        """Return the receipt of a version, from its headers: one request.
 
         Raises:
-            UnsupportedByServerError: The server took the request, and dropped the lock.
+            UnsupportedByServerError: The server accepted the request, and dropped the lock.
         """
         new, client = self.new, self.objects.client
         info = self.objects.head(self.name, version_id=version_id)
         if (new.retention and info.lock_mode is None) or (new.legal_hold and not info.legal_hold):
             client.capabilities.require_visible_locks(self.objects.bucket, self.name, version_id)
             raise UnsupportedByServerError(
-                f"{client.server} took {self.key!r} with a lock, and does not show it: version "
-                f"{version_id} is there, and not locked as it was to be"
+                f"{client.server} accepted {self.key!r} with a lock, but does not show the lock: version "
+                f"{version_id} exists, and is not locked as requested"
             )
         return Receipt(
             bucket=self.objects.bucket,
@@ -172,30 +173,30 @@ class Publication:
             outcome=outcome,
         )
 
-    def _conflict(self, there: ListedVersion, taken: ConflictError | KeyLockedError) -> ConflictError:
-        """Return the error for a key that has another content, which tells the lock that it may have."""
+    def _conflict(self, existing: ListedVersion, refusal: ConflictError | KeyLockedError) -> ConflictError:
+        """Return the error for a key that has other content, with its lock where it has one."""
         message = (
-            f"{self.key!r} is there with another content, as version {there.version_id} of "
-            f"{there.last_modified.isoformat(timespec='seconds')} ({taken}). Take another key, or "
-            "supersede=True, which leaves that version as it is and writes a new one on top"
+            f"{self.key!r} exists with other content, as version {existing.version_id} of "
+            f"{existing.last_modified.isoformat(timespec='seconds')} ({refusal}). Use another key, or "
+            "supersede=True, which keeps that version and writes a new one on top"
         )
-        if not isinstance(taken, KeyLockedError):
+        if not isinstance(refusal, KeyLockedError):
             return ConflictError(message)
         return AlreadyFinalizedError(
             message,
             key=self.key,
-            mode=taken.mode,
-            retain_until=taken.retain_until,
-            legal_hold=taken.legal_hold,
-            version_id=taken.version_id,
+            mode=refusal.mode,
+            retain_until=refusal.retain_until,
+            legal_hold=refusal.legal_hold,
+            version_id=refusal.version_id,
         )
 
-    def _require_exclusion(self) -> None:
-        """Raise where nothing would keep two writers from publishing the same key."""
+    def _require_exclusive_create(self) -> None:
+        """Raise UnsupportedByServerError where two writers could publish the same key."""
         try:
             self.objects.require_condition("create")
         except UnsupportedByServerError as exc:
             raise UnsupportedByServerError(
                 f"{self.key!r} was not written: {exc}. Two writers could publish it at once; "
-                "accept_races=True (--accept-races) publishes nevertheless"
+                "accept_races=True (--accept-races) publishes it nevertheless"
             ) from exc

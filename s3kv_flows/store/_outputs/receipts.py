@@ -1,4 +1,7 @@
-"""Receipts: what was published, exactly, as data that can be kept anywhere and checked by anybody."""
+"""Receipts of published versions, and the results of verifying them.
+
+A receipt is plain data: it can be kept anywhere, and checked by anybody.
+"""
 
 from __future__ import annotations
 
@@ -13,31 +16,32 @@ __all__ = ["Outcome", "Receipt", "Verification"]
 Outcome = Literal["written", "unchanged", "locked", "superseded"]
 
 _VERSION = 1
-_MOMENTS = ("retain_until", "written_at")
+_DATES = ("retain_until", "written_at")
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """One version of one object, what it holds, and until when it is locked.
+    """The receipt of one published version: its digest, its size and its lock.
 
     Attributes:
         bucket: The bucket.
-        endpoint: The server: its URL, or what messages call AWS (a partition of it, where it is another than
+        endpoint: The URL of the server, or the name of AWS in messages (with its partition, unless that is
             ``aws``).
-        key: The key, as it was given.
-        object_name: The name of the object.
+        key: The key, as the caller named it.
+        object_name: The object name.
         version_id: The version.
-        sha256: Of the body as it is stored, in hex.
-        size: The same in bytes.
+        sha256: The SHA-256 of the stored body, in hex.
+        size: The size of the stored body, in bytes.
         mode: ``"GOVERNANCE"`` or ``"COMPLIANCE"``; None under a legal hold alone.
-        retain_until: The end of the retention, as the server says it.
+        retain_until: The end of the retention, as the server returned it.
         legal_hold: Whether it is under a legal hold.
         written_at: When the version was written, by the server's clock.
-        outcome: What the call that gave the receipt did: ``"written"``; ``"superseded"`` an older version,
-            which stays; found the same content, and left it ``"unchanged"``, or ``"locked"`` it longer.
-        superseded_version_id: The version that it superseded.
+        outcome: The effect of the call that returned the receipt: ``"written"``; ``"superseded"`` an older
+            version, which stays; or, for a key with the same content, ``"unchanged"``, or ``"locked"``
+            longer.
+        superseded_version_id: The version that this one superseded.
         flow_run_id: The Prefect flow run that published it.
-        code_version: What that run calls the version of its code.
+        code_version: The version of the code of that run.
         store: The name of the saved store.
     """
 
@@ -61,13 +65,13 @@ class Receipt:
     def published_by(
         self, *, flow_run_id: str | None, code_version: str | None, store: str | None
     ) -> Receipt:
-        """Return the receipt with what the store cannot know."""
+        """Return the receipt with facts that the store cannot know."""
         return replace(self, flow_run_id=flow_run_id, code_version=code_version, store=store)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the receipt as what JSON can hold."""
+        """Return the receipt as a dict that JSON can encode."""
         data = {"receipt": _VERSION, **asdict(self)}
-        return {key: one.isoformat() if isinstance(one, datetime) else one for key, one in data.items()}
+        return {key: item.isoformat() if isinstance(item, datetime) else item for key, item in data.items()}
 
     def to_json(self) -> str:
         """Return the receipt as JSON."""
@@ -78,14 +82,14 @@ class Receipt:
         """Return the receipt of :meth:`as_dict`.
 
         Raises:
-            ValueError: This is no receipt, or one of another version of this package.
+            ValueError: This is not a receipt, or it has another format version.
         """
         if data.get("receipt") != _VERSION:
-            raise ValueError(f"this is no receipt that this package can read: {str(data)[:80]} ...")
-        known = {one.name for one in fields(cls)}
+            raise ValueError(f"this is not a receipt that this package can read: {str(data)[:80]} ...")
+        known = {field.name for field in fields(cls)}
         values = {key: value for key, value in data.items() if key in known}
         try:
-            for name in _MOMENTS:
+            for name in _DATES:
                 if values.get(name) is not None:
                     values[name] = datetime.fromisoformat(values[name])
             return cls(**values)
@@ -97,23 +101,23 @@ class Receipt:
         """Return the receipt of :meth:`to_json`.
 
         Raises:
-            ValueError: This is no receipt.
+            ValueError: This is not a receipt.
         """
         try:
             data = json.loads(text)
         except ValueError as exc:
-            raise ValueError(f"this is no receipt: {exc}") from exc
+            raise ValueError(f"this is not a receipt: {exc}") from exc
         return cls.from_dict(data if isinstance(data, dict) else {})
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What came of checking a receipt.
+    """The result of verifying a receipt.
 
     Attributes:
         receipt: The receipt.
-        problems: How what is there differs from it; empty where it holds.
-        notes: What else there is to know: that it was superseded, or is held longer.
+        problems: The differences between the receipt and the bucket; empty where the receipt holds.
+        notes: Changes that are no problem: the version was superseded, or is locked longer.
     """
 
     receipt: Receipt
@@ -122,5 +126,5 @@ class Verification:
 
     @property
     def holds(self) -> bool:
-        """Whether exactly that version is there, unchanged and locked, and nothing hides it."""
+        """Whether the version of the receipt exists, unchanged, locked, and not hidden."""
         return not self.problems

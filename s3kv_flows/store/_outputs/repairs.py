@@ -1,8 +1,8 @@
-"""Brings a locked version back that somebody else has hidden: what lies on top of it goes.
+"""Repair: make a hidden locked version the current one again.
 
-A delete marker holds nothing, and is deleted. A newer version is somebody's data: it is copied aside
-first, to ``<prefix>-shadows/<object name>/<version id>``. The topmost goes last, so that the key never
-reads as one of those between.
+A delete marker has no content, and is deleted. A newer version is somebody's data: it is copied aside first,
+to ``<prefix>-shadows/<object name>/<version id>``. The topmost is deleted last, so that none of those between
+is ever the current version.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from s3kv_flows.store.errors import KeyLockedError
 __all__ = ["Repair", "repair"]
 
 _ROUNDS = 3
-"""Listings show seconds, and versions apart from delete markers: which of two of one moment is on top shows
-when the other one is gone."""
+"""Listings show dates in seconds, and versions apart from delete markers: of two with the same date, only the
+deletion of one shows which was on top."""
 
 
 @dataclass(frozen=True)
 class Repair:
-    """What a repair did, or, in a dry run, what it would do.
+    """The actions of a repair, or those that a dry run would take.
 
     Attributes:
-        object_name: The object.
-        version_id: The version that the key reads as now; None where nothing locked was hidden.
-        delete_markers: The delete markers that are gone.
-        moved: The versions that lay on top, and where each of them is now.
+        object_name: The object name.
+        version_id: The version that is current again; None where no locked version was hidden.
+        delete_markers: The version ids of the deleted delete markers.
+        moved: The versions that were on top, each with the object name of its copy.
         dry_run: Whether nothing was done.
     """
 
@@ -45,12 +45,12 @@ class Repair:
 def repair(
     objects: GuardedBucket, namespace: Namespace, name: str, display_name: str, *, dry_run: bool = False
 ) -> Repair:
-    """Let a key read as its locked version again.
+    """Make a hidden locked version the current one of its key again.
 
-    Requests: two LISTs, two HEADs per version, and for what lies on top one or two each.
+    Requests: two LISTs, two HEADs per version, and one or two for each version or delete marker on top.
 
     Raises:
-        KeyLockedError: What lies on top is locked itself.
+        KeyLockedError: A version on top is locked itself.
         HiddenOutputError: Somebody has hidden it again meanwhile.
     """
     done = Repair(name, dry_run=dry_run)
@@ -64,7 +64,7 @@ def repair(
             name, version_id, [*done.delete_markers, *markers], {**done.moved, **moves}, dry_run=dry_run
         )
         if not dry_run:
-            _uncover(objects, name, above, moves)
+            _remove_above(objects, name, above, moves)
     if not dry_run:
         require_visible(objects.client, objects.bucket, name, display_name)
     return done
@@ -73,21 +73,23 @@ def repair(
 def _next_step(
     objects: GuardedBucket, namespace: Namespace, name: str, display_name: str
 ) -> tuple[str, list[ListedVersion], dict[str, str]] | None:
-    """Return what is hidden, what lies on top of it, and where to the values among that are to go."""
+    """Return the hidden version, those on top of it, and the names for copies of the values among them."""
     chain = inspect_versions(objects.client, objects.bucket, objects.versions(name))
-    at = next((i for i in range(len(chain)) if _is_covered(chain, i)), None)
-    if at is None:
+    index = next((i for i in range(len(chain)) if _is_hidden(chain, i)), None)
+    if index is None:
         return None
-    above = chain[:at]
-    for seen in above:
-        if seen.protection is not None:
-            raise _refusal(display_name, chain[at], seen)
-    values = [seen.listed.version_id for seen in above if not seen.listed.is_delete_marker]
-    moves = {version_id: _aside(namespace, name, version_id) for version_id in values}
-    return chain[at].listed.version_id, [seen.listed for seen in above], moves
+    above = chain[:index]
+    for version in above:
+        if version.protection is not None:
+            raise _locked_error(display_name, chain[index], version)
+    values = [version.listed.version_id for version in above if not version.listed.is_delete_marker]
+    moves = {version_id: _shadow_name(namespace, name, version_id) for version_id in values}
+    return chain[index].listed.version_id, [version.listed for version in above], moves
 
 
-def _uncover(objects: GuardedBucket, name: str, above: list[ListedVersion], moves: dict[str, str]) -> None:
+def _remove_above(
+    objects: GuardedBucket, name: str, above: list[ListedVersion], moves: dict[str, str]
+) -> None:
     client, bucket = objects.client, objects.bucket
     for version_id, target in moves.items():
         client.copy_object(bucket, name, target, source_version=version_id)
@@ -95,14 +97,14 @@ def _uncover(objects: GuardedBucket, name: str, above: list[ListedVersion], move
         client.delete_object(bucket, name, version_id=version.version_id)
 
 
-def _is_covered(chain: list[InspectedVersion], at: int) -> bool:
-    return chain[at].protection is not None and visibility(chain, at) in ("hidden", "shadowed")
+def _is_hidden(chain: list[InspectedVersion], index: int) -> bool:
+    return chain[index].protection is not None and visibility(chain, index) in ("hidden", "shadowed")
 
 
-def _refusal(display_name: str, hidden: InspectedVersion, top: InspectedVersion) -> KeyLockedError:
+def _locked_error(display_name: str, hidden: InspectedVersion, top: InspectedVersion) -> KeyLockedError:
     lock = top.protection
     return KeyLockedError(
-        f"cannot bring version {hidden.listed.version_id} of {display_name!r} back: version "
+        f"cannot restore version {hidden.listed.version_id} of {display_name!r}: version "
         f"{top.listed.version_id} on top of it is {lock.lock if lock else 'locked'}",
         key=display_name,
         mode=lock.mode if lock else None,
@@ -112,7 +114,7 @@ def _refusal(display_name: str, hidden: InspectedVersion, top: InspectedVersion)
     )
 
 
-def _aside(namespace: Namespace, name: str, version_id: str) -> str:
+def _shadow_name(namespace: Namespace, name: str, version_id: str) -> str:
     shadows = namespace.shadows.prefix
     target = f"{shadows}{name}/{version_id}"
     if len(target.encode()) <= MAX_NAME_BYTES:

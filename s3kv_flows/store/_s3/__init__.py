@@ -1,1 +1,1 @@
-"""The S3 API: one method per operation, and what a server can do."""
+"""The S3 API, with one method per operation, and server capabilities."""

@@ -1,7 +1,8 @@
-"""A body in pieces: buffers in a row, which are sent without being joined.
+"""Scatter bodies: several buffers sent as one request body, never joined.
 
-The frame of a large array is a short head and the array's own memory. Joining them would take as much
-memory again; a multipart upload wants a few megabytes at a time.
+The frame of a large array is a short head and the memory of the array. Joining them would take as much
+memory again, and a multipart upload needs a few megabytes at a time. :class:`BodyFile` is such a body as a
+file for botocore; :func:`large_memory` and :class:`SpareMemory` provide buffers for large bodies.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ Buffer: TypeAlias = "bytes | bytearray | memoryview"
 
 
 class Pieces:
-    """Buffers in a row. They are not copied: who changes one of them changes what is sent.
+    """A sequence of buffers, as one body. They are not copied: changing a buffer changes the body.
 
     Args:
         buffers: Contiguous buffers, of any item type.
@@ -36,25 +37,25 @@ class Pieces:
         return self._starts[-1]
 
     def __bytes__(self) -> bytes:
-        """Return all of it, joined."""
+        """Return the body, joined."""
         return b"".join(self._views)
 
     def copy_to(self, memory: memoryview) -> Pieces:
-        """Return a copy in memory of the same size, which does not change with the buffers."""
+        """Copy the body into memory of the same size; the copy does not change with the buffers."""
         for view, start in zip(self._views, self._starts, strict=False):
             memory[start : start + view.nbytes] = view
         return Pieces([memory])
 
     def part(self, start: int, stop: int) -> Pieces:
         """Return the bytes from ``start`` to ``stop``, or to the end where that comes first."""
-        found, stop = [], min(stop, len(self))
+        views, stop = [], min(stop, len(self))
         while start < stop:
-            found.append(self.view(start, stop - start))
-            start += len(found[-1])
-        return Pieces(found)
+            views.append(self.view(start, stop - start))
+            start += len(views[-1])
+        return Pieces(views)
 
     def view(self, start: int, size: int) -> memoryview:
-        """Return the bytes from ``start`` on, up to a size or the end of a buffer; none from the end on."""
+        """Return up to ``size`` bytes from ``start``, within one buffer; none from the end of the body on."""
         if start >= len(self):
             return memoryview(b"")
         index = bisect_right(self._starts, start) - 1
@@ -63,19 +64,18 @@ class Pieces:
 
 
 Body: TypeAlias = "bytes | bytearray | memoryview | Pieces"
-"""What a codec may make of a value."""
+"""The types of an encoded value."""
 
 _BLOCK = 1 << 20
 
 
 class BodyFile:
-    """Pieces that are read from the first to the last, as often as a request is sent again.
+    """A scatter body as a file, which can be read again when a request is retried.
 
-    What urllib3 sends of a file, it reads 16 KiB at a time, each with a system call of its own, and an
-    upload over plain HTTP takes twice the processor time. So :meth:`read` returns more than it is asked for,
-    1 MiB at least; botocore and urllib3 take what they get. A block is a view where it lies in one buffer.
-    All but the last are whole: over HTTPS, botocore makes a chunk of each, and S3 refuses chunks of less
-    than 8 KiB.
+    urllib3 reads files 16 KiB at a time, with one system call each, so that an upload over plain HTTP takes
+    twice the processor time. So :meth:`read` returns more than requested, 1 MiB at least; botocore and
+    urllib3 accept that. A block is a view if it lies within one buffer. All blocks but the last are whole:
+    over HTTPS, botocore makes a chunk of each, and S3 rejects chunks of less than 8 KiB.
 
     Args:
         pieces: The body.
@@ -89,7 +89,7 @@ class BodyFile:
         return len(self._pieces)
 
     def read(self, size: int | None = -1) -> bytes | memoryview:
-        """Return the next block, at the end an empty one; without a size, all that is left."""
+        """Return the next block, or an empty one at the end; without a size, return the rest."""
         left = len(self) - self._at
         size = left if size is None or size < 0 else min(max(size, _BLOCK), left)
         block: bytes | memoryview = self._pieces.view(self._at, size)
@@ -99,31 +99,31 @@ class BodyFile:
         return block
 
     def tell(self) -> int:
-        """Return how much was read."""
+        """Return the position, in bytes."""
         return self._at
 
     def seek(self, offset: int, whence: int = SEEK_SET) -> int:
-        """Go on from elsewhere; return from where."""
+        """Set the position; return it."""
         self._at = {SEEK_SET: 0, SEEK_CUR: self._at, SEEK_END: len(self)}[whence] + offset
         return self._at
 
 
 def for_botocore(body: Body) -> bytes | BodyFile:
-    """Return a body as botocore sends it best: as bytes where it is small."""
+    """Return a body for botocore: bytes if it is smaller than 1 MiB, else a file."""
     if len(body) < _BLOCK:
         return bytes(body)
     return BodyFile(body if isinstance(body, Pieces) else Pieces([body]))
 
 
-_STEP = 2 << 20
-"""What a large page has: memory of about one size has the same size."""
+_LARGE_PAGE = 2 << 20
+"""Sizes are rounded up to large pages, so that memory of about one size has the same size."""
 
 
 def large_memory(size: int) -> memoryview:
-    """Return writable memory of its own, in large pages where the system has them.
+    """Allocate writable memory, in large pages if the system supports them.
 
-    As numpy asks for with its large arrays, too: to bring 128 MiB in takes a fourth of the time, which is a
-    fifth of a fast hit.
+    numpy does the same for large arrays. Faulting in 128 MiB takes a fourth of the time, which saves a fifth
+    of a fast hit.
     """
     if hasattr(mmap, "MAP_PRIVATE"):  # not shared with forked children
         memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -135,11 +135,11 @@ def large_memory(size: int) -> memoryview:
 
 
 class SpareMemory:
-    """Large memory for one purpose, kept where it is given back, to be taken again. May be used by threads.
+    """Keeps one block of large memory for reuse. Thread-safe.
 
-    Who takes new memory each time waits for the system to bring it in, and so does everybody who takes the
-    memory that had been warm otherwise: on a virtual machine, whose host takes back what is free, 64 MiB
-    were seen to take 90 ms of whoever came first, and 8 ms when they were there.
+    New memory has to be faulted in by the system each time, and other allocations lose the warm pages that
+    they would have reused. On a virtual machine whose host reclaims free memory, 64 MiB took 90 ms, and 8 ms
+    when they were warm.
     """
 
     def __init__(self) -> None:
@@ -148,20 +148,20 @@ class SpareMemory:
         self._is_closed = False
 
     def take(self, size: int) -> memoryview:
-        """Return memory of this size: what is kept, unless it is too small or more than twice as large."""
+        """Return memory of this size: the kept block, unless it is too small or more than twice as large."""
         with self._lock:
             spare, self._spare = self._spare, None
-        if spare is None or not size <= len(spare) <= 2 * size + _STEP:
-            spare = large_memory(-(-max(size, 1) // _STEP) * _STEP)
+        if spare is None or not size <= len(spare) <= 2 * size + _LARGE_PAGE:
+            spare = large_memory(-(-max(size, 1) // _LARGE_PAGE) * _LARGE_PAGE)
         return spare[:size]
 
     def give_back(self, memory: memoryview) -> None:
-        """Keep memory that was taken and is not looked at any more; the one that was kept is freed."""
+        """Keep a block that was taken and is not used any more; free the one kept before."""
         whole = memoryview(memory.obj)
         with self._lock:
             self._spare = None if self._is_closed else whole
 
     def close(self) -> None:
-        """Keep nothing any more, also of what is given back later."""
+        """Free the kept block, and keep no block from now on."""
         with self._lock:
             self._spare, self._is_closed = None, True

@@ -1,4 +1,4 @@
-"""Buckets: that they exist, and how they are configured (versions, Object Lock, lifecycle, policy)."""
+"""Create and configure buckets: versioning, Object Lock, lifecycle, policy."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Buckets:
 
     @property
     def server(self) -> str:
-        """The server that is asked, wherever its endpoint comes from.
+        """The identity of the server, whatever the source of its endpoint.
 
-        Two buckets of the same name are the same bucket where this is the same; see
+        Two buckets of the same name are the same bucket if this is equal; see
         :func:`s3kv_flows.store._s3.config.server_of`.
         """
         return self._boto.server
@@ -44,25 +44,25 @@ class Buckets:
         self.capabilities.forget(bucket)
 
     def bucket_exists(self, bucket: str) -> bool:
-        """Tell whether the bucket exists and may be reached."""
+        """Tell whether the bucket exists and can be accessed."""
         return self._boto.bucket_exists(bucket)
 
     def versioning(self, bucket: str) -> Literal["Enabled", "Suspended"] | None:
-        """Return whether the bucket keeps versions; None where it never did."""
-        answer: dict[str, Any] = self._boto.call("get_bucket_versioning", {"Bucket": bucket})
-        return answer.get("Status") or None
+        """Return the versioning status of the bucket; None if versioning was never enabled."""
+        response: dict[str, Any] = self._boto.call("get_bucket_versioning", {"Bucket": bucket})
+        return response.get("Status") or None
 
     def is_versioned(self, bucket: str) -> bool:
-        """Tell whether the bucket keeps versions, or did: old versions outlive a suspension."""
+        """Tell whether versioning is enabled or suspended: old versions remain after a suspension."""
         return self.versioning(bucket) is not None
 
     def has_default_retention(self, bucket: str) -> bool:
-        """Tell whether the bucket locks whatever is written to it."""
+        """Tell whether the bucket has a default retention, which locks every new version."""
         response = self._boto.call("get_object_lock_configuration", {"Bucket": bucket}, none=NO_LOCK)
         return bool(response.get("ObjectLockConfiguration", {}).get("Rule"))
 
     def takes_lifecycle_rules(self, bucket: str) -> bool:
-        """Tell whether the bucket can have lifecycle rules; not whether the server carries them out."""
+        """Tell whether the bucket can have lifecycle rules; not whether the server executes them."""
         try:
             self._boto.call("get_bucket_lifecycle_configuration", {"Bucket": bucket}, none=NO_LIFECYCLE)
         except UnsupportedByServerError:
@@ -70,7 +70,7 @@ class Buckets:
         return True
 
     def get_lifecycle(self, bucket: str) -> LifecycleConfiguration:
-        """Return the lifecycle rules of the bucket. AWS may show the former ones for some minutes."""
+        """Return the lifecycle rules of the bucket. AWS may return the previous ones for some minutes."""
         try:
             response = self._boto.call(
                 "get_bucket_lifecycle_configuration", {"Bucket": bucket}, none=NO_LIFECYCLE
@@ -78,16 +78,16 @@ class Buckets:
         except UnsupportedByServerError as exc:
             if exc.code not in NOT_OFFERED:
                 raise
-            refusal = UnsupportedByServerError(f"{self.server} has no lifecycle rules")
-            refusal.code = exc.code
-            raise refusal from exc
+            unsupported = UnsupportedByServerError(f"{self.server} does not support lifecycle rules")
+            unsupported.code = exc.code
+            raise unsupported from exc
         return LifecycleConfiguration(
             response.get("Rules", []), response.get("TransitionDefaultMinimumObjectSize")
         )
 
     def put_lifecycle(self, bucket: str, configuration: LifecycleConfiguration) -> None:
-        """Replace all lifecycle rules of the bucket, whoever made them. S3 knows no condition for it."""
-        if not configuration.rules:  # which S3 does not take
+        """Replace all lifecycle rules of the bucket, also those of others; S3 supports no condition here."""
+        if not configuration.rules:  # S3 does not accept an empty list
             self._boto.call("delete_bucket_lifecycle", {"Bucket": bucket}, none=NO_LIFECYCLE)
             return
         params = drop_none(
@@ -98,7 +98,7 @@ class Buckets:
         self._boto.call("put_bucket_lifecycle_configuration", params)
 
     def get_bucket_policy(self, bucket: str) -> str | None:
-        """Return the policy of the bucket as JSON, None where it has none."""
+        """Return the policy of the bucket as JSON, None if it has none."""
         policy: str | None = self._boto.call("get_bucket_policy", {"Bucket": bucket}, none=NO_POLICY).get(
             "Policy"
         )
@@ -109,19 +109,19 @@ class Buckets:
         self._boto.call("put_bucket_policy", {"Bucket": bucket, "Policy": policy})
 
     def has_object_lock(self, bucket: str, *, surely: bool = False) -> bool:
-        """Tell whether Object Lock is enabled for the bucket: one request, then remembered.
+        """Tell whether Object Lock is enabled for the bucket: one request, then cached.
 
-        A bucket that answers a PUT without a version id cannot have it, which saves the request. A
-        caller who may not ask is told True: the careful ways of writing are right on any bucket. With
-        ``surely``, a conclusion, or an answer that is older than five minutes, is not enough.
+        A bucket whose response to a PUT has no version id cannot have it, which saves the request. Without
+        the permission it returns True: the ways to write with Object Lock are correct on any bucket. With
+        ``surely``, an inferred result, or one that is older than five minutes, is requested again.
         """
         known = self.capabilities.object_lock(bucket)
         if known is None or (surely and known.is_outdated_by_versions()):
-            known = self._ask_object_lock(bucket)
+            known = self._fetch_object_lock(bucket)
             self.capabilities.remember(bucket, known)
         return known.object_lock
 
-    def _ask_object_lock(self, bucket: str) -> KnownObjectLock:
+    def _fetch_object_lock(self, bucket: str) -> KnownObjectLock:
         try:
             response = self._boto.call("get_object_lock_configuration", {"Bucket": bucket}, none=NO_LOCK)
         except AccessDeniedError:

@@ -1,9 +1,9 @@
-"""What a server and its buckets can do: declared where it is known, else probed, and remembered.
+"""Capabilities of servers and buckets: declared, or probed and cached.
 
-One instance belongs to one client. Every place of the package that depends on what a server may lack
-asks here. Servers are known by their endpoint (AWS) or by the ids in their answers (Ceph ``tx000...-``,
-moto ``x-amzn-requestid``); what is not in this table is found out by :mod:`s3kv_flows.store._s3.probes`,
-once per client and bucket:
+Each client has one instance. All code that depends on a feature which a server may lack consults it. Servers
+are recognized by their endpoint (AWS) or by the ids in their responses (Ceph ``tx000...-``, moto
+``x-amzn-requestid``); capabilities that are not in this table are probed by
+:mod:`s3kv_flows.store._s3.probes`, once per client and bucket:
 
 ==================================== ======= ======= =========================== ======================
                                      AWS     moto    Ceph 16                     Ceph 20
@@ -24,10 +24,9 @@ locks copied with the object         no      no      yes                        
 lifecycle rules carried out          yes     no      yes                         yes
 ==================================== ======= ======= =========================== ======================
 
-AWS and moto are declared; moto's own server leaves a gap between condition and write, which the
-embedded one closes (:mod:`s3kv_flows._demo.servers`). Ceph does not tell its version, so it is probed, as
-every other server is. ``tests/contracts/test_capabilities.py`` holds the columns of the servers that
-run there.
+AWS and moto are declared; moto's standalone server has a gap between condition and write, which the embedded
+one closes (:mod:`s3kv_flows._demo.servers`). Ceph does not report its version, so it is probed, like every
+other server. ``tests/contracts/test_capabilities.py`` verifies the columns of the servers that it runs on.
 """
 
 from __future__ import annotations
@@ -56,31 +55,31 @@ __all__ = [
 ]
 
 _RECHECK_SECONDS = 300
-"""How long an answer that can change for the better is believed: that a bucket has no Object Lock."""
+"""How long to cache that a bucket has no Object Lock, which may be enabled later."""
 
 _CEPH_REQUEST = re.compile(r"tx[0-9a-f]{17,}-")
-"""How the request ids of Ceph's gateway begin."""
+"""The prefix of the request ids of Ceph's gateway."""
 
-Carries = Literal["atomic", "sequential", "no"]
-"""How far a condition holds: in a race, too; only where nobody else writes; or not at all."""
+Atomicity = Literal["atomic", "sequential", "no"]
+"""Whether a condition holds: even in a race; only without concurrent writers; or not at all."""
 
-_THOROUGHLY, _BRIEFLY = "conditional puts", "conditional puts, briefly"
+_THOROUGH, _BRIEF = "conditional puts", "conditional puts, briefly"
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class ConditionalPuts:
-    """What a bucket makes of conditional PUTs.
+    """The support of a bucket for conditional PUTs.
 
     Attributes:
-        create: How far ``If-None-Match: *`` holds.
-        replace: How far ``If-Match`` holds.
-        quoted: Whether ``If-Match`` takes an ETag as the server itself writes it, in quotes.
+        create: Whether ``If-None-Match: *`` holds.
+        replace: Whether ``If-Match`` holds.
+        quoted: Whether ``If-Match`` accepts an ETag in quotes, as the server itself returns it.
     """
 
-    create: Carries
-    replace: Carries
+    create: Atomicity
+    replace: Atomicity
     quoted: bool = True
 
     @property
@@ -91,7 +90,7 @@ class ConditionalPuts:
 
 @dataclass(frozen=True)
 class ConditionalDeletes:
-    """Whether deletions heed an ETag: ``If-Match`` of a single one, and per key in a batch."""
+    """Whether deletions honour an ETag: ``If-Match`` of a single one, and per key in a batch."""
 
     single: bool
     batch: bool
@@ -99,14 +98,14 @@ class ConditionalDeletes:
 
 @dataclass(frozen=True)
 class MultipartUploads:
-    """What reaches the object of a multipart upload.
+    """Which parameters of a multipart upload take effect.
 
     Attributes:
-        tags: Whether tags do that are given at its start.
-        locks: Whether lock headers do.
-        create: Whether its last request heeds ``If-None-Match``. No probe can show that it holds in a
-            race, so it is false where it is not declared.
-        replace: Whether it heeds ``If-Match``; likewise.
+        tags: Whether the tags of its first request do.
+        locks: Whether its lock headers do.
+        create: Whether its last request honours ``If-None-Match``. No probe can show that it holds in a race,
+            so it is false unless it is declared.
+        replace: Whether it honours ``If-Match``; likewise.
     """
 
     tags: bool
@@ -117,7 +116,7 @@ class MultipartUploads:
 
 @dataclass(frozen=True)
 class Copies:
-    """Whether a copy takes new tags instead of the source's, and lock headers."""
+    """Whether a copy honours new tags instead of the source's, and lock headers."""
 
     replace_tags: bool
     locks: bool
@@ -125,16 +124,16 @@ class Copies:
 
 @dataclass(frozen=True)
 class Declared:
-    """What is known of all buckets of a server; None: to be probed.
+    """The known capabilities of all buckets of a server; None has to be probed.
 
     Attributes:
-        shows_locks: Whether HEAD shows locks to every caller; AWS and Ceph ask for permissions.
-        tells_delete_markers: Whether a GET of a key under a delete marker says so.
-        executes_lifecycle: Whether it carries lifecycle rules out, which no probe can wait for.
-        takes_empty_tag_set: Whether tags go by putting an empty set. moto fails at that; deleting them
-            fails on versioned buckets of Ceph 16, and does nothing on those of Ceph 20.
-        lists_versions_after_any_name: Whether a listing of versions may begin after a name that no key has.
-            moto leaves out the first version after it.
+        shows_locks: Whether HEAD shows locks to every caller; AWS and Ceph require permissions.
+        tells_delete_markers: Whether the response to a GET reports a delete marker.
+        executes_lifecycle: Whether it carries out lifecycle rules, which no probe can wait for.
+        takes_empty_tag_set: Whether putting an empty tag set removes the tags. On moto it fails; deleting the
+            tags fails on versioned buckets of Ceph 16, and does nothing on those of Ceph 20.
+        lists_versions_after_any_name: Whether a listing of versions can start after a name that no key has.
+            moto omits the first version after it.
     """
 
     conditional_puts: ConditionalPuts | None = None
@@ -170,7 +169,7 @@ DECLARED: Mapping[str, Declared] = {
     "ceph": Declared(executes_lifecycle=True),
     "": Declared(),
 }
-"""What is declared of the servers that can be told; ``""`` is any other."""
+"""The declared capabilities of the servers that can be recognized; ``""`` is any other."""
 
 
 @dataclass(frozen=True)
@@ -178,8 +177,8 @@ class KnownObjectLock:
     """Whether a bucket has Object Lock, and how that is known.
 
     Attributes:
-        inferred: Whether it was concluded from another answer, or assumed, instead of asked.
-        since: The moment, of ``time.monotonic()``.
+        inferred: Whether it was inferred from another response, or assumed, instead of requested.
+        since: When, by ``time.monotonic()``.
     """
 
     object_lock: bool
@@ -187,18 +186,18 @@ class KnownObjectLock:
     since: float = field(default_factory=time.monotonic)
 
     def is_outdated_by_versions(self) -> bool:
-        """Tell whether a version id in an answer is reason to ask again."""
+        """Tell whether a version id in a response is a reason to request it again."""
         return not self.object_lock and (self.inferred or time.monotonic() - self.since > _RECHECK_SECONDS)
 
 
 class Prober(Protocol):
-    """Finds out by experiment what is not declared; None where the experiment could not be made."""
+    """Probes undeclared capabilities; its methods return None if the experiment was not possible."""
 
     def is_versioned(self, bucket: str) -> bool:
         """Tell whether the bucket keeps versions."""
 
     def has_default_retention(self, bucket: str) -> bool:
-        """Tell whether the bucket locks whatever is written to it."""
+        """Tell whether the bucket has a default retention, which locks every new version."""
 
     def conditional_puts(self, bucket: str, prefix: str, *, briefly: bool = False) -> ConditionalPuts | None:
         """Race conditional PUTs."""
@@ -207,146 +206,145 @@ class Prober(Protocol):
         """Delete with an ETag that does not match."""
 
     def multipart_uploads(self, bucket: str, prefix: str) -> MultipartUploads | None:
-        """Upload in parts, with tags and a lock."""
+        """Make a multipart upload with tags and a lock."""
 
     def copies(self, bucket: str, prefix: str) -> Copies | None:
         """Copy with new tags, and with a lock."""
 
     def require_visible_locks(self, bucket: str, name: str, version_id: str | None) -> bool:
-        """Prove that these credentials see locks, or raise AccessDeniedError."""
+        """Verify that these credentials may read locks, or raise AccessDeniedError."""
 
 
 class Capabilities:
-    """What one client knows of its server and buckets.
+    """The capabilities of the server and the buckets of one client.
 
     Args:
-        probes: How to find out what is not declared.
+        prober: Probes capabilities that are not declared.
         is_aws: Whether the server is AWS itself.
     """
 
-    def __init__(self, probes: Prober, *, is_aws: bool) -> None:
+    def __init__(self, prober: Prober, *, is_aws: bool) -> None:
         self.server = "aws" if is_aws else ""
-        self._probes = probes
+        self._prober = prober
         self._object_lock: dict[str, KnownObjectLock] = {}
-        self._answers: dict[tuple[str, str], Any] = {}
-        self._asking: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
+        self._probed: dict[tuple[str, str], Any] = {}
+        self._probing: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
         self._unversioned: set[str] = set()
         self._clock_offset = timedelta(0)
 
     @property
     def declared(self) -> Declared:
-        """What is declared of this server, as far as its answers have told which it is."""
+        """The declared capabilities of this server, as recognized from its responses so far."""
         return DECLARED[self.server]
 
     @property
     def ignores_conditions(self) -> bool:
-        """Whether the server is of a kind that may ignore ``If-None-Match``."""
+        """Whether the server may ignore ``If-None-Match``."""
         return self.server == "ceph"
 
     @property
     def locks_travel(self) -> bool:
-        """Whether a copy may bring the locks of its source along."""
+        """Whether a copy may have the locks of its source."""
         return self.server == "ceph"
 
-    # --- asked -----------------------------------------------------------------------------------
+    # --- probed ----------------------------------------------------------------------------------
 
     def is_versioned(self, bucket: str) -> bool:
         """Tell whether the bucket keeps versions, or did: one request, once."""
-        return self._remembered("versioned", bucket, lambda: self._probes.is_versioned(bucket))
+        return self._probe_once("versioned", bucket, lambda: self._prober.is_versioned(bucket))
 
     def conditional_puts(self, bucket: str, prefix: str, *, briefly: bool = False) -> ConditionalPuts:
-        """Return what the bucket makes of conditional PUTs.
+        """Return the support of the bucket for conditional PUTs.
 
         Args:
             bucket: The bucket.
-            prefix: Where objects of a probe may be written, and are deleted again.
-            briefly: Whether few races will do. They do where a bucket keeps no versions: no server is
-                known whose conditions hold there in sequence, and in races do not.
+            prefix: The prefix for the objects of a probe, which are deleted again.
+            briefly: Whether few races are enough. They are in a bucket without versions: no server is known
+                whose conditions hold there in sequence but not in races.
         """
         if not self.server:
-            self.is_versioned(bucket)  # also tells which server this is
+            self.is_versioned(bucket)  # its response also identifies the server
         known = self.known_conditional_puts(bucket, briefly=briefly)
         if known is not None:
             return known
         briefly = briefly and not self.is_versioned(bucket)
-        return self._remembered(
-            _BRIEFLY if briefly else _THOROUGHLY,
+        return self._probe_once(
+            _BRIEF if briefly else _THOROUGH,
             bucket,
             lambda: (
-                self._probes.conditional_puts(bucket, prefix, briefly=briefly) or ConditionalPuts("no", "no")
+                self._prober.conditional_puts(bucket, prefix, briefly=briefly) or ConditionalPuts("no", "no")
             ),
         )
 
     def known_conditional_puts(self, bucket: str, *, briefly: bool = True) -> ConditionalPuts | None:
-        """Return the same where it is known already, None where nobody has asked yet."""
-        known = self.declared.conditional_puts or self._answers.get((_THOROUGHLY, bucket))
-        return known or (self._answers.get((_BRIEFLY, bucket)) if briefly else None)
+        """Return the same if it is declared or was probed already, else None: no request."""
+        known = self.declared.conditional_puts or self._probed.get((_THOROUGH, bucket))
+        return known or (self._probed.get((_BRIEF, bucket)) if briefly else None)
 
     def locks_by_default(self, bucket: str) -> bool:
-        """Tell whether the bucket locks whatever is written to it: one request, once."""
-        return self._remembered(
-            "default retention", bucket, lambda: self._probes.has_default_retention(bucket)
+        """Tell whether the bucket has a default retention: one request, once."""
+        return self._probe_once(
+            "default retention", bucket, lambda: self._prober.has_default_retention(bucket)
         )
 
     def conditional_deletes(self, bucket: str, prefix: str) -> ConditionalDeletes:
-        """Return which deletions of the bucket heed an ETag."""
-        return self.declared.conditional_deletes or self._remembered(
+        """Return which deletions of the bucket honour an ETag."""
+        return self.declared.conditional_deletes or self._probe_once(
             "conditional deletes",
             bucket,
             lambda: (
-                self._probes.conditional_deletes(bucket, prefix)
+                self._prober.conditional_deletes(bucket, prefix)
                 or ConditionalDeletes(single=False, batch=False)
             ),
         )
 
     def multipart_uploads(self, bucket: str, prefix: str) -> MultipartUploads:
-        """Return what reaches the object of a multipart upload."""
-        return self.declared.multipart_uploads or self._remembered(
+        """Return which parameters of multipart uploads take effect."""
+        return self.declared.multipart_uploads or self._probe_once(
             "multipart uploads",
             bucket,
             lambda: (
-                self._probes.multipart_uploads(bucket, prefix) or MultipartUploads(tags=False, locks=False)
+                self._prober.multipart_uploads(bucket, prefix) or MultipartUploads(tags=False, locks=False)
             ),
         )
 
     def copies(self, bucket: str, prefix: str) -> Copies:
-        """Return what a copy can be given."""
-        return self.declared.copies or self._remembered(
+        """Return which parameters of copies take effect."""
+        return self.declared.copies or self._probe_once(
             "copies",
             bucket,
-            lambda: self._probes.copies(bucket, prefix) or Copies(replace_tags=False, locks=False),
+            lambda: self._prober.copies(bucket, prefix) or Copies(replace_tags=False, locks=False),
         )
 
     def require_visible_locks(self, bucket: str, name: str, version_id: str | None) -> None:
-        """Prove that a version which seems unlocked is so, instead of its lock being withheld.
+        """Verify that a version without lock headers is not locked, instead of its lock being withheld.
 
-        Servers leave lock headers out for callers without s3:GetObjectRetention and
-        s3:GetObjectLegalHold. Two requests, once per client, bucket and first part of the name, which is
-        what permissions are usually given for.
+        Servers omit lock headers for callers without s3:GetObjectRetention and s3:GetObjectLegalHold. Two
+        requests, once per client, bucket and first part of the name, to which permissions usually apply.
 
         Raises:
-            AccessDeniedError: These credentials may not see locks.
+            AccessDeniedError: The credentials lack the permission to read locks.
         """
         if not self.declared.shows_locks:
             part = f"{bucket}/{name.split('/', 1)[0]}"
-            self._remembered(
-                "visible locks", part, lambda: self._probes.require_visible_locks(bucket, name, version_id)
+            self._probe_once(
+                "visible locks", part, lambda: self._prober.require_visible_locks(bucket, name, version_id)
             )
 
-    def _remembered(self, question: str, bucket: str, ask: Callable[[], T]) -> T:
-        key = (question, bucket)
-        answer: T | None = self._answers.get(key)
-        if answer is None:
-            with self._asking[key]:  # many threads, one probe
-                answer = self._answers.get(key)
-                if answer is None:
-                    answer = self._answers[key] = ask()
-        return answer
+    def _probe_once(self, capability: str, bucket: str, probe: Callable[[], T]) -> T:
+        key = (capability, bucket)
+        result: T | None = self._probed.get(key)
+        if result is None:
+            with self._probing[key]:  # many threads, one probe
+                result = self._probed.get(key)
+                if result is None:
+                    result = self._probed[key] = probe()
+        return result
 
     # --- learned ---------------------------------------------------------------------------------
 
     def now(self) -> datetime:
-        """Return the server's time, as far as its answers tell."""
+        """Return the server's time, estimated from its responses."""
         return datetime.now(timezone.utc) + self._clock_offset
 
     @property
@@ -355,52 +353,52 @@ class Capabilities:
         return -self._clock_offset
 
     def object_lock(self, bucket: str) -> KnownObjectLock | None:
-        """Return what is known of a bucket, None where nothing is."""
+        """Return whether a bucket has Object Lock, None if that is not known."""
         return self._object_lock.get(bucket)
 
     def knows_no_object_lock(self, bucket: str) -> bool:
-        """Tell whether the bucket is known to be without Object Lock."""
+        """Tell whether the bucket is known to have no Object Lock."""
         known = self._object_lock.get(bucket)
         return known is not None and not known.object_lock
 
     def remember(self, bucket: str, known: KnownObjectLock) -> None:
-        """Remember whether a bucket has Object Lock."""
+        """Cache whether a bucket has Object Lock."""
         self._object_lock[bucket] = known
 
     def forget(self, bucket: str) -> None:
-        """Forget what is known of a bucket."""
+        """Drop all cached capabilities of a bucket."""
         self._object_lock.pop(bucket, None)
         self._unversioned.discard(bucket)
-        for key in list(self._answers):
+        for key in list(self._probed):
             if key[1].split("/")[0] == bucket:
-                self._answers.pop(key, None)
+                self._probed.pop(key, None)
 
     def learn(self, headers: Mapping[str, str]) -> None:
-        """Learn from the headers of any answer."""
+        """Learn the kind and the clock of the server from the headers of any response."""
         if not self.server:
             self.server = _server_of(headers)
         if date := date_of(headers, "date"):
-            # Dates are whole seconds, cut off: of answers that agree, the latest date is the truest.
+            # Dates are truncated to whole seconds: of responses that agree, the latest date is the closest.
             offset, second = date - datetime.now(timezone.utc), timedelta(seconds=1)
             agrees = abs(offset - self._clock_offset) < second
             self._clock_offset = max(offset, self._clock_offset) if agrees else offset
 
     def learn_from_put(self, bucket: str, version_id: str | None) -> None:
-        """Learn of a bucket from the answer to a PUT; not to a copy, where Ceph never shows a version id."""
+        """Learn from the response to a PUT; not to a copy, in which Ceph never returns a version id."""
         known = self._object_lock.get(bucket)
         if version_id is None:
             self._unversioned.add(bucket)
             if known is None or known.inferred:
-                # Object Lock needs versioning, and a versioned bucket answers with a version id.
+                # Object Lock needs versioning, and a versioned bucket returns a version id.
                 self._object_lock[bucket] = KnownObjectLock(object_lock=False, inferred=True)
         self.learn_version(bucket, version_id)
 
     def learn_version(self, bucket: str, version_id: str | None) -> None:
-        """Learn from a version id in any answer that a bucket was given versions, and maybe Object Lock."""
+        """Learn from a version id in a response that versioning, and maybe Object Lock, was enabled."""
         if version_id is None:
             return
         known = self._object_lock.get(bucket)
-        if bucket in self._unversioned or self._answers.get(("versioned", bucket)) is False:
+        if bucket in self._unversioned or self._probed.get(("versioned", bucket)) is False:
             self.forget(bucket)
         elif known is not None and known.is_outdated_by_versions():
             self._object_lock.pop(bucket, None)

@@ -1,9 +1,9 @@
-"""S3 itself: operations, not values.
+"""The S3 client: one method per operation, with typed results.
 
-One method per S3 operation, with typed results. The calls are boto3's
-(:mod:`s3kv_flows.store._s3.transport.boto`), but for reads, which go past it where they can. A client is
-shared by all that use the same configuration (:mod:`s3kv_flows.store._s3.clients`), and with it connections
-and what was learned about a bucket.
+Requests are made by boto3 (:mod:`s3kv_flows.store._s3.transport.boto`), except for direct reads
+(:mod:`s3kv_flows.store._s3.transport.direct`), if they are possible. All stores with the same configuration
+share a client (:mod:`s3kv_flows.store._s3.clients`), with its connections and the known capabilities of
+buckets.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from s3kv_flows.store._s3.capabilities import Capabilities, Prober
 from s3kv_flows.store._s3.config import S3Config, is_aws
 from s3kv_flows.store._s3.transport.boto import Boto, BotoStream, drop_none
 from s3kv_flows.store._s3.transport.counters import Counters
-from s3kv_flows.store._s3.transport.direct import DirectAnswer, DirectPaths, error_code, parse_tags
+from s3kv_flows.store._s3.transport.direct import DirectReaders, DirectResponse, error_code, parse_tags
 from s3kv_flows.store._s3.transport.responses import date_of, listed_versions, object_info
 from s3kv_flows.store._s3.transport.streams import BodyStream, OpenObject
 from s3kv_flows.store._s3.transport.translation import NO_LOCK, NO_TAGS
@@ -54,26 +54,26 @@ _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 class S3Client(Buckets):
     """One boto3 client, with typed results, counted requests and translated errors.
 
-    Use :func:`~s3kv_flows.store._s3.clients.shared_client` to get one. Methods are one request each unless
-    they say otherwise, and raise the errors that :data:`ERROR_TYPES` lists.
+    Use :func:`~s3kv_flows.store._s3.clients.shared_client` to get one. Methods make one request each unless
+    stated otherwise, and raise the errors that :data:`ERROR_TYPES` lists.
 
     Args:
-        config: How to reach the server.
-        prober: Makes what finds out by experiment what the server can do.
+        config: How to connect to the server.
+        prober: Creates the prober of this client.
     """
 
     def __init__(self, config: S3Config, prober: Callable[[S3Client], Prober]) -> None:
         self.config = config
         self.counters = Counters()
         self._boto = Boto(config, self.counters, lambda headers: self.capabilities.learn(headers))
-        self._paths = DirectPaths(config, self._boto)
+        self._readers = DirectReaders(config, self._boto)
         self.capabilities = Capabilities(prober(self), is_aws=is_aws(self._boto.client.meta.endpoint_url))
 
     @property
     def access_key_id(self) -> str | None:
-        """Whose requests these are, as S3 knows them; None where there are no credentials."""
-        found = self._boto.credentials()
-        return None if found is None else str(found.access_key)
+        """The access key id of the requests; None without credentials."""
+        credentials = self._boto.credentials()
+        return None if credentials is None else str(credentials.access_key)
 
     # --- objects -------------------------------------------------------------------------------
 
@@ -87,24 +87,24 @@ class S3Client(Buckets):
         if_match: str | None = None,
         byte_range: tuple[int, int] | None = None,
     ) -> OpenObject | NotModified:
-        """Begin to read an object; see :func:`s3kv_flows.store._objects.transfer.download`.
+        """Open an object for reading; see :func:`s3kv_flows.store._objects.transfer.download`.
 
         Args:
             bucket: The bucket.
             name: The object name.
             version_id: A version; None for the current one.
-            if_none_match: An ETag; an object that still has it is not sent.
-            if_match: The ETag it must still have.
-            byte_range: The first byte, and the one after the last; None for all. Where the object ends
-                before the last one, less is sent.
+            if_none_match: An ETag; if the object still has it, it is not sent.
+            if_match: The ETag that the object must have.
+            byte_range: The first byte, and the one after the last; None for all. If the object ends before
+                the last one, less is sent.
 
         Returns:
-            The object, or that it still has the ETag of ``if_none_match``.
+            The object, or :class:`NotModified` if it still has the ETag of ``if_none_match``.
 
         Raises:
             KeyNotFoundError: No such object or version.
-            ConflictError: It has another ETag than ``if_match``.
-            UnsupportedByServerError: With the code ``InvalidRange``: it has not as many bytes.
+            ConflictError: Its ETag is not ``if_match``.
+            UnsupportedByServerError: With the code ``InvalidRange``: the object ends before the range.
         """
         params = drop_none(
             Bucket=bucket,
@@ -114,16 +114,16 @@ class S3Client(Buckets):
             IfMatch=if_match,
             Range=f"bytes={byte_range[0]}-{byte_range[1] - 1}" if byte_range else None,
         )
-        answer = self._ask_directly(bucket, name, params)
-        if answer is not None:
-            return self._open(name, answer.headers, answer, answer.status)
+        direct = self._get_directly(bucket, name, params)
+        if direct is not None:
+            return self._open(name, direct.headers, direct, direct.status)
         response = self._boto.call("get_object", params, not_modified=True)
         metadata = response["ResponseMetadata"]
         stream = BotoStream(response["Body"]) if "Body" in response else None
         return self._open(name, metadata["HTTPHeaders"], stream, metadata["HTTPStatusCode"])
 
     def head_object(self, bucket: str, name: str, *, version_id: str | None = None) -> ObjectInfo:
-        """Return what the headers say of an object: lock, version, tag count, size, metadata.
+        """Return the headers of an object: lock, version, tag count, size, metadata.
 
         Raises:
             KeyNotFoundError: No such object or version.
@@ -146,7 +146,7 @@ class S3Client(Buckets):
         if_none_match: bool = False,
         if_match: str | None = None,
     ) -> Written:
-        """Write an object, complete with metadata, tags and lock, in one request.
+        """Write an object with its metadata, tags and lock in one request.
 
         Raises:
             ConflictError: ``if_none_match`` and the object exists, or ``if_match`` and its ETag differs.
@@ -186,12 +186,12 @@ class S3Client(Buckets):
             source: The name to copy from.
             target: The name to copy to.
             source_version: The version to copy; None for the current one.
-            source_etag: Copy only what still has this ETag.
+            source_etag: Copy only if the source has this ETag.
             metadata: New metadata instead of the source's, together with ``content_type``.
             content_type: New content type.
-            tagging: New tags instead of the source's; not every server heeds it.
-            lock: The retention of the copy; not every server heeds it.
-            legal_hold: Whether the copy is to be held; not every server heeds it.
+            tagging: New tags instead of the source's; not every server honours it.
+            lock: The retention of the copy; not every server honours it.
+            legal_hold: Whether to place a legal hold on the copy; not every server honours it.
 
         Raises:
             KeyNotFoundError: No such source.
@@ -223,10 +223,10 @@ class S3Client(Buckets):
         """Delete an object or a version.
 
         Returns:
-            The version id of the delete marker, where the bucket is versioned and none was given.
+            The version id of the delete marker, if the bucket is versioned and ``version_id`` is None.
 
         Raises:
-            ConflictError: The object has another ETag than ``if_match``; not every server heeds it.
+            ConflictError: The ETag is not ``if_match``; not every server honours it.
         """
         params = drop_none(
             Bucket=bucket,
@@ -245,10 +245,10 @@ class S3Client(Buckets):
 
         Args:
             bucket: The bucket.
-            objects: Name, version id or None, ETag or None of each. Not every server heeds the ETag.
+            objects: Name, version id or None, ETag or None of each. Not every server honours the ETag.
 
         Returns:
-            The objects that the server refused to delete; absent ones count as deleted.
+            The objects that the server did not delete; missing ones count as deleted.
         """
         listed = [drop_none(Key=name, VersionId=version, ETag=etag) for name, version, etag in objects]
         response = self._boto.call(
@@ -270,8 +270,8 @@ class S3Client(Buckets):
 
         Args:
             bucket: The bucket.
-            prefix: What their names begin with.
-            start_after: Only those whose names come after this.
+            prefix: The prefix of their names.
+            start_after: Yield only names after this one.
         """
         params = drop_none(Bucket=bucket, Prefix=prefix, StartAfter=start_after)
         for page in self._boto.pages("list_objects_v2", **params):
@@ -283,12 +283,12 @@ class S3Client(Buckets):
     ) -> Iterator[ListedVersion]:
         """Yield versions and delete markers under a prefix: one request per 1,000.
 
-        They come by name, so that all of one key stand together, the current one first.
+        They are ordered by name, so that the versions of one key follow each other, the current one first.
 
         Args:
             bucket: The bucket.
-            prefix: What their names begin with.
-            start_after: Only those whose names come after this.
+            prefix: The prefix of their names.
+            start_after: Yield only names after this one.
         """
         marker = start_after if self.capabilities.declared.lists_versions_after_any_name else None
         params = drop_none(Bucket=bucket, Prefix=prefix, KeyMarker=marker)
@@ -301,10 +301,10 @@ class S3Client(Buckets):
         """Return versions and delete markers of exactly this object: one request, unless over 1,000."""
         chain: list[ListedVersion] = []
         for page in self._boto.pages("list_object_versions", Bucket=bucket, Prefix=name):
-            found = listed_versions(page)
-            chain += [version for version in found if version.name == name]
-            # Names ascend, and of those that begin with this one it is the first.
-            if any(version.name != name for version in found):
+            versions = listed_versions(page)
+            chain += [version for version in versions if version.name == name]
+            # Names ascend, so this one comes before all others that begin with it.
+            if any(version.name != name for version in versions):
                 break
         return chain
 
@@ -317,17 +317,17 @@ class S3Client(Buckets):
         return {tag["Key"]: tag["Value"] for tag in response.get("TagSet", [])}
 
     def search_tags(self, bucket: str, name: str) -> dict[str, str] | None:
-        """Return the tags of an object, None where it is gone: as :meth:`get_tags`, with less work."""
-        reads = self._paths.to(bucket)
-        answer = reads.get(name, {"tagging": ""}) if reads else None
-        if answer is not None:
-            self.capabilities.learn_version(bucket, _version(answer.headers))
-            body = self._count_direct("GetObjectTagging", answer)
-            if answer.status == _OK:
+        """Return the tags of an object, None if it does not exist: :meth:`get_tags` as a direct read."""
+        reader = self._readers.of(bucket)
+        response = reader.get(name, {"tagging": ""}) if reader else None
+        if response is not None:
+            self.capabilities.learn_version(bucket, _version(response.headers))
+            body = self._read_counted("GetObjectTagging", response)
+            if response.status == _OK:
                 return parse_tags(body)
             if error_code(body) in _NO_SUCH_KEY:
                 return None
-        with suppress(KeyNotFoundError):  # the full client knows the way, or what else is missing
+        with suppress(KeyNotFoundError):  # boto3 handles redirects, and tells other errors apart
             return self.get_tags(bucket, name)
         return None
 
@@ -343,14 +343,14 @@ class S3Client(Buckets):
         self._boto.call("put_object_tagging", {**params, "Tagging": {"TagSet": tag_set}})
 
     def get_retention(self, bucket: str, name: str, *, version_id: str | None = None) -> ObjectLock | None:
-        """Return the retention of a version, which HEAD shows as well to who may read it; None for none.
+        """Return the retention of a version, None if it has none; HEAD returns it, too, with permission.
 
         Raises:
-            AccessDeniedError: These credentials may not see it.
+            AccessDeniedError: The credentials lack the permission to read it.
         """
         params = drop_none(Bucket=bucket, Key=name, VersionId=version_id)
-        found = self._boto.call("get_object_retention", params, none=NO_LOCK).get("Retention", {})
-        return ObjectLock(found["Mode"], found["RetainUntilDate"]) if found.get("Mode") else None
+        retention = self._boto.call("get_object_retention", params, none=NO_LOCK).get("Retention", {})
+        return ObjectLock(retention["Mode"], retention["RetainUntilDate"]) if retention.get("Mode") else None
 
     def get_legal_hold(self, bucket: str, name: str, *, version_id: str | None = None) -> bool:
         """Tell whether a version is under a legal hold, as :meth:`get_retention` does."""
@@ -367,7 +367,7 @@ class S3Client(Buckets):
         version_id: str | None = None,
         bypass_governance: bool = False,
     ) -> None:
-        """Put a version under retention; with None, remove it, which wants ``bypass_governance``."""
+        """Put a version under retention; with None, remove it, which requires ``bypass_governance``."""
         retention = {"Mode": lock.mode, "RetainUntilDate": lock.until} if lock else {}
         params = drop_none(
             Bucket=bucket,
@@ -399,7 +399,7 @@ class S3Client(Buckets):
         lock: ObjectLock | None = None,
         legal_hold: bool = False,
     ) -> str:
-        """Begin an upload in parts; return its id. Not every server heeds tags and locks given here."""
+        """Create a multipart upload; return its id. Not every server honours its tags and locks."""
         params = drop_none(
             Bucket=bucket,
             Key=name,
@@ -417,7 +417,7 @@ class S3Client(Buckets):
         return Part(number, response["ETag"], response.get("ChecksumCRC32"))
 
     def abort_multipart_upload(self, bucket: str, name: str, upload_id: str) -> None:
-        """Give an upload up; its parts are freed."""
+        """Abort an upload, and free the storage of its parts."""
         self._boto.call("abort_multipart_upload", {"Bucket": bucket, "Key": name, "UploadId": upload_id})
 
     def complete_multipart_upload(
@@ -430,7 +430,7 @@ class S3Client(Buckets):
         if_none_match: bool = False,
         if_match: str | None = None,
     ) -> Written:
-        """Make the parts one object. Not every server heeds the conditions.
+        """Complete an upload: make its parts one object. Not every server honours the conditions.
 
         Raises:
             ConflictError: ``if_none_match`` and the object exists, or ``if_match`` and its ETag differs.
@@ -449,14 +449,14 @@ class S3Client(Buckets):
         )
         response = self._boto.call("complete_multipart_upload", params)
         version_id = response.get("VersionId")
-        # Ceph tells neither ETag nor version, and moto names a version where there are none.
+        # Ceph returns neither ETag nor version id, and moto returns a version id without versioning.
         etag = response.get("ETag", "").strip('"') or _etag_of_parts(parts)
         written = Written(f'"{etag}"', None if version_id == "null" else version_id)
         self.capabilities.learn_from_put(bucket, written.version_id)
         return written
 
     def list_multipart_uploads(self, bucket: str, prefix: str) -> Iterator[IncompleteUpload]:
-        """Yield the uploads under a prefix that were begun and not completed: one request per 1,000."""
+        """Yield the incomplete multipart uploads under a prefix: one request per 1,000."""
         for page in self._boto.pages("list_multipart_uploads", Bucket=bucket, Prefix=prefix):
             for item in page.get("Uploads", ()):
                 yield IncompleteUpload(item["Key"], item["UploadId"], item["Initiated"])
@@ -469,62 +469,62 @@ class S3Client(Buckets):
         if stream is None or status == _NOT_MODIFIED:
             return NotModified(date_of(headers, "last-modified"))
         info = object_info(name, headers)
-        found = _CONTENT_RANGE.fullmatch(headers.get("content-range") or "")
-        start, size = (int(found[1]), int(found[2])) if found else (0, info.size)
+        content_range = _CONTENT_RANGE.fullmatch(headers.get("content-range") or "")
+        start, size = (int(content_range[1]), int(content_range[2])) if content_range else (0, info.size)
         where = f"{name!r} at {self.server}"
-        stop, is_range = start + info.size, found is not None
+        stop, is_range = start + info.size, content_range is not None
         return OpenObject(replace(info, size=size), start, stop, is_range, stream, self.counters, where)
 
-    def _ask_directly(self, bucket: str, name: str, params: Mapping[str, Any]) -> DirectAnswer | None:
-        """Send a GET past botocore; return the answer, None where the full client has to ask."""
-        reads = self._paths.to(bucket)
-        if not reads or (self.config.encryption and self.config.encryption.customer_key):
+    def _get_directly(self, bucket: str, name: str, params: Mapping[str, Any]) -> DirectResponse | None:
+        """Send a GET as a direct read; return the response, None if boto3 has to send it."""
+        reader = self._readers.of(bucket)
+        if not reader or (self.config.encryption and self.config.encryption.customer_key):
             return None
         query = {"versionId": params["VersionId"]} if "VersionId" in params else {}
         conditions = {header: params[key] for key, header in _CONDITIONS.items() if key in params}
-        answer = reads.get(name, query, conditions)
-        if answer is None:
+        response = reader.get(name, query, conditions)
+        if response is None:
             return None
-        headers = answer.headers
+        headers = response.headers
         self.capabilities.learn(headers)
-        if answer.status in (_OK, _PARTIAL):
+        if response.status in (_OK, _PARTIAL):
             self.counters.add("requests.GetObject")
             self._boto.reached.add(bucket)
-            return answer
-        body = self._count_direct("GetObject", answer)
-        if answer.status == _NOT_MODIFIED:
-            return answer
+            return response
+        body = self._read_counted("GetObject", response)
+        if response.status == _NOT_MODIFIED:
+            return response
         code = error_code(body)
-        if answer.status == _NO_SUCH_RANGE:
-            refusal = UnsupportedByServerError(f"{name!r} at {self.server}: {code}")
-            refusal.code = "InvalidRange"
-            raise refusal
+        if response.status == _NO_SUCH_RANGE:
+            invalid = UnsupportedByServerError(f"{name!r} at {self.server}: {code}")
+            invalid.code = "InvalidRange"
+            raise invalid
         if code not in _NO_SUCH_KEY:
             return None
         raise self._boto.no_such_key(f"{bucket}/{name}", code, headers)
 
-    def _count_direct(self, operation: str, answer: DirectAnswer) -> bytes:
+    def _read_counted(self, operation: str, response: DirectResponse) -> bytes:
         """Count a direct read, and return its small body."""
-        body = answer.read()
+        body = response.read()
         self.counters.add(f"requests.{operation}")
         self.counters.add("bytes.received", len(body))
         return body
 
 
 def _version(headers: Mapping[str, str]) -> str | None:
-    """Return the version id of an answer, None where there are no versions."""
+    """Return the version id of a response, None without versioning."""
     version_id = headers.get("x-amz-version-id")
     return None if version_id == "null" else version_id
 
 
 def _etag_of_parts(parts: Sequence[Part]) -> str:
-    """Return the ETag that servers give to an upload in parts: nobody documents it, and all do it so."""
+    """Return the ETag of a multipart upload: no server documents how to compute it, and all agree."""
     digests = b"".join(bytes.fromhex(part.etag.strip('"')) for part in parts)
     return f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"
 
 
 def _tags_and_lock(tagging: str | None, lock: ObjectLock | None, *, legal_hold: bool) -> dict[str, Any]:
-    """Return what a PUT, an upload in parts and a copy take alike, by boto3's names; None is left out."""
+    """Return boto3's parameters that PUTs, multipart uploads and copies share; None values are dropped."""
     return {
         "Tagging": tagging,
         "ObjectLockMode": lock.mode if lock else None,

@@ -1,4 +1,4 @@
-"""The shared clients of a process: one per configuration and environment."""
+"""Share one client per configuration and environment within a process."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _clients: dict[tuple[S3Config, tuple[str | None, ...]], S3Client] = {}
 _clients_lock = threading.Lock()
 
 _MOST = 64
-"""Credentials that rotate make a client each time: of more than these, the least recently used goes."""
+"""The limit of shared clients, as rotating credentials add more; the least recently used is dropped."""
 
-_CHAIN = (
+_ENVIRONMENT = (
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
@@ -37,33 +37,33 @@ _CHAIN = (
     "AWS_CA_BUNDLE",
     "REQUESTS_CA_BUNDLE",
 )
-"""What a client is made of, beside its configuration: who it is, which server it asks, whom it trusts."""
+"""Environment variables that a client depends on: credentials, the endpoint, and trusted authorities."""
 
 
 def new_client(config: S3Config) -> S3Client:
-    """Return a client of its own, which nobody shares."""
+    """Return a new client, which is not shared."""
     return S3Client(config, Probes)
 
 
 def shared_client(config: S3Config) -> S3Client:
     """Return the client of this configuration in this process.
 
-    This registry and that of leases are the mutable globals of the package. A client is made once per
-    configuration and per state of the environment that boto3's chain reads, and never shared with a
-    forked child, whose copies of the sockets would mix up answers.
+    This registry and the lease renewer are the mutable globals of the package. A client is created once per
+    configuration and per state of the environment that boto3's chain reads. It is never shared with a forked
+    child, whose copies of the sockets would mix up responses.
     """
-    key = (config, tuple(os.environ.get(name) for name in _CHAIN))
+    key = (config, tuple(os.environ.get(name) for name in _ENVIRONMENT))
     with _clients_lock:
         client = _clients.pop(key, None) or new_client(config)
-        _clients[key] = client  # the last used one is the last
+        _clients[key] = client  # most recently used last
         if len(_clients) > _MOST:
             del _clients[next(iter(_clients))]
         return client
 
 
 def forget_clients() -> None:
-    """Forget all shared clients; who holds one may go on using it."""
-    global _clients_lock  # after a fork, the old lock may be held by nobody alive
+    """Drop all shared clients from the registry; existing references stay usable."""
+    global _clients_lock  # after a fork, the old lock may be held by a thread that does not exist
     _clients_lock = threading.Lock()
     _clients.clear()
 

@@ -1,7 +1,4 @@
-"""Tag sets of objects: S3's limits, checked before any request, and search.
-
-The limits are those of the S3 user guide, "Categorizing your objects using tags".
-"""
+"""Run requests concurrently, and background work at low priority."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ from typing import TypeVar
 __all__ = ["WORKERS", "batched", "map_concurrently", "run_in_background_priority"]
 
 SEARCHERS = 32
-"""Threads of one tag search: its questions are small, and take the time of their way alone."""
+"""Threads of one tag search: its requests are small, and take little but the network's latency."""
 
 WORKERS = 16
 """Threads of one bulk operation; a client keeps twice as many connections."""
@@ -27,22 +24,22 @@ WORKERS = 16
 _THREADS = "s3kv-bulk"
 
 _NICENESS = 5
-"""Where processors are short, a thread of it gets a third of what another gets. It also holds Python's lock
-now and then, so that with much less, a process would wait for itself."""
+"""When all processors are busy, such a thread gets a third of the time of another one. It also holds Python's
+global lock at times, so that with much less, the process would wait for it."""
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 def map_concurrently(work: Callable[[T], R], items: Iterable[T], *, workers: int = WORKERS) -> Iterator[R]:
-    """Yield ``work(item)`` of each item, in order, while the next ones are under way.
+    """Yield ``work(item)`` for each item, in order, and run the next ones concurrently.
 
-    One within another works one by one, so that threads and connections stay bounded. At most
-    ``2 * workers`` items are taken ahead, so that a lazy listing of any length stays lazy. The
-    first error ends it: what has not begun is not done.
+    A nested call runs one by one, so that threads and connections stay bounded. At most ``2 * workers``
+    items are taken ahead, so that a lazy listing of any length stays lazy. After the first error, no further
+    item is started.
     """
     remaining = iter(items)
-    if threading.current_thread().name.startswith(_THREADS):  # within another bulk operation
+    if threading.current_thread().name.startswith(_THREADS):  # nested in another bulk operation
         yield from map(work, remaining)
         return
     with ThreadPoolExecutor(workers, thread_name_prefix=_THREADS) as pool:
@@ -57,32 +54,32 @@ def map_concurrently(work: Callable[[T], R], items: Iterable[T], *, workers: int
 
 
 def run_in_background_priority(work: Callable[[], R]) -> R:
-    """Do work in a thread that leaves processors and wire to others, and wait for it.
+    """Run work in a thread with low priority, and wait for it.
 
-    What it does in bulk goes one by one. On Linux, where threads have a priority of their own, its is low.
-    A process that ends does not wait for it.
+    Its bulk operations run one by one. On Linux, where each thread has a priority, its priority is low. A
+    process that exits does not wait for it.
     """
     context = copy_context()
 
     def run(result: Future[R]) -> None:
         try:
-            _step_back()
+            _lower_priority()
             result.set_result(context.run(work))
-        except BaseException as exc:  # noqa: BLE001  # whoever waits raises it
+        except BaseException as exc:  # noqa: BLE001  # the waiting thread raises it
             result.set_exception(exc)
         finally:
-            del result  # an error holds this frame, and with it what was to be done
+            del result  # an exception refers to this frame, and thereby to the work
 
     result: Future[R] = Future()
-    threading.Thread(target=run, args=(result,), name=f"{_THREADS}-behind-all-else", daemon=True).start()
+    threading.Thread(target=run, args=(result,), name=f"{_THREADS}-background", daemon=True).start()
     try:
         return result.result()
     finally:
         del result
 
 
-def _step_back() -> None:
-    if sys.platform == "linux":  # elsewhere, the number of a thread may be the one of another process
+def _lower_priority() -> None:
+    if sys.platform == "linux":  # elsewhere, the id of a thread may be that of another process
         with suppress(OSError):  # a sandbox may forbid it
             thread = threading.get_native_id()
             os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + _NICENESS)

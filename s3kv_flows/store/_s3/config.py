@@ -1,4 +1,4 @@
-"""Encryption at rest: what a server is asked to do with the objects of a store."""
+"""Configuration of a client: server, credentials, and encryption at rest."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _KEY_BYTES = 32
 
 @dataclass(frozen=True)
 class Encryption:
-    """How the server encrypts what this store writes. Make one with a class method.
+    """Server-side encryption of the objects that a store writes. Use a class method to create one.
 
     Attributes:
         algorithm: ``AES256`` (SSE-S3), ``aws:kms`` or ``aws:kms:dsse`` (SSE-KMS); None with a customer key.
-        kms_key_id: The key in KMS; None for the account's own.
-        bucket_key: Whether S3 may ask KMS once per bucket instead of once per object.
-        customer_key: The 32 bytes of SSE-C, which S3 forgets after each request. Never shown in a repr.
+        kms_key_id: The key in KMS; None for the default key of the account.
+        bucket_key: Whether S3 may call KMS once per bucket instead of once per object.
+        customer_key: The 32 bytes of SSE-C, which S3 does not store. Never shown in a repr.
     """
 
     algorithm: Literal["AES256", "aws:kms", "aws:kms:dsse"] | None = None
@@ -33,15 +33,15 @@ class Encryption:
         if (self.algorithm is None) == (self.customer_key is None):
             raise ValueError("an encryption has either an algorithm or a customer key")
         if self.algorithm not in (None, "AES256", "aws:kms", "aws:kms:dsse"):
-            raise ValueError(f"S3 knows AES256, aws:kms and aws:kms:dsse, not {self.algorithm!r}")
+            raise ValueError(f"S3 supports AES256, aws:kms and aws:kms:dsse, not {self.algorithm!r}")
         if self.kms_key_id is not None and not (self.algorithm or "").startswith("aws:kms"):
-            raise ValueError("kms_key_id goes with the algorithm aws:kms or aws:kms:dsse")
+            raise ValueError("kms_key_id requires the algorithm aws:kms or aws:kms:dsse")
         if self.customer_key is not None and len(self.customer_key) != _KEY_BYTES:
-            raise ValueError(f"a customer key has {_KEY_BYTES} bytes, got {len(self.customer_key)}")
+            raise ValueError(f"a customer key must have {_KEY_BYTES} bytes, got {len(self.customer_key)}")
 
     @classmethod
     def s3(cls) -> Encryption:
-        """Encrypt with keys that S3 keeps (SSE-S3)."""
+        """Encrypt with keys that S3 manages (SSE-S3)."""
         return cls("AES256")
 
     @classmethod
@@ -53,11 +53,11 @@ class Encryption:
 
     @classmethod
     def customer(cls, key: bytes) -> Encryption:
-        """Encrypt with a key of one's own, sent with each request (SSE-C; AWS asks for HTTPS)."""
+        """Encrypt with a customer key, sent with each request (SSE-C; AWS requires HTTPS)."""
         return cls(customer_key=bytes(key))
 
     def parameters(self, operation: str) -> Mapping[str, Any]:
-        """Return what an operation of boto3's client has to be given."""
+        """Return the encryption parameters of an operation of boto3's client."""
         if self.customer_key is None:
             return self._on_write() if operation in _WRITES else {}
         parameters = self._with_key("") if operation in _WRITES | _READS else {}
@@ -80,11 +80,11 @@ class Encryption:
 
 _WRITES = {"put_object", "copy_object", "create_multipart_upload"}
 _READS = {"get_object", "head_object", "upload_part"}
-"""Operations that SSE-C wants the key for, too."""
+"""Other operations that need the key of SSE-C."""
 
 
 AWS = "AWS S3"
-"""What messages call AWS."""
+"""The name of AWS in messages."""
 
 _PARTITIONS = {
     "amazonaws.com": "aws",
@@ -95,58 +95,58 @@ _PARTITIONS = {
     "cloud.adc-e.uk": "aws-iso-e",
     "csp.hci.ic.gov": "aws-iso-f",
 }
-"""AWS's partitions by their domains; GovCloud shares that of ``aws``, and is told by its regions."""
+"""AWS's partitions by their domains; GovCloud shares that of ``aws``, and is recognized by its regions."""
 
 _AWS_HOST = re.compile(
-    # A load balancer or a machine in AWS, with who knows what behind it, has another name below the domain.
+    # A load balancer or a machine in AWS, which may run any server, has another name below the domain.
     r"(?:.+\.)?(?P<service>s3(?:express)?(?:-[a-z0-9-]+)?(?:\.dualstack)?(?:\.[a-z]+(?:-[a-z0-9]+)+)?(?:\.vpce)?)"
     rf"\.(?P<domain>{'|'.join(map(re.escape, _PARTITIONS))})"
 )
 
 
 def is_aws(url: str) -> bool:
-    """Tell whether an endpoint is AWS itself: S3, and not any other host of its domains."""
+    """Tell whether an endpoint is AWS S3 itself, and not another host in its domains."""
     return _AWS_HOST.fullmatch(urlsplit(url).hostname or "") is not None
 
 
 def server_of(url: str) -> str:
-    """Return by what a server is known: in messages, in receipts, and to the local cache.
+    """Return the identity of a server, for messages, receipts and the local cache.
 
-    Two buckets of the same name are the same bucket where this is the same. AWS gives a name once per
-    partition, whatever the region, so it is :data:`AWS` for all regions of the partition ``aws``, and names
-    the others: ``AWS S3 (aws-cn)``. Any other server is known by its URL; one that is reached by two of them
-    counts as two.
+    Two buckets of the same name are the same bucket if this is equal. On AWS, bucket names are unique within
+    a partition, so it is :data:`AWS` for all regions of the partition ``aws``, and contains the name of any
+    other: ``AWS S3 (aws-cn)``. Any other server is identified by its URL; a server with two URLs counts as
+    two.
 
     Args:
-        url: The endpoint that a client uses, wherever it found it.
+        url: The endpoint that a client uses, from whatever source.
     """
-    found = _AWS_HOST.fullmatch(urlsplit(url).hostname or "")
-    if found is None:
+    host = _AWS_HOST.fullmatch(urlsplit(url).hostname or "")
+    if host is None:
         return url
-    partition = "aws-us-gov" if "us-gov-" in found["service"] else _PARTITIONS[found["domain"]]
+    partition = "aws-us-gov" if "us-gov-" in host["service"] else _PARTITIONS[host["domain"]]
     return AWS if partition == "aws" else f"{AWS} ({partition})"
 
 
 @dataclass(frozen=True)
 class S3Config:
-    """How to reach a server: data, comparable, and the key of the shared client.
+    """How to connect to a server: comparable data, which is the key of the shared client.
 
     Attributes:
         endpoint_url: URL of an S3-compatible server; None leaves it to boto3's chain (environment, profile),
-            which ends with AWS. The server that comes of it is :attr:`S3Client.server`.
+            which ends with AWS. :attr:`S3Client.server` is the resulting server.
         region_name: Region; None leaves it to boto3's chain.
         aws_access_key_id: None leaves credentials to boto3's chain.
         aws_secret_access_key: Never shown in a repr.
         aws_session_token: Never shown in a repr.
         profile_name: A profile of the AWS configuration files.
-        verify: The path of a CA bundle, which alone is trusted; True leaves that to boto3's chain
-            (``AWS_CA_BUNDLE``, ``ca_bundle`` of the profile, ``REQUESTS_CA_BUNDLE``, the bundle it brings);
-            False verifies no certificates.
-        addressing_style: ``path`` or ``virtual``; ``auto`` takes path style for a custom endpoint.
+        verify: The path of the only trusted CA bundle; True leaves that to boto3's chain (``AWS_CA_BUNDLE``,
+            ``ca_bundle`` of the profile, ``REQUESTS_CA_BUNDLE``, its built-in bundle); False verifies no
+            certificates.
+        addressing_style: ``path`` or ``virtual``; ``auto`` uses path style for a custom endpoint.
         encryption: How objects are encrypted at rest; None leaves it to the bucket.
         boto_config: Options of ``botocore.config.Config``, as a dict: ``proxies``, ``connect_timeout``,
-            ``read_timeout``, ``retries``, ``s3`` ...; they come over this package's own. Never shown in a
-            repr: the URL of a proxy may carry a password.
+            ``read_timeout``, ``retries``, ``s3`` ...; they override this package's defaults. Never shown in a
+            repr: the URL of a proxy may contain a password.
     """
 
     endpoint_url: str | None = None
@@ -164,6 +164,8 @@ class S3Config:
 
     def __post_init__(self) -> None:
         if self.endpoint_url is not None and not urlsplit(self.endpoint_url).netloc:
-            raise ValueError(f"endpoint_url {self.endpoint_url!r} is no URL such as 'https://s3.example.com'")
+            raise ValueError(
+                f"endpoint_url {self.endpoint_url!r} is not a URL such as 'https://s3.example.com'"
+            )
         if (self.aws_access_key_id is None) != (self.aws_secret_access_key is None):
-            raise ValueError("aws_access_key_id and aws_secret_access_key go together: give both or neither")
+            raise ValueError("aws_access_key_id and aws_secret_access_key go together: set both or neither")

@@ -1,6 +1,6 @@
-"""An examination of a server: what its buckets really do, found out by experiment.
+"""Examine the buckets of a server by experiment.
 
-Unlike :mod:`s3kv_flows.store._s3.capabilities` it believes nothing that is declared, and remembers nothing.
+Unlike :mod:`s3kv_flows.store._s3.capabilities` it uses no declared capability, and caches no result.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ _WRITERS = 32
 _RACES = 3
 
 Lifecycle = Literal["carried out", "not carried out", "taken", "refused"]
-"""What becomes of lifecycle rules; ``taken``: whether they are carried out is not known."""
+"""Support for lifecycle rules; ``taken``: accepted, but not known to be carried out."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class BucketFacts:
-    """What one bucket does. None is what could not be tried out, or may not be asked.
+    """The capabilities of one bucket. None means not tested, or no permission.
 
     Attributes:
         bucket: The bucket.
         versioned: Whether it keeps versions.
         object_lock: Whether objects can be locked.
-        default_retention: Whether it locks whatever is written: nothing is tried out there.
-        puts: What it makes of conditional PUTs, in sequence and in races of 32 writers.
-        deletes: Which deletions heed an ETag.
-        tags: Whether tags are kept, and can be replaced.
-        uploads: What reaches an object that was uploaded in parts.
-        lifecycle: What becomes of lifecycle rules.
+        default_retention: Whether it locks every new version; then no experiment is made.
+        puts: Its support for conditional PUTs, in sequence and in races of 32 writers.
+        deletes: Which deletions honour an ETag.
+        tags: Whether tags are stored, and can be replaced.
+        uploads: Its support for tags, locks and conditions of multipart uploads.
+        lifecycle: Its support for lifecycle rules.
     """
 
     bucket: str
@@ -55,15 +55,15 @@ class BucketFacts:
 
 @dataclass(frozen=True)
 class Examination:
-    """What a server does for a store.
+    """The capabilities of a server for a store.
 
     Attributes:
-        server: Its URL, or what messages call AWS.
-        kind: What it is known to be: ``aws``, ``ceph``, ``moto``; else empty.
+        server: Its URL, or the name of AWS.
+        kind: The recognized software: ``aws``, ``ceph``, ``moto``; else empty.
         clock_skew_seconds: How far this machine's clock is ahead of the server's.
         bucket: The bucket of the store.
         lease_bucket: The bucket for leases, which may be the same.
-        seconds: How long it took.
+        seconds: How long the examination took.
     """
 
     server: str
@@ -77,29 +77,29 @@ class Examination:
 def examine(
     client: S3Client, bucket: str, prefix: str, *, lease_bucket: str | None = None, lease_prefix: str
 ) -> Examination:
-    """Examine the buckets of a store: some 400 requests, and nothing is left behind.
+    """Examine the buckets of a store: some 400 requests; all objects are deleted again.
 
     Args:
         client: The client.
         bucket: The bucket of the store.
-        prefix: Where objects may be written, and are deleted again.
-        lease_bucket: The bucket for leases, where it is another.
-        lease_prefix: Where objects may be written there.
+        prefix: The prefix for the objects of experiments.
+        lease_bucket: The bucket for leases, if it is another.
+        lease_prefix: The prefix for the objects of experiments in it.
 
     Raises:
-        StoreUnavailableError: The server does not answer, or there is no such bucket.
-        AccessDeniedError: The credentials are wrong, or may do nothing there.
+        StoreUnavailableError: The server does not respond, or there is no such bucket.
+        AccessDeniedError: The credentials are wrong, or have no permission for the bucket.
     """
     started = time.monotonic()
-    own = examine_bucket(client, bucket, prefix)
+    store = examine_bucket(client, bucket, prefix)
     leases = (
-        own if lease_bucket in (None, bucket) else examine_bucket(client, lease_bucket or "", lease_prefix)
+        store if lease_bucket in (None, bucket) else examine_bucket(client, lease_bucket or "", lease_prefix)
     )
     return Examination(
         server=client.server,
         kind=client.capabilities.server,
         clock_skew_seconds=client.capabilities.clock_skew.total_seconds(),
-        bucket=own,
+        bucket=store,
         lease_bucket=leases,
         seconds=time.monotonic() - started,
     )
@@ -107,18 +107,18 @@ def examine(
 
 def examine_bucket(client: S3Client, bucket: str, prefix: str) -> BucketFacts:
     """Examine one bucket; see :func:`examine`."""
-    next(iter(client.list_objects(bucket, prefix)), None)  # raises where it cannot be reached
+    next(iter(client.list_objects(bucket, prefix)), None)  # raises if the bucket cannot be accessed
     probes = Probes(client, writers=_WRITERS, rounds=_RACES)
     return BucketFacts(
         bucket=bucket,
-        versioned=_allowed(lambda: client.is_versioned(bucket)),
+        versioned=_if_allowed(lambda: client.is_versioned(bucket)),
         object_lock=client.has_object_lock(bucket),
-        default_retention=_allowed(lambda: client.has_default_retention(bucket)),
+        default_retention=_if_allowed(lambda: client.has_default_retention(bucket)),
         puts=probes.conditional_puts(bucket, prefix),
         deletes=probes.conditional_deletes(bucket, prefix),
         tags=probes.tags(bucket, prefix),
         uploads=probes.multipart_uploads(bucket, prefix),
-        lifecycle=_allowed(lambda: _lifecycle(client, bucket)),
+        lifecycle=_if_allowed(lambda: _lifecycle(client, bucket)),
     )
 
 
@@ -129,8 +129,8 @@ def _lifecycle(client: S3Client, bucket: str) -> Lifecycle:
     return "taken" if executes is None else "carried out" if executes else "not carried out"
 
 
-def _allowed(ask: Callable[[], T]) -> T | None:
+def _if_allowed(request: Callable[[], T]) -> T | None:
     try:
-        return ask()
+        return request()
     except AccessDeniedError:
         return None

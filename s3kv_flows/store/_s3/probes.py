@@ -1,8 +1,8 @@
-"""Experiments that show what a bucket can do. They write small objects, and delete them again.
+"""Probe the capabilities of a bucket with small temporary objects.
 
-Where nothing may be tried, the answer is None, and counts as "cannot": in a bucket whose default
-retention would lock every object of a probe, and for callers who may not write or delete there. The
-objects are named ``<prefix>.s3kv-probe-<random>``, which no list of keys shows.
+If no experiment is possible, the result is None, and counts as unsupported: in a bucket whose default
+retention would lock the objects of a probe, and without the permission to write or delete. The objects are
+named ``<prefix>.s3kv-probe-<random>``, which listings of keys leave out, and are deleted again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from s3kv_flows.store._layout.keys import PROBE
 from s3kv_flows.store._s3.capabilities import (
-    Carries,
+    Atomicity,
     ConditionalDeletes,
     ConditionalPuts,
     Copies,
@@ -39,8 +39,8 @@ __all__ = ["Probes"]
 logger = logging.getLogger(__name__)
 
 _ROUNDS, _FEW_ROUNDS = 10, 1
-"""Races are run so often. No number of them proves atomicity: a gap between condition and write of less
-than a millisecond may go unnoticed. It takes a server that means to be atomic for what it is."""
+"""The number of races. No number proves atomicity: a gap between condition and write of less than a
+millisecond may go unnoticed. They confirm a server that is designed to be atomic."""
 
 _TYPE = "application/octet-stream"
 
@@ -52,8 +52,8 @@ class Probes:
 
     Args:
         client: The client.
-        writers: How many take part in a race.
-        rounds: How many races there are.
+        writers: The number of writers in a race.
+        rounds: The number of races.
     """
 
     def __init__(self, client: S3Client, *, writers: int = 8, rounds: int = _ROUNDS) -> None:
@@ -61,17 +61,17 @@ class Probes:
         self._writers, self._rounds = writers, rounds
 
     def is_versioned(self, bucket: str) -> bool:
-        """Tell whether the bucket keeps versions: one request. Who may not ask is told that it does."""
+        """Tell whether the bucket keeps versions: one request. Without the permission, return True."""
         try:
             return self._client.is_versioned(bucket)
         except AccessDeniedError:
-            return True  # the careful way is right in any bucket
+            return True  # the ways to write with versions are correct in any bucket
 
     def has_default_retention(self, bucket: str) -> bool:
-        """Tell whether the bucket locks whatever is written to it: one request.
+        """Tell whether the bucket has a default retention: one request.
 
         Raises:
-            AccessDeniedError: One may not ask, of a bucket with versions; without, it cannot.
+            AccessDeniedError: No permission, and the bucket keeps versions; without versions it has none.
         """
         try:
             return self._client.has_default_retention(bucket)
@@ -81,7 +81,7 @@ class Probes:
             return False
 
     def conditional_puts(self, bucket: str, prefix: str, *, briefly: bool = False) -> ConditionalPuts | None:
-        """Try conditional PUTs, in sequence and in races: 200 requests where they hold, briefly 35."""
+        """Try conditional PUTs, in sequence and in races: 200 requests if they hold, briefly 35."""
         rounds = _FEW_ROUNDS if briefly else self._rounds
 
         def experiment(name: str) -> ConditionalPuts:
@@ -110,7 +110,7 @@ class Probes:
         return self._try(bucket, prefix, experiment)
 
     def multipart_uploads(self, bucket: str, prefix: str) -> MultipartUploads | None:
-        """Upload in parts with a tag and, on an Object Lock bucket, with a hold: 6 to 8 requests."""
+        """Make a multipart upload with a tag and, with Object Lock, a legal hold: 6 to 8 requests."""
         locks = self._client.has_object_lock(bucket)
 
         def experiment(name: str) -> MultipartUploads:
@@ -134,17 +134,17 @@ class Probes:
 
         def experiment(name: str) -> bool:
             self._client.put_object(bucket, name, b"probe", content_type=_TYPE, tagging="probe=1")
-            kept = self._client.get_tags(bucket, name) == {"probe": "1"}
+            stored = self._client.get_tags(bucket, name) == {"probe": "1"}
             self._client.put_tags(bucket, name, {"probe": "2"})
-            return kept and self._client.get_tags(bucket, name) == {"probe": "2"}
+            return stored and self._client.get_tags(bucket, name) == {"probe": "2"}
 
         return self._try(bucket, prefix, experiment)
 
     def copies(self, bucket: str, prefix: str) -> Copies | None:
-        """Copy an object with other tags and, on an Object Lock bucket, with a hold: 6 to 9 requests."""
+        """Copy an object with other tags and, with Object Lock, a legal hold: 6 to 9 requests."""
         locks = self._client.has_object_lock(bucket)
 
-        def copied(name: str, target: str, *, hold: bool) -> bool:
+        def copy_is_held(name: str, target: str, *, hold: bool) -> bool:
             self._client.copy_object(bucket, name, target, tagging="probe=1", legal_hold=hold)
             return self._client.head_object(bucket, target).legal_hold
 
@@ -153,27 +153,27 @@ class Probes:
             target = f"{name}-copy"
             with self._removed(bucket, target):
                 try:
-                    held = copied(name, target, hold=locks)
+                    held = copy_is_held(name, target, hold=locks)
                 except UnsupportedByServerError:
-                    held = copied(name, target, hold=False)
+                    held = copy_is_held(name, target, hold=False)
                 tags = self._client.get_tags(bucket, target)
                 return Copies(replace_tags=tags == {"probe": "1"}, locks=held)
 
         return self._try(bucket, prefix, experiment)
 
     def require_visible_locks(self, bucket: str, name: str, version_id: str | None) -> bool:
-        """Ask for the lock of a version, which HEAD did not show: two requests.
+        """Read the retention and the legal hold of a version for which HEAD showed none: two requests.
 
         Raises:
-            AccessDeniedError: These credentials may not see locks.
+            AccessDeniedError: The credentials lack the permission to read locks.
         """
         try:
             self._client.get_retention(bucket, name, version_id=version_id)
             self._client.get_legal_hold(bucket, name, version_id=version_id)
         except AccessDeniedError as exc:
             raise AccessDeniedError(
-                f"whether {name!r} in bucket {bucket!r} is locked cannot be seen, so it is left alone: grant "
-                f"s3:GetObjectRetention and s3:GetObjectLegalHold ({exc})"
+                f"no permission to read whether {name!r} in bucket {bucket!r} is locked, so it is left "
+                f"alone: grant s3:GetObjectRetention and s3:GetObjectLegalHold ({exc})"
             ) from exc
         return True
 
@@ -184,15 +184,15 @@ class Probes:
             if self._client.has_default_retention(bucket):
                 return None
             name = f"{prefix}{PROBE}{secrets.token_hex(8)}"
-            self._require_that_deleting_is_allowed(bucket, name)
+            self._require_delete_permission(bucket, name)
             with self._removed(bucket, name):
                 return experiment(name)
         except (AccessDeniedError, UnsupportedByServerError) as exc:
-            logger.info("what bucket %r can do was not found out: %s", bucket, exc)
+            logger.info("a capability of bucket %r could not be probed: %s", bucket, exc)
             return None
 
-    def _require_that_deleting_is_allowed(self, bucket: str, name: str) -> None:
-        """Delete what is not there: who may not do that would leave the objects of the probe behind."""
+    def _require_delete_permission(self, bucket: str, name: str) -> None:
+        """Delete a missing object: without the permission, the objects of the probe would stay."""
         versioned = self._client.capabilities.is_versioned(bucket)
         with suppress(KeyNotFoundError):
             self._client.delete_object(bucket, name, version_id="null" if versioned else None)
@@ -214,7 +214,7 @@ class Probes:
                 self._client.delete_object(bucket, name, version_id=version.version_id)
 
     def _put(self, bucket: str, name: str, *, create: bool = False, if_match: str | None = None) -> str:
-        body = secrets.token_bytes(8)  # two writers of equal bodies could not be told apart
+        body = secrets.token_bytes(8)  # equal bodies would have equal ETags
         return self._client.put_object(
             bucket, name, body, content_type=_TYPE, if_none_match=create, if_match=if_match
         ).etag
@@ -226,7 +226,7 @@ class Probes:
             return False
         return True
 
-    def _create(self, bucket: str, name: str, rounds: int) -> Carries:
+    def _create(self, bucket: str, name: str, rounds: int) -> Atomicity:
         if not self._wins(bucket, name, create=True) or self._wins(bucket, name, create=True):
             return "no"
         for number in range(rounds):
@@ -240,7 +240,7 @@ class Probes:
         etag = _spelled(self._put(bucket, name), quoted=quoted)
         return self._wins(bucket, name, if_match=etag) and not self._wins(bucket, name, if_match=etag)
 
-    def _replace_races(self, bucket: str, name: str, quoted: bool, rounds: int) -> Carries:  # noqa: FBT001  # private
+    def _replace_races(self, bucket: str, name: str, quoted: bool, rounds: int) -> Atomicity:  # noqa: FBT001  # private
         for _ in range(rounds):
             etag = _spelled(self._put(bucket, name), quoted=quoted)
             if self._winners(lambda: self._wins(bucket, name, if_match=etag)) > 1:  # noqa: B023  # run here
@@ -248,7 +248,7 @@ class Probes:
         return "atomic"
 
     def _winners(self, write: Callable[[], bool]) -> int:
-        """Return how many writers win that begin at the same moment."""
+        """Return how many writers succeed that start at the same moment."""
         start = threading.Barrier(self._writers)
 
         def run(_: int) -> bool:
@@ -259,7 +259,7 @@ class Probes:
             return sum(pool.map(run, range(self._writers)))
 
     def _stays(self, bucket: str, name: str, delete: Callable[[], object]) -> bool:
-        """Tell whether an object survives a deletion whose condition does not hold."""
+        """Tell whether an object survives a deletion with a condition that does not hold."""
         etag = self._put(bucket, name)
         try:
             delete()

@@ -1,4 +1,4 @@
-"""What S3's operations take and give, as data."""
+"""Parameters and results of S3 operations, as dataclasses."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ObjectInfo:
-    """What one HEAD or GET says of an object, beside its body.
+    """The headers of an object, from one HEAD or GET.
 
     Attributes:
-        server_time: The server's clock when it answered: what ages are measured by.
-        lock_mode: ``GOVERNANCE`` or ``COMPLIANCE`` where a retention is set, also a past one.
+        server_time: The server's clock when it responded; ages are relative to it.
+        lock_mode: ``GOVERNANCE`` or ``COMPLIANCE`` if a retention is set, including one that has ended.
     """
 
     name: str
@@ -50,9 +50,9 @@ class Fetched:
     """An object that was read.
 
     Attributes:
-        info: What the headers say.
-        body: A bytearray, or, of a large object, a writable memoryview of memory of its own; None where
-            the caller did not want it.
+        info: The headers.
+        body: A bytearray, or, for a large object, a writable memoryview of separate memory; None if the
+            caller did not request it.
     """
 
     info: ObjectInfo
@@ -61,10 +61,10 @@ class Fetched:
 
 @dataclass(frozen=True)
 class NotModified:
-    """An object still has the ETag that was asked about, so it was not sent.
+    """The object still has the ETag of ``if_none_match``, so it was not sent.
 
     Attributes:
-        last_modified: As the answer says; None where it does not.
+        last_modified: As in the response; None if it has none.
     """
 
     last_modified: datetime | None = None
@@ -72,7 +72,7 @@ class NotModified:
 
 @dataclass(frozen=True)
 class Written:
-    """What a PUT or a copy answered."""
+    """The result of a PUT or a copy."""
 
     etag: str
     version_id: str | None
@@ -80,7 +80,7 @@ class Written:
 
 @dataclass(frozen=True)
 class ObjectLock:
-    """A retention, as S3 keeps it."""
+    """A retention, as S3 stores it."""
 
     mode: str
     until: datetime
@@ -88,7 +88,7 @@ class ObjectLock:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a multipart upload, as it was answered."""
+    """An uploaded part of a multipart upload."""
 
     number: int
     etag: str
@@ -97,7 +97,7 @@ class Part:
 
 @dataclass(frozen=True)
 class IncompleteUpload:
-    """A multipart upload that was begun, and not completed."""
+    """A multipart upload that was created, and not completed."""
 
     name: str
     upload_id: str
@@ -109,9 +109,9 @@ class LifecycleConfiguration:
     """The lifecycle rules of a bucket.
 
     Attributes:
-        rules: The rules, as boto3 gives and takes them.
-        transition_default_minimum_object_size: From which size on objects go to other storage classes where
-            a rule does not say; None where the server does not tell.
+        rules: The rules, in boto3's format.
+        transition_default_minimum_object_size: The minimum size of objects that transition to other storage
+            classes, for rules without one; None if the server does not report it.
     """
 
     rules: list[dict[str, Any]] = field(default_factory=list)
@@ -120,7 +120,7 @@ class LifecycleConfiguration:
 
 @dataclass(frozen=True)
 class ListedObject:
-    """An object as a listing shows it."""
+    """An object in a listing."""
 
     name: str
     etag: str
@@ -130,7 +130,7 @@ class ListedObject:
 
 @dataclass(frozen=True)
 class ListedVersion(ListedObject):
-    """A version, or a delete marker, as a listing of versions shows it."""
+    """A version, or a delete marker, in a listing of versions."""
 
     version_id: str
     is_latest: bool
@@ -139,7 +139,7 @@ class ListedVersion(ListedObject):
 
 @dataclass(frozen=True)
 class DeleteFailure:
-    """A key that one batch of deletions did not delete."""
+    """An object that a batch of deletions did not delete."""
 
     name: str
     version_id: str | None

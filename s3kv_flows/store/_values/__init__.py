@@ -1,1 +1,1 @@
-"""Values to bytes and back, and copies on local disk."""
+"""Codecs, checksums and the local cache: values to bytes and back."""

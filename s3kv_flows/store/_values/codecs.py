@@ -1,6 +1,6 @@
-"""Values <-> bytes.
+"""Codecs, which encode values as bytes and decode them.
 
-Three codecs: JSON, bare, as ``s3kv`` 0.1.5 wrote it; bytes, as they are; and cloudpickle
+There are three: bare JSON, as ``s3kv`` 0.1.5 wrote it; bytes, unchanged; and cloudpickle
 (:mod:`s3kv_flows.store._values.pickling`) in a frame (:mod:`s3kv_flows.store._values.frames`).
 """
 
@@ -18,31 +18,31 @@ __all__ = ["CODECS", "BytesCodec", "CloudpickleCodec", "Codec", "JsonCodec", "co
 
 
 class Codec(Protocol):
-    """How values of one kind become the body of an object."""
+    """Encodes values of one kind as the body of an object, and decodes them."""
 
     @property
     def name(self) -> str:
-        """What users and frames call it."""
+        """The name that users pass, and that objects record."""
 
     @property
     def content_type(self) -> str:
-        """What the object is labelled with."""
+        """The Content-Type of the object."""
 
     def encode(self, value: Any) -> Body:
         """Return the body; one in :class:`Pieces` may view the value, and is sent at once.
 
         Raises:
-            EncodingError: This codec cannot hold the value so that it comes back as it was put.
+            EncodingError: This codec cannot encode the value so that decoding returns it unchanged.
         """
 
     def decode(self, body: bytearray | memoryview) -> Any:
-        """Return the value; the body may be viewed by it, and belongs to it.
+        """Return the value, which may view the body, and owns it.
 
         Args:
-            body: Writable; a bytearray up to 17 MiB, a memoryview above.
+            body: A writable buffer: a bytearray up to 17 MiB, a memoryview above.
 
         Raises:
-            CorruptValueError: The body is damaged, or no codec of this kind wrote it.
+            CorruptValueError: The body is damaged, or a codec of another kind wrote it.
         """
 
 
@@ -55,18 +55,18 @@ class JsonCodec:
     def encode(self, value: Any) -> bytes:
         """Return the value as JSON.
 
-        JSON would turn tuples into lists and the keys of dicts into texts, without a word. Such
-        values are refused: what was put would not come back.
+        JSON would silently turn tuples into lists, and keys of dicts into strings. Such values are refused:
+        decoding would not return them unchanged.
         """
         try:
             text = json.dumps(value, allow_nan=False)
             same = json.loads(text) == value
         except (TypeError, ValueError, RecursionError) as exc:
-            raise EncodingError(f"JSON cannot hold this value: {exc}") from exc
+            raise EncodingError(f"JSON cannot encode this value: {exc}") from exc
         if not same:
             raise EncodingError(
-                "JSON would change this value (a tuple, or a key that is no str?): "
-                "use codec='cloudpickle', or give lists and texts"
+                "JSON would change this value (a tuple, or a key that is not a str?): "
+                "use codec='cloudpickle', or pass lists and str keys"
             )
         return text.encode()
 
@@ -81,13 +81,13 @@ class JsonCodec:
 
 
 class CloudpickleCodec:
-    """Any value that cloudpickle takes, in a frame with a checksum."""
+    """Any value that cloudpickle can pickle, in a frame with a checksum."""
 
     name = "cloudpickle"
     content_type = "application/x-s3kv-cloudpickle"
 
     def encode(self, value: Any) -> Pieces:
-        """Return the frame of a value, which views the value's own buffers."""
+        """Return the frame of a value, which views the buffers of the value."""
         return frames.pack(self.name, pickling.dump(value))
 
     def decode(self, body: bytearray | memoryview) -> Any:
@@ -96,7 +96,7 @@ class CloudpickleCodec:
 
 
 class BytesCodec:
-    """Bytes, as they are."""
+    """Bytes, unchanged."""
 
     name = "bytes"
     content_type = "application/octet-stream"
@@ -104,7 +104,7 @@ class BytesCodec:
     def encode(self, value: Any) -> bytes:
         """Return the bytes of a bytes-like value."""
         if not isinstance(value, (bytes, bytearray, memoryview)):
-            raise EncodingError(f"codec 'bytes' holds bytes, got {type(value).__name__}")
+            raise EncodingError(f"codec 'bytes' encodes bytes, got {type(value).__name__}")
         return bytes(value)
 
     def decode(self, body: bytearray | memoryview) -> bytes:
@@ -113,20 +113,20 @@ class BytesCodec:
 
 
 CODECS: Mapping[str, Codec] = {codec.name: codec for codec in (JsonCodec(), CloudpickleCodec(), BytesCodec())}
-"""The codecs by name."""
+"""The codecs, by name."""
 
 
 def codec_named(codec: str | Codec) -> Codec:
-    """Return a codec by its name, or the user's own.
+    """Return a codec by its name, or the codec itself where the user passed one.
 
     Raises:
-        ValueError: There is none of this name, or it lacks what a codec has.
+        ValueError: There is no codec of this name, or the object lacks an attribute of a codec.
     """
     if not isinstance(codec, str):
-        if lacking := [
-            part for part in ("name", "content_type", "encode", "decode") if not hasattr(codec, part)
+        if missing := [
+            name for name in ("name", "content_type", "encode", "decode") if not hasattr(codec, name)
         ]:
-            raise ValueError(f"{codec!r} is no codec: it lacks {', '.join(lacking)}")
+            raise ValueError(f"{codec!r} is not a codec: it lacks {', '.join(missing)}")
         return codec
     try:
         return CODECS[codec]

@@ -1,4 +1,7 @@
-"""Digests of bodies, and whether two of them hold the same."""
+"""SHA-256 digests of bodies and values, and comparison of bodies.
+
+The digest of a value depends on its content, however the value came about.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ __all__ = ["content_digest", "digest_or_none", "same_content", "sha256_of"]
 
 
 def sha256_of(body: Body) -> str:
-    """Return the SHA-256 of a body in hex, without joining its pieces."""
+    """Return the SHA-256 of a body in hex, without copying it into one buffer."""
     if not isinstance(body, Pieces):
         return hashlib.sha256(body).hexdigest()
     digest = hashlib.sha256()
@@ -29,18 +32,19 @@ def sha256_of(body: Body) -> str:
 
 
 def same_content(codec: str, ours: Body, theirs: Buffer) -> bool:
-    """Tell whether two bodies hold the same: byte by byte; for frames, whose heads differ, what is in them.
+    """Return whether two bodies have the same content.
 
-    What is damaged is not the same.
+    Frames, whose headers differ, are compared by their buffers; other bodies byte by byte. A damaged frame
+    equals no other.
     """
     joined = bytes(ours)
     if not (frames.is_frame(joined) and frames.is_frame(theirs)):
         return joined == theirs
     try:
-        mine, other = (frames.unpack(codec, bytearray(body)) for body in (joined, theirs))
+        our_buffers, their_buffers = (frames.unpack(codec, bytearray(body)) for body in (joined, theirs))
     except CorruptValueError:
         return False
-    return mine == other
+    return our_buffers == their_buffers
 
 
 def content_digest(value: Any, *, with_sharing: bool = False) -> str:
@@ -48,36 +52,36 @@ def content_digest(value: Any, *, with_sharing: bool = False) -> str:
 
     Args:
         value: The value.
-        with_sharing: Whether it counts, too, which of its parts are one object. Without, what is shared is
-            read as often as it occurs.
+        with_sharing: Whether the digest also depends on which parts of the value are the same object.
+            Otherwise a shared part is read as often as it occurs.
 
     Raises:
         ValueError: The value contains itself.
-        TypeError, PicklingError: It cannot be pickled.
+        TypeError, PicklingError: The value cannot be pickled.
     """
     sink = _Digest()
     buffers = hashlib.sha256()
 
-    def take(buffer: pickle.PickleBuffer) -> None:
+    def add_buffer(buffer: pickle.PickleBuffer) -> None:
         with buffer.raw() as raw:
             buffers.update(raw)
 
-    pickler = _ContentPickler(sink, protocol=5, buffer_callback=take)
+    pickler = _ContentPickler(sink, protocol=5, buffer_callback=add_buffer)
     pickler.fast = not with_sharing
     pickler.dump(value)
     return sink.hash.hexdigest() + buffers.hexdigest()
 
 
 def digest_or_none(value: Any, *, with_sharing: bool = False) -> str | None:
-    """Return a digest of the content of a value; None where it cannot be pickled, as a generator."""
+    """Return a digest of the content of a value; None where it cannot be pickled, like a generator."""
     try:
         return content_digest(value, with_sharing=with_sharing)
     except (ValueError, TypeError, AttributeError, OSError, RuntimeError, pickle.PicklingError):
-        return None  # a class may have its own reasons
+        return None  # a class may refuse with any of these
 
 
 class _Digest:
-    """A file that keeps nothing but the digest of what is written."""
+    """A file that only hashes the bytes written to it."""
 
     def __init__(self) -> None:
         self.hash = hashlib.sha256()
@@ -88,7 +92,7 @@ class _Digest:
 
 
 class _ContentPickler(cloudpickle.Pickler):  # type: ignore[misc]  # untyped
-    """Pickles by content: for digests, not for unpickling."""
+    """Pickles arrays by content and classes by name: for digests, not for unpickling."""
 
     def reducer_override(self, obj: Any) -> Any:
         numpy = sys.modules.get("numpy")
@@ -100,5 +104,5 @@ class _ContentPickler(cloudpickle.Pickler):  # type: ignore[misc]  # untyped
         return super().reducer_override(obj)
 
 
-def _part(*content: object) -> tuple[object, ...]:
+def _part(*content: object) -> tuple[object, ...]:  # its name and module are in the digests of such values
     return content

@@ -1,17 +1,17 @@
-"""Frames: buffers in a row, with a checksum of all of it and a header that tells them apart.
+"""Frames: a checksum, a header, and the buffers of a value.
 
-Such is the layout::
+The layout is::
 
-    magic      8 bytes   not JSON and not UTF-8, so that nobody takes a frame for a text
+    magic      8 bytes   neither JSON nor UTF-8, so that nobody takes a frame for text
     version    1 byte
     checksum   8 bytes   XXH3-64 of all that follows, little endian
     length     4 bytes   of the header, little endian
-    header     JSON      codec, write id, and of each section: raw size, sizes of its compressed pieces
-    sections             each aligned; without compressed pieces, as they are
+    header     JSON      codec, write id, and of each section: raw size, sizes of its compressed chunks
+    sections             each aligned; the raw buffer where it has no compressed chunks
 
 The write id is random: two writes of equal values have different ETags. The checksum is verified before
-anything else is looked at; it guards against accidents, not against an attacker. XXH3 takes it at the
-speed of memory, where the CRC-32 of zlib takes as long as a fast wire does.
+anything else is parsed; it guards against accidents, not against an attacker. XXH3 computes it at the
+speed of memory, where the CRC-32 of zlib takes as long as a fast network does.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ _VERSION = 3
 _PREAMBLE = struct.Struct("<8sBQ")
 _LENGTH = struct.Struct("<I")
 _HEADER_AT = _PREAMBLE.size + _LENGTH.size
-_ALIGNMENT = 16  # what numpy calls aligned, for every type it has
+_ALIGNMENT = 16  # bytes; enough for every numpy type
 
 
 def is_frame(body: Buffer) -> bool:
-    """Tell whether a body begins as a frame does."""
+    """Return whether a body begins like a frame."""
     return bytes(body[: len(MAGIC)]) == MAGIC
 
 
 def pack(codec: str, buffers: Sequence[Buffer]) -> Pieces:
-    """Return the frame of some buffers, which views those that do not compress."""
+    """Return the frame of some buffers, which views those that are not compressed."""
     sections = compress(buffers)
     header = json.dumps(
         {
             "codec": codec,
             "write_id": secrets.token_hex(16),
             "sections": [
-                [section.raw_size, [len(piece) for piece in section.stored] if section.is_compressed else []]
+                [section.raw_size, [len(chunk) for chunk in section.stored] if section.is_compressed else []]
                 for section in sections
             ],
         },
@@ -70,7 +70,7 @@ def unpack(codec: str, body: bytearray | memoryview) -> list[memoryview]:
     """Return the buffers of a frame: writable, and views of the body where they are not compressed.
 
     Raises:
-        CorruptValueError: This is no frame, or a damaged one, or one of another codec or version.
+        CorruptValueError: The body is not a frame, is damaged, or is of another codec or version.
     """
     if not is_frame(body):
         raise CorruptValueError("this is no frame of s3kv_flows")
@@ -78,7 +78,7 @@ def unpack(codec: str, body: bytearray | memoryview) -> list[memoryview]:
         raise CorruptValueError("the frame is truncated")
     _, version, checksum = _PREAMBLE.unpack_from(body)
     if version != _VERSION:
-        raise CorruptValueError(f"the frame is of version {version}, this package reads {_VERSION}")
+        raise CorruptValueError(f"the frame has version {version}; this package reads version {_VERSION}")
     view = memoryview(body)
     if xxhash.xxh3_64_intdigest(view[_PREAMBLE.size :]) != checksum:
         raise CorruptValueError("the frame is truncated or damaged: its checksum does not match")
@@ -86,25 +86,25 @@ def unpack(codec: str, body: bytearray | memoryview) -> list[memoryview]:
     try:
         header = json.loads(bytes(view[_HEADER_AT:start]))
         written_by = header["codec"]
-        sizes = [(int(raw), [int(piece) for piece in pieces]) for raw, pieces in header["sections"]]
+        sizes = [(int(raw), [int(chunk) for chunk in chunks]) for raw, chunks in header["sections"]]
     except (ValueError, KeyError, TypeError) as exc:
         raise CorruptValueError(f"the header of the frame cannot be read: {exc!r}") from exc
     if written_by != codec:
-        raise CorruptValueError(f"the frame is of codec {written_by!r}, not {codec!r}")
+        raise CorruptValueError(f"the frame was written with codec {written_by!r}, not {codec!r}")
     return decompress(_sections(view[start:], sizes))
 
 
 def _sections(view: memoryview, sizes: Iterable[tuple[int, list[int]]]) -> Iterable[Section]:
-    at = 0
-    for raw_size, pieces in sizes:
+    offset = 0
+    for raw_size, chunk_sizes in sizes:
         stored = []
-        for size in pieces or [raw_size]:
-            stored.append(view[at : at + size])
-            at += size
-        at += -at % _ALIGNMENT
-        yield Section(raw_size, stored, is_compressed=bool(pieces))
+        for size in chunk_sizes or [raw_size]:
+            stored.append(view[offset : offset + size])
+            offset += size
+        offset += -offset % _ALIGNMENT
+        yield Section(raw_size, stored, is_compressed=bool(chunk_sizes))
 
 
 def _padded(header: bytes, offset: int) -> bytes:
-    """Fill up with spaces, which JSON allows, so that what follows is aligned."""
+    """Pad the header with spaces, which JSON allows, so that the sections are aligned."""
     return header + b" " * (-(offset + len(header)) % _ALIGNMENT)

@@ -1,20 +1,20 @@
 """A read-through cache of objects on local disk.
 
-An entry is used after the server confirmed, by ETag, that the object is still the same: then the
-answer is 304, without a body; or, where the user allows it, while the last such answer is young
-enough. Entries are files named after a hash of what they cache, so that no key can leave the
-directory; they are written beside and renamed, so that many processes may share it; and a file that is
-damaged is a miss. A file's modification time says when it was confirmed, its access time when it was
-used. The directory is the user's own (mode 0700); one that others may write to is not used.
+An entry is used once the server has confirmed, by ETag, that the object is unchanged (the response is a 304
+without a body), or, where the user allows it, while the last confirmation is young enough. Entries are files
+named after a hash of the object name, so that no key can leave the directory; they are written under a
+temporary name and renamed, so that many processes may share the directory; and a damaged file is a miss. The
+modification time of a file says when it was confirmed, its access time when it was used. The directory
+belongs to the user (mode 0700); one that others may write to is not used.
 
-The directory of all caches may be shared, or lie in ``/tmp``, where others plant what they like. So the
-directory is opened once, without following a link, and all that is read, written and removed is named
-relative to it. What is not a regular file of this user under a name of the cache is left as it is.
+The directory of all caches may be shared, or be in ``/tmp``, where others may create anything. So the
+directory is opened once, without following a link, and all files are read, written and removed relative to
+it. Anything but a regular file of this user with a file name of the cache is left alone.
 
-Well-kept libraries were considered. diskcache keeps values in SQLite and pickles, which would trust
-what lies on disk, and locks a database where a rename does; requests-cache and hishel sit in HTTP
-clients that boto3 does not use; fsspec's caches are tied to its own file systems. What remains to do
-is a checksum, a rename and a walk over a directory.
+Well-maintained libraries were considered. diskcache keeps values in SQLite and pickles, which would trust
+files on disk, and locks a database where a rename suffices; requests-cache and hishel plug into HTTP clients
+that boto3 does not use; fsspec's caches are tied to its file systems. The rest is a checksum, a rename and a
+walk over a directory.
 """
 
 from __future__ import annotations
@@ -44,28 +44,28 @@ __all__ = ["CachedObject", "LocalCache", "default_directory"]
 _SUFFIX = ".cached"
 _UNFINISHED = ".unfinished"
 _FILE_NAME = re.compile(r"[0-9a-f]{64}(\.cached|\.[0-9a-f]{16}\.unfinished)")
-"""All names of files that are this module's own."""
+"""The file names of the cache."""
 
 _BY_DESCRIPTOR = {os.scandir, os.utime} <= os.supports_fd and (
     {os.open, os.stat, os.unlink, os.rename} <= os.supports_dir_fd
 )
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-_NO_WAITING = getattr(os, "O_NONBLOCK", 0)
+_NO_BLOCKING = getattr(os, "O_NONBLOCK", 0)
 
 _DIGEST_BYTES = 16
-_HEAD_LIMIT = 64 * 1024
+_MAX_HEAD_BYTES = 64 * 1024
 _FORMAT = 4
-_REMEMBERED = 4096
+_MAX_DISCARDED = 4096
 
 
 @dataclass(frozen=True)
 class CachedObject:
-    """What is remembered of an object.
+    """The cached copy of an object.
 
     Attributes:
-        info: What the server said of it when it sent the body; of locks nothing is kept.
+        info: The headers that came with the body; locks are not kept.
         body: The body.
-        confirmed: When the server last said that it is current, in seconds since 1970.
+        confirmed: When the server last confirmed that it is current, in seconds since 1970.
     """
 
     info: ObjectInfo
@@ -82,51 +82,51 @@ class LocalCache:
     """The cached objects of one bucket of one server.
 
     Args:
-        scope: What the cache belongs to; caches of other scopes see none of its entries.
+        scope: The server and bucket of the cache; caches of other scopes share none of its entries.
         directory: The directory of all caches; by default :func:`default_directory`.
-        max_bytes: The size the files are kept under; the least recently used go first. The directory
-            is walked when an eighth of what was free has been written, and then left with an eighth
-            free: eight processes may share it and keep to the size.
+        max_bytes: The limit for the size of all files; the least recently used are evicted first. The
+            directory is walked when an eighth of the free bytes has been written, and then left with an
+            eighth free: eight processes may share it and keep to the limit.
     """
 
     def __init__(self, scope: str, *, directory: Path | None = None, max_bytes: int = 1 << 30) -> None:
         root = directory or default_directory()
         self.directory = root / hashlib.sha256(scope.encode()).hexdigest()[:32]
         self.max_bytes = max_bytes
-        self._room = 0  # bytes that may be written before the directory is walked again
-        self._discarded: dict[str, float] = {}  # when; what was asked for before is not put any more
+        self._bytes_until_walk = 0  # that may be written before the directory is walked again
+        self._discarded: dict[str, float] = {}  # when: what was requested before then is not put
 
     def get(self, name: str) -> CachedObject | None:
-        """Return what is cached of an object, None where there is nothing, or a damaged file."""
+        """Return the cached copy of an object; None where there is none, or a damaged one."""
         try:
             with self._opened() as directory, directory.read(self._file(name)) as file:
                 status = os.fstat(file.fileno())
                 if not (directory.is_private and _is_private(status)):
                     return None
-                found = _read(file, status, name)
+                cached = _read(file, status, name)
                 directory.touch(file, self._file(name), used=time.time_ns(), modified=status.st_mtime_ns)
         except OSError:
             return None
-        return found
+        return cached
 
     def put(self, name: str, cached: CachedObject) -> None:
-        """Remember an object, unless it was discarded since it was asked for.
+        """Cache an object, unless it was discarded after it was requested.
 
-        Where the disk is full or read-only, nothing is remembered.
+        Where the disk is full or read-only, nothing is cached.
         """
         if cached.confirmed <= self._discarded.get(name, -1):
             return
-        head = _head(name, cached.info)
+        head = _encode_head(name, cached.info)
         size = _DIGEST_BYTES + len(head) + len(cached.body)
         if size > self.max_bytes:
             self.discard(name)
             return
         with contextlib.suppress(OSError):
             self._write(name, (_digest(head, cached.body), head, cached.body), cached.confirmed)
-            self._make_room(size)
+            self._evict(size)
 
     def confirm(self, name: str, moment: float) -> None:
-        """Remember that an entry was current at this moment, in seconds since 1970."""
+        """Record that an entry was current at this moment, in seconds since 1970."""
         with (
             contextlib.suppress(OSError),
             self._opened() as directory,
@@ -135,20 +135,20 @@ class LocalCache:
             directory.touch(file, self._file(name), used=time.time_ns(), modified=int(moment * 1e9))
 
     def discard(self, name: str) -> None:
-        """Forget an object."""
+        """Remove an entry."""
         self._discarded.pop(name, None)
         self._discarded[name] = time.time()
-        if len(self._discarded) > _REMEMBERED:
+        if len(self._discarded) > _MAX_DISCARDED:
             self._discarded.pop(next(iter(self._discarded)), None)
         with contextlib.suppress(OSError), self._opened() as directory:
             directory.remove(self._file(name))
 
     def clear(self) -> int:
-        """Forget everything; return how many entries there were."""
+        """Remove all entries; return their number."""
         return self.clear_older_than(0)
 
     def clear_older_than(self, seconds: float) -> int:
-        """Forget what was not used for this many seconds; return how many entries that were."""
+        """Remove the entries that were not used for this many seconds; return their number."""
         limit = time.time() - seconds
         old = [name for name, status in self._files() if seconds <= 0 or status.st_atime < limit]
         removed = 0
@@ -159,7 +159,7 @@ class LocalCache:
         return removed
 
     def size(self) -> int:
-        """Return the bytes of all files."""
+        """Return the total size of all files, in bytes."""
         return sum(status.st_size for _, status in self._files())
 
     def _path(self, name: str) -> Path:
@@ -177,9 +177,9 @@ class LocalCache:
                 raise PermissionError(f"others may write to {self.directory}")
             directory.write(self._file(name), parts, used=time.time_ns(), modified=int(confirmed * 1e9))
 
-    def _make_room(self, written: int) -> None:
-        self._room -= written
-        if self._room >= 0:
+    def _evict(self, written: int) -> None:
+        self._bytes_until_walk -= written
+        if self._bytes_until_walk >= 0:
             return
         files = sorted(self._files(), key=lambda entry: entry[1].st_atime)
         total = sum(status.st_size for _, status in files)
@@ -190,10 +190,10 @@ class LocalCache:
                 with contextlib.suppress(FileNotFoundError):
                     directory.remove(name)
                 total -= status.st_size
-        self._room = (self.max_bytes - total) // 8
+        self._bytes_until_walk = (self.max_bytes - total) // 8
 
     def _files(self) -> list[tuple[str, os.stat_result]]:
-        """Return the files of the cache; what another process just removed is left out."""
+        """Return the files of the cache, without those that another process just removed."""
         with contextlib.suppress(OSError), self._opened() as directory:
             return list(directory.files())
         return []
@@ -203,7 +203,7 @@ class LocalCache:
         """Open the directory.
 
         Raises:
-            OSError: It is not there, no directory but a link to one, or somebody else's.
+            OSError: It does not exist, is a link to a directory, or belongs to somebody else.
         """
         if not _BY_DESCRIPTOR:
             yield _Directory(self.directory, None)
@@ -219,43 +219,43 @@ class _Directory:
     """An open directory of this user, and the files in it.
 
     Args:
-        path: Where it is.
-        descriptor: Of the open directory, so that nothing can come to lie in its place; None where the
+        path: The path of the directory.
+        descriptor: The descriptor of the open directory, so that nobody can replace it; None where the
             platform cannot name files relative to one.
 
     Raises:
-        OSError: It is no directory, or somebody else's.
+        OSError: It is not a directory, or belongs to somebody else.
     """
 
     def __init__(self, path: Path, descriptor: int | None) -> None:
         self._path, self._descriptor = path, descriptor
         status = path.lstat() if descriptor is None else os.fstat(descriptor)
-        if not (stat.S_ISDIR(status.st_mode) and _is_own(status)):
-            raise PermissionError(f"{path} is no directory of this user")
+        if not (stat.S_ISDIR(status.st_mode) and _is_owned(status)):
+            raise PermissionError(f"{path} is not a directory of this user")
         self.is_private = _is_private(status)
 
     def read(self, name: str) -> BinaryIO:
         """Open a file of the cache, without following a link or waiting for the other end of a pipe.
 
         Raises:
-            OSError: It is not there, or not of the cache.
+            OSError: It does not exist, or does not belong to the cache.
         """
-        descriptor = self._open(name, os.O_RDONLY | _NO_WAITING)
-        if not _is_own_file(os.fstat(descriptor)):
+        descriptor = self._open(name, os.O_RDONLY | _NO_BLOCKING)
+        if not _is_owned_file(os.fstat(descriptor)):
             os.close(descriptor)
-            raise PermissionError(f"{name} is no file of the cache")
+            raise PermissionError(f"{name} is not a file of the cache")
         return open(descriptor, "rb")  # noqa: PTH123  # a descriptor has no path
 
     def touch(self, file: BinaryIO, name: str, *, used: int, modified: int) -> None:
         """Set the times of an open file, in nanoseconds since 1970."""
-        target = self._at(name) if self._descriptor is None else file.fileno()
+        target = self._target(name) if self._descriptor is None else file.fileno()
         os.utime(target, ns=(used, modified))
 
     def write(self, name: str, parts: Iterable[Buffer], *, used: int, modified: int) -> None:
-        """Write a file beside, with its times, and rename it.
+        """Write a file under a temporary name, with its times, and rename it.
 
         Raises:
-            OSError: It cannot be written; or what has this name is not of the cache.
+            OSError: It cannot be written; or something else has its name.
         """
         temporary = f"{name.removesuffix(_SUFFIX)}.{secrets.token_hex(8)}{_UNFINISHED}"
         descriptor = self._open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -264,52 +264,54 @@ class _Directory:
                 file.writelines(parts)
                 file.flush()
                 self.touch(file, temporary, used=used, modified=modified)
-            if not self._is_free(name):
-                raise FileExistsError(f"{name} is no file of the cache")
-            here = self._descriptor
-            os.replace(self._at(temporary), self._at(name), src_dir_fd=here, dst_dir_fd=here)
+            if not self._is_replaceable(name):
+                raise FileExistsError(f"{name} is not a file of the cache")
+            directory = self._descriptor
+            os.replace(
+                self._target(temporary), self._target(name), src_dir_fd=directory, dst_dir_fd=directory
+            )
         except OSError:
             with contextlib.suppress(FileNotFoundError):
                 self.remove(temporary)
             raise
 
     def remove(self, name: str) -> bool:
-        """Remove a file of the cache; return whether it was one.
+        """Remove a file of the cache; return whether it belonged to the cache.
 
         Raises:
-            FileNotFoundError: There is none.
+            FileNotFoundError: There is no such file.
         """
-        if not (_FILE_NAME.fullmatch(name) and _is_own_file(self._stat(name))):
+        if not (_FILE_NAME.fullmatch(name) and _is_owned_file(self._stat(name))):
             return False
-        os.unlink(self._at(name), dir_fd=self._descriptor)  # relative to the directory
+        os.unlink(self._target(name), dir_fd=self._descriptor)  # relative to the directory
         return True
 
     def files(self) -> Iterator[tuple[str, os.stat_result]]:
-        """Yield the files of the cache, and the unfinished ones."""
+        """Yield the files of the cache, including unfinished ones."""
         with os.scandir(self._path if self._descriptor is None else self._descriptor) as entries:
             names = [entry.name for entry in entries if _FILE_NAME.fullmatch(entry.name)]
         for name in names:
             with contextlib.suppress(FileNotFoundError):
-                if _is_own_file(status := self._stat(name)):
+                if _is_owned_file(status := self._stat(name)):
                     yield name, status
 
-    def _is_free(self, name: str) -> bool:
+    def _is_replaceable(self, name: str) -> bool:
         try:
-            return _is_own_file(self._stat(name))
+            return _is_owned_file(self._stat(name))
         except FileNotFoundError:
             return True
 
     def _open(self, name: str, flags: int, mode: int = 0o777) -> int:
-        return os.open(self._at(name), flags | _NO_LINKS, mode, dir_fd=self._descriptor)
+        return os.open(self._target(name), flags | _NO_LINKS, mode, dir_fd=self._descriptor)
 
     def _stat(self, name: str) -> os.stat_result:
-        return os.stat(self._at(name), dir_fd=self._descriptor, follow_symlinks=False)
+        return os.stat(self._target(name), dir_fd=self._descriptor, follow_symlinks=False)
 
-    def _at(self, name: str) -> str:
+    def _target(self, name: str) -> str:
         return name if self._descriptor is not None else str(self._path / name)
 
 
-def _head(name: str, info: ObjectInfo) -> bytes:
+def _encode_head(name: str, info: ObjectInfo) -> bytes:
     record = {
         "format": _FORMAT,
         "name": name,
@@ -323,15 +325,15 @@ def _head(name: str, info: ObjectInfo) -> bytes:
 
 
 def _digest(head: bytes, body: Buffer) -> bytes:
-    """Return what shows damage. Whoever may write here is the user, so it need not resist forgery."""
+    """Return the digest that shows damage. Only the user may write here: it need not resist forgery."""
     digest = xxhash.xxh3_128(head)
     digest.update(body)
     return digest.digest()
 
 
 def _read(file: BinaryIO, status: os.stat_result, name: str) -> CachedObject | None:
-    """Read a file of the cache into one new buffer; None where it is damaged, or another's."""
-    digest, head = file.read(_DIGEST_BYTES), file.readline(_HEAD_LIMIT)
+    """Read a file of the cache into one new buffer; None where it is damaged, or of another object."""
+    digest, head = file.read(_DIGEST_BYTES), file.readline(_MAX_HEAD_BYTES)
     body = bytearray(max(status.st_size - len(digest) - len(head), 0))
     file.readinto(body)  # type: ignore[attr-defined]  # of a buffered reader
     if not head.endswith(b"\n") or _digest(head, body) != digest:
@@ -353,15 +355,15 @@ def _read(file: BinaryIO, status: os.stat_result, name: str) -> CachedObject | N
     return CachedObject(info, body, status.st_mtime)
 
 
-def _is_own(status: os.stat_result) -> bool:
+def _is_owned(status: os.stat_result) -> bool:
     return not hasattr(os, "getuid") or status.st_uid == os.getuid()
 
 
-def _is_own_file(status: os.stat_result) -> bool:
-    """Tell whether it is a regular file of this user: no link, directory, pipe or device."""
-    return stat.S_ISREG(status.st_mode) and _is_own(status)
+def _is_owned_file(status: os.stat_result) -> bool:
+    """Return whether this is a regular file of the user: no link, directory, pipe or device."""
+    return stat.S_ISREG(status.st_mode) and _is_owned(status)
 
 
 def _is_private(status: os.stat_result) -> bool:
-    """Tell whether nobody else may write to it."""
+    """Return whether nobody else may write to it."""
     return not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)

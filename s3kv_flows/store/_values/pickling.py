@@ -1,11 +1,11 @@
-"""Values as pickles whose large buffers stay outside (protocol 5, PEP 574).
+"""Pickle values with large buffers out of band (protocol 5, PEP 574).
 
-The buffers of numpy, pandas and pyarrow are taken as they are, without a copy, and come back as writable
-views of the downloaded bytes. Arrow's own format was measured beside it: of the flights DataFrame (63 MB,
-19 columns) it takes 8.8 MB with zstd, a compressed pickle 8.5 MB, within the same time; and it turns Python
-strings into another type, forgets what only pandas knows, and gives read-only arrays back. So pickles it
-is, but for slices: a pickle of a thousand rows of an Arrow table holds the buffers of the whole table
-(40 MB there), Arrow's format what is in the slice (0.2 MB).
+The buffers of numpy, pandas and pyarrow are not copied, and unpickling returns them as writable views of the
+downloaded bytes. Arrow's own format was measured beside it: the flights DataFrame (63 MB, 19 columns) takes
+8.8 MB with zstd, as a compressed pickle 8.5 MB, within the same time; and Arrow turns Python strings into
+another type, loses what only pandas knows, and returns read-only arrays. So values are pickled, except slices
+of Arrow: a pickle of a thousand rows of an Arrow table holds the buffers of the whole table (40 MB there),
+Arrow's format only the slice (0.2 MB).
 """
 
 from __future__ import annotations
@@ -23,65 +23,65 @@ from s3kv_flows.store.errors import CorruptValueError, EncodingError
 
 __all__ = ["dump", "load"]
 
-_MOST_BESIDE = 1.25  # buffers up to so many times what is in use go along as they are
+_MAX_BUFFER_RATIO = 1.25  # buffers up to this many times the bytes in use are kept whole
 _PADDING = 4096
 
 
 def dump(value: Any) -> list[Buffer]:
-    """Return the pickle of a value and the buffers beside it, which are the value's own.
+    """Return the pickle of a value and its out-of-band buffers, which are not copied.
 
     Raises:
-        EncodingError: It cannot be pickled.
+        EncodingError: The value cannot be pickled.
     """
     buffers: list[pickle.PickleBuffer] = []
     stream = io.BytesIO()
     try:
         _Pickler(stream, protocol=5, buffer_callback=buffers.append).dump(value)
     except (pickle.PicklingError, TypeError, AttributeError, ValueError, RecursionError) as exc:
-        raise EncodingError(f"cloudpickle cannot hold this {type(value).__name__}: {exc}") from exc
+        raise EncodingError(f"cloudpickle cannot pickle this {type(value).__name__}: {exc}") from exc
     return [stream.getbuffer(), *(buffer.raw() for buffer in buffers)]
 
 
 def load(buffers: Sequence[memoryview]) -> Any:
-    """Return the value of a pickle and the buffers beside it, which become the value's own.
+    """Return the value of a pickle and its out-of-band buffers, which the value then owns.
 
     Raises:
-        CorruptValueError: It cannot be unpickled here.
+        CorruptValueError: The pickle cannot be unpickled here.
     """
     stream, *others = buffers
     try:
         return pickle.loads(stream, buffers=others)  # noqa: S301  # verified; results are trusted
     except Exception as exc:  # unpickling runs the code of any class
         raise CorruptValueError(
-            f"the frame is whole, but its value cannot be unpickled here: {type(exc).__name__}: {exc}"
+            f"the frame is intact, but its value cannot be unpickled here: {type(exc).__name__}: {exc}"
         ) from exc
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # untyped
-    """cloudpickle's, which leaves out what a slice of an Arrow array does not use."""
+    """cloudpickle's pickler, which leaves out the bytes that a slice of an Arrow array does not use."""
 
     def reducer_override(self, obj: Any) -> Any:
         arrow = sys.modules.get("pyarrow")
-        if arrow is not None and isinstance(obj, arrow.Array) and _holds_much_beside(arrow, obj):
-            return _without_the_rest(arrow, obj).__reduce_ex__(5)
+        if arrow is not None and isinstance(obj, arrow.Array) and _has_large_unused_part(arrow, obj):
+            return _trimmed(arrow, obj).__reduce_ex__(5)
         return super().reducer_override(obj)
 
 
-def _holds_much_beside(arrow: Any, array: Any) -> bool:
+def _has_large_unused_part(arrow: Any, array: Any) -> bool:
     try:
         in_use = array.nbytes
-    except arrow.ArrowNotImplementedError:  # of this type, Arrow cannot tell
+    except arrow.ArrowNotImplementedError:  # Arrow does not know the size of this type
         return False
-    return bool(array.get_total_buffer_size() > _MOST_BESIDE * in_use + _PADDING)
+    return bool(array.get_total_buffer_size() > _MAX_BUFFER_RATIO * in_use + _PADDING)
 
 
-def _without_the_rest(arrow: Any, array: Any) -> Any:
-    """Return an equal array with buffers of its own, by way of Arrow's format, which cuts them off."""
-    if not len(array):  # there it does not
+def _trimmed(arrow: Any, array: Any) -> Any:
+    """Return an equal array without unused bytes in its buffers, by a round trip through Arrow's format."""
+    if not len(array):  # of which Arrow's format would keep the buffers
         return arrow.nulls(0, array.type)
     batch = arrow.RecordBatch.from_arrays([array], [""])
     sink = arrow.BufferOutputStream()
     with arrow.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
-    found = arrow.ipc.open_stream(sink.getvalue()).read_next_batch().column(0)
-    return found if found.type == array.type else array  # an extension type that is not registered
+    trimmed = arrow.ipc.open_stream(sink.getvalue()).read_next_batch().column(0)
+    return trimmed if trimmed.type == array.type else array  # an extension type that is not registered

@@ -1,4 +1,4 @@
-"""Values as objects: encoded, labelled with what encoded them, and read through the local cache."""
+"""Values as objects: encoded, checksummed, and read through the local cache."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from s3kv_flows.store.errors import CorruptValueError, EncodingError, KeyNotFoun
 __all__ = ["Values", "codec_of", "user_metadata"]
 
 _METADATA_NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
-"""Names that every server gives back as they are: upper case is lowered, and `_` lost or made a `-`."""
+"""Names that every server returns unchanged: some lower the case, and drop `_` or make it a `-`."""
 _METADATA_VALUE = re.compile(r"([!-~]([ -~]*[!-~])?)?")
 
 _METADATA_BYTES = 2048 - 256
-"""S3 takes 2 KiB of user metadata, names and values together; some of it is for the store's own."""
+"""S3 accepts 2 KiB of user metadata, names and values together; the store needs some of it."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class Values:
 
     Attributes:
         objects: The objects.
-        codec: What encodes and decodes them.
-        cache: Where copies are kept, None for nowhere.
-        max_age: For how long a copy is believed without asking.
+        codec: The codec of the values.
+        cache: The local cache, or None.
+        max_age: For how long a copy is used without asking the server.
     """
 
     objects: GuardedBucket
@@ -59,24 +59,24 @@ class Values:
         """Return the object of a value.
 
         Raises:
-            InvalidTagError: S3 would not take the tags.
-            EncodingError: The codec cannot hold the value, or S3 would not take the metadata.
+            InvalidTagError: S3 does not accept the tags.
+            EncodingError: The codec cannot encode the value, or S3 does not accept the metadata.
         """
         body = self.codec.encode(value)
-        own = {CODEC: self.codec.name}
-        if not isinstance(body, Pieces):  # a frame has its own
-            own[CHECKSUM] = _checksum(body)
+        marks = {CODEC: self.codec.name}
+        if not isinstance(body, Pieces):  # a frame contains its checksum
+            marks[CHECKSUM] = _checksum(body)
         return NewObject(
             body=body,
             content_type=self.codec.content_type,
-            metadata={**_validated(metadata), **own},
+            metadata={**_validate_metadata(metadata), **marks},
             tags=validate_tags(tags),
             retention=retention,
             legal_hold=legal_hold,
         )
 
     def read(self, name: str, *, version_id: str | None = None) -> Fetched | None:
-        """Return an object, None where there is none; the requests of :meth:`fetch`."""
+        """Return an object, or None where it does not exist; the requests of :meth:`fetch`."""
         try:
             return self.fetch(name, version_id=version_id)
         except KeyNotFoundError:
@@ -97,28 +97,28 @@ class Values:
         Args:
             name: The object name.
             version_id: A version; None for the current one.
-            wanted: Asked with the headers; False leaves the body where it is.
+            wanted: Called with the headers; returns False to skip the body.
 
         Raises:
-            KeyNotFoundError: There is none.
+            KeyNotFoundError: There is no such object or version.
         """
         if self.cache is None or version_id is not None:
             return self.objects.get(name, version_id=version_id, wanted=wanted)
-        cached, asked = self._cached(name), time.time()
-        if cached and 0 <= asked - cached.confirmed < self.max_age.total_seconds():
+        cached, requested_at = self._cached(name), time.time()
+        if cached and 0 <= requested_at - cached.confirmed < self.max_age.total_seconds():
             return Fetched(cached.info, cached.body)
         try:
-            found = self._changed(name, cached, wanted)
+            found = self._fetch_if_changed(name, cached, wanted)
         except KeyNotFoundError:
             self.cache.discard(name)
             raise
         if found is None and cached is not None:
-            self.cache.confirm(name, asked)
+            self.cache.confirm(name, requested_at)
             info = replace(cached.info, server_time=self.objects.client.capabilities.now())
             return Fetched(info, cached.body if wanted is None or wanted(info) else None)
         found = found or self.objects.get(name, wanted=wanted)
         if found.body is not None:
-            self.cache.put(name, CachedObject(found.info, found.body, asked))
+            self.cache.put(name, CachedObject(found.info, found.body, requested_at))
         return found
 
     def forget(self, name: str) -> None:
@@ -128,38 +128,37 @@ class Values:
 
     def _cached(self, name: str) -> CachedObject | None:
         cached = self.cache.get(name) if self.cache else None
-        # The same bytes have the same ETag, whatever wrote them: where that was another codec, all of
-        # it is asked for.
-        other = cached and codec_of(cached.info.metadata) not in (None, self.codec.name)
-        return None if other else cached
+        # Equal bytes have the same ETag, whichever codec wrote them: a copy of another codec is not used.
+        other_codec = cached and codec_of(cached.info.metadata) not in (None, self.codec.name)
+        return None if other_codec else cached
 
-    def _changed(
+    def _fetch_if_changed(
         self, name: str, cached: CachedObject | None, wanted: Callable[[ObjectInfo], bool] | None
     ) -> Fetched | None:
-        """Return an object that is not as it was cached, None where it is.
+        """Return an object that differs from its cached copy, or None where it does not.
 
-        A copy of an object onto itself changes its metadata, and not its ETag: S3 tells the moment of
-        that with its 304. On a server that does not, such a copy goes unnoticed.
+        A copy of an object onto itself changes its metadata, but not its ETag: S3 sends its date with the
+        304. On a server that does not, such a change goes unnoticed.
         """
         if cached is None:
             return None
-        answer = self.objects.get_unless(name, cached.info.etag, wanted=wanted)
-        if isinstance(answer, Fetched):
-            return answer
-        if answer.last_modified in (None, _second(cached.info.last_modified)):
+        response = self.objects.get_unless(name, cached.info.etag, wanted=wanted)
+        if isinstance(response, Fetched):
+            return response
+        if response.last_modified in (None, _to_seconds(cached.info.last_modified)):
             return None
         return self.objects.get(name, wanted=wanted)  # the same bytes, with other metadata
 
     def decode(self, display_name: str, found: Fetched | CachedObject) -> Any:
-        """Return the value, by the codec that is recorded for it (the seed records none).
+        """Return the value, decoded by the codec that the object records (``s3kv`` 0.1.5 records none).
 
         Raises:
-            CorruptValueError: It is damaged, or another codec wrote it.
+            CorruptValueError: The object is damaged, or another codec wrote it.
         """
         where = f"the value of {display_name!r} in bucket {self.objects.bucket!r}"
         body, metadata = found.body, found.info.metadata
         if body is None:
-            raise CorruptValueError(f"{where} was left on the server")
+            raise CorruptValueError(f"{where} was not downloaded")
         written_by = codec_of(metadata)
         if written_by is not None and written_by != self.codec.name:
             raise CorruptValueError(
@@ -175,7 +174,7 @@ class Values:
 
 
 def codec_of(metadata: Mapping[str, str]) -> str | None:
-    """Return the codec that an object records, None where it records none."""
+    """Return the codec that an object records, or None."""
     return metadata.get(CODEC)
 
 
@@ -183,29 +182,29 @@ def _checksum(body: Buffer) -> str:
     return xxhash.xxh3_64_hexdigest(body)
 
 
-def _second(moment: datetime) -> datetime:
-    """Return the moment as a header of HTTP says it."""
+def _to_seconds(moment: datetime) -> datetime:
+    """Return a moment with the precision of an HTTP date."""
     return moment.replace(microsecond=0)
 
 
 def user_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Return the metadata that a user gave."""
+    """Return the metadata of the user, without that of this package."""
     return {key: value for key, value in metadata.items() if not key.startswith(OWN)}
 
 
-def _validated(metadata: Mapping[str, str]) -> dict[str, str]:
+def _validate_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
     for key, value in metadata.items():
         if not isinstance(key, str) or not _METADATA_NAME.fullmatch(key):
             raise EncodingError(
-                f"metadata {key!r}: names are of lower-case letters, digits, dots and hyphens; others do not "
-                "come back as they were"
+                f"metadata {key!r}: names consist of lower-case letters, digits, dots and hyphens; servers "
+                "do not return others unchanged"
             )
         if not isinstance(value, str) or not _METADATA_VALUE.fullmatch(value):
             raise EncodingError(
-                f"metadata {key!r}: values are printable ASCII without blanks around it, got {value!r}"
+                f"metadata {key!r}: values are printable ASCII without spaces around it, got {value!r}"
             )
         if key.startswith(OWN):
-            raise EncodingError(f"metadata {key!r}: names that begin with {OWN!r} are the store's own")
+            raise EncodingError(f"metadata {key!r}: names that begin with {OWN!r} are reserved")
     if (size := sum(len(key) + len(value) for key, value in metadata.items())) > _METADATA_BYTES:
-        raise EncodingError(f"metadata of {size} bytes: there is room for {_METADATA_BYTES}")
+        raise EncodingError(f"metadata has {size} bytes, the limit is {_METADATA_BYTES}")
     return dict(metadata)

@@ -1,1 +1,1 @@
-"""Bytes to and from the server."""
+"""Transport of requests and responses to and from the server."""

@@ -1,7 +1,6 @@
-"""boto3: the only module that imports it.
+"""Call boto3, translate its errors, and count requests and bytes.
 
-One call, with its outcome translated by one table, and its requests and bytes counted as they leave and
-arrive; and what the direct reads have to know of the client's configuration.
+No other module imports boto3. Direct reads get the client's configuration from here.
 """
 
 from __future__ import annotations
@@ -57,15 +56,15 @@ from s3kv_flows.store.errors import (
 __all__ = ["MAX_CONNECTIONS", "Boto", "BotoStream", "drop_none"]
 
 MAX_CONNECTIONS = 32
-"""Connections a client keeps open; more threads than that wait for one."""
+"""The number of connections that a client keeps open; further threads wait for one."""
 
 _EXPECT_BYTES = 32 << 20
-"""Bodies from this size on wait for the server's leave, so that a refusal spares them the way. Smaller ones
-are on their way in less time than they would usually wait."""
+"""Bodies of this size and more wait for ``100 Continue``, so that a rejected request does not send them.
+Smaller ones are sent in less time than they would usually wait."""
 
 
 class _Attempts(threading.local):
-    """Of the request a thread is making: whether an attempt went out whose outcome is not known."""
+    """Whether a thread's current request has an attempt whose outcome is not known."""
 
     lost = False
 
@@ -75,13 +74,13 @@ class Boto:
 
     Args:
         config: Its configuration.
-        counters: Where requests and bytes are counted.
-        learn: Told the headers of each answer.
+        counters: Counts requests and bytes.
+        learn: Called with the headers of each response.
 
     Attributes:
         client: The client itself.
-        server: The server it asks; see :func:`s3kv_flows.store._s3.config.server_of`.
-        reached: Buckets that have answered.
+        server: The identity of its server; see :func:`s3kv_flows.store._s3.config.server_of`.
+        reached: Buckets that have responded.
     """
 
     def __init__(
@@ -106,14 +105,14 @@ class Boto:
         not_modified: bool = False,
         none: Collection[str] = (),
     ) -> Any:
-        """Make a call; return the answer.
+        """Call an operation; return the response.
 
         Args:
             operation: The operation, by the name of the client's method.
             params: Its parameters; those of encryption are added.
-            not_modified: Whether a 304 is an answer, and no error.
-            none: The codes by which servers say that there is no such thing as is asked for, such as a
-                retention of an object: then the answer is empty.
+            not_modified: Whether to return a 304 as a response, instead of raising an error.
+            none: The error codes for a missing configuration, such as the retention of an object, for which
+                to return an empty response.
         """
         bucket = params["Bucket"]
         self._attempts.lost = False
@@ -145,7 +144,7 @@ class Boto:
         return response
 
     def bucket_exists(self, bucket: str) -> bool:
-        """Tell whether the bucket exists and may be reached: one request."""
+        """Tell whether the bucket exists and can be accessed: one request."""
         try:
             self.call("head_bucket", {"Bucket": bucket})
         except KeyNotFoundError:
@@ -153,7 +152,7 @@ class Boto:
         return True
 
     def pages(self, operation: str, **params: Any) -> Iterator[dict[str, Any]]:
-        """Yield the pages of a listing, each through :meth:`call`, so that errors are translated."""
+        """Yield the pages of a listing, with :meth:`call`, which translates errors."""
         token: dict[str, Any] = {}
         while True:
             page = self.call(operation, {**params, **token})
@@ -170,10 +169,10 @@ class Boto:
                 ),
             )
             if not token or token == last:
-                raise StoreUnavailableError(f"{operation} at {self.server} does not come to its end")
+                raise StoreUnavailableError(f"{operation} at {self.server} never ends")
 
     def no_such_key(self, where: str, code: str, headers: Mapping[str, str]) -> KeyNotFoundError:
-        """Return the error of a missing key, which may be a deleted one."""
+        """Return the error for a missing key, which may have a delete marker."""
         missing = KeyNotFoundError(f"{where} does not exist at {self.server}")
         missing.code = code
         missing.is_deleted = headers.get("x-amz-delete-marker") == "true"
@@ -183,7 +182,7 @@ class Boto:
 
     @property
     def options(self) -> Any:
-        """The client's configuration, with all defaults."""
+        """The client's configuration, including all defaults."""
         return self.client.meta.config
 
     @property
@@ -193,9 +192,9 @@ class Boto:
         return "us-east-1" if region in (None, "aws-global") else str(region)
 
     def credentials(self) -> Any:
-        """Return the credentials of the moment, None where there are none."""
-        found = self._session.get_credentials()
-        return found.get_frozen_credentials() if found else None
+        """Return the current credentials, None if there are none."""
+        credentials = self._session.get_credentials()
+        return credentials.get_frozen_credentials() if credentials else None
 
     def base_url(self, bucket: str) -> str:
         """Return the URL of the object with the empty name."""
@@ -213,16 +212,16 @@ class Boto:
         return bool(self._authorities)
 
     def tls(self) -> ssl.SSLContext:
-        """Return what trusts the authorities that the client trusts, and no others.
+        """Return a context that trusts the same certificate authorities as the client, and no others.
 
         Raises:
-            OSError: Their file is not there, or holds none.
+            OSError: Their file does not exist, or contains none.
         """
         if not self._authorities:
             raise OSError("no certificates are verified")
         context: ssl.SSLContext = create_urllib3_context()
-        context.check_hostname = True  # which botocore leaves to its HTTP library
-        context.hostname_checks_common_name = False  # as that does
+        context.check_hostname = True  # botocore leaves this to urllib3
+        context.hostname_checks_common_name = False  # as urllib3 does
         context.load_verify_locations(cafile=self._authorities)
         return context
 
@@ -236,7 +235,7 @@ class Boto:
         if kind is KeyNotFoundError and code in NOT_ALLOWED and not _is_about_a_version(params, exc):
             kind = UnsupportedByServerError
         if kind is KeyNotFoundError and name is None and operation != "head_bucket":
-            kind = StoreUnavailableError  # no key was asked about
+            kind = StoreUnavailableError  # the request is not about a key
         if kind is KeyNotFoundError:
             if self._lacks_bucket(bucket, name, code):
                 return no_bucket(bucket, self.server)
@@ -245,17 +244,17 @@ class Boto:
             return no_bucket(bucket, self.server)
         hint = ""
         if kind is AccessDeniedError and operation in ("get_object", "head_object"):
-            hint = " (without s3:ListBucket, S3 answers so for a missing key, too)"
-        message = error.get("Message") or "no further word from the server"
+            hint = " (without s3:ListBucket, S3 returns this for a missing key, too)"
+        message = error.get("Message") or "no message from the server"
         translated = kind(f"{operation} of {where} at {self.server}: {code}: {message}{hint}")
         translated.code = code
         if isinstance(translated, ConflictError):
-            # A PUT whose answer was lost is sent again, and meets its own success.
+            # A PUT whose response was lost is retried, and its condition fails because of its own success.
             translated.was_lost = self._attempts.lost
         return translated
 
     def _lacks_bucket(self, bucket: str, name: str | None, code: str) -> bool:
-        """Tell a missing bucket from a missing key, which an answer without a code does not, as to a HEAD."""
+        """Tell a missing bucket from a missing key, for a response without an error code, as to a HEAD."""
         return (
             name is not None
             and code in NO_CODE
@@ -275,30 +274,30 @@ class Boto:
         code = (parsed_response or {}).get("Error", {}).get("Code")
         if response_dict is None or code in OUTCOME_UNKNOWN:
             self._attempts.lost = True
-        # The body of a GET is counted as it is read: it may be left on the server.
+        # The body of a GET is counted as it is read: it may not be read at all.
         if response_dict and not (event_name.endswith(".GetObject") and response_dict["status_code"] < 300):
             self._counters.add("bytes.received", len(response_dict.get("body") or b""))
 
 
 class BotoStream:
-    """The body of an answer of boto3, with its errors translated."""
+    """The body of a response of boto3, with its errors translated."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
 
     def readinto(self, view: memoryview) -> int:
-        """Read a part into its place."""
+        """Read bytes into a buffer; return how many, 0 at the end."""
         with self._translated():
             count: int = self._stream.readinto(view)
             return count
 
     def finish(self) -> None:
-        """Verify the server's checksum, and free the connection."""
+        """Verify the server's checksum, and return the connection to the pool."""
         with self._translated():
             self._stream.read()  # at the end
 
     def close(self) -> None:
-        """Give the connection up."""
+        """Close the connection."""
         self._stream.close()
 
     @contextmanager
@@ -323,7 +322,7 @@ _DEFAULTS: Mapping[str, Any] = {
     "read_timeout": 60,
     "tcp_keepalive": True,
 }
-"""Options of ``botocore.config.Config``; those of :class:`S3Config` come over them."""
+"""Options of ``botocore.config.Config``; those of :class:`S3Config` override them."""
 
 
 def _boto_client(config: S3Config) -> tuple[Any, Any]:
@@ -355,57 +354,57 @@ def _boto_client(config: S3Config) -> tuple[Any, Any]:
         by_path = style == "auto" and config.endpoint_url is not None and not is_aws(config.endpoint_url)
         client = make(session, "path" if by_path else style)
         if style == "auto" and not by_path and not is_aws(client.meta.endpoint_url):
-            client = make(session, "path")  # the endpoint is one of the environment, or of a profile
+            client = make(session, "path")  # the endpoint is from the environment, or from a profile
     except (BotoCoreError, TypeError) as exc:  # an unknown profile or option, a malformed region
         raise ValueError(str(exc)) from exc
     return session, client
 
 
 def _verify(config: S3Config) -> bool | str | None:
-    """Return what boto3 is given: with True, it would not look at the environment and the profile."""
+    """Return the argument for boto3: with True, it would ignore the environment and the profile."""
     return None if config.verify is True else config.verify
 
 
 def _authorities(config: S3Config, session: Any) -> str | None:
-    """Return the file of the authorities that the client trusts, None where it verifies nothing.
+    """Return the CA bundle that the client trusts, None if it verifies no certificates.
 
-    botocore looks in this order: the argument, ``AWS_CA_BUNDLE``, ``ca_bundle`` of the profile,
-    ``REQUESTS_CA_BUNDLE``, the bundle of certifi or its own. What it finds first is all it trusts.
+    botocore trusts only the first of these: the argument, ``AWS_CA_BUNDLE``, ``ca_bundle`` of the profile,
+    ``REQUESTS_CA_BUNDLE``, the bundle of certifi or its built-in one.
     """
-    found = _verify(config)
-    if found is None:
-        found = session._session.get_config_variable("ca_bundle")  # noqa: SLF001  # boto3 has no name for it
-    if found is None:
-        found = os.environ.get("REQUESTS_CA_BUNDLE", True)
-    return get_cert_path(found) or None
+    verify = _verify(config)
+    if verify is None:
+        verify = session._session.get_config_variable("ca_bundle")  # noqa: SLF001  # boto3 has no public name
+    if verify is None:
+        verify = os.environ.get("REQUESTS_CA_BUNDLE", True)
+    return get_cert_path(verify) or None
 
 
 @cache
 def _data_loader(data_path: str | None) -> Loader:
-    """Return what reads botocore's descriptions of S3, and keeps them.
+    """Return a loader that caches botocore's descriptions of S3.
 
-    A session has a loader of its own otherwise, and a client per configuration reads them anew, which is
-    most of what its making takes. They are only read: the clients of one session share them as well.
+    By default each session has its own loader, so that each client would load them again, which takes most of
+    the time to create one. They are read-only: the clients of one session share them as well.
     """
     return create_loader(data_path)
 
 
 def _moment(value: Any) -> datetime:
-    """Return a time of an answer: a listing has a thousand of them, and botocore takes 0.1 ms for each."""
+    """Parse a time in a response: a listing has a thousand of them, and botocore takes 0.1 ms for each."""
     if isinstance(value, str) and value.endswith("Z"):
         with suppress(ValueError):
             return moment(value)
-    found: datetime = parse_timestamp(value)
-    return found
+    parsed: datetime = parse_timestamp(value)
+    return parsed
 
 
 def _expect_only_for_large_bodies(params: dict[str, Any], **_: Any) -> None:
-    """Take back the ``Expect: 100-continue`` of small bodies, which costs a round trip each."""
+    """Remove ``Expect: 100-continue`` from requests with small bodies, which saves a round trip each."""
     body = params.get("body")
     if isinstance(body, (BytesIO, BodyFile)):
-        here = body.tell()
-        size = body.seek(0, SEEK_END) - here  # getbuffer() would copy what the body shares
-        body.seek(here)
+        position = body.tell()
+        size = body.seek(0, SEEK_END) - position  # getbuffer() would copy shared memory
+        body.seek(position)
         if size < _EXPECT_BYTES:
             params["headers"].pop("Expect", None)
 
@@ -415,7 +414,7 @@ def _code(exc: ClientError) -> str:
 
 
 def _is_about_a_version(params: Mapping[str, Any], exc: ClientError) -> bool:
-    """Tell whether a version was asked about, which may turn out to be a delete marker."""
+    """Tell whether the request was about a version, which may be a delete marker."""
     source = params.get("CopySource")
     version_id = params.get("VersionId") or (source.get("VersionId") if isinstance(source, dict) else None)
     return version_id is not None or _headers(exc.response).get("x-amz-delete-marker") == "true"

@@ -1,4 +1,4 @@
-"""Exact counts of what a client did: requests, bytes, and whatever else a layer above counts."""
+"""Count the requests and bytes of a client exactly."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ __all__ = ["Counters", "Counts"]
 
 
 class Counts:
-    """The counts of one stretch of work.
+    """A snapshot of counts.
 
-    The names in use: ``requests.<Operation>`` per attempt that went out (retries are requests too),
-    ``bytes.sent`` and ``bytes.received`` (bodies, without headers), and ``results.<outcome>``, which
-    the cache counts.
+    The names in use: ``requests.<Operation>`` per attempt that was sent (retries are requests too),
+    ``bytes.sent`` and ``bytes.received`` (bodies, without headers), and ``results.<outcome>``, counted by the
+    cache.
     """
 
     __slots__ = ("_counts",)
@@ -31,7 +31,7 @@ class Counts:
 
     @property
     def requests(self) -> int:
-        """Requests of every operation together."""
+        """The number of requests of all operations."""
         return sum(self.by_operation.values())
 
     @property
@@ -51,12 +51,12 @@ class Counts:
 
     @property
     def bytes_received(self) -> int:
-        """Bytes of response bodies that were read."""
+        """Bytes of response bodies, as far as they were read."""
         return int(self["bytes.received"])
 
 
 class Counters:
-    """Counters that many threads may add to."""
+    """Thread-safe counters."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -68,15 +68,15 @@ class Counters:
             self._counts[name] += amount  # type: ignore[assignment]  # seconds are counted, too
 
     def read(self) -> Counts:
-        """Return what was counted since the client exists."""
+        """Return the counts since the client was created."""
         with self._lock:
             return Counts(self._counts)
 
     @contextmanager
     def measure(self) -> Iterator[list[Counts]]:
-        """Collect what is counted inside the ``with`` block.
+        """Measure the counts of a ``with`` block.
 
-        Work of other threads on the same client is counted too: measure one thing at a time.
+        Requests of other threads with the same client are counted too: measure one thing at a time.
 
         Yields:
             A list that holds one :class:`Counts` after the block has ended.
@@ -87,5 +87,5 @@ class Counters:
             yield result
         finally:
             after = self.read()
-            names = set(after._counts) | set(before._counts)  # noqa: SLF001  # its own kind
+            names = set(after._counts) | set(before._counts)  # noqa: SLF001  # of the same module
             result.append(Counts({name: after[name] - before[name] for name in names}))

@@ -1,10 +1,10 @@
-"""Direct reads: signed GETs by the standard library, without the weight of the full client.
+"""Direct reads: signed GETs with the standard library instead of botocore.
 
-A tag search asks once per key, and a small result is one GET. Of that, botocore makes 3 ms of work for
-one core (endpoint rules, events, models, measured on Python 3.11), which limits a search to 300 keys a
-second in whatever number of threads; here it is 0.7 ms. A large body goes from the socket into its place,
-where botocore's HTTP library copies it twice. All that is not a plain answer is left to the full client,
-which knows proxies, redirects to other regions, retries and errors.
+A tag search makes one request per key, and a small result is one GET. For each, botocore needs 3 ms of one
+core (endpoint rules, events, models, measured on Python 3.11), which limits a search to 300 keys a second
+with any number of threads; a direct read needs 0.7 ms. A large body is read from the socket into its final
+buffer, where urllib3 copies it twice. All but plain responses are left to boto3, which handles proxies,
+redirects to other regions, retries and errors.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from xml.etree import ElementTree as ET
 
 from s3kv_flows.store._s3.config import S3Config
 from s3kv_flows.store._s3.transport.boto import MAX_CONNECTIONS, Boto
-from s3kv_flows.store._s3.transport.sigv4 import Signer
+from s3kv_flows.store._s3.transport.direct_signing import Signer
 from s3kv_flows.store.errors import StoreUnavailableError
 
-__all__ = ["Connections", "DirectAnswer", "DirectPaths", "DirectReads", "error_code", "parse_tags"]
+__all__ = ["Connections", "DirectReader", "DirectReaders", "DirectResponse", "error_code", "parse_tags"]
 
 logger = logging.getLogger(__name__)
 
 _PLAIN = (200, 206, 304, 404, 416)
-_LEFT_TO_THE_FULL_CLIENT = (412, *range(500, 600))  # it tries again; other answers will not get better
+_TRANSIENT = (412, *range(500, 600))  # boto3 retries these; other statuses would recur
 
 
 class Connections:
-    """Connections to a server, kept open for whoever asks next.
+    """A pool of connections to a server.
 
     Args:
         origin: Such as ``https://s3.amazonaws.com``.
         connect_timeout: In seconds.
-        read_timeout: In seconds, for each piece of an answer.
-        tls: What verifies the server before anything is asked of it; None for plain HTTP.
-        keep: How many are kept.
+        read_timeout: In seconds, for each read from the socket.
+        tls: Verifies the server before any request is sent; None for plain HTTP.
+        keep: The maximal number of idle connections.
     """
 
     def __init__(
@@ -57,38 +57,38 @@ class Connections:
         self._host, self._port = parts.hostname or "", parts.port
         self._connect_timeout, self._read_timeout = connect_timeout, read_timeout
         self._tls = tls
-        # The last one comes first, so that those a server has closed meanwhile stay at the bottom.
+        # The most recently used comes first, so that those closed by the server stay at the bottom.
         self._idle: queue.LifoQueue[http.client.HTTPConnection] = queue.LifoQueue(keep)
 
-    def get(self, target: str, headers: Mapping[str, str]) -> DirectAnswer:
-        """Send a GET; return the answer, whose body is still to be read."""
-        connection = self._kept()
+    def get(self, target: str, headers: Mapping[str, str]) -> DirectResponse:
+        """Send a GET; return the response, whose body has yet to be read."""
+        connection = self._take_idle()
         if connection is not None:
             try:
-                return self._ask(connection, target, headers)
+                return self._send(connection, target, headers)
             except (ConnectionError, http.client.BadStatusLine):
-                logger.debug("a kept connection was closed by the server")
-        return self._ask(self._new(), target, headers)
+                logger.debug("the server has closed an idle connection")
+        return self._send(self._new(), target, headers)
 
     def give_back(self, connection: http.client.HTTPConnection) -> None:
-        """Keep a connection, whose last answer was read to its end."""
+        """Return a connection to the pool, after its last response was read to the end."""
         try:
             self._idle.put_nowait(connection)
         except queue.Full:
             connection.close()
 
-    def _ask(
+    def _send(
         self, connection: http.client.HTTPConnection, target: str, headers: Mapping[str, str]
-    ) -> DirectAnswer:
+    ) -> DirectResponse:
         try:
             connection.request("GET", target, headers=dict(headers))
-            return DirectAnswer(connection.getresponse(), connection, self)
+            return DirectResponse(connection.getresponse(), connection, self)
         except BaseException:
             connection.close()
             raise
 
-    def _kept(self) -> http.client.HTTPConnection | None:
-        """Return a connection that was kept and is still open, None where there is none."""
+    def _take_idle(self) -> http.client.HTTPConnection | None:
+        """Return an idle connection that is still open, None if there is none."""
         while True:
             try:
                 connection = self._idle.get_nowait()
@@ -111,7 +111,7 @@ class Connections:
 
 
 def _is_dropped(connection: http.client.HTTPConnection) -> bool:
-    """Tell whether the server has closed a kept connection: then there is something to read, its end."""
+    """Tell whether the server has closed an idle connection, which makes its socket readable."""
     if connection.sock is None:
         return True
     with selectors.DefaultSelector() as selector:
@@ -120,8 +120,8 @@ def _is_dropped(connection: http.client.HTTPConnection) -> bool:
 
 
 @dataclass
-class DirectAnswer:
-    """An answer whose headers are here."""
+class DirectResponse:
+    """A response whose body has yet to be read."""
 
     _response: http.client.HTTPResponse
     _connection: http.client.HTTPConnection
@@ -138,7 +138,7 @@ class DirectAnswer:
         return {name.lower(): value for name, value in self._response.headers.items()}
 
     def read(self) -> bytes:
-        """Read a small body whole, and free the connection."""
+        """Read a small body, and return the connection to the pool."""
         try:
             body = self._response.read()
         except BaseException:
@@ -148,7 +148,7 @@ class DirectAnswer:
         return body
 
     def readinto(self, view: memoryview) -> int:
-        """Read a part of the body into its place; return how many bytes, 0 at the end.
+        """Read bytes of the body into a buffer; return how many, 0 at the end.
 
         Raises:
             StoreUnavailableError: The connection broke.
@@ -160,7 +160,7 @@ class DirectAnswer:
             raise StoreUnavailableError(str(exc)) from exc
 
     def finish(self) -> None:
-        """Free the connection, where the body was read to its end."""
+        """Return the connection to the pool, after the body was read to the end."""
         if not self._response.isclosed():
             self._response.read()
         if self._response.will_close:
@@ -169,13 +169,13 @@ class DirectAnswer:
             self._connections.give_back(self._connection)
 
     def close(self) -> None:
-        """Give the connection up, with what is still on its way."""
+        """Close the connection without reading the rest of the body."""
         self._response.close()
         self._connection.close()
 
 
-class DirectReads:
-    """Signed GETs about the objects of one bucket.
+class DirectReader:
+    """Sends signed GETs for the objects of one bucket.
 
     Args:
         base_url: URL of the object with the empty name.
@@ -192,17 +192,16 @@ class DirectReads:
 
     def get(
         self, name: str, query: Mapping[str, str], headers: Mapping[str, str] | None = None
-    ) -> DirectAnswer | None:
-        """Ask about an object.
+    ) -> DirectResponse | None:
+        """Send a GET for an object.
 
         Args:
             name: The object name.
             query: At most one parameter.
-            headers: Headers that need no signature: none of ``x-amz-``.
+            headers: Headers that need no signature: none that begin with ``x-amz-``.
 
         Returns:
-            An answer with one of the plain statuses: found, in part, not modified, missing, no such
-            range; None where the full client has to ask.
+            A response with the status 200, 206, 304, 404 or 416; None if boto3 has to make the request.
         """
         if not self._usable:
             return None
@@ -210,34 +209,34 @@ class DirectReads:
         pairs = "&".join(f"{key}={quote(value, safe='~')}" for key, value in query.items())
         signed = self._signer.headers(self._host, path, pairs)
         try:
-            answer = self._connections.get(
+            response = self._connections.get(
                 f"{path}?{pairs}" if pairs else path, {**signed, **(headers or {})}
             )
-            if answer.status in _PLAIN:
-                return answer
-            answer.read()
+            if response.status in _PLAIN:
+                return response
+            response.read()
         except (http.client.HTTPException, OSError) as exc:
-            logger.debug("the full client asks about %r: %s", name, exc)
+            logger.debug("boto3 makes the request for %r: %s", name, exc)
             self._usable = not isinstance(exc, ssl.SSLError)
             return None
-        logger.debug("the full client asks about %r: %s", name, answer.status)
-        self._usable = answer.status in _LEFT_TO_THE_FULL_CLIENT
+        logger.debug("boto3 makes the request for %r: %s", name, response.status)
+        self._usable = response.status in _TRANSIENT
         return None
 
 
 def parse_tags(body: bytes) -> dict[str, str]:
-    """Return the tags of an answer to GetObjectTagging."""
+    """Parse the response to GetObjectTagging."""
     root = ET.fromstring(body)  # noqa: S314  # expat has limits against bombs; botocore parses so, too
-    found = {}
+    tags = {}
     for tag in root.iter():
         if tag.tag.rpartition("}")[2] == "Tag":
             pair = {child.tag.rpartition("}")[2]: child.text or "" for child in tag}
-            found[pair["Key"]] = pair["Value"]
-    return found
+            tags[pair["Key"]] = pair["Value"]
+    return tags
 
 
 def error_code(body: bytes) -> str:
-    """Return the code of an error, empty where the answer holds none."""
+    """Return the code of an error response, empty if it has none."""
     try:
         root = ET.fromstring(body)  # noqa: S314  # see parse_tags
     except ET.ParseError:
@@ -245,27 +244,27 @@ def error_code(body: bytes) -> str:
     return next((item.text or "" for item in root.iter() if item.tag.rpartition("}")[2] == "Code"), "")
 
 
-class DirectPaths:
-    """The direct reads of each bucket of a server.
+class DirectReaders:
+    """The direct readers of the buckets of a server.
 
     Args:
         config: The configuration of the client.
-        boto: The full client.
+        boto: The boto3 client.
     """
 
     def __init__(self, config: S3Config, boto: Boto) -> None:
         self._config, self._boto = config, boto
         self._connections: dict[str, Connections] = {}
-        self._reads: dict[str, DirectReads | Literal[False]] = {}
+        self._readers: dict[str, DirectReader | Literal[False]] = {}
 
-    def to(self, bucket: str) -> DirectReads | Literal[False]:
-        """Return the direct reads of a bucket; False where only the full client knows the way."""
-        reads = self._reads.get(bucket)
-        if reads is None:
-            reads = self._reads[bucket] = self._new(bucket)
-        return reads
+    def of(self, bucket: str) -> DirectReader | Literal[False]:
+        """Return the direct reader of a bucket; False if only boto3 can read from it."""
+        reader = self._readers.get(bucket)
+        if reader is None:
+            reader = self._readers[bucket] = self._new(bucket)
+        return reader
 
-    def _new(self, bucket: str) -> DirectReads | Literal[False]:
+    def _new(self, bucket: str) -> DirectReader | Literal[False]:
         options = self._boto.options
         if self._boto.credentials() is None:
             return False
@@ -276,19 +275,19 @@ class DirectPaths:
             return False
         signer = Signer(self._boto.region, self._boto.credentials)
         try:
-            return DirectReads(url, signer, self._connections_to)
-        except OSError as exc:  # the bundle cannot be read, which the full client will say
-            logger.debug("the full client asks about bucket %r: %s", bucket, exc)
+            return DirectReader(url, signer, self._connections_to)
+        except OSError as exc:  # the CA bundle cannot be read, which boto3 will report
+            logger.debug("boto3 makes the requests for bucket %r: %s", bucket, exc)
             return False
 
     def _connections_to(self, origin: str) -> Connections:
         """Return the connections to a server, which its buckets share."""
         options = self._boto.options
-        found = self._connections.get(origin) or Connections(
+        connections = self._connections.get(origin) or Connections(
             origin,
             connect_timeout=options.connect_timeout,
             read_timeout=options.read_timeout,
             tls=self._boto.tls() if origin.startswith("https:") else None,
             keep=MAX_CONNECTIONS,
         )
-        return self._connections.setdefault(origin, found)
+        return self._connections.setdefault(origin, connections)

@@ -1,4 +1,4 @@
-"""What boto3's client answers, read into typed data."""
+"""Parse response headers, listings and dates into typed data."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ _METADATA = "x-amz-meta-"
 
 
 def object_info(name: str, headers: Mapping[str, str]) -> ObjectInfo:
-    """Return what the headers of a GET or HEAD say of an object.
+    """Parse the headers of a GET or HEAD.
 
     Raises:
-        StoreUnavailableError: They lack what every server of S3 says, or it cannot be read.
+        StoreUnavailableError: They lack a header that every S3 server sends, or it is malformed.
     """
     modified = date_of(headers, "last-modified")
     if "content-length" not in headers or modified is None:
-        raise StoreUnavailableError(f"the answer about {name!r} has no Content-Length, or no Last-Modified")
+        raise StoreUnavailableError(f"the response for {name!r} has no Content-Length, or no Last-Modified")
     until = headers.get("x-amz-object-lock-retain-until-date")
     try:
         size, tag_count = int(headers["content-length"]), int(headers.get("x-amz-tagging-count", 0))
         retain_until = moment(until) if until else None
     except ValueError as exc:
-        raise StoreUnavailableError(f"the answer about {name!r} has a malformed header: {exc}") from exc
+        raise StoreUnavailableError(f"the response for {name!r} has a malformed header: {exc}") from exc
     return ObjectInfo(
         name=name,
         etag=headers.get("etag", ""),
@@ -38,7 +38,7 @@ def object_info(name: str, headers: Mapping[str, str]) -> ObjectInfo:
         server_time=date_of(headers, "date") or datetime.now(timezone.utc),
         version_id=headers.get("x-amz-version-id"),
         content_type=headers.get("content-type", ""),
-        # Names of headers, so of metadata, have no case; some servers capitalize them.
+        # Names of headers, and so of metadata, are case-insensitive; some servers capitalize them.
         metadata={
             key.lower().removeprefix(_METADATA): value
             for key, value in headers.items()
@@ -53,7 +53,7 @@ def object_info(name: str, headers: Mapping[str, str]) -> ObjectInfo:
 
 def listed_versions(page: Mapping[str, Any]) -> list[ListedVersion]:
     """Return the versions and delete markers of a page, the current ones and the newest first."""
-    found = [
+    versions = [
         ListedVersion(
             name=item["Key"],
             etag=item.get("ETag", ""),
@@ -66,11 +66,11 @@ def listed_versions(page: Mapping[str, Any]) -> list[ListedVersion]:
         for kind in ("Versions", "DeleteMarkers")
         for item in page.get(kind, ())
     ]
-    return sorted(found, key=lambda version: (version.is_latest, version.last_modified), reverse=True)
+    return sorted(versions, key=lambda version: (version.is_latest, version.last_modified), reverse=True)
 
 
 def date_of(headers: Mapping[str, str], name: str) -> datetime | None:
-    """Return the date in a header, None where there is none."""
+    """Return the date in a header, None if it is missing or malformed."""
     header = headers.get(name)
     try:
         date = parsedate_to_datetime(header) if header else None
@@ -80,13 +80,13 @@ def date_of(headers: Mapping[str, str], name: str) -> datetime | None:
 
 
 def moment(text: str) -> datetime:
-    """Return a time in ISO 8601, as listings and lock headers have it.
+    """Parse a time in ISO 8601, as in listings and lock headers.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is malformed.
     """
     if not text.endswith("Z"):
         return datetime.fromisoformat(text)
-    # fromisoformat of Python 3.10 does not know the Z, and takes no other number of digits than six.
+    # fromisoformat of Python 3.10 does not support the Z, and requires exactly six digits.
     whole, _, rest = text.removesuffix("Z").partition(".")
     return datetime.fromisoformat(f"{whole}.{rest[:6]:0<6}+00:00" if rest else f"{whole}+00:00")

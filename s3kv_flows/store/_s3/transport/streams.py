@@ -1,4 +1,4 @@
-"""An object whose headers are here, and whose body is still on its way."""
+"""Response streams: objects whose body has yet to be read."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ _SLICE = 1 << 20
 _ZEROS = bytes(_SLICE)
 
 _DRAIN_BYTES = 64 * 1024
-"""An unwanted body up to this size is read and thrown away: cheaper than a new connection."""
+"""An unneeded body up to this size is read and discarded, which is cheaper than a new connection."""
 
 
 class BodyStream(Protocol):
-    """The body of an answer. Its methods raise StoreUnavailableError where the connection breaks."""
+    """The body of a response. Its methods raise StoreUnavailableError if the connection breaks."""
 
     def readinto(self, view: memoryview) -> int:
-        """Read a part into its place; return how many bytes, 0 at the end."""
+        """Read bytes into a buffer; return how many, 0 at the end."""
 
     def finish(self) -> None:
-        """Free the connection, where all was read.
+        """Return the connection to the pool, after the whole body was read.
 
         Raises:
-            CorruptValueError: It has not the checksum the server sent along.
+            CorruptValueError: The body does not match the checksum of the server.
         """
 
     def close(self) -> None:
-        """Give the connection up, with what is still on its way."""
+        """Close the connection without reading the rest of the body."""
 
 
 @dataclass
@@ -41,12 +41,12 @@ class OpenObject:
 
     Attributes:
         info: The headers; its size is that of the whole object.
-        start: The first byte that is sent.
-        stop: The one after the last.
-        is_range: Whether the server sends what was asked for, and not all of it.
+        start: The first byte of the body.
+        stop: The byte after the last one.
+        is_range: Whether the server sends a range, and not the whole object.
         stream: The body.
-        counters: Where its bytes are counted.
-        where: What messages call it.
+        counters: Counts its bytes.
+        where: The name of the object in messages.
         done: How many bytes have been read.
     """
 
@@ -60,24 +60,24 @@ class OpenObject:
     done: int = 0
 
     def read_into(self, view: memoryview, *, fresh: bool = False) -> None:
-        """Read the body into its place.
+        """Read the body into a buffer.
 
         Args:
-            view: The place.
-            fresh: Whether the memory has never been written to. Then each slice is, just before the
+            view: The buffer.
+            fresh: Whether its memory has never been written to. Then each slice is zeroed just before the
                 kernel copies into it: page faults within that copy cost three times as much.
 
         Raises:
-            StoreUnavailableError: The connection broke; ``done`` says where.
-            CorruptValueError: It has not the checksum the server sent along.
+            StoreUnavailableError: The connection broke after ``done`` bytes.
+            CorruptValueError: The body does not match the checksum of the server.
         """
         size, begin = self.stop - self.start, self.done
         try:
             while self.done < size:
-                place = view[self.done : min(self.done + _SLICE, size)]
+                part = view[self.done : min(self.done + _SLICE, size)]
                 if fresh:
-                    place[:] = _ZEROS[: len(place)]
-                if not (count := self.stream.readinto(place)):
+                    part[:] = _ZEROS[: len(part)]
+                if not (count := self.stream.readinto(part)):
                     break
                 self.done += count
         except StoreUnavailableError as exc:
@@ -92,7 +92,7 @@ class OpenObject:
         self.stream.finish()
 
     def leave(self) -> None:
-        """Do without the body."""
+        """Discard the body."""
         if self.stop - self.start <= _DRAIN_BYTES:
             self.read_into(memoryview(bytearray(self.stop - self.start)))
         else:

@@ -1,4 +1,4 @@
-"""The errors of S3, as errors of this package: one table."""
+"""Translate S3's error codes into exceptions, in one table."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ __all__ = [
 ]
 
 OUTCOME_UNKNOWN = {"InternalError", "RequestTimeout", "500", "502", "504"}
-"""The codes of answers that do not tell whether a write was done."""
+"""The codes of responses after which it is not known whether a write was made."""
 
 NO_CODE = {"", "404"}
-"""The codes of a 404 that has none: a HEAD has no body, and boto3 puts the status in its place."""
+"""The codes of a 404 without a code: the response to a HEAD has no body, so boto3 uses the status."""
 
 NOT_ALLOWED = {"MethodNotAllowed", "405"}
-"""The codes of what cannot be asked: of a delete marker, or of this server at all."""
+"""The codes of requests that are not allowed: for a delete marker, or on this server at all."""
 
 NOT_OFFERED = {*NOT_ALLOWED, "NotImplemented", "XNotImplemented", "501"}
-"""The codes by which servers say that they do not have something at all."""
+"""The codes of features that a server does not support at all."""
 
 NO_LOCK = {
     "ObjectLockConfigurationNotFoundError",
@@ -50,21 +50,21 @@ NO_LOCK = {
     "InvalidRequest",
     *NOT_OFFERED,
 }
-"""The codes by which servers say that a bucket or an object has no lock, or that there are none."""
+"""The codes for a bucket or an object without lock, or for a server without Object Lock."""
 
 NO_LIFECYCLE = {"NoSuchLifecycleConfiguration"}
-"""The codes by which servers say that a bucket has no lifecycle rules."""
+"""The codes for a bucket without lifecycle rules."""
 
 NO_POLICY = {"NoSuchBucketPolicy"}
-"""The codes by which servers say that a bucket has no policy."""
+"""The codes for a bucket without a policy."""
 
 NO_TAGS = {"NoSuchTagSet", "NoSuchTagSetError"}
-"""The codes by which servers say that an object has no tags; S3 answers with an empty set."""
+"""The codes for an object without tags; S3 returns an empty set."""
 
 ERROR_TYPES: Mapping[str, type[S3KVError]] = {
     "NoSuchKey": KeyNotFoundError,
     "NoSuchVersion": KeyNotFoundError,
-    "404": KeyNotFoundError,  # HEAD has no body, so no code
+    "404": KeyNotFoundError,  # of a HEAD, which has no body, so no code
     "NoSuchUpload": KeyNotFoundError,
     "MethodNotAllowed": KeyNotFoundError,  # GET of a delete marker by its version id
     "405": KeyNotFoundError,
@@ -80,9 +80,9 @@ ERROR_TYPES: Mapping[str, type[S3KVError]] = {
     "ThrottlingException": StoreUnavailableError,
     "TooManyRequests": StoreUnavailableError,
     "RequestLimitExceeded": StoreUnavailableError,
-    "BadDigest": StoreUnavailableError,  # the body was damaged on its way
+    "BadDigest": StoreUnavailableError,  # the body was damaged in transit
     "IncompleteBody": StoreUnavailableError,
-    "XAmzContentSHA256Mismatch": StoreUnavailableError,  # it was, or was changed while it was sent
+    "XAmzContentSHA256Mismatch": StoreUnavailableError,  # damaged in transit, or changed while it was sent
     "XAmzContentChecksumMismatch": StoreUnavailableError,  # of MinIO
     "408": StoreUnavailableError,
     "425": StoreUnavailableError,
@@ -101,11 +101,11 @@ ERROR_TYPES: Mapping[str, type[S3KVError]] = {
     "RequestTimeTooSkewed": AccessDeniedError,
     "PreconditionFailed": ConflictError,
     "412": ConflictError,
-    "409": ConflictError,  # of writers that race, also without a code
+    "409": ConflictError,  # of concurrent writers, also without a code
     "ConditionalRequestConflict": ConflictError,
     "ConcurrentModification": ConflictError,
     "OperationAborted": ConflictError,
-    "UnknownError": ConflictError,  # Ceph 16, with status 500, of writers that race
+    "UnknownError": ConflictError,  # of concurrent writers on Ceph 16, with status 500
     "BucketAlreadyExists": ConflictError,
     "BucketAlreadyOwnedByYou": ConflictError,
     "KeyTooLongError": InvalidKeyError,
@@ -114,8 +114,8 @@ ERROR_TYPES: Mapping[str, type[S3KVError]] = {
     "MetadataTooLarge": EncodingError,
     "NotImplemented": UnsupportedByServerError,
     "501": UnsupportedByServerError,
-    # Where they are asked for, these mean that there is none; elsewhere, that something is missing which is
-    # no key.
+    # In a request for the configuration, these mean that there is none; in others, that something other than
+    # a key is missing.
     "ObjectLockConfigurationNotFoundError": UnsupportedByServerError,
     "NoSuchObjectLockConfiguration": UnsupportedByServerError,
     "NoSuchObjectLegalHold": UnsupportedByServerError,
@@ -126,24 +126,24 @@ ERROR_TYPES: Mapping[str, type[S3KVError]] = {
     "NoSuchTagSetError": UnsupportedByServerError,
     "InvalidRequest": UnsupportedByServerError,  # e.g. lock headers for a bucket without Object Lock
 }
-"""The S3 error code (or, where a response has no body, the HTTP status) of each error raised."""
+"""The exception for each S3 error code (or HTTP status, if a response has no body)."""
 
 
 def error_type(code: str, status: int) -> type[S3KVError]:
-    """Return the error for a code, or, where the table has none, for the HTTP status.
+    """Return the exception for a code, or, if the table does not have it, for the HTTP status.
 
-    That something is missing does not say that it is the key: an unknown code is no KeyNotFoundError,
-    whatever the status.
+    A 404 does not imply that the key is missing: an unknown code is never a KeyNotFoundError, whatever the
+    status.
     """
     known = ERROR_TYPES.get(code) or ERROR_TYPES.get(str(status))
     if known is not None and (known is not KeyNotFoundError or code in ERROR_TYPES or not code):
         return known
-    # A request that the server does not take is no failure of the server; what a 404 misses is not known.
+    # A request that the server rejects is not a failure of the server; a 404 may be about anything.
     return UnsupportedByServerError if 400 <= status < 500 and status != 404 else StoreUnavailableError
 
 
 def no_bucket(bucket: str, server: str) -> StoreUnavailableError:
-    """Return the error for a bucket that does not exist."""
+    """Return the exception for a bucket that does not exist."""
     return StoreUnavailableError(
         f"bucket {bucket!r} does not exist at {server}: create it with `s3kv init` or create_bucket()"
     )

@@ -1,7 +1,6 @@
-"""Whether a rule matches, and what protects: by what is known, which may not be enough to tell.
+"""Evaluate the conditions of rules and the protection of keys, three-valued.
 
-Three answers are possible: yes, no, and None for "not by what is known", which is what a survey goes on to
-ask about.
+Answers are True, False, and None if the facts looked up so far do not decide; a survey then looks up more.
 """
 
 from __future__ import annotations
@@ -18,24 +17,24 @@ from s3kv_flows.store._layout.ttl import TTL_TAG, least_ttl, ttl_of_tags
 __all__ = ["UNKNOWN", "PlanContext", "is_expired"]
 
 UNKNOWN = "what protects it is not known"
-"""Said of what may be protected, and is therefore left alone."""
+"""The reason given for keys that may be protected, and therefore stay."""
 
 _OF_ALL = frozenset({"name", "prefix", "tags", "unless_tags", "larger_than", "older_than"})
 _OF_OBJECTS = _OF_ALL | {"expired", "keep_last", "group_by", "max_bytes"}
-"""The fields of a rule about objects that are understood, here or by
+"""The fields of a rule about objects that are supported, here or by
 :func:`~s3kv_flows.maintenance._planning.selection.select`."""
 _OF_VERSIONS = _OF_ALL | {"noncurrent_after"}
-"""The fields of a rule about old versions that are understood here."""
+"""The fields of a rule about old versions that are supported here."""
 
 
 @dataclass(frozen=True)
 class PlanContext:
-    """What holds for all rules of a plan.
+    """The time, the grace period and the protect tag that all rules of a plan share.
 
     Attributes:
         now: The server's time.
-        grace: What is younger is not touched.
-        protect_tag: What carries this tag, with any value, is not touched; None for no such tag.
+        grace: Younger objects stay.
+        protect_tag: Objects with this tag stay, whatever its value; None for no such tag.
 
     Raises:
         ValueError: The grace period has no unit, or is negative.
@@ -51,11 +50,11 @@ class PlanContext:
     # --- keys ----------------------------------------------------------------------------------
 
     def matches(self, entry: Entry, rule: CleanupRule) -> bool | None:
-        """Tell whether a key is in the matching set of a rule.
+        """Return whether a key matches a rule about objects; None if its tags or its time to live decide.
 
         Raises:
-            ValueError: The rule has a field that is not understood here: to leave it out would be to remove
-                more than the rule says.
+            ValueError: The rule has a field that is not supported here: ignoring it would remove more than
+                the rule says.
         """
         _require_known(rule, _OF_OBJECTS)
         current = entry.current
@@ -67,7 +66,7 @@ class PlanContext:
         return _all(answers)
 
     def protection(self, entry: Entry) -> str | None:
-        """Return what protects a key, None for nothing, and :data:`UNKNOWN` where it cannot be told."""
+        """Return what protects a key, None for nothing, or :data:`UNKNOWN` until it is looked up."""
         current = entry.current
         if self.now - current.last_modified < self.grace:
             return f"younger than the grace period of {format_duration(self.grace)}"
@@ -82,17 +81,17 @@ class PlanContext:
             return UNKNOWN
         return None
 
-    def is_asked(self, entry: Entry) -> bool:
-        """Tell whether a key was asked about, and not only listed."""
+    def is_past_grace(self, entry: Entry) -> bool:
+        """Return whether a key is older than the grace period, so that it may be looked up."""
         return self.now - entry.current.last_modified >= self.grace
 
     # --- old versions --------------------------------------------------------------------------
 
     def matches_version(self, name: str, version: Version, rule: CleanupRule) -> bool | None:
-        """Tell whether an old version is in the matching set of a rule about versions.
+        """Return whether an old version matches a rule about versions; None if its tags decide.
 
         Raises:
-            ValueError: As of :meth:`matches`.
+            ValueError: See :meth:`matches`.
         """
         _require_known(rule, _OF_VERSIONS)
         since = version.noncurrent_since
@@ -103,7 +102,7 @@ class PlanContext:
         return _tags_match({} if version.is_delete_marker else version.tags, rule)
 
     def version_protection(self, version: Version) -> str | None:
-        """Return what protects an old version by itself, as :meth:`protection` does."""
+        """Return what protects an old version by itself; None or :data:`UNKNOWN` as :meth:`protection`."""
         since = version.noncurrent_since
         if since is not None and self.now - since < self.grace:
             return f"replaced within the grace period of {format_duration(self.grace)}"
@@ -119,11 +118,11 @@ class PlanContext:
 
     # --- in words ------------------------------------------------------------------------------
 
-    def obstacles(self, entry: Entry, rule: CleanupRule) -> list[str]:
-        """Return why a rule does not match a key; nothing where it does."""
+    def mismatches(self, entry: Entry, rule: CleanupRule) -> list[str]:
+        """Return why a rule does not match a key; an empty list if it does."""
         current, age = entry.current, self.now - entry.current.last_modified
         older_than = format_duration(rule.older_than or timedelta(0))
-        said = [
+        checks = [
             (not entry.name.startswith(rule.prefix), f"its name does not begin with {rule.prefix!r}"),
             (
                 rule.older_than is not None and not self._is_past(rule.older_than, current.last_modified),
@@ -135,12 +134,12 @@ class PlanContext:
             ),
         ]
         if current.tags is None and rule.matches_by_tags:
-            said.append((not any(no for no, _ in said), "its tags are not known"))
+            checks.append((not any(fails for fails, _ in checks), "its tags are not known"))
         elif current.tags is not None:
-            said += _unlike(current.tags, rule)
+            checks += _tag_checks(current.tags, rule)
             if rule.expired:
-                said.append((is_expired(entry, self.now) is not True, _unexpired(entry, age)))
-        return [text for no, text in said if no]
+                checks.append((is_expired(entry, self.now) is not True, _why_not_expired(entry, age)))
+        return [text for fails, text in checks if fails]
 
     def _listing_matches(self, name: str, version: Version, rule: CleanupRule) -> bool:
         return (
@@ -150,7 +149,7 @@ class PlanContext:
         )
 
     def _is_past(self, duration: timedelta | CalendarDuration | None, since: datetime) -> bool:
-        """Tell whether a duration has gone by since a moment; None never does."""
+        """Return whether a duration has passed since a moment; False for None."""
         if duration is None:
             return False
         fixed = duration if isinstance(duration, timedelta) else length_before(duration, self.now)
@@ -160,16 +159,16 @@ class PlanContext:
 def _require_known(rule: CleanupRule, known: frozenset[str]) -> None:
     if unknown := unknown_fields(rule, known):
         raise ValueError(
-            f"rule {rule.name!r} gives {' and '.join(unknown)}, which is not known here: without it, "
-            "the rule would remove more than it says"
+            f"rule {rule.name!r} gives {' and '.join(unknown)}, which this cleanup does not support: "
+            "ignoring it would remove more than the rule says"
         )
 
 
 def is_expired(entry: Entry, now: datetime) -> bool | None:
-    """Tell whether a key is past its time to live.
+    """Return whether a key is past its time to live; None if its tags or the exact time decide.
 
-    Its tag tells, but for the days between two classes, in which the exact time decides; where that is not
-    recorded, or may not be read, the class does.
+    The class in its tag decides, except for the days between two classes, in which the exact time decides;
+    if that is not recorded, or may not be read, the class does.
     """
     if entry.current.tags is None:
         return None
@@ -184,7 +183,7 @@ def is_expired(entry: Entry, now: datetime) -> bool | None:
 
 
 def whole_seconds(span: timedelta) -> timedelta:
-    """Return a time as people read it."""
+    """Return a time without fractions of a second, for messages."""
     return timedelta(seconds=int(span.total_seconds()))
 
 
@@ -198,7 +197,7 @@ def _tags_match(tags: Mapping[str, str] | None, rule: CleanupRule) -> bool | Non
     )
 
 
-def _unlike(tags: Mapping[str, str], rule: CleanupRule) -> list[tuple[bool, str]]:
+def _tag_checks(tags: Mapping[str, str], rule: CleanupRule) -> list[tuple[bool, str]]:
     wanted = [
         (tags.get(key) != value, f"its tag {key!r} is {tags.get(key)!r}, and the rule asks for {value!r}")
         for key, value in rule.tags.items()
@@ -210,7 +209,7 @@ def _unlike(tags: Mapping[str, str], rule: CleanupRule) -> list[tuple[bool, str]
     return wanted + spared
 
 
-def _unexpired(entry: Entry, age: timedelta) -> str:
+def _why_not_expired(entry: Entry, age: timedelta) -> str:
     ttl = entry.ttl or ttl_of_tags(entry.current.tags or {})
     if ttl is None:
         return f"it has no time to live (no tag {TTL_TAG!r})"
@@ -218,7 +217,7 @@ def _unexpired(entry: Entry, age: timedelta) -> str:
 
 
 def _all(answers: Iterable[bool | None]) -> bool | None:
-    found = list(answers)
-    if False in found:
+    given = list(answers)
+    if False in given:
         return False
-    return None if None in found else True
+    return None if None in given else True

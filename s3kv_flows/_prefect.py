@@ -1,0 +1,191 @@
+"""Prefect and its current run: logger, tags, parameters, identity.
+
+The private names of Prefect that this package uses are in this module alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from functools import cache
+from threading import Event
+from typing import Any, TypeVar
+
+from prefect.blocks.core import Block
+from prefect.context import FlowRunContext, TaskRunContext
+from prefect.exceptions import MissingContextError
+from prefect.filesystems import WritableFileSystem
+from prefect.logging import get_logger, get_run_logger
+from prefect.results import ResultStore
+from prefect.settings import PREFECT_TASKS_REFRESH_CACHE
+from prefect.utilities.hashing import hash_objects
+
+from s3kv_flows.store._layout.tags import MAX_TAGS, normalize_tag_value
+
+__all__ = [
+    "SYNC",
+    "automatic_tags",
+    "block_document_id",
+    "block_document_name",
+    "is_refreshing",
+    "is_runner_ending",
+    "loaded_store",
+    "run_identity",
+    "run_logger",
+    "run_parameters",
+    "task_name",
+    "task_run_id",
+    "with_automatic_tags",
+]
+
+B = TypeVar("B", bound=Block)
+
+
+SYNC: Mapping[str, Any] = {"_sync": True}
+"""Arguments that make a function of Prefect block, also in an event loop.
+
+It is the switch of Prefect's ``async_dispatch``, which signatures do not show.
+"""
+
+
+def run_logger() -> logging.Logger | logging.LoggerAdapter[Any]:
+    """Return the logger of the current run, whose page shows the line; outside of runs, the package's."""
+    try:
+        return get_run_logger()
+    except MissingContextError:
+        return get_logger("s3kv_flows")
+
+
+def loaded_store(kind: type[B]) -> B | None:
+    """Return the block of this type that the current run has loaded: credentials may rotate."""
+    run = TaskRunContext.get()
+    storage = run.result_store.result_storage if run is not None else None
+    return storage if isinstance(storage, kind) else None
+
+
+def block_document_name(block: Block) -> str | None:
+    """Return the name that a block was saved or loaded under, None for an unsaved one."""
+    return getattr(block, "_block_document_name", None)
+
+
+def block_document_id(store: WritableFileSystem) -> object:
+    """Return the id by which the state of a run refers to its store; None if Prefect does not report it.
+
+    It is needed during a lookup, where Prefect takes an error for an absence: no hit may depend on it.
+    """
+    run = TaskRunContext.get()
+    if run is not None and run.result_store.result_storage is store:
+        result_store = run.result_store
+    else:
+        result_store = ResultStore.model_construct(result_storage=store)
+    block_id = getattr(result_store, "result_storage_block_id", None)
+    if block_id is None:
+        _warn_of_missing_id()
+    return block_id
+
+
+@cache
+def _warn_of_missing_id() -> None:
+    """Log the warning once per process."""
+    run_logger().warning(
+        "This version of Prefect does not report the id of a saved store as s3kv_flows expects. Cached "
+        "results are used, but cannot be read through the states of the runs that used them"
+    )
+
+
+def is_refreshing(context: TaskRunContext) -> bool:
+    """Return whether the task computes and overwrites its cached result."""
+    if context.task.refresh_cache is not None:
+        return bool(context.task.refresh_cache)
+    return bool(PREFECT_TASKS_REFRESH_CACHE.value())
+
+
+def automatic_tags(task_name: str | None = None) -> dict[str, str]:
+    """Return the tags ``flow`` and ``task`` of the current run, normalized to what S3 allows."""
+    tags = {}
+    flow_run = FlowRunContext.get()
+    if flow_run is not None and flow_run.flow is not None:
+        tags["flow"] = normalize_tag_value(flow_run.flow.name)
+    if task_name is not None:
+        tags["task"] = normalize_tag_value(task_name)
+    return tags
+
+
+def with_automatic_tags(object_tags: dict[str, str], automatic: dict[str, str]) -> dict[str, str]:
+    """Return both; if they are too many, or have the same key, the user's tags win."""
+    tags = dict(object_tags)
+    for key, value in automatic.items():
+        if len(tags) < MAX_TAGS:
+            tags.setdefault(key, value)
+    return tags
+
+
+def task_name() -> str | None:
+    """Return the name of the current task; None outside of tasks."""
+    task = TaskRunContext.get()
+    return task.task.name if task is not None else None
+
+
+def run_parameters() -> dict[str, Any]:
+    """Return the parameters of the current task, or else of the current flow."""
+    task, flow = TaskRunContext.get(), FlowRunContext.get()
+    if task is not None:
+        return dict(task.parameters)
+    return dict(flow.parameters or {}) if flow is not None else {}
+
+
+def is_runner_ending() -> bool:
+    """Return whether this task runs in a thread, and its flow has ended, or was ended by a signal.
+
+    The flow waits for the task, and Prefect's worker kills both before long. A thread has no other sign of a
+    SIGTERM, and this one has no public name (Prefect 3.9): if it is missing, the answer is False.
+    """
+    task, flow = TaskRunContext.get(), FlowRunContext.get()
+    if task is None or flow is None:
+        return False
+    events = getattr(flow.task_runner, "_cancel_events", {})
+    event = events.get(task.task_run.id)
+    if event is None:  # the task was called by a submitted one; all submitted tasks end at once
+        event = next(iter(list(events.values())), None)
+    return isinstance(event, Event) and event.is_set()
+
+
+def task_run_id() -> str:
+    """Return the id of the task run, which is the same in all of its retries; empty outside of tasks."""
+    task = TaskRunContext.get()
+    return str(task.task_run.id) if task is not None else ""
+
+
+def run_identity() -> str:
+    """Return an identity that all attempts of a run share: flow run and, in a task, task and parameters.
+
+    Prefect distinguishes the calls of a task by ``dynamic_key``, which differs in each attempt of a flow;
+    parameters do not. If they have no hash, the task alone counts.
+    """
+    task, flow = TaskRunContext.get(), FlowRunContext.get()
+    flow_run = flow.flow_run if flow is not None else None
+    if task is None:
+        return str(flow_run.id) if flow_run is not None else ""
+    run = task.task_run
+    owner = run.flow_run_id or (flow_run.id if flow_run is not None else None)
+    return f"{owner}/{run.task_key}/{_parameters_hash(task.parameters)}" if owner is not None else str(run.id)
+
+
+def _parameters_hash(parameters: Mapping[str, Any]) -> str:
+    """Return a hash of parameters that is the same in all processes; empty if they have none.
+
+    An iterator has none: hashing would consume it.
+    """
+    return "" if _holds_iterator(parameters) else hash_objects(dict(parameters)) or ""
+
+
+def _holds_iterator(value: object) -> bool:
+    unvisited, visited = [value], set[int]()
+    while unvisited:
+        one = unvisited.pop()
+        if isinstance(one, Iterator):
+            return True
+        if isinstance(one, (Mapping, list, tuple, set, frozenset)) and id(one) not in visited:
+            visited.add(id(one))
+            unvisited.extend(one.values() if isinstance(one, Mapping) else one)
+    return False
