@@ -175,6 +175,7 @@ def test_output_that_nobody_reads_to_the_end_is_no_error() -> None:
         assert running.stderr.read() == ""
 
 
+@pytest.mark.slow  # Prefect's own temporary server starts, which alone takes half a minute
 def test_without_a_prefect_api_one_line_tells_of_the_temporary_server(s3_url: str, tmp_path: Path) -> None:
     names = [name for name in os.environ if name.startswith("PREFECT_")] + ["DO_NOT_TRACK"]
     environment = {name: value for name, value in os.environ.items() if name not in names}
