@@ -32,6 +32,9 @@ tables = pytest.mark.parametrize(
 )
 
 
+pytestmark = pytest.mark.slow  # hundreds of small projects, in processes that import Prefect and scikit-learn
+
+
 @pytest.fixture(scope="module")
 def before(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return digests(EDITS, tmp_path_factory.mktemp("before"))

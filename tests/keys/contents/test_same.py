@@ -32,6 +32,7 @@ def processes() -> list[dict[str, list[str]]]:
     return [json.loads(process.communicate()[0]) for process in started]
 
 
+@pytest.mark.slow  # three processes that import pandas, arrow and scikit-learn
 def test_one_value_has_one_digest_in_three_processes_and_after_a_pickle(
     processes: list[dict[str, list[str]]],
 ) -> None:
