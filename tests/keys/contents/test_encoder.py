@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import copyreg
 import datetime as dt
 import decimal
 import pickle
@@ -178,6 +179,21 @@ GOLDEN: dict[str, tuple[Any, str]] = {
 def test_the_digests_of_scheme_1_stay_what_they_are(name: str) -> None:
     value, digest = GOLDEN[name]
     assert o.encoder().digest(value).hex()[:16] == digest
+
+
+class Plain:
+    def __init__(self) -> None:
+        self.x = 1
+
+
+@pytest.mark.parametrize("value", [ValueError("a"), Plain()], ids=lambda value: type(value).__name__)
+def test_a_pickler_that_another_library_registers_does_not_count(
+    value: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = o.encoder().digest(value)
+    monkeypatch.setitem(copyreg.dispatch_table, type(value), lambda _: (dict, ()))  # as Dask's tblib does
+    assert o.encoder().digest(value) == before
+    assert o.encoder().digest([value]) == o.encoder().digest([value, value][:1])
 
 
 def test_what_is_shared_sixty_times_over_costs_no_more_than_its_parts() -> None:

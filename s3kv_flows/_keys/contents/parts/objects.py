@@ -51,8 +51,7 @@ def instance(walk: Walk, value: object) -> Parts:
 def reduced(walk: Walk, value: Any) -> Parts:
     """Return the parts of what a value would be pickled as."""
     kind: Any = type(value)
-    reduce = copyreg.dispatch_table.get(kind)
-    found: Any = kind.__reduce_ex__(value, 4) if reduce is None else reduce(value)
+    found: Any = _reduction(kind, value)
     if isinstance(found, str):
         # By a name that it has in a module; of the project's, what it holds may change in place.
         held = state_of(value) if walk.code_of(kind) is not None else None
@@ -75,6 +74,21 @@ def reduced(walk: Walk, value: Any) -> Parts:
             mapped = list(dict.items(value))
     rest = (state, listed, mapped, setter)
     return Parts(b"reduced", [start, rest])
+
+
+def _reduction(kind: Any, value: Any) -> Any:
+    """Return what a value is pickled as: by its class, or by a registered pickler where the class cannot.
+
+    Libraries register picklers for classes of others (Dask's tblib for all exceptions): which do depends on
+    what a process has imported, and must not count.
+    """
+    try:
+        return kind.__reduce_ex__(value, 4)
+    except TypeError:
+        reduce = copyreg.dispatch_table.get(kind)
+        if reduce is None:
+            raise
+        return reduce(value)
 
 
 def _told_apart(value: Any, state: Any) -> object:
@@ -151,13 +165,14 @@ def _found_layout(value: Any) -> Layout | None:
         or _says_its_state(kind)
         or hasattr(kind, "__getnewargs_ex__")
         or hasattr(kind, "__getnewargs__")
-        or kind in copyreg.dispatch_table
     )
     if says_how:
         return None
     noted = "__slotnames__" in vars(kind)
     try:
-        made = object.__reduce_ex__(value, 4)  # which raises where a C type holds more than its attributes
+        made = object.__reduce_ex__(value, 4)
+    except TypeError:  # a C type holds more than its attributes: a registered pickler may know
+        return None
     finally:
         if not noted and "__slotnames__" in vars(kind):
             del kind.__slotnames__
