@@ -99,6 +99,10 @@ class S3KVStore(ResultStorage, WritableFileSystem):  # type: ignore[misc]  # see
     prefix: str = Field(
         default="s3kv/", description="Prefix of the object names of values; results are stored beside it."
     )
+    namespace: str = Field(
+        default="",
+        description="Sets the cached results of this store's users apart from those of others in the bucket.",
+    )
     lease_bucket_name: str | None = Field(
         default=None,
         description="The bucket for leases, if the bucket itself has a default retention, or keeps "

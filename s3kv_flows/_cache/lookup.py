@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from prefect.context import TaskRunContext
 
+from s3kv_flows._keys.parts import changed
 from s3kv_flows._prefect import run_logger
 from s3kv_flows._results.payload import CacheAttempt
 from s3kv_flows._results.records import ExpiredResultError, FoundResult, Record, fetch_result
@@ -47,7 +48,7 @@ def require_own(results: S3KV, attempt: CacheAttempt, found: FoundResult) -> Non
         HiddenOutputError: The result hides a locked version.
     """
     if attempt.inputs is not None and found.record.inputs != attempt.inputs:
-        raise _conflict(attempt)
+        raise _conflict(attempt, found.record)
     if attempt.finalizes and not found.was_locked:
         require_visible(
             results.client, results.bucket_name, results.namespace.name_of(attempt.key), attempt.key
@@ -70,22 +71,32 @@ def require_replaceable(results: S3KV, attempt: CacheAttempt, info: ObjectInfo) 
     """
     if attempt.inputs is not None:
         try:
-            inputs = Record.from_info(info).inputs
+            record = Record.from_info(info)
         except CorruptValueError:
-            inputs = None
-        if inputs != attempt.inputs:
-            raise _conflict(attempt)
+            record = None
+        if record is None or record.inputs != attempt.inputs:
+            raise _conflict(attempt, record)
     if attempt.finalizes:
         name = results.namespace.name_of(attempt.key)
         require_visible(results.client, results.bucket_name, name, attempt.key)
         results.objects.refuse_if_retained(name, "replace what cannot be read of")
 
 
-def _conflict(attempt: CacheAttempt) -> ConflictError:
+def _conflict(attempt: CacheAttempt, record: Record | None) -> ConflictError:
     return ConflictError(
-        f"{attempt.key!r} holds the result of other inputs, of another version of the task, or something "
-        "else: give it another key, delete it, or replace it with refresh_cache=True"
+        f"{attempt.key!r} holds {_other(attempt, record)}: give it another key, delete it, or replace it "
+        "with refresh_cache=True"
     )
+
+
+def _other(attempt: CacheAttempt, record: Record | None) -> str:
+    """Return in words what a name holds instead of the result of the run."""
+    if record is None or record.inputs is None:
+        return "something else than the result of this task"
+    names = changed(record.parts, attempt.parts) if record.parts and attempt.parts else []
+    if not names:
+        return "the result of other inputs, or of another version of the task"
+    return f"another result; what differs is {' and '.join(names)}"
 
 
 def require_unhidden(results: S3KV, attempt: CacheAttempt, absent: KeyNotFoundError) -> None:

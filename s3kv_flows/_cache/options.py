@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
 from prefect.cache_policies import INPUTS, NO_CACHE, TASK_SOURCE, CachePolicy
 
+from s3kv_flows._cache.content_policy import CodeMode, KeyOptions, is_code_mode
 from s3kv_flows._cache.lock_manager import LeaseLockManager
 from s3kv_flows._cache.naming import validate_key
 from s3kv_flows._cache.policies import ResultPolicy
@@ -38,8 +39,17 @@ def caching(
     single_flight: bool = False,
     lease_seconds: float = 30.0,
     lease_wait_seconds: float = 3600.0,
+    namespace: str | None = None,
+    code: CodeMode = "auto",
+    depends_on: Iterable[object] = (),
+    ignore: Collection[str | type] = (),
 ) -> dict[str, Any]:
     """Return the options of a task that caches its results: ``@task(**caching("lake"))``.
+
+    A result is returned to runs with the same code and inputs, and to no other. What counts as code, and as
+    the content of an input, is in the guide "What makes a key". An input that has no content (an iterator,
+    an open file, a lock, a connection) is not touched: the run computes, is not cached, and logs the name of
+    the input and what to do; with a lock, a name or single flight, it fails before it computes.
 
     A result is one object, ``s3kv-results/<cache key>``. A hit costs one request, a miss two. With
     a retention or hold, a miss checks for locked versions, too: three requests more, two on AWS. A result
@@ -47,8 +57,10 @@ def caching(
 
     Args:
         store: The name of a saved :class:`S3KVStore`, or a saved one.
-        cache_policy: What the cache key is made of; by default, inputs and source of the task. Inputs
-            count by their content, so that a value from the cache has the same key as a computed one.
+        cache_policy: What the cache key is made of; by default, ``INPUTS + TASK_SOURCE``. ``INPUTS`` (and
+            ``FLOW_PARAMETERS``) counts by type and content: a value from the cache has the same key as the
+            computed one. ``TASK_SOURCE`` counts everything of the project that the task reaches, instead of
+            its text alone. A policy without it counts the task's name. All others are as Prefect has them.
         cache_expiration: For how long a result is valid: a timedelta, or text such as ``7d`` (no months or
             years, which Prefect does not support); by default, for ever. The object is tagged
             ``ttl_days`` with its class (see :mod:`s3kv_flows.store._layout.ttl`), by which cleanup rules and
@@ -62,20 +74,30 @@ def caching(
         key: A name for the result, instead of the key of the cache policy: a format string of
             ``parameters``, ``flow_run``, ``task_run`` and ``deployment``, such as
             ``"reports/{parameters[year]}/delays"``. The key of the policy is kept in the record: a run with
-            other inputs, or another source, fails with ConflictError before it computes, unless it
-            refreshes or the existing result has expired.
+            other inputs, or other code, fails with ConflictError before it computes, which names what
+            differs, unless it refreshes or the existing result has expired.
         single_flight: Compute each key once at a time, across machines: other runs wait, and take the
             result. A miss then costs five requests, and a hit still one. A run that has waited too long,
             or whose server cannot exclude a second holder, fails before it computes; see
             :class:`LeaseLockManager`.
         lease_seconds: After how long a run that died is replaced by one that waits for it.
         lease_wait_seconds: For how long a run waits for another one.
+        namespace: Text that sets these results apart from those of others who use the bucket; by default,
+            the namespace of the store.
+        code: How the code of the task counts: ``auto`` by everything that it reaches; ``source`` as in
+            Prefect, by its own text; ``none`` by its name alone, so that ``depends_on=["v3"]`` is a version
+            that you change by hand.
+        depends_on: What else the result depends on: modules, functions and classes of the project, by their
+            code; installed modules, by their version; paths, by the content of the file or directory; any
+            other value, by content.
+        ignore: What does not count: names of globals and attributes (``"NAME"``, ``"module.NAME"``,
+            ``"Class.method"``), and classes, whose instances then count without their code.
 
     Raises:
         ValueError: An expiration has no unit, or is combined with a retention or hold, or with ten tags; a
             tag is ``ttl_days``, or S3 would refuse it (InvalidTagError); the key is no such format string;
-            the store is not saved; or the cache policy makes no keys, or has a key storage or lock
-            manager already.
+            the store is not saved; the cache policy makes no keys, or has a key storage or lock manager
+            already; or ``code`` is none of the three.
     """
     if (retention is not None or legal_hold) and cache_expiration is not None:
         raise ValueError(
@@ -85,12 +107,21 @@ def caching(
         raise ValueError("caching() needs a cache policy that makes keys, such as INPUTS + TASK_SOURCE")
     if cache_policy.key_storage is not None or cache_policy.lock_manager is not None:
         raise ValueError("caching() sets the key storage and the lock manager: give a policy without them")
+    if not is_code_mode(code):
+        raise ValueError(f"code={code!r} is none of 'auto', 'source', 'none'")
+    if isinstance(depends_on, str) or isinstance(ignore, str):
+        raise ValueError("depends_on and ignore take lists, such as depends_on=['v3']")  # noqa: TRY004
     tags = _validated(object_tags)
     if cache_expiration is not None and len(tags) == MAX_TAGS:
         raise ValueError(f"an expiration needs one of {MAX_TAGS} tags: give {MAX_TAGS - 1} at most")
     storage = _storage_of(store)
     name = None if key is None else validate_key(key)
-    policy = ResultPolicy(policy=cache_policy, name=name).configure(key_storage=RecordStorage(store=storage))
+    policy = ResultPolicy(
+        policy=cache_policy,
+        options=KeyOptions(namespace, code, tuple(depends_on), tuple(ignore)),
+        name=name,
+        is_required=retention is not None or legal_hold or name is not None or single_flight,
+    ).configure(key_storage=RecordStorage(store=storage))
     if single_flight:
         manager = LeaseLockManager(storage, lease_seconds, wait_seconds=lease_wait_seconds)
         policy = policy.configure(lock_manager=manager, isolation_level="SERIALIZABLE")

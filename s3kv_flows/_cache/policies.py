@@ -1,82 +1,110 @@
-"""Cache policies: the key of a task run's result.
-
-Prefect's ``INPUTS`` hashes the pickle of values that are not JSON. Equal objects may have different pickles:
-two arrays that share a dtype object and two that do not, an array and the same array in another
-memory layout. So the key of a task whose input comes from the cache would differ from the key that it
-had when the input was computed, and the second run of a pipeline would compute. ``StableInputs``
-hashes the content instead, and ``caching()`` replaces ``INPUTS`` with it.
-"""
+"""ResultPolicy: the cache policy of tasks with caching()."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 from weakref import ref
 
-from prefect.cache_policies import CachePolicy, CompoundCachePolicy, Inputs
+from prefect.cache_policies import CachePolicy, Inputs
 from prefect.context import TaskRunContext
-from prefect.exceptions import HashError
-from prefect.serializers import JSONSerializer
-from prefect.utilities.hashing import hash_objects
 
+from s3kv_flows._cache.content_policy import ContentPolicy, KeyOptions, TaskKey
 from s3kv_flows._cache.naming import format_key
-from s3kv_flows._prefect import automatic_tags, is_refreshing
+from s3kv_flows._keys.errors import Unkeyable
+from s3kv_flows._prefect import automatic_tags, is_refreshing, run_logger
 from s3kv_flows._results.payload import CacheAttempt
+from s3kv_flows._results.run_store import bind_serializer
 from s3kv_flows._results.serializer import FrameSerializer
 from s3kv_flows.blocks import S3KVStore
-from s3kv_flows.store._values.digests import digest_or_none
 
-__all__ = ["ResultPolicy", "StableInputs"]
+__all__ = ["ResultPolicy"]
 
 _OF_NOTHING = "no inputs"
-"""The digest of inputs if the policy makes no key: the result has its name nevertheless."""
+"""Stands for the key of code and inputs if the policy makes none: the result has its name nevertheless."""
 
 _UNNAMED = "key-that-cannot-be-made"
 
 
 @dataclass
 class ResultPolicy(CachePolicy):
-    """Makes the key of another policy, or a name, and binds the run's serializer to the cache attempt.
+    """Makes the key of a run, or its name, and binds the run's serializer to the cache attempt.
 
     Prefect computes the key once per run, in the context of the run, whether it then hits, misses or
     refreshes. So this is the one place to give the serializer its attempt: a lazily committed result is
     written after the run, outside of its context.
+
+    Attributes:
+        policy: The policy that the user gave.
+        options: What else the user said of keys.
+        name: The template of a name, instead of the key.
+        is_required: Whether a run that has no key fails, as its result is to be locked, named or computed
+            once; other runs compute, and are not cached.
     """
 
     policy: CachePolicy = field(default_factory=Inputs)
+    options: KeyOptions = field(default_factory=KeyOptions)
     name: str | None = None
+    is_required: bool = False
 
     def compute_key(
         self,
         task_ctx: TaskRunContext,
         inputs: dict[str, Any],
         flow_parameters: dict[str, Any],
-        **kwargs: Any,
+        **kwargs: Any,  # noqa: ARG002  # of Prefect
     ) -> str | None:
-        """Return the name, or else the key of the policy, which may be None.
+        """Return the name, or else the key of code and inputs; None where the run is not cached.
 
-        A name that cannot be made raises no error here, because Prefect would log it and compute: the run
-        is refused when it asks for its lock.
+        A key that is required and cannot be made raises no error here, because Prefect would log it and
+        compute: the run is refused when it asks for its lock.
 
         Raises:
             ValueError: The task has another storage or serializer than ``caching()`` gave it, or S3 would
                 refuse the key as a name (InvalidKeyError). Prefect logs it, and saves no result.
         """
-        stable = _stable(self.policy)
-        if self.name is None:
-            key = stable.compute_key(task_ctx, inputs, flow_parameters, **kwargs)
-            if key is not None:
-                _bind(task_ctx, key)
-            return key
+        store, serializer = _storage_and_serializer(task_ctx)
         try:
-            digest = stable.compute_key(task_ctx, inputs, flow_parameters, **kwargs) or _OF_NOTHING
-            key = format_key(self.name, inputs)
-            _bind(task_ctx, key, inputs=digest)
-        except (ValueError, TypeError, LookupError, AttributeError, HashError) as exc:
-            key = _UNNAMED
-            _bind(task_ctx, key, refusal=ValueError(f"the key {self.name!r} cannot be made: {exc!r}"))
+            made = self._make_key(task_ctx, inputs, flow_parameters, store.namespace)
+            if made is None:
+                return None
+            key = made.key if self.name is None else format_key(self.name, inputs)
+            store.results.namespace.name_of(key)  # or raise
+        except Exception as exc:  # a user's policy, or the code of a value, may raise anything
+            if not self.is_required:
+                if not isinstance(exc, Unkeyable):
+                    raise
+                run_logger().warning("This run is computed, and not cached: %s", exc)
+                return None
+            refused = replace(_attempt_of(task_ctx, _UNNAMED), refusal=_refusal(self.name, exc))
+            bind_serializer(task_ctx, serializer.for_attempt(refused))
+            return _UNNAMED
+        attempt = replace(
+            _attempt_of(task_ctx, key),
+            inputs=made.key if self.name is not None else None,
+            parts=made.parts.to_metadata() if made.parts is not None else None,
+            finalizes=serializer.options.locks,
+        )
+        bind_serializer(task_ctx, serializer.for_attempt(attempt))
         return key
+
+    def _make_key(
+        self,
+        run: TaskRunContext,
+        inputs: Mapping[str, Any],
+        flow_parameters: Mapping[str, Any],
+        namespace: str,
+    ) -> TaskKey | None:
+        made = ContentPolicy(self.policy, self.options).make_key(run, inputs, flow_parameters, namespace)
+        if made is not None:
+            _say_once(made.code.notes if made.code is not None else ())
+        elif self.name is not None:
+            return TaskKey(_OF_NOTHING)
+        elif self.is_required:
+            raise ValueError("its cache policy makes no key for this call")
+        return made
 
     def __add__(self, other: CachePolicy) -> CachePolicy:
         return replace(self, policy=self.policy + other)
@@ -85,74 +113,41 @@ class ResultPolicy(CachePolicy):
         return replace(self, policy=self.policy - other)
 
 
-@dataclass
-class StableInputs(CachePolicy):
-    """Makes a key of the content of the inputs: equal values have equal keys, loaded or computed."""
-
-    exclude: list[str] = field(default_factory=list)
-
-    def compute_key(
-        self,
-        task_ctx: TaskRunContext,  # noqa: ARG002  # of Prefect
-        inputs: dict[str, Any],
-        flow_parameters: dict[str, Any],  # noqa: ARG002
-        **kwargs: Any,  # noqa: ARG002
-    ) -> str | None:
-        """Return the key, None for a task without inputs.
-
-        Raises:
-            HashError: An input can be neither written as JSON nor pickled.
-        """
-        if not inputs:
-            return None
-        kept = {name: _hashable(value) for name, value in inputs.items() if name not in self.exclude}
-        return hash_objects(kept, raise_on_failure=True)
+def _refusal(name: str | None, exc: Exception) -> Exception:
+    if isinstance(exc, Unkeyable):
+        return exc
+    what = "the key" if name is None else f"the key {name!r}"
+    refusal = ValueError(f"{what} cannot be made: {exc!r}")
+    refusal.__cause__ = exc
+    return refusal
 
 
-def _hashable(value: Any) -> tuple[str, Any]:
-    """Return the JSON of a value, or else a digest of its content, for Prefect's hash."""
-    text = _json(value)
-    if text is not None:
-        return "json", text
-    digest = digest_or_none(value)
-    # Without a digest, Prefect hashes the value itself, or raises the reason.
-    return ("value", value) if digest is None else ("content", digest)
+_said: set[str] = set()
 
 
-def _json(value: Any) -> str | None:
-    try:
-        return JSONSerializer(dumps_kwargs={"sort_keys": True}).dumps(value).decode()
-    except Exception:  # noqa: BLE001  # as in Prefect's hash: the encoder of a class may raise anything
-        return None
+def _say_once(notes: tuple[str, ...]) -> None:
+    """Log the notes on a task's code once per process."""
+    for note in notes:
+        if note not in _said:
+            _said.add(note)
+            run_logger().info("What counts in keys: %s", note)
 
 
-def _stable(policy: CachePolicy) -> CachePolicy:
-    if isinstance(policy, Inputs):
-        return StableInputs(exclude=policy.exclude)
-    if isinstance(policy, CompoundCachePolicy):
-        return replace(policy, policies=[_stable(part) for part in policy.policies])
-    return policy
-
-
-def _bind(
-    run: TaskRunContext, key: str, *, inputs: str | None = None, refusal: Exception | None = None
-) -> None:
-    store = run.result_store
-    if not isinstance(store.result_storage, S3KVStore) or not isinstance(store.serializer, FrameSerializer):
+def _storage_and_serializer(run: TaskRunContext) -> tuple[S3KVStore, FrameSerializer]:
+    storage, serializer = run.result_store.result_storage, run.result_store.serializer
+    if not isinstance(storage, S3KVStore) or not isinstance(serializer, FrameSerializer):
         raise ValueError(  # noqa: TRY004  # the combination is wrong, not a type
             f"task {run.task.name!r} has another result_storage or result_serializer than caching() gave it"
         )
-    store.result_storage.results.namespace.name_of(key)  # or raise
-    store.serializer = store.serializer.for_attempt(
-        CacheAttempt(
-            key=key,
-            tags=automatic_tags(run.task.name),
-            started=datetime.now(timezone.utc),
-            cache_expiration=run.task.cache_expiration,
-            refreshes=is_refreshing(run),
-            task_run=ref(run.task_run),
-            inputs=inputs,
-            finalizes=store.serializer.options.locks,
-            refusal=refusal,
-        )
+    return storage, serializer
+
+
+def _attempt_of(run: TaskRunContext, key: str) -> CacheAttempt:
+    return CacheAttempt(
+        key=key,
+        tags=automatic_tags(run.task.name),
+        started=datetime.now(timezone.utc),
+        cache_expiration=run.task.cache_expiration,
+        refreshes=is_refreshing(run),
+        task_run=ref(run.task_run),
     )

@@ -10,11 +10,12 @@ from pathlib import PurePath
 
 from s3kv_flows._keys.code.code_identity import CodeIdentity, innermost
 from s3kv_flows._keys.code.graph import CodeDigest
+from s3kv_flows._keys.code.walk import stem
 from s3kv_flows._keys.contents.encoder import ContentEncoder, Digest
 from s3kv_flows._keys.errors import Unkeyable
 from s3kv_flows._keys.project import own_package
 
-__all__ = ["CodeDigest", "Digest", "Identity", "identity_of"]
+__all__ = ["CodeDigest", "Digest", "Identity", "identity_of", "place_of"]
 
 _MOST_SHARED = 256
 
@@ -57,6 +58,14 @@ class Identity:
                 be read.
         """
         return self.codes.examine(function)
+
+    def dependencies(self) -> bytes:
+        """Return the digest of what ``depends_on`` names alone, for a task whose code does not count.
+
+        Raises:
+            Unkeyable: A path among them cannot be read.
+        """
+        return self.codes.digest(_no_code)
 
     def inputs(self, values: Mapping[str, object]) -> dict[str, Digest]:
         """Return the digest of each input by its name, and whether it holds a secret.
@@ -107,6 +116,18 @@ def identity_of(
                 _SHARED.identities.popitem(last=False)
         _SHARED.identities.move_to_end(options)
     return known[0]
+
+
+def place_of(function: Callable[..., object]) -> str:
+    """Return where a function is defined: the stem of its file, and its qualified name."""
+    target = innermost(function)
+    if target is None:
+        return type(function).__qualname__
+    return f"{stem(str(target.__globals__.get('__name__')), target.__globals__)}.{target.__qualname__}"
+
+
+def _no_code() -> None:
+    """Stand for a task whose code does not count."""
 
 
 def _option(thing: object) -> object:

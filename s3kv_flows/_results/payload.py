@@ -60,7 +60,8 @@ class CacheAttempt:
         cache_expiration: The task's expiration, ``with_options`` included.
         refreshes: Whether the run computes and overwrites whatever the cache holds.
         task_run: Prefect's object of the run, as long as it lives.
-        inputs: A digest of the inputs, where the key is a name and does not contain it.
+        inputs: The key that code and inputs make, where the key of the run is a name.
+        parts: What that was made of, as metadata keeps it.
         finalizes: Whether the result is written with a lock.
         refusal: Why no key can be made, which fails the run before it computes.
         expected: What the run found under its key, as the mode of a write: ``"create"`` for nothing, an
@@ -68,6 +69,7 @@ class CacheAttempt:
         fence: The fencing number of the object that it found.
         found_delete_marker: Whether the server reported a delete marker instead of an absence.
         lease: The lease under which the run computes.
+        encoded: The value that the task returned, and the frame that was made of it then.
     """
 
     key: str
@@ -77,12 +79,14 @@ class CacheAttempt:
     refreshes: bool
     task_run: weakref.ref[TaskRun]
     inputs: str | None = None
+    parts: str | None = None
     finalizes: bool = False
     refusal: Exception | None = None
     expected: str = field(default="overwrite", init=False)
     fence: int = field(default=0, init=False)
     found_delete_marker: bool = field(default=False, init=False)
     lease: RenewedLease | None = field(default=None, init=False)
+    encoded: tuple[object, Body] | None = field(default=None, init=False)
     _miss: S3KVError | None = field(default=None, init=False)
     _release: Callable[[], object] | None = field(default=None, init=False)
     _return_lease: Callable[[], object] | None = field(default=None, init=False)
@@ -147,7 +151,8 @@ class WriteOptions:
         seconds: How long the task took.
         legal_hold: Whether the object is put under a legal hold.
         probably_new: Whether the run found no result under this name.
-        inputs: A digest of the inputs, where the key is a name.
+        inputs: The key that code and inputs make, where the key is a name.
+        parts: What that was made of, as metadata keeps it.
         was_absent: Whether a lookup of the run found nothing under the name.
         attempt: The attempt, where it computes under a lease.
         forbidden_key: A name that it must not be written under: the key of a run with another result.
@@ -161,6 +166,7 @@ class WriteOptions:
     legal_hold: bool = False
     probably_new: bool = True
     inputs: str | None = None
+    parts: str | None = None
     was_absent: bool = False
     attempt: CacheAttempt | None = None
     forbidden_key: str | None = None

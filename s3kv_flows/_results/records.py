@@ -18,6 +18,7 @@ from s3kv_flows.store._layout.marks import (
     EXPIRES,
     FENCE,
     INPUTS,
+    PARTS,
     PREFECT_VERSION,
     SECONDS,
     TTL,
@@ -63,7 +64,8 @@ class Record:
         expires: When the result expires, by the clock of the machine that wrote it.
         ttl: The same, as a duration from the write on.
         seconds: How long the task took, which a hit saves.
-        inputs: A digest of the inputs, where the key is a name.
+        inputs: The key that code and inputs make, where the key of the result is a name.
+        parts: What that was made of; see :meth:`s3kv_flows._keys.parts.KeyParts.to_metadata`.
         fence: The fencing number of the lease that the result was written under.
     """
 
@@ -72,6 +74,7 @@ class Record:
     ttl: timedelta | None = None
     seconds: float | None = None
     inputs: str | None = None
+    parts: str | None = None
     fence: int | None = None
 
     def to_metadata(self, name: str) -> dict[str, str]:
@@ -84,6 +87,8 @@ class Record:
             metadata[SECONDS] = f"{self.seconds:.3f}"
         if self.inputs is not None:
             metadata[INPUTS] = self.inputs
+        if self.parts is not None:
+            metadata[PARTS] = self.parts
         if self.fence is not None:
             metadata[FENCE] = str(self.fence)
         return metadata
@@ -105,6 +110,7 @@ class Record:
                 ttl=_optional(metadata, TTL, lambda text: timedelta(seconds=float(text))),
                 seconds=_optional(metadata, SECONDS, float),
                 inputs=metadata.get(INPUTS),
+                parts=metadata.get(PARTS),
             )
         except (KeyError, ValueError) as exc:
             raise CorruptValueError(f"the record of {info.name!r} cannot be read: {exc!r}") from exc
@@ -204,7 +210,9 @@ def write_result(results: S3KV, key: str, payload: Payload, prefect_version: str
     if options.forbidden_key == key:
         raise ValueError(f"this is not the result of the run with the key {key!r}, which has not completed")
     fence = _fencing_number(options.attempt)
-    record = Record(prefect_version, seconds=options.seconds, inputs=options.inputs, fence=fence)
+    record = Record(
+        prefect_version, seconds=options.seconds, inputs=options.inputs, parts=options.parts, fence=fence
+    )
     if options.expires is not None:
         record = _expiring(record, options.expires)
     new = NewObject(

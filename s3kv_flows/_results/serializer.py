@@ -12,7 +12,7 @@ import binascii
 from datetime import datetime, timezone
 from typing import Any, Literal
 
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.serializers import Serializer
 from prefect.states import is_state_iterable
@@ -21,9 +21,10 @@ from pydantic import Field, PrivateAttr
 from s3kv_flows._prefect import automatic_tags, run_logger, with_automatic_tags
 from s3kv_flows._results.payload import CacheAttempt, DecodedValue, Payload, ResultOptions, WriteOptions
 from s3kv_flows.store._layout.ttl import ttl_tags
+from s3kv_flows.store._s3.bodies import Body, Pieces
 from s3kv_flows.store._values.codecs import codec_named
 from s3kv_flows.store._values.frames import is_frame
-from s3kv_flows.store.errors import CorruptValueError
+from s3kv_flows.store.errors import CorruptValueError, EncodingError
 
 __all__ = ["FrameSerializer"]
 
@@ -63,6 +64,33 @@ class FrameSerializer(Serializer):
         """Return a serializer with the same options, for one attempt of a task run."""
         return type(self)(codec=self.codec, options=self._options, attempt=attempt)
 
+    def encode_ahead(self, obj: Any, key: str, task_run: TaskRun, *, keeps_for_long: bool) -> None:
+        """Encode the result of this serializer's run as it is now, for :meth:`dumps` to write.
+
+        Args:
+            obj: The value that the task returned.
+            key: The key that Prefect will write it under.
+            task_run: The run that returned it: another one's value is left alone.
+            keeps_for_long: Whether the caller gets the value before it is written, so that the frame must
+                not view its buffers.
+
+        Raises:
+            EncodingError: The codec cannot hold the value, and the result is to be saved under a lock or a
+                name. Otherwise :meth:`dumps` raises it, and Prefect completes the run without a result.
+        """
+        attempt = self._attempt
+        if attempt is None or attempt.key != key or attempt.task_run() is not task_run:
+            return
+        try:
+            frame = codec_named(self.codec).encode(obj)
+        except EncodingError:
+            if self._options.locks or self._options.is_named:
+                raise
+            return
+        if keeps_for_long and isinstance(frame, Pieces):
+            frame = frame.copy_to(memoryview(bytearray(len(frame))))
+        attempt.encoded = (obj, frame)
+
     def dumps(self, obj: Any) -> bytes:
         """Encode a value; return the payload with its frame and write options.
 
@@ -93,7 +121,9 @@ class FrameSerializer(Serializer):
     def _payload(self, obj: Any) -> Payload:
         codec = codec_named(self.codec)
         options = self._task_options(obj) if self._options.scope == "task" else self._flow_options(obj)
-        frame = codec.encode(obj)
+        frame = self._encoded_ahead(obj)
+        if frame is None:
+            frame = codec.encode(obj)
         if options is None:
             # Prefect saves None under the key of the run when it retries a run that returned a failed
             # state.
@@ -101,6 +131,16 @@ class FrameSerializer(Serializer):
             options = WriteOptions(tags=automatic_tags(), forbidden_key=forbidden)
             return Payload(frame, codec.content_type, options, inherited=True)
         return Payload(frame, codec.content_type, options, inherited=False)
+
+    def _encoded_ahead(self, obj: Any) -> Body | None:
+        """Return the frame that was made when the task ended, once: it may be large."""
+        if self._attempt is None or self._attempt.encoded is None:
+            return None
+        encoded, frame = self._attempt.encoded
+        if encoded is not obj:
+            return None
+        self._attempt.encoded = None
+        return frame
 
     def _task_options(self, obj: Any) -> WriteOptions | None:
         """Return the write options for the result of this serializer's run, None for any other value."""
@@ -127,6 +167,7 @@ class FrameSerializer(Serializer):
             seconds=(state.timestamp - attempt.started).total_seconds(),
             probably_new=not attempt.refreshes and not attempt.found_delete_marker,
             inputs=attempt.inputs,
+            parts=attempt.parts,
             was_absent=not attempt.refreshes and attempt.expected == "create",
             attempt=attempt if attempt.lease is not None else None,
         )

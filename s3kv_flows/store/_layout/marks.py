@@ -22,6 +22,7 @@ __all__ = [
     "FENCE",
     "INPUTS",
     "OWN",
+    "PARTS",
     "POSITION",
     "PREFECT_VERSION",
     "RUN",
@@ -62,7 +63,9 @@ TTL = "s3kv-ttl"
 SECONDS = "s3kv-seconds"
 """How long the task took, in seconds."""
 INPUTS = "s3kv-inputs"
-"""A digest of the inputs of a result, if its key is a name."""
+"""The key that code and inputs of a result make, if its own key is a name."""
+PARTS = "s3kv-parts"
+"""Short digests of what the key of a result was made of."""
 FENCE = "s3kv-fence"
 """The fencing number of the lease under which a result was written."""
 
