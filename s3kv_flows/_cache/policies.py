@@ -13,6 +13,8 @@ from prefect.context import TaskRunContext
 
 from s3kv_flows._cache.content_policy import ContentPolicy, KeyOptions, TaskKey
 from s3kv_flows._cache.naming import format_key
+from s3kv_flows._keys.code.by_value import export_tables
+from s3kv_flows._keys.code.code_identity import adopt_table
 from s3kv_flows._keys.errors import Unkeyable
 from s3kv_flows._prefect import automatic_tags, is_refreshing, run_logger
 from s3kv_flows._results.payload import CacheAttempt
@@ -26,6 +28,7 @@ _OF_NOTHING = "no inputs"
 """Stands for the key of code and inputs if the policy makes none: the result has its name nevertheless."""
 
 _UNNAMED = "key-that-cannot-be-made"
+_TABLES = "tables of code"
 
 
 @dataclass
@@ -105,6 +108,17 @@ class ResultPolicy(CachePolicy):
         elif self.is_required:
             raise ValueError("its cache policy makes no key for this call")
         return made
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ResultPolicy:
+        return replace(self)  # of parts that nobody changes; a copy is no pickle
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Where a pickled task arrives, nothing tells the text of code that was pickled with it.
+        return {**self.__dict__, _TABLES: export_tables()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        adopt_table(state.pop(_TABLES))
+        self.__dict__.update(state)
 
     def __add__(self, other: CachePolicy) -> CachePolicy:
         return replace(self, policy=self.policy + other)
