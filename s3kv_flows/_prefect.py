@@ -6,7 +6,7 @@ The private names of Prefect that this package uses are in this module alone.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from threading import Event
 from typing import Any, TypeVar
@@ -18,7 +18,6 @@ from prefect.filesystems import WritableFileSystem
 from prefect.logging import get_logger, get_run_logger
 from prefect.results import ResultStore
 from prefect.settings import PREFECT_TASKS_REFRESH_CACHE
-from prefect.utilities.hashing import hash_objects
 
 from s3kv_flows.store._layout.tags import MAX_TAGS, normalize_tag_value
 
@@ -156,11 +155,14 @@ def task_run_id() -> str:
     return str(task.task_run.id) if task is not None else ""
 
 
-def run_identity() -> str:
+def run_identity(digest: Callable[[Mapping[str, Any]], str]) -> str:
     """Return an identity that all attempts of a run share: flow run and, in a task, task and parameters.
 
     Prefect distinguishes the calls of a task by ``dynamic_key``, which differs in each attempt of a flow;
-    parameters do not. If they have no hash, the task alone counts.
+    parameters do not.
+
+    Args:
+        digest: Returns a digest of the parameters; empty where they have none, and the task alone counts.
     """
     task, flow = TaskRunContext.get(), FlowRunContext.get()
     flow_run = flow.flow_run if flow is not None else None
@@ -168,24 +170,4 @@ def run_identity() -> str:
         return str(flow_run.id) if flow_run is not None else ""
     run = task.task_run
     owner = run.flow_run_id or (flow_run.id if flow_run is not None else None)
-    return f"{owner}/{run.task_key}/{_parameters_hash(task.parameters)}" if owner is not None else str(run.id)
-
-
-def _parameters_hash(parameters: Mapping[str, Any]) -> str:
-    """Return a hash of parameters that is the same in all processes; empty if they have none.
-
-    An iterator has none: hashing would consume it.
-    """
-    return "" if _holds_iterator(parameters) else hash_objects(dict(parameters)) or ""
-
-
-def _holds_iterator(value: object) -> bool:
-    unvisited, visited = [value], set[int]()
-    while unvisited:
-        one = unvisited.pop()
-        if isinstance(one, Iterator):
-            return True
-        if isinstance(one, (Mapping, list, tuple, set, frozenset)) and id(one) not in visited:
-            visited.add(id(one))
-            unvisited.extend(one.values() if isinstance(one, Mapping) else one)
-    return False
+    return f"{owner}/{run.task_key}/{digest(task.parameters)}" if owner is not None else str(run.id)

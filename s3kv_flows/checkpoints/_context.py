@@ -13,6 +13,9 @@ from typing import Any
 from typing_extensions import Self
 
 from s3kv_flows._cache.naming import format_key, validate_key
+from s3kv_flows._keys.errors import Unkeyable
+from s3kv_flows._keys.identity import Identity
+from s3kv_flows._keys.parts import KeyParts
 from s3kv_flows._prefect import (
     automatic_tags,
     run_identity,
@@ -134,7 +137,7 @@ class CheckpointContext:
 
     def _open_states(self) -> None:
         name = format_key(self.name, run_parameters())
-        identity = {RUN: fingerprint(run_identity())}
+        identity = {RUN: fingerprint(run_identity(_digest_of))}
         if run_id := task_run_id():  # for retries of a task that has changed its parameters in place
             identity[TASK_RUN] = fingerprint(run_id)
         self._automatic_tags = automatic_tags(task_name())
@@ -184,3 +187,11 @@ class CheckpointContext:
             self._artifacts.show(
                 states.existing, states.positions, position=loop.done, total=loop.total, outcome=outcome
             )
+
+
+def _digest_of(parameters: Mapping[str, Any]) -> str:
+    """Return a digest of parameters that is the same in all processes; empty if one has no content."""
+    try:
+        return KeyParts(inputs=Identity().inputs(parameters)).key()
+    except Unkeyable:
+        return ""

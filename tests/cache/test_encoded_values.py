@@ -14,7 +14,7 @@ from prefect.transactions import transaction
 
 from s3kv_flows import caching
 from s3kv_flows.store.errors import EncodingError
-from tests.support.lake import WEEK, Lake
+from tests.support.lake import WEEK, Lake, in_flow
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
@@ -52,9 +52,10 @@ def test_what_the_caller_changes_is_not_cached(lake: Lake, how: str) -> None:
     if how == "task":
         task(body)()
     elif how == "subflow of a task":
-        task(lambda: flow(body)(), name="outer")()
+        outer = task(lambda: flow(body)())
+        outer()
     else:
-        flow(lambda: in_transactions(2 if "nested" in how else 1), name="outer")()
+        in_flow(lambda: in_transactions(2 if "nested" in how else 1))
     with lake.results.client.counters.measure() as measured:
         assert is_unchanged(make(1))
     assert measured[0]["results.hits"] == 1
@@ -117,17 +118,18 @@ def test_a_locked_result_in_a_transaction_holds_what_its_task_returned(locked_la
 def test_a_locked_result_that_cannot_be_encoded_fails_its_run(locked_lake: Lake, retries: int) -> None:
     attempts, lock = list[int](), threading.Lock()
 
-    @task(retries=retries, **caching(locked_lake.name, retention=WEEK, code="source"))
     def unpicklable() -> Any:
         attempts.append(1)
         return lock if len(attempts) == 1 else "encoded"
 
+    options: dict[str, Any] = caching(locked_lake.name, retention=WEEK, code="source")
+    run: Any = task(retries=retries, **options)(unpicklable)
     if retries:
-        assert unpicklable() == "encoded"
+        assert run() == "encoded"
         assert locked_lake.the_object().lock_mode == "GOVERNANCE"
     else:
         with pytest.raises(EncodingError):
-            unpicklable()
+            run()
 
 
 def test_an_intermediate_result_that_cannot_be_encoded_completes_and_says_so(
@@ -135,11 +137,11 @@ def test_an_intermediate_result_that_cannot_be_encoded_completes_and_says_so(
 ) -> None:
     lock = threading.Lock()
 
-    @task(**caching(lake.name, code="source"))
     def unpicklable() -> Any:
         return lock
 
-    assert unpicklable() is lock
+    run: Any = task(**caching(lake.name, code="source"))(unpicklable)
+    assert run() is lock
     assert "was not saved" in logged.text
     assert lake.objects() == []
 
