@@ -51,7 +51,7 @@ def extract(month: int) -> pd.DataFrame:
 def clean(flights: pd.DataFrame) -> pd.DataFrame:
     """Drop cancelled and diverted flights, and unused columns."""
     flown = flights.dropna(subset=["dep_delay", "arr_delay"])
-    return flown[["carrier", "origin", "dest", "time_hour", "dep_delay", "arr_delay", "distance"]]
+    return flown[_used_columns()]
 
 
 @task(**caching(STORE, object_tags=INTERMEDIATE))
@@ -115,6 +115,10 @@ def _measured(name: str, tasks: int, steps: list[StepFigures]) -> Iterator[None]
     moved = (counts.bytes_sent + counts.bytes_received) / 1e6
     seconds = perf_counter() - started
     steps.append(StepFigures(name, tasks, seconds, counts.requests, moved, int(counts["results.hits"])))
+
+
+def _used_columns() -> list[str]:
+    return ["carrier", "origin", "dest", "time_hour", "dep_delay", "arr_delay", "distance"]
 
 
 def _weighted(rows: pd.DataFrame) -> float:

@@ -1,4 +1,4 @@
-"""``s3kv demo``: run the demo pipeline twice, test its lock, clean up.
+"""``s3kv demo``: run a pipeline, edit it, test its lock, clean up.
 
 Every statement that it prints is checked: the exit status is 1 if any of them does not hold.
 """
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from prefect.settings import (
@@ -31,6 +32,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from s3kv_flows import CleanupRule, Retention, S3KVStore
+from s3kv_flows._demo.project import DemoProject, demo_project
 from s3kv_flows._demo.servers import embedded_prefect, embedded_s3
 from s3kv_flows.store._kv import S3KV
 from s3kv_flows.store.errors import ConflictError, HiddenOutputError, KeyLockedError
@@ -84,7 +86,7 @@ def run_demo(console: Console, *, months: list[int] = MONTHS) -> int:
     with ExitStack() as servers:
         _enter_prefect(demo, servers)
         store = _enter_store(demo, servers)
-        _show(demo, store, months)
+        _show(demo, store, servers.enter_context(demo_project()), months)
     if demo.failed:
         console.print(f"\n[bold red]{len(demo.failed)} expectations did not hold.[/]")
         return 1
@@ -149,22 +151,22 @@ def _enter_store(demo: Demo, servers: ExitStack) -> S3KVStore:
 # --- statements ------------------------------------------------------------------------------------
 
 
-def _show(demo: Demo, store: S3KVStore, months: list[int]) -> None:
-    from s3kv_flows._demo.pipeline import flight_delays
-
+def _show(demo: Demo, store: S3KVStore, project: DemoProject, months: list[int]) -> None:
+    pipeline = project.load()
     with demo.working("running the pipeline on the flights of 2013, for the first time"):
-        report, cold, table = flight_delays(months)
+        report, cold, table = pipeline.flight_delays(months)
     _show_report(demo, report)
     with demo.working("running it again"):
-        again, cached, _ = flight_delays(months)
+        again, cached, _ = pipeline.flight_delays(months)
     demo.console.print("\n[bold]The second run[/]")
     demo.expect(again == report, "gives the same report")
     demo.expect(all(step.hits == step.tasks for step in cached), "computes nothing")
     demo.expect(all(step.requests == step.tasks for step in cached), "costs one request per task")
+    _edit(demo, project, months, report)
 
     name = _locked_name(store.results)
     before = _versions(store.results, name)
-    _try_to_break(demo, store, table)
+    _try_to_break(demo, store, pipeline, table)
     swept = _clean_up(demo)
     demo.console.print("\n[bold]After all that[/]")
     demo.expect(
@@ -188,14 +190,34 @@ def _show_report(demo: Demo, report: dict[str, Any]) -> None:
     demo.console.print(Panel("\n".join(lines), title="the report", expand=False))
 
 
-def _try_to_break(demo: Demo, store: S3KVStore, table: Any) -> None:
-    from s3kv_flows._demo.pipeline import publish_report
+def _edit(demo: Demo, project: DemoProject, months: list[int], report: dict[str, Any]) -> None:
+    """Edit a helper that one task reaches; show what is computed again."""
+    project.edit(', "distance"]', "]")
+    edited = project.load()
+    with demo.working("running it once more, after an edit"):
+        again, steps, _ = edited.flight_delays(months)
+    computed = {step.name: step.tasks - step.hits for step in steps}
+    demo.console.print('\n[bold]After an edit of one helper[/]: _used_columns() drops "distance"')
+    demo.expect(computed["extract"] == 0, "extract does not reach it, and computes nothing")
+    demo.expect(
+        computed["clean"] == len(months), f"clean reaches it, and computes {computed['clean']} months"
+    )
+    demo.expect(
+        computed["join weather"] == len(months) and computed["delays"] == 1,
+        "so do the tasks whose inputs have changed by that: join weather and delays",
+    )
+    demo.expect(
+        computed["report (locked)"] == 0 and again == report,
+        "the table of delays is the same, so that the locked report is a hit",
+    )
 
+
+def _try_to_break(demo: Demo, store: S3KVStore, pipeline: ModuleType, table: Any) -> None:
     results = store.results
     name = _locked_name(results)
     key = _key(results, name)
     demo.console.print("\n[bold]The report is locked[/]")
-    state = publish_report.with_options(refresh_cache=True)(table, return_state=True)
+    state = pipeline.publish_report.with_options(refresh_cache=True)(table, return_state=True)
     demo.expect(state.is_failed(), "a task that would refresh it fails before it computes")
     _expect_refusal(demo, "overwriting", lambda: results.add(key, "another report"))
     _expect_refusal(demo, "deleting", lambda: results.delete(key))

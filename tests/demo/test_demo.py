@@ -19,6 +19,7 @@ def test_the_demo_holds_what_it_says() -> None:
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert "✗" not in shown
     assert "costs one request per task" in shown
+    assert "clean reaches it, and computes 3 months" in shown
     assert "GOVERNANCE retention until" in shown
 
 
