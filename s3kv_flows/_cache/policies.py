@@ -13,7 +13,7 @@ from prefect.context import TaskRunContext
 
 from s3kv_flows._cache.content_policy import ContentPolicy, KeyOptions, TaskKey
 from s3kv_flows._cache.naming import format_key
-from s3kv_flows._keys.code.by_value import export_tables
+from s3kv_flows._keys.by_value import export_tables
 from s3kv_flows._keys.code.code_identity import adopt_table
 from s3kv_flows._keys.errors import Unkeyable
 from s3kv_flows._prefect import automatic_tags, is_refreshing, run_logger

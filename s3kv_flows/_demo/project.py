@@ -1,4 +1,4 @@
-"""The demo pipeline as a project of its own, which is edited between runs."""
+"""The demo pipeline as a project, which is edited between runs."""
 
 from __future__ import annotations
 

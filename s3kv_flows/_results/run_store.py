@@ -1,4 +1,4 @@
-"""RunStore: the result store of one run, which encodes when its task ends.
+"""RunStore: a run's result store, which encodes when the task ends.
 
 Prefect encodes a result when its transaction commits. Within a task, a flow of a task or a ``transaction()``,
 that is after the caller got the value, and may have changed it. So the value is encoded at the one moment at

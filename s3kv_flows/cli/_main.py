@@ -44,6 +44,7 @@ def init(
     endpoint_url: str | None = None,
     region: str | None = None,
     prefix: str = "s3kv/",
+    namespace: str = "",
     object_lock: Annotated[bool, Parameter(negative="")] = False,
     save_credentials: Annotated[bool, Parameter(negative="")] = False,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
@@ -63,6 +64,8 @@ def init(
         Region of the bucket.
     prefix
         The prefix of the names of values; results lie beside it.
+    namespace
+        Sets the cached results of this store's users apart from those of others in the bucket.
     object_lock
         Create the bucket with Object Lock, so that outputs can be finalized. It versions the bucket.
     save_credentials
@@ -79,6 +82,7 @@ def init(
         endpoint_url=endpoint_url or endpoint_from_environment(),
         region_name=region,
         prefix=prefix,
+        namespace=namespace,
         **(_credentials() if save_credentials else {}),
     )
     # First the checks that leave nothing behind when they fail: the name, and Prefect's API.
