@@ -6,9 +6,11 @@ The private names of Prefect that this package uses are in this module alone.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Mapping
 from functools import cache
 from threading import Event
+from types import FrameType
 from typing import Any, TypeVar
 
 from prefect.blocks.core import Block
@@ -29,6 +31,7 @@ __all__ = [
     "is_refreshing",
     "is_runner_ending",
     "loaded_store",
+    "returned_value",
     "run_identity",
     "run_logger",
     "run_parameters",
@@ -117,6 +120,23 @@ def with_automatic_tags(object_tags: dict[str, str], automatic: dict[str, str]) 
         if len(tags) < MAX_TAGS:
             tags.setdefault(key, value)
     return tags
+
+
+_MAKES_STATES = {"return_value_to_state", "return_value_to_state_sync"}
+
+
+def returned_value() -> tuple[object] | None:
+    """Return what the function of the run returned, while Prefect makes a state of it; None at other times.
+
+    A state that the function returns, such as ``Failed(data=...)``, is not passed to the result store, only
+    its data is. So the frames of Prefect are asked.
+    """
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001
+    while frame is not None:
+        if frame.f_code.co_name in _MAKES_STATES and "retval" in frame.f_locals:
+            return (frame.f_locals["retval"],)
+        frame = frame.f_back
+    return None
 
 
 def task_name() -> str | None:

@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_valida
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from s3kv_flows._prefect import SYNC, block_document_name
+from s3kv_flows._results.run_store import require_policy
 from s3kv_flows._results.serializer import FrameSerializer  # noqa: F401  # which registers with Prefect
 from s3kv_flows._results.storage import ResultStorage
 from s3kv_flows.store import S3KV, Encryption
@@ -142,6 +143,11 @@ class S3KVStore(ResultStorage, WritableFileSystem):  # type: ignore[misc]  # see
                 error = _without_input(exc)
             if error is not None:  # raised outside of the handler, so that it has no context with secrets
                 raise error
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "_block_document_id":
+                require_policy(self)
+            return super().__getattr__(name)
 
     @field_validator("bucket_name")
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from prefect.cache_policies import INPUTS, NO_CACHE, TASK_SOURCE, CachePolicy
 
@@ -43,6 +43,7 @@ def caching(
     code: CodeMode = "auto",
     depends_on: Iterable[object] = (),
     ignore: Collection[str | type] = (),
+    on_unsaved: Literal["fail", "complete"] | None = None,
 ) -> dict[str, Any]:
     """Return the options of a task that caches its results: ``@task(**caching("lake"))``.
 
@@ -92,6 +93,11 @@ def caching(
             other value, by content.
         ignore: What does not count: names of globals and attributes (``"NAME"``, ``"module.NAME"``,
             ``"Class.method"``), and classes, whose instances then count without their code.
+        on_unsaved: What a run does whose result could not be saved, as it cannot be encoded or S3 refused it:
+            ``fail``, the default with a lock, or ``complete``, with an error in its log. A run that fails
+            writes its result when the task ends, before Prefect's commit, so that retries try again; within
+            a transaction, only what shows before the commit fails it. It fails, too, if Prefect was told to
+            drop the cache policy (``NO_CACHE``, ``persist_result=False``, disabled caching).
 
     Raises:
         ValueError: An expiration has no unit, or is combined with a retention or hold, or with ten tags; a
@@ -109,6 +115,8 @@ def caching(
         raise ValueError("caching() sets the key storage and the lock manager: give a policy without them")
     if not is_code_mode(code):
         raise ValueError(f"code={code!r} is none of 'auto', 'source', 'none'")
+    if on_unsaved not in (None, "fail", "complete"):
+        raise ValueError(f"on_unsaved={on_unsaved!r} is neither 'fail' nor 'complete'")
     if isinstance(depends_on, str) or isinstance(ignore, str):
         raise ValueError("depends_on and ignore take lists, such as depends_on=['v3']")  # noqa: TRY004
     tags = _validated(object_tags)
@@ -127,7 +135,16 @@ def caching(
         policy = policy.configure(lock_manager=manager, isolation_level="SERIALIZABLE")
     elif retention is not None or legal_hold or name is not None:
         policy = policy.configure(lock_manager=PreflightLockManager(), isolation_level="SERIALIZABLE")
-    options = ResultOptions("task", tags, retention, legal_hold, is_named=name is not None)
+    locks = retention is not None or legal_hold
+    options = ResultOptions(
+        "task",
+        tags,
+        retention,
+        legal_hold,
+        is_named=name is not None,
+        must_save=on_unsaved == "fail" or (locks and on_unsaved is None),
+        excludes=single_flight,
+    )
     return {
         "result_storage": storage,
         "result_serializer": FrameSerializer(options=options),

@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from prefect.client.schemas.objects import TaskRun
 from typing_extensions import Self
@@ -23,6 +23,9 @@ from s3kv_flows.store._locks.retention import Retention
 from s3kv_flows.store._s3.bodies import Body
 from s3kv_flows.store._s3.types import ObjectInfo
 from s3kv_flows.store.errors import S3KVError
+
+if TYPE_CHECKING:
+    from s3kv_flows._results.records import WrittenResult
 
 __all__ = ["CacheAttempt", "DecodedValue", "Payload", "ResultOptions", "WriteOptions", "fence_of"]
 
@@ -35,6 +38,8 @@ class ResultOptions:
         scope: Whose results the options apply to. Prefect lets the tasks within a flow, and the
             flows and tasks within a task, inherit a serializer: they must not inherit a lock.
         is_named: Whether the key is a name that the user gave.
+        must_save: Whether a run fails whose result is not saved.
+        excludes: Whether each key is computed once at a time.
     """
 
     scope: Literal["task", "flow"] = "task"
@@ -42,6 +47,8 @@ class ResultOptions:
     retention: Retention | None = None
     legal_hold: bool = False
     is_named: bool = False
+    must_save: bool = False
+    excludes: bool = False
 
     @property
     def locks(self) -> bool:
@@ -70,6 +77,7 @@ class CacheAttempt:
         found_delete_marker: Whether the server reported a delete marker instead of an absence.
         lease: The lease under which the run computes.
         encoded: The value that the task returned, and the frame that was made of it then.
+        saved: The value that the task returned, and what was written of it then.
     """
 
     key: str
@@ -87,6 +95,7 @@ class CacheAttempt:
     found_delete_marker: bool = field(default=False, init=False)
     lease: RenewedLease | None = field(default=None, init=False)
     encoded: tuple[object, Body] | None = field(default=None, init=False)
+    saved: tuple[object, WrittenResult] | None = field(default=None, init=False)
     _miss: S3KVError | None = field(default=None, init=False)
     _release: Callable[[], object] | None = field(default=None, init=False)
     _return_lease: Callable[[], object] | None = field(default=None, init=False)
@@ -200,6 +209,8 @@ class Payload(bytes):
     frame: Body
     content_type: str
     options: WriteOptions
+    written: WrittenResult | None = None
+    """What was written already, when the task ended."""
 
     def __new__(cls, frame: Body, content_type: str, options: WriteOptions, *, inherited: bool) -> Self:
         """Return the payload of a frame."""

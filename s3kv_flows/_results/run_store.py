@@ -7,36 +7,58 @@ which Prefect tells its result store about it before the caller sees it: ``creat
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
-from prefect.context import TaskRunContext
+from prefect.context import FlowRunContext, TaskRunContext
 from prefect.results import ResultStore
 from prefect.transactions import CommitMode, get_transaction
 from prefect.types import DateTime
 
-from s3kv_flows._results.serializer import FrameSerializer
+from s3kv_flows._prefect import returned_value, run_logger
+from s3kv_flows._results.serializer import NEEDS_POLICY, FrameSerializer, returned_failure
+from s3kv_flows._results.storage import ResultStorage
 
-__all__ = ["RunStore", "bind_serializer"]
+__all__ = ["RunStore", "bind_serializer", "require_policy"]
 
 
 class RunStore(ResultStore):
-    """Prefect's result store, which has the run's serializer encode the value when the task ends."""
+    """Prefect's result store, which encodes the value of its run when the task ends.
+
+    A result that must be saved is written then, too: an error of Prefect's own write, in the commit, would be
+    logged, and the run would complete. Within a transaction the result is written at its commit, for it may
+    still be rolled back.
+    """
 
     def create_result_record(
         self, obj: Any, key: str | None = None, expiration: DateTime | None = None
     ) -> Any:
-        """Return the record of a value, after the serializer has encoded it, if it is the run's.
+        """Return the record of a value, after it was encoded, and written if it must be saved.
 
         Raises:
-            EncodingError: The value cannot be encoded, and is to be saved under a lock or a name. Prefect
-                fails the run, and retries it as the task says.
+            EncodingError: The value cannot be encoded, and must be saved. Prefect fails the run, and retries
+                it as the task says.
+            S3KVError: It cannot be written, and must be saved.
         """
         record = super().create_result_record(obj, key, expiration)
         serializer, run = self.serializer, TaskRunContext.get()
         # Tasks and flows within the run inherit its store from Prefect, and exceptions have other keys.
-        if isinstance(serializer, FrameSerializer) and run is not None and key is not None:
-            serializer.encode_ahead(obj, key, run.task_run, keeps_for_long=_commits_later())
+        if (
+            isinstance(serializer, FrameSerializer)
+            and run is not None
+            and key is not None
+            and serializer.belongs_to(run.task_run, key)
+            and not returned_failure()
+        ):
+            self._save(serializer, obj, key, expiration)
         return record
+
+    def _save(self, serializer: FrameSerializer, obj: Any, key: str, expiration: DateTime | None) -> None:
+        later = _commits_later()
+        serializer.encode_ahead(obj, keeps_for_long=later)
+        if serializer.options.must_save and not later and isinstance(self.result_storage, ResultStorage):
+            payload = serializer.payload_ahead(obj, expiration)
+            serializer.saved_ahead(obj, self.result_storage.write_result(key, payload))
 
 
 def bind_serializer(run: TaskRunContext, serializer: FrameSerializer) -> None:
@@ -45,7 +67,39 @@ def bind_serializer(run: TaskRunContext, serializer: FrameSerializer) -> None:
     run.result_store = RunStore.model_construct(**fields)
 
 
+def require_policy(storage: object) -> None:
+    """Refuse the result of a run that must be saved, and whose cache policy Prefect has dropped.
+
+    It does so with ``cache_policy=NO_CACHE``, with ``persist_result=False``, and where caching is disabled.
+    Then no key is made, and Prefect asks this package for the id of its storage alone, when the task ends.
+
+    Args:
+        storage: The storage whose id is asked for.
+
+    Raises:
+        ValueError: The current run must save its result, and has no key. Prefect fails the run.
+    """
+    run, flow_run = TaskRunContext.get(), FlowRunContext.get()
+    if run is None or run.result_store.result_storage is not storage or sys.exc_info()[0] is not None:
+        return
+    if flow_run is not None and flow_run.flow_run and flow_run.flow_run.id != run.task_run.flow_run_id:
+        return  # a flow within the task
+    serializer, bound = run.task.result_serializer, run.result_store.serializer
+    if not isinstance(serializer, FrameSerializer) or not isinstance(bound, FrameSerializer):
+        return
+    if bound.attempt is not None or serializer.options.scope != "task" or returned_value() is None:
+        return
+    if returned_failure():
+        return
+    if serializer.options.must_save:
+        raise ValueError(f"the result was not saved: {NEEDS_POLICY}")
+    if serializer.options.excludes:
+        run_logger().warning("Caching is disabled: other runs may compute the same at the same time")
+
+
 def _commits_later() -> bool:
     """Return whether the current run's result is written after its caller got the value."""
     transaction = get_transaction()
-    return transaction is None or transaction.commit_mode != CommitMode.EAGER
+    if transaction is None or transaction.commit_mode == CommitMode.EAGER:
+        return transaction is None
+    return transaction.commit_mode == CommitMode.OFF or transaction.get_parent() is not None

@@ -18,15 +18,16 @@ from prefect.serializers import Serializer
 from prefect.states import is_state_iterable
 from pydantic import Field, PrivateAttr
 
-from s3kv_flows._prefect import automatic_tags, run_logger, with_automatic_tags
+from s3kv_flows._prefect import automatic_tags, returned_value, run_logger, with_automatic_tags
 from s3kv_flows._results.payload import CacheAttempt, DecodedValue, Payload, ResultOptions, WriteOptions
+from s3kv_flows._results.records import WrittenResult
 from s3kv_flows.store._layout.ttl import ttl_tags
 from s3kv_flows.store._s3.bodies import Body, Pieces
 from s3kv_flows.store._values.codecs import codec_named
 from s3kv_flows.store._values.frames import is_frame
 from s3kv_flows.store.errors import CorruptValueError, EncodingError
 
-__all__ = ["FrameSerializer"]
+__all__ = ["NEEDS_POLICY", "FrameSerializer", "returned_failure"]
 
 
 class FrameSerializer(Serializer):
@@ -64,32 +65,54 @@ class FrameSerializer(Serializer):
         """Return a serializer with the same options, for one attempt of a task run."""
         return type(self)(codec=self.codec, options=self._options, attempt=attempt)
 
-    def encode_ahead(self, obj: Any, key: str, task_run: TaskRun, *, keeps_for_long: bool) -> None:
-        """Encode the result of this serializer's run as it is now, for :meth:`dumps` to write.
+    def belongs_to(self, task_run: TaskRun, key: str | None) -> bool:
+        """Return whether this serializer was made for a run with this key, and not inherited from it."""
+        attempt = self._attempt
+        return attempt is not None and attempt.key == key and attempt.task_run() is task_run
+
+    def encode_ahead(self, obj: Any, *, keeps_for_long: bool) -> None:
+        """Encode what the run of this serializer returned, as it is now, for :meth:`dumps` to write.
 
         Args:
             obj: The value that the task returned.
-            key: The key that Prefect will write it under.
-            task_run: The run that returned it: another one's value is left alone.
             keeps_for_long: Whether the caller gets the value before it is written, so that the frame must
                 not view its buffers.
 
         Raises:
-            EncodingError: The codec cannot hold the value, and the result is to be saved under a lock or a
-                name. Otherwise :meth:`dumps` raises it, and Prefect completes the run without a result.
+            EncodingError: The codec cannot hold the value, and the result must be saved. Otherwise
+                :meth:`dumps` raises it, and Prefect completes the run without a result.
         """
-        attempt = self._attempt
-        if attempt is None or attempt.key != key or attempt.task_run() is not task_run:
+        if self._attempt is None:
             return
         try:
             frame = codec_named(self.codec).encode(obj)
         except EncodingError:
-            if self._options.locks or self._options.is_named:
+            if self._options.must_save:
                 raise
             return
         if keeps_for_long and isinstance(frame, Pieces):
             frame = frame.copy_to(memoryview(bytearray(len(frame))))
-        attempt.encoded = (obj, frame)
+        self._attempt.encoded = (obj, frame)
+
+    def payload_ahead(self, obj: Any, expires: datetime | None) -> Payload:
+        """Return the payload of what the run of this serializer returned, before its state is set.
+
+        Args:
+            obj: The value that the task returned, and that was encoded.
+            expires: When the result expires.
+        """
+        codec, attempt = codec_named(self.codec), self._attempt
+        assert attempt is not None  # noqa: S101  # it was encoded ahead
+        frame = self._encoded_ahead(obj)
+        if frame is None:
+            frame = codec.encode(obj)
+        options = self._write_options(attempt, expires, datetime.now(timezone.utc))
+        return Payload(frame, codec.content_type, options, inherited=False)
+
+    def saved_ahead(self, obj: Any, written: WrittenResult) -> None:
+        """Record that a value was written when its task ended, so that Prefect's write sends nothing."""
+        if self._attempt is not None:
+            self._attempt.saved = (obj, written)
 
     def dumps(self, obj: Any) -> bytes:
         """Encode a value; return the payload with its frame and write options.
@@ -121,6 +144,11 @@ class FrameSerializer(Serializer):
     def _payload(self, obj: Any) -> Payload:
         codec = codec_named(self.codec)
         options = self._task_options(obj) if self._options.scope == "task" else self._flow_options(obj)
+        saved = self._attempt.saved if self._attempt is not None else None
+        if options is not None and saved is not None and saved[0] is obj:
+            payload = Payload(b"", codec.content_type, options, inherited=False)
+            payload.written = saved[1]
+            return payload
         frame = self._encoded_ahead(obj)
         if frame is None:
             frame = codec.encode(obj)
@@ -144,11 +172,11 @@ class FrameSerializer(Serializer):
 
     def _task_options(self, obj: Any) -> WriteOptions | None:
         """Return the write options for the result of this serializer's run, None for any other value."""
-        attempt, options = self._attempt, self._options
+        attempt = self._attempt
         task_run = attempt.task_run() if attempt is not None else None
         if attempt is None or task_run is None or task_run.state is None:
-            if (options.locks or options.is_named) and not isinstance(obj, BaseException):
-                raise ValueError(_NEEDS_POLICY)
+            if (self._options.locks or self._options.is_named) and not isinstance(obj, BaseException):
+                raise ValueError(NEEDS_POLICY)
             return None
         state = task_run.state
         if not state.is_final() or getattr(state.data, "result", None) is not obj:
@@ -156,7 +184,12 @@ class FrameSerializer(Serializer):
         if not state.is_completed():
             raise ValueError(f"the run ended as {state.name}, and only completed runs are cached")
         # Prefect passes the record of this state to the record storage next.
-        expires = getattr(state.data, "expiration", None)
+        return self._write_options(attempt, getattr(state.data, "expiration", None), state.timestamp)
+
+    def _write_options(
+        self, attempt: CacheAttempt, expires: datetime | None, ended: datetime
+    ) -> WriteOptions:
+        options = self._options
         ttl = None if expires is None else expires - datetime.now(timezone.utc)
         return WriteOptions(
             key=attempt.key,
@@ -164,7 +197,7 @@ class FrameSerializer(Serializer):
             retention=options.retention,
             legal_hold=options.legal_hold,
             expires=expires,
-            seconds=(state.timestamp - attempt.started).total_seconds(),
+            seconds=(ended - attempt.started).total_seconds(),
             probably_new=not attempt.refreshes and not attempt.found_delete_marker,
             inputs=attempt.inputs,
             parts=attempt.parts,
@@ -175,7 +208,7 @@ class FrameSerializer(Serializer):
     def _flow_options(self, obj: Any) -> WriteOptions | None:
         """Return the write options for the result of this serializer's flow, None for any other value."""
         run, task_run = FlowRunContext.get(), TaskRunContext.get()
-        if run is None or run.flow is None or run.flow_run is None or _is_failure(obj):
+        if run is None or run.flow is None or run.flow_run is None or _is_failure(obj) or returned_failure():
             return None
         within_task = task_run is not None and task_run.task_run.flow_run_id == run.flow_run.id
         if within_task or run.flow.result_serializer is not self:
@@ -187,9 +220,16 @@ class FrameSerializer(Serializer):
         )
 
 
-_NEEDS_POLICY = (
+NEEDS_POLICY = (
     "a result with a retention, a hold or a key needs the cache policy that caching() gave its task"
 )
+"""Said of a result that has no key, as Prefect dropped the policy."""
+
+
+def returned_failure() -> bool:
+    """Return whether the run that is ending returned a state that is not completed, or several."""
+    returned = returned_value()
+    return returned is not None and not isinstance(returned[0], BaseException) and _is_failure(returned[0])
 
 
 def _is_failure(obj: Any) -> bool:

@@ -72,11 +72,23 @@ class ResultStorage:
         """Leave storage keys unresolved: they are no paths of a file system."""
         return
 
+    def write_result(self, path: str, payload: Payload) -> WrittenResult:
+        """Write a result in one PUT, with tags and lock; a failure is logged, counted and emitted, too.
+
+        Raises:
+            S3KVError: It was not written.
+        """
+        written = self._write(path, payload)
+        assert written is not None  # noqa: S101  # of a payload
+        return written
+
     def _read(self, path: str) -> bytes:
         results = self.results
         return bytes(results.fetch(path).body or b"")
 
     def _write(self, path: str, content: Any) -> WrittenResult | None:
+        if isinstance(content, Payload) and content.written is not None and content.written.key == path:
+            return content.written
         results = self.results
         options = content.options.for_name(path) if isinstance(content, Payload) else None
         must_report = options is not None and (options.locks or options.inputs is not None)
