@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 
 from s3kv_flows._keys.contents.encoder import Digest
 
-__all__ = ["SCHEME", "KeyParts", "changed"]
+__all__ = ["SCHEME", "KeyParts", "changed", "pack_code", "unpack_code"]
 
 SCHEME = 1
 """The number of the way in which keys are made: with another one, every key is another."""
@@ -19,6 +19,7 @@ SCHEME = 1
 _BITS = 48
 _MOST_INPUTS = 16
 _MOST_BYTES = 640
+_MOST_NAMES = 250
 _UNKNOWN = "-"
 _REST = "*"
 
@@ -81,6 +82,31 @@ def changed(before: str, now: str) -> list[str]:
     names = sorted({*old, *new})
     sure = [name for name in names if old.get(name) != new.get(name)]
     return [_called(name) for name in sure or [name for name in names if old[name] == _UNKNOWN]]
+
+
+def pack_code(parts: Mapping[str, bytes]) -> bytes:
+    """Return the digests of what a task's code reaches, by name, for the frame of its result: 48 bits of each.
+
+    Past 250 names, the others share one digest.
+    """
+    named = sorted(parts.items())
+    shown = {name: _short(digest) for name, digest in named[:_MOST_NAMES]}
+    if rest := named[_MOST_NAMES:]:
+        shown[_REST] = _short(b"".join(name.encode() + digest for name, digest in rest))
+    return json.dumps({"scheme": SCHEME, "code": shown}, separators=(",", ":")).encode()
+
+
+def unpack_code(packed: bytes) -> dict[str, str]:
+    """Return the short digests by name that :func:`pack_code` packed; empty for those of another scheme.
+
+    Raises:
+        ValueError: These are none.
+    """
+    try:
+        fields = json.loads(packed)
+        return dict(fields["code"]) if fields["scheme"] == SCHEME else {}
+    except (KeyError, TypeError) as exc:
+        raise ValueError(f"these are no parts of code: {exc!r}") from exc
 
 
 def _parsed(text: str) -> dict[str, str]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from hashlib import sha256
 
+import pytest
+
 from s3kv_flows._keys.contents.encoder import Digest
-from s3kv_flows._keys.parts import KeyParts, changed
+from s3kv_flows._keys.parts import KeyParts, changed, pack_code, unpack_code
 
 
 def digest(text: str, *, holds_secret: bool = False) -> Digest:
@@ -72,3 +74,15 @@ def test_no_digest_is_kept_of_a_secret() -> None:
         "zzz": digest("1234", holds_secret=True)
     }
     assert replace(PARTS, inputs=many).to_metadata().endswith("*=-")
+
+
+def test_parts_of_code_are_packed_up_to_a_number_of_names() -> None:
+    few = {f"helpers.f{number}": bytes([number] * 32) for number in range(10)}
+    assert list(unpack_code(pack_code(few))) == sorted(few)
+    many = {f"helpers.f{number}": number.to_bytes(32, "big") for number in range(1_000)}
+    edited = many | {"helpers.f999": bytes(32)}
+    before, after = unpack_code(pack_code(many)), unpack_code(pack_code(edited))
+    assert len(before) == 251
+    assert [name for name in before if before[name] != after[name]] == ["*"]
+    with pytest.raises(ValueError, match="no parts of code"):
+        unpack_code(b"[]")

@@ -86,9 +86,14 @@ class CloudpickleCodec:
     name = "cloudpickle"
     content_type = "application/x-s3kv-cloudpickle"
 
-    def encode(self, value: Any) -> Pieces:
-        """Return the frame of a value, which views the buffers of the value."""
-        return frames.pack(self.name, pickling.dump(value))
+    def encode(self, value: Any, *, about: bytes = b"") -> Pieces:
+        """Return the frame of a value, which views the buffers of the value.
+
+        Args:
+            value: The value.
+            about: What the frame says of it.
+        """
+        return frames.pack(self.name, pickling.dump(value), about)
 
     def decode(self, body: bytearray | memoryview) -> Any:
         """Return the value of a frame, verified before it is unpickled."""
