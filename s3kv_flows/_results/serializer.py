@@ -19,9 +19,9 @@ from prefect.states import is_state_iterable
 from pydantic import Field, PrivateAttr
 
 from s3kv_flows._prefect import automatic_tags, run_logger, with_automatic_tags
+from s3kv_flows._results.codec import RESULT_CODEC
 from s3kv_flows._results.payload import CacheAttempt, DecodedValue, Payload, ResultOptions, WriteOptions
 from s3kv_flows.store._layout.ttl import ttl_tags
-from s3kv_flows.store._values.codecs import codec_named
 from s3kv_flows.store._values.frames import is_frame
 from s3kv_flows.store.errors import CorruptValueError
 
@@ -29,7 +29,7 @@ __all__ = ["FrameSerializer"]
 
 
 class FrameSerializer(Serializer):
-    """Encodes results as frames (see :mod:`s3kv_flows.store._values.codecs`).
+    """Encodes results as frames (see :mod:`s3kv_flows._results.codec`).
 
     Prefect's record holds its type and codec only. Options and attempt are private attributes: they stay
     in the process that writes.
@@ -88,10 +88,10 @@ class FrameSerializer(Serializer):
                 body = bytearray(base64.b64decode(body, validate=True))
             except binascii.Error as exc:
                 raise CorruptValueError("this is no frame of s3kv_flows") from exc
-        return codec_named(self.codec).decode(body)
+        return RESULT_CODEC.decode(body)
 
     def _payload(self, obj: Any) -> Payload:
-        codec = codec_named(self.codec)
+        codec = RESULT_CODEC
         options = self._task_options(obj) if self._options.scope == "task" else self._flow_options(obj)
         frame = codec.encode(obj)
         if options is None:

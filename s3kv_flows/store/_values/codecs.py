@@ -7,7 +7,8 @@ There are three: bare JSON, as ``s3kv`` 0.1.5 wrote it; bytes, unchanged; and cl
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import pickle
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from s3kv_flows.store._s3.bodies import Body, Pieces
@@ -81,18 +82,28 @@ class JsonCodec:
 
 
 class CloudpickleCodec:
-    """Any value that cloudpickle can pickle, in a frame with a checksum."""
+    """Any value that cloudpickle can pickle, in a frame with a checksum.
+
+    Args:
+        pickler: The class that pickles values.
+        loads: Unpickles them, with the arguments of ``pickle.loads``.
+    """
 
     name = "cloudpickle"
     content_type = "application/x-s3kv-cloudpickle"
 
+    def __init__(
+        self, pickler: type[pickling.Pickler] = pickling.Pickler, loads: Callable[..., Any] = pickle.loads
+    ) -> None:
+        self._pickler, self._loads = pickler, loads
+
     def encode(self, value: Any) -> Pieces:
         """Return the frame of a value, which views the buffers of the value."""
-        return frames.pack(self.name, pickling.dump(value))
+        return frames.pack(self.name, pickling.dump(value, self._pickler))
 
     def decode(self, body: bytearray | memoryview) -> Any:
         """Return the value of a frame, verified before it is unpickled."""
-        return pickling.load(frames.unpack(self.name, body))
+        return pickling.load(frames.unpack(self.name, body), self._loads)
 
 
 class BytesCodec:
