@@ -1,1 +1,1 @@
-"""Classes of scripts in results: found again by the process that reads them."""
+"""Classes of scripts in results: found again where they are read."""

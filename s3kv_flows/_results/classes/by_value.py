@@ -37,11 +37,11 @@ def copying_scripts() -> Iterator[None]:
     """Have cloudpickle copy what belongs to any script: no other process could import it by its name."""
     with _REGISTRY.lock:
         registered = cloudpickle.list_registry_pickle_by_value()
-        added = [
-            module
+        added = {  # by name, as multiprocessing has one module under two
+            module.__name__: module
             for name, module in list(sys.modules.items())
             if is_script(name) and isinstance(module, ModuleType) and module.__name__ not in registered
-        ]
+        }.values()
         for module in added:
             cloudpickle.register_pickle_by_value(module)
         try:

@@ -49,7 +49,7 @@ class _OriginPickler(Pickler):
         if not issubclass(type(obj), type):
             return super().reducer_override(obj)
         generic = _generic_model(obj)
-        if generic is not None and self.origins.of(generic[0]) is not None:
+        if generic is not None:
             return operator.getitem, generic
         origin = self.origins.of(obj)
         return super().reducer_override(obj) if origin is None else self.reduce_class(obj, origin)
@@ -108,7 +108,10 @@ def _copies(classes: list[type], origins: _Origins) -> bytes:
 
 
 def _generic_model(cls: type) -> tuple[type, Any] | None:
-    """Return the generic model and the arguments of a model of pydantic such as ``Page[int]``."""
+    """Return the generic model and the arguments of a model of pydantic such as ``Page[int]``.
+
+    It has no name, and pydantic makes it once per process.
+    """
     said = vars(cls).get("__pydantic_generic_metadata__")
     if not said or not isinstance(said.get("origin"), type):
         return None
