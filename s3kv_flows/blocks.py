@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_valida
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from s3kv_flows._prefect import SYNC, block_document_name
+from s3kv_flows._results.codec import RESULT_CODEC
 from s3kv_flows._results.run_store import require_policy
 from s3kv_flows._results.serializer import FrameSerializer  # noqa: F401  # which registers with Prefect
 from s3kv_flows._results.storage import ResultStorage
@@ -27,6 +28,7 @@ from s3kv_flows.store._leases.leases import Leases
 from s3kv_flows.store._leases.records import LeaseBackend
 from s3kv_flows.store._outputs.audit import LockAudit, audit
 from s3kv_flows.store._s3.config import S3Config
+from s3kv_flows.store._values.codecs import Codec
 from s3kv_flows.store._values.local_cache import LocalCache
 
 __all__ = ["SLUG", "S3KVStore"]
@@ -226,7 +228,7 @@ class S3KVStore(ResultStorage, WritableFileSystem):  # type: ignore[misc]  # see
         """The cached results of the bucket, by cache key: frames in ``<prefix>-results/<key>``."""
         return self._store(
             Namespace(self.prefix).results,
-            "cloudpickle",
+            RESULT_CODEC,
             enable_local_cache=self.enable_local_cache,
         )
 
@@ -234,7 +236,7 @@ class S3KVStore(ResultStorage, WritableFileSystem):  # type: ignore[misc]  # see
     def checkpoints(self) -> S3KV:
         """The checkpoints of the bucket: frames in ``<prefix>-checkpoints/<name>/<number>``."""
         space = Namespace(self.prefix).checkpoints
-        return self._store(space, "cloudpickle", enable_local_cache=False)
+        return self._store(space, RESULT_CODEC, enable_local_cache=False)
 
     def locate(self, key: str) -> tuple[S3KV, str]:
         """Return the key-value store that an object belongs to, and its key in it.
@@ -288,7 +290,7 @@ class S3KVStore(ResultStorage, WritableFileSystem):  # type: ignore[misc]  # see
         key = base64.b64decode(self.customer_key.get_secret_value()) if self.customer_key else None
         return Encryption(self.server_side_encryption, self.kms_key_id, customer_key=key)
 
-    def _store(self, namespace: Namespace, codec: str, *, enable_local_cache: bool) -> S3KV:
+    def _store(self, namespace: Namespace, codec: str | Codec, *, enable_local_cache: bool) -> S3KV:
         secret, token = self.aws_secret_access_key, self.aws_session_token
         config = S3Config(
             endpoint_url=self.endpoint_url,

@@ -88,6 +88,7 @@ class ResultPolicy(CachePolicy):
             _attempt_of(task_ctx, key),
             inputs=made.key if self.name is not None else None,
             parts=made.parts.to_metadata() if made.parts is not None else None,
+            code=made.code.parts if made.code is not None else {},
             finalizes=serializer.options.locks,
         )
         bind_serializer(task_ctx, serializer.for_attempt(attempt))

@@ -85,7 +85,7 @@ def changed(before: str, now: str) -> list[str]:
 
 
 def pack_code(parts: Mapping[str, bytes]) -> bytes:
-    """Return the digests of what a task's code reaches, by name, for the frame of its result: 48 bits of each.
+    """Return the digests of what a task's code reaches, for the frame of its result: 48 bits of each.
 
     Past 250 names, the others share one digest.
     """

@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from prefect.client.schemas.objects import TaskRun
 from typing_extensions import Self
@@ -23,9 +23,6 @@ from s3kv_flows.store._locks.retention import Retention
 from s3kv_flows.store._s3.bodies import Body
 from s3kv_flows.store._s3.types import ObjectInfo
 from s3kv_flows.store.errors import S3KVError
-
-if TYPE_CHECKING:
-    from s3kv_flows._results.records import WrittenResult
 
 __all__ = ["CacheAttempt", "DecodedValue", "Payload", "ResultOptions", "WriteOptions", "fence_of"]
 
@@ -69,6 +66,7 @@ class CacheAttempt:
         task_run: Prefect's object of the run, as long as it lives.
         inputs: The key that code and inputs make, where the key of the run is a name.
         parts: What that was made of, as metadata keeps it.
+        code: The digests of what the task's code reaches, by name.
         finalizes: Whether the result is written with a lock.
         refusal: Why no key can be made, which fails the run before it computes.
         expected: What the run found under its key, as the mode of a write: ``"create"`` for nothing, an
@@ -77,7 +75,7 @@ class CacheAttempt:
         found_delete_marker: Whether the server reported a delete marker instead of an absence.
         lease: The lease under which the run computes.
         encoded: The value that the task returned, and the frame that was made of it then.
-        saved: The value that the task returned, and what was written of it then.
+        saved: The value that the task returned, and the WrittenResult, if it was written then.
     """
 
     key: str
@@ -88,6 +86,7 @@ class CacheAttempt:
     task_run: weakref.ref[TaskRun]
     inputs: str | None = None
     parts: str | None = None
+    code: Mapping[str, bytes] = field(default_factory=dict)
     finalizes: bool = False
     refusal: Exception | None = None
     expected: str = field(default="overwrite", init=False)
@@ -95,7 +94,7 @@ class CacheAttempt:
     found_delete_marker: bool = field(default=False, init=False)
     lease: RenewedLease | None = field(default=None, init=False)
     encoded: tuple[object, Body] | None = field(default=None, init=False)
-    saved: tuple[object, WrittenResult] | None = field(default=None, init=False)
+    saved: tuple[object, object] | None = field(default=None, init=False)
     _miss: S3KVError | None = field(default=None, init=False)
     _release: Callable[[], object] | None = field(default=None, init=False)
     _return_lease: Callable[[], object] | None = field(default=None, init=False)
@@ -209,8 +208,8 @@ class Payload(bytes):
     frame: Body
     content_type: str
     options: WriteOptions
-    written: WrittenResult | None = None
-    """What was written already, when the task ended."""
+    written: object = None
+    """The :class:`~s3kv_flows._results.records.WrittenResult`, where it was written when the task ended."""
 
     def __new__(cls, frame: Body, content_type: str, options: WriteOptions, *, inherited: bool) -> Self:
         """Return the payload of a frame."""

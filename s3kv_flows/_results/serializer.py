@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any, Literal
 
 from prefect.client.schemas.objects import State, TaskRun
@@ -18,12 +19,14 @@ from prefect.serializers import Serializer
 from prefect.states import is_state_iterable
 from pydantic import Field, PrivateAttr
 
+from s3kv_flows._keys.parts import pack_code
 from s3kv_flows._prefect import automatic_tags, returned_value, run_logger, with_automatic_tags
+from s3kv_flows._results.codec import RESULT_CODEC
 from s3kv_flows._results.payload import CacheAttempt, DecodedValue, Payload, ResultOptions, WriteOptions
 from s3kv_flows._results.records import WrittenResult
+from s3kv_flows._results.verification import require_same
 from s3kv_flows.store._layout.ttl import ttl_tags
 from s3kv_flows.store._s3.bodies import Body, Pieces
-from s3kv_flows.store._values.codecs import codec_named
 from s3kv_flows.store._values.frames import is_frame
 from s3kv_flows.store.errors import CorruptValueError, EncodingError
 
@@ -31,7 +34,7 @@ __all__ = ["NEEDS_POLICY", "FrameSerializer", "returned_failure"]
 
 
 class FrameSerializer(Serializer):
-    """Encodes results as frames (see :mod:`s3kv_flows.store._values.codecs`).
+    """Encodes results as frames (see :mod:`s3kv_flows._results.codec`).
 
     Prefect's record holds its type and codec only. Options and attempt are private attributes: they stay
     in the process that writes.
@@ -85,7 +88,7 @@ class FrameSerializer(Serializer):
         if self._attempt is None:
             return
         try:
-            frame = codec_named(self.codec).encode(obj)
+            frame = self._encode_own(obj, self._attempt)
         except EncodingError:
             if self._options.must_save:
                 raise
@@ -101,13 +104,13 @@ class FrameSerializer(Serializer):
             obj: The value that the task returned, and that was encoded.
             expires: When the result expires.
         """
-        codec, attempt = codec_named(self.codec), self._attempt
+        attempt = self._attempt
         assert attempt is not None  # noqa: S101  # it was encoded ahead
         frame = self._encoded_ahead(obj)
         if frame is None:
-            frame = codec.encode(obj)
+            frame = self._encode_own(obj, attempt)
         options = self._write_options(attempt, expires, datetime.now(timezone.utc))
-        return Payload(frame, codec.content_type, options, inherited=False)
+        return Payload(frame, RESULT_CODEC.content_type, options, inherited=False)
 
     def saved_ahead(self, obj: Any, written: WrittenResult) -> None:
         """Record that a value was written when its task ended, so that Prefect's write sends nothing."""
@@ -139,26 +142,30 @@ class FrameSerializer(Serializer):
                 body = bytearray(base64.b64decode(body, validate=True))
             except binascii.Error as exc:
                 raise CorruptValueError("this is no frame of s3kv_flows") from exc
-        return codec_named(self.codec).decode(body)
+        return RESULT_CODEC.decode(body)
 
     def _payload(self, obj: Any) -> Payload:
-        codec = codec_named(self.codec)
         options = self._task_options(obj) if self._options.scope == "task" else self._flow_options(obj)
-        saved = self._attempt.saved if self._attempt is not None else None
-        if options is not None and saved is not None and saved[0] is obj:
-            payload = Payload(b"", codec.content_type, options, inherited=False)
-            payload.written = saved[1]
-            return payload
-        frame = self._encoded_ahead(obj)
-        if frame is None:
-            frame = codec.encode(obj)
+        content_type, attempt = RESULT_CODEC.content_type, self._attempt
         if options is None:
             # Prefect saves None under the key of the run when it retries a run that returned a failed
             # state.
-            forbidden = self._attempt.key if self._attempt is not None else None
-            options = WriteOptions(tags=automatic_tags(), forbidden_key=forbidden)
-            return Payload(frame, codec.content_type, options, inherited=True)
-        return Payload(frame, codec.content_type, options, inherited=False)
+            options = WriteOptions(tags=automatic_tags(), forbidden_key=attempt.key if attempt else None)
+            return Payload(RESULT_CODEC.encode(obj), content_type, options, inherited=True)
+        if attempt is not None and attempt.saved is not None and attempt.saved[0] is obj:
+            payload = Payload(b"", content_type, options, inherited=False)
+            payload.written = attempt.saved[1]
+            return payload
+        frame = self._encoded_ahead(obj)
+        if frame is None:
+            frame = self._encode_own(obj, attempt)
+        return Payload(frame, content_type, options, inherited=False)
+
+    def _encode_own(self, obj: Any, attempt: CacheAttempt | None) -> Body:
+        """Return the frame of the result of this serializer's run: what is locked is decoded once, too."""
+        about = pack_code(attempt.code) if attempt is not None and attempt.code else b""
+        verify = partial(require_same, obj) if self._options.locks else None
+        return RESULT_CODEC.encode(obj, about=about, verify=verify)
 
     def _encoded_ahead(self, obj: Any) -> Body | None:
         """Return the frame that was made when the task ended, once: it may be large."""

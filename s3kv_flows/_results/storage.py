@@ -87,8 +87,9 @@ class ResultStorage:
         return bytes(results.fetch(path).body or b"")
 
     def _write(self, path: str, content: Any) -> WrittenResult | None:
-        if isinstance(content, Payload) and content.written is not None and content.written.key == path:
-            return content.written
+        written = content.written if isinstance(content, Payload) else None
+        if isinstance(written, WrittenResult) and written.key == path:
+            return written
         results = self.results
         options = content.options.for_name(path) if isinstance(content, Payload) else None
         must_report = options is not None and (options.locks or options.inputs is not None)

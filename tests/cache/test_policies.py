@@ -19,19 +19,23 @@ from s3kv_flows import S3KVStore, caching
 from s3kv_flows._cache.content_policy import KeyOptions
 from s3kv_flows._cache.policies import ResultPolicy
 from s3kv_flows._keys.errors import Unkeyable
+from s3kv_flows._keys.parts import unpack_code
+from s3kv_flows.store._values.frames import about
 from s3kv_flows.store.errors import ConflictError
 from tests.support.lake import WEEK, Lake, in_flow
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
 
-def key_of(lake: Lake, function: Callable[..., Any], *args: Any, **options: Any) -> str | None:
+def key_of(
+    lake: Lake, function: Callable[..., Any], *args: Any, keep: bool = False, **options: Any
+) -> str | None:
     """Run a task, and return the key of the result that it stored; None where it stored none."""
     before = set(lake.results.iter_keys())
     run: Any = task(refresh_cache=True, **caching(lake.name, **options))(function)
     run(*args)
     new = set(lake.results.iter_keys()) - before
-    for key in new:
+    for key in new if not keep else ():
         lake.results.delete(key)
     return new.pop() if new else None
 
@@ -110,7 +114,8 @@ def test_closures_of_one_text_have_other_keys_unless_the_text_alone_counts(lake:
 
 
 def test_a_namespace_makes_other_keys(lake: Lake) -> None:
-    keys = [key_of(lake, double, 1, **options) for options in ({}, {"namespace": "a"}, {"namespace": "b"})]
+    options: list[dict[str, Any]] = [{}, {"namespace": "a"}, {"namespace": "b"}]
+    keys = [key_of(lake, double, 1, **one) for one in options]
     lake.block.namespace = "a"
     lake.block.save(lake.name, overwrite=True)
     assert len(set(keys)) == 3
@@ -226,6 +231,13 @@ def test_the_parts_of_a_key_are_kept_with_its_result_and_fit_with_forty_inputs(l
     assert parts.startswith("1;n=")
     assert ";c=" in parts
     assert sum(len(name) + len(value) for name, value in info.metadata.items()) < 1200
+
+
+def test_the_parts_of_the_code_are_kept_in_the_frame(lake: Lake) -> None:
+    assert key_of(lake, made(2), 10, keep=True) is not None
+    (key,) = lake.results.iter_keys()
+    names = unpack_code(about(lake.results.fetch(key).body or bytearray()))
+    assert names.keys() >= {"test_policies.made.<locals>.multiply"}
 
 
 def test_of_a_secret_no_part_is_kept(lake: Lake) -> None:

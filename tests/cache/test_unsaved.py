@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pytest
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
@@ -17,7 +19,7 @@ from prefect.transactions import transaction
 
 from s3kv_flows import caching, finalizing
 from s3kv_flows.store._s3.client import S3Client
-from s3kv_flows.store.errors import AccessDeniedError, StoreUnavailableError
+from s3kv_flows.store.errors import AccessDeniedError, EncodingError, StoreUnavailableError
 from tests.support.lake import WEEK, Lake, in_flow
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -264,3 +266,51 @@ def test_a_flow_whose_result_was_not_saved_says_so(
 
     unpicklable()
     assert "cannot pickle" in logged.text
+
+
+# --- what would come back as another value ----------------------------------------------------------
+
+
+class Unloadable:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return int, ("no number",)
+
+
+class Changing:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return str, ("another value",)
+
+
+class Unwilling:
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise RuntimeError("not today")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(Unloadable(), "not unpickled"), (Changing(), "another value"), (Unwilling(), "not today")],
+    ids=["cannot be loaded", "changes", "cannot be pickled"],
+)
+def test_what_would_not_come_back_is_not_locked(locked_lake: Lake, value: Any, message: str) -> None:
+    def output() -> Any:
+        return [value]
+
+    run: Any = task(**caching(locked_lake.name, retention=WEEK, code="source"))(output)
+    with pytest.raises(EncodingError, match=message):
+        run()
+    assert not any(info.lock_mode for info in locked_lake.objects())
+
+
+def test_what_is_locked_is_decoded_without_copying_it(locked_lake: Lake) -> None:
+    array = np.arange(4_000_000)
+
+    def output() -> Any:
+        return {"array": array, "generator_of_text": "text"}
+
+    run: Any = task(**caching(locked_lake.name, retention=WEEK, code="source"))(output)
+    tracemalloc.start()
+    run()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1.5 * array.nbytes
+    assert (run()["array"] == array).all()

@@ -7,10 +7,11 @@ There are three: bare JSON, as ``s3kv`` 0.1.5 wrote it; bytes, unchanged; and cl
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import pickle
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from s3kv_flows.store._s3.bodies import Body, Pieces
+from s3kv_flows.store._s3.bodies import Body, Buffer, Pieces
 from s3kv_flows.store._values import frames, pickling
 from s3kv_flows.store.errors import CorruptValueError, EncodingError
 
@@ -81,23 +82,46 @@ class JsonCodec:
 
 
 class CloudpickleCodec:
-    """Any value that cloudpickle can pickle, in a frame with a checksum."""
+    """Any value that cloudpickle can pickle, in a frame with a checksum.
+
+    Args:
+        pickler: The class that pickles values.
+        loads: Unpickles them, with the arguments of ``pickle.loads``.
+    """
 
     name = "cloudpickle"
     content_type = "application/x-s3kv-cloudpickle"
 
-    def encode(self, value: Any, *, about: bytes = b"") -> Pieces:
+    def __init__(
+        self, pickler: type[pickling.Pickler] = pickling.Pickler, loads: Callable[..., Any] = pickle.loads
+    ) -> None:
+        self._pickler, self._loads = pickler, loads
+
+    def encode(
+        self, value: Any, *, about: bytes = b"", verify: Callable[[Any], object] | None = None
+    ) -> Pieces:
         """Return the frame of a value, which views the buffers of the value.
 
         Args:
             value: The value.
             about: What the frame says of it.
+            verify: Called with what decoding would return, which shares the buffers of the value; raises
+                EncodingError if it is not the same.
         """
-        return frames.pack(self.name, pickling.dump(value), about)
+        buffers = pickling.dump(value, self._pickler)
+        if verify is not None:
+            verify(self._loaded(buffers))
+        return frames.pack(self.name, buffers, about)
 
     def decode(self, body: bytearray | memoryview) -> Any:
         """Return the value of a frame, verified before it is unpickled."""
-        return pickling.load(frames.unpack(self.name, body))
+        return pickling.load(frames.unpack(self.name, body), self._loads)
+
+    def _loaded(self, buffers: Sequence[Buffer]) -> Any:
+        try:
+            return pickling.load([memoryview(buffer) for buffer in buffers], self._loads)
+        except CorruptValueError as exc:
+            raise EncodingError(f"the value can be pickled, and not unpickled: {exc.__cause__!r}") from exc
 
 
 class BytesCodec:

@@ -28,6 +28,7 @@ _SAMPLES = 3
 _WORTHWHILE_RATIO = 0.9  # compress a buffer whose sample shrinks to less than this fraction
 _LEVEL = 3
 _SMALLEST = 128
+_WORTH_THREADS = 256 * 1024  # to start threads takes as long as to compress this much
 _LARGE_BYTES = 4 << 20  # buffers of at least this size are allocated in large pages
 
 T = TypeVar("T")
@@ -60,7 +61,9 @@ def compress(buffers: Sequence[Buffer]) -> list[Section]:
     ]
     chunks: list[list[bytes]] = [[] for _ in views]
     for (index, _), chunk in zip(
-        jobs, _on_all_cores(_compress_chunk, [view for _, view in jobs]), strict=True
+        jobs,
+        _on_all_cores(_compress_chunk, [view for _, view in jobs], [view.nbytes for _, view in jobs]),
+        strict=True,
     ):
         chunks[index].append(chunk)
     return [
@@ -88,13 +91,13 @@ def decompress(sections: Iterable[Section]) -> list[memoryview]:
             raise CorruptValueError(f"a section has {len(section.stored)} chunks, expected {len(targets)}")
         buffers.append(raw)
         jobs += list(zip(section.stored, targets, strict=True))
-    for _ in _on_all_cores(_decompress_chunk, jobs):
+    for _ in _on_all_cores(_decompress_chunk, jobs, [raw.nbytes for _, raw in jobs]):
         pass
     return buffers
 
 
-def _on_all_cores(work: Callable[[T], R], items: Sequence[T]) -> Iterable[R]:
-    workers = min(os.cpu_count() or 1, len(items))
+def _on_all_cores(work: Callable[[T], R], items: Sequence[T], sizes: Iterable[int]) -> Iterable[R]:
+    workers = min(os.cpu_count() or 1, len(items)) if sum(sizes) >= _WORTH_THREADS else 1
     return map(work, items) if workers < 2 else map_concurrently(work, items, workers=workers)
 
 

@@ -13,22 +13,45 @@ from __future__ import annotations
 import io
 import pickle
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, BinaryIO
 
 import cloudpickle
 
 from s3kv_flows.store._s3.bodies import Buffer
 from s3kv_flows.store.errors import CorruptValueError, EncodingError
 
-__all__ = ["dump", "load"]
+__all__ = ["Pickler", "dump", "load"]
 
 _MAX_BUFFER_RATIO = 1.25  # buffers up to this many times the bytes in use are kept whole
 _PADDING = 4096
 
 
-def dump(value: Any) -> list[Buffer]:
+class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # untyped
+    """cloudpickle's pickler, which leaves out the bytes that a slice of an Arrow array does not use.
+
+    Args:
+        stream: Where the pickle is written to.
+        buffers: Takes the out-of-band buffers; None for a pickle that contains them.
+    """
+
+    def __init__(self, stream: BinaryIO, buffers: list[pickle.PickleBuffer] | None = None) -> None:
+        super().__init__(stream, protocol=5, buffer_callback=None if buffers is None else buffers.append)
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Return how to pickle an object, or NotImplemented for pickle's own way."""
+        arrow = sys.modules.get("pyarrow")
+        if arrow is not None and isinstance(obj, arrow.Array) and _has_large_unused_part(arrow, obj):
+            return _trimmed(arrow, obj).__reduce_ex__(5)
+        return super().reducer_override(obj)
+
+
+def dump(value: Any, pickler: type[Pickler] = Pickler) -> list[Buffer]:
     """Return the pickle of a value and its out-of-band buffers, which are not copied.
+
+    Args:
+        value: A value.
+        pickler: The class that pickles it.
 
     Raises:
         EncodingError: The value cannot be pickled.
@@ -36,35 +59,29 @@ def dump(value: Any) -> list[Buffer]:
     buffers: list[pickle.PickleBuffer] = []
     stream = io.BytesIO()
     try:
-        _Pickler(stream, protocol=5, buffer_callback=buffers.append).dump(value)
-    except (pickle.PicklingError, TypeError, AttributeError, ValueError, RecursionError) as exc:
+        pickler(stream, buffers).dump(value)
+    except Exception as exc:  # pickling runs the code of any class
         raise EncodingError(f"cloudpickle cannot pickle this {type(value).__name__}: {exc}") from exc
     return [stream.getbuffer(), *(buffer.raw() for buffer in buffers)]
 
 
-def load(buffers: Sequence[memoryview]) -> Any:
+def load(buffers: Sequence[memoryview], loads: Callable[..., Any] = pickle.loads) -> Any:
     """Return the value of a pickle and its out-of-band buffers, which the value then owns.
+
+    Args:
+        buffers: The pickle, and its out-of-band buffers.
+        loads: Unpickles them, with the arguments of ``pickle.loads``.
 
     Raises:
         CorruptValueError: The pickle cannot be unpickled here.
     """
     stream, *others = buffers
     try:
-        return pickle.loads(stream, buffers=others)  # noqa: S301  # verified; results are trusted
+        return loads(stream, buffers=others)  # verified; results are trusted
     except Exception as exc:  # unpickling runs the code of any class
         raise CorruptValueError(
             f"the frame is intact, but its value cannot be unpickled here: {type(exc).__name__}: {exc}"
         ) from exc
-
-
-class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # untyped
-    """cloudpickle's pickler, which leaves out the bytes that a slice of an Arrow array does not use."""
-
-    def reducer_override(self, obj: Any) -> Any:
-        arrow = sys.modules.get("pyarrow")
-        if arrow is not None and isinstance(obj, arrow.Array) and _has_large_unused_part(arrow, obj):
-            return _trimmed(arrow, obj).__reduce_ex__(5)
-        return super().reducer_override(obj)
 
 
 def _has_large_unused_part(arrow: Any, array: Any) -> bool:

@@ -1,0 +1,1 @@
+"""Classes of scripts in results: found again where they are read."""
