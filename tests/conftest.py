@@ -87,6 +87,7 @@ def pytest_configure() -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Start the Prefect server of a worker of pytest-xdist now: it is there when the tests are collected."""
+    gc.enable()  # in the process that collects no tests itself
     home = _HOME / f"prefect-server-{node.gateway.id}"
     home.mkdir()
     server = PrefectServer(home)
