@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import shutil
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import certifi
 from hypothesis import HealthCheck, settings
 
+gc.disable()  # until all is imported: that makes hardly any garbage
 _HOME = Path(tempfile.mkdtemp(prefix="s3kv-tests-"))
 # Prefect reads all known authorities for each of its clients, which takes 20 ms or more; no test meets any.
 _ONE_AUTHORITY = _HOME / "authority.pem"
@@ -37,10 +39,16 @@ os.environ.update(
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+        # Prefect's own kinds of blocks; who saves one registers it. Two seconds for each server.
+        "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
         "PREFECT_LOGGING_TO_API_ENABLED": "false",
         "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
     }
 )
+# Processes that tests start begin with its `sitecustomize`.
+_STARTUP = str(Path(__file__).parent / "support" / "startup")
+if _STARTUP not in (_paths := os.environ.get("PYTHONPATH", "").split(os.pathsep)):  # or it is handed on
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [_STARTUP, *_paths]))
 for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "S3_BUCKET"):
     os.environ.pop(name, None)
 
@@ -79,6 +87,7 @@ def pytest_configure() -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Start the Prefect server of a worker of pytest-xdist now: it is there when the tests are collected."""
+    gc.enable()  # in the process that collects no tests itself
     home = _HOME / f"prefect-server-{node.gateway.id}"
     home.mkdir()
     server = PrefectServer(home)
@@ -89,6 +98,13 @@ def pytest_configure_node(node: Any) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the slow ones: nothing has to wait for the last of them at the end."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what is there until the end: modules of many megabytes, and the tests."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

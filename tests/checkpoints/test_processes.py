@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -36,45 +35,58 @@ from s3kv_flows import S3KVStore
 from s3kv_flows.checkpoints import Checkpoint
 from s3kv_flows.store.errors import StaleWriterError
 
-url, bucket, who = sys.argv[1:]
+url, bucket, who, *names = sys.argv[1:]
 block = S3KVStore(bucket_name=bucket, endpoint_url=url)
-try:
-    with Checkpoint(block, "train", keep=100, keep_on_success=True) as checkpoint:
-        seen = checkpoint.load(default=[])
-        print(len(seen), flush=True)
-        sys.stdin.readline()
-        for item in checkpoint.iterate(range(40), lambda: seen, every=2):
-            seen.append(who)
-    print("won", flush=True)
-except StaleWriterError as exc:
-    print("lost:", exc, flush=True)
+for name in names:
+    try:
+        with Checkpoint(block, name, keep=100, keep_on_success=True) as checkpoint:
+            seen = checkpoint.load(default=[])
+            print(len(seen), flush=True)
+            sys.stdin.readline()
+            for item in checkpoint.iterate(range(40), lambda: seen, every=2):
+                seen.append(who)
+        print("won", flush=True)
+    except StaleWriterError as exc:
+        print("lost:", " ".join(str(exc).split()), flush=True)
 """
 
 
-@pytest.mark.parametrize("saved_before", [0, 10])
+def say(process: subprocess.Popen[str], line: str) -> None:
+    assert process.stdin
+    process.stdin.write(line)
+    process.stdin.flush()
+
+
+def heard(process: subprocess.Popen[str]) -> str:
+    assert process.stdout
+    return process.stdout.readline()
+
+
 def test_of_two_that_resume_at_once_one_wins_and_the_states_are_its_own(
-    block: S3KVStore, started: list[subprocess.Popen[str]], saved_before: int
+    block: S3KVStore, started: list[subprocess.Popen[str]]
 ) -> None:
-    if saved_before:
-        with Checkpoint(block, "train", keep_on_success=True) as checkpoint:
-            seen: list[str] = []
-            for _ in checkpoint.iterate(range(saved_before), seen.copy, every=2):
-                seen += ["before"]
-    started.extend(start(RIVAL, str(block.endpoint_url), block.bucket_name, who) for who in "ab")
-    for process in started:
-        assert process.stdout
-        assert process.stdout.readline() == f"{saved_before}\n"
-    with ThreadPoolExecutor(2) as pool:  # both at once
-        outcomes = [
-            out for out, _ in pool.map(lambda one: one.communicate("go\n", timeout=PATIENCE), started)
-        ]
+    saved_before = {"new": 0, "begun": 10}
+    with Checkpoint(block, "begun", keep_on_success=True) as checkpoint:
+        seen: list[str] = []
+        for _ in checkpoint.iterate(range(saved_before["begun"]), seen.copy, every=2):
+            seen += ["before"]
+    arguments = (str(block.endpoint_url), block.bucket_name)
+    started.extend(start(RIVAL, *arguments, who, *saved_before) for who in "ab")
+    for name, count in saved_before.items():
+        assert [heard(process) for process in started] == [f"{count}\n"] * 2
+        for process in started:  # both at once
+            say(process, "go\n")
+        assert_one_wins(block, name, count, [heard(process) for process in started])
+
+
+def assert_one_wins(block: S3KVStore, name: str, saved_before: int, outcomes: list[str]) -> None:
     assert sorted(outcome.split()[0] for outcome in outcomes) == ["lost:", "won"]
     lost = next(outcome for outcome in outcomes if outcome.startswith("lost"))
-    assert "'train' was saved by another run" in lost
+    assert f"'{name}' was saved by another run" in lost
     assert "two runs have one name" in lost
     winner = "ab"[outcomes.index("won\n")]
 
-    states = Snapshots(block.checkpoints, "train")
+    states = Snapshots(block.checkpoints, name)
     newest = states.newest(states.listed())
     assert newest is not None
     assert newest[1] == ["before"] * saved_before + [winner] * (40 - saved_before)

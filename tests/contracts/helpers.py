@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import boto3
@@ -32,9 +33,14 @@ def chain(store: S3KV, name: str = NAME) -> list[tuple[str, bool, bool]]:
 
 def outside(store: S3KV) -> Any:
     """Return a client of boto3, as somebody has who does not use this package."""
+    return _client(store.config.endpoint_url)
+
+
+@cache  # boto3 takes as long to make one as for ten requests
+def _client(endpoint_url: str | None) -> Any:
     return boto3.client(
         "s3",
-        endpoint_url=store.config.endpoint_url,
+        endpoint_url=endpoint_url,
         region_name="us-east-1",
         config=Config(s3={"addressing_style": "path"}),
     )

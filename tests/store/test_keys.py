@@ -4,13 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3kv_flows.store._layout.keys import Namespace, validate_bucket_name
+from s3kv_flows.store._layout.keys import PROBE, Namespace, validate_bucket_name
 from s3kv_flows.store.errors import InvalidKeyError
 
 VALUES = Namespace("s3kv/", ".json")
 
 legal_keys = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=200).filter(
-    lambda key: len(VALUES.prefix + key + VALUES.suffix) <= 200
+    # Hypothesis tries what it finds in our sources, too, as the prefix of probes.
+    lambda key: len(VALUES.prefix + key + VALUES.suffix) <= 200 and not key.startswith(PROBE)
 )
 
 
