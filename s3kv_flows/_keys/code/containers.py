@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from s3kv_flows._keys.code.graph import Graph, Token
-from s3kv_flows._keys.errors import Unkeyable
+from s3kv_flows._keys.errors import Unkeyable, UnsteadyError
 
 __all__ = ["ATOMS", "CONTAINERS", "IMMUTABLE", "Containers", "containers_in", "is_plain_container"]
 
@@ -59,16 +59,19 @@ class Containers:
         return self._graph.node(value, label, lambda: self._plain(value, label))
 
     def _plain(self, value: Any, label: str) -> Iterable[Token]:
+        containers = containers_in(value)
+        is_watched = sum(map(len, containers)) <= _WATCHED and is_plain_container(value)
+        if is_watched:
+            for one in containers:  # before they are read: what changes in between shows
+                self._watch(one)
         try:
             digest = self._graph.rules.value_digest(value)
+        except UnsteadyError:
+            raise
         except Unkeyable:
             return self._members(value, label)
-        containers = containers_in(value)
-        if sum(map(len, containers)) > _WATCHED or not is_plain_container(value):
+        if not is_watched:
             self._graph.watch.value(value, digest)
-            return [b"value " + digest]
-        for one in containers:
-            self._watch(one)
         return [b"value " + digest]
 
     def _members(self, value: Any, label: str) -> Iterable[Token]:

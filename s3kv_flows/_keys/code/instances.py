@@ -13,6 +13,7 @@ from typing import Any
 
 from s3kv_flows._keys.code.classes import fields_of_record, state_of
 from s3kv_flows._keys.code.graph import Graph, Token
+from s3kv_flows._keys.errors import UnsteadyError
 from s3kv_flows._keys.project import is_project_module, module_of
 
 __all__ = ["Instances"]
@@ -92,20 +93,19 @@ class Instances:
                 return
         for base, content in _BUILT_IN_BASES.items():
             if base in bases:
-                inner = content(value)
                 if base is dict:
                     self._graph.watch.mapping(value)
                 elif base in (list, set):
                     self._graph.watch.collection(value)
-                yield self._graph.token(inner, label)
+                yield self._graph.token(content(value), label)
                 break
         yield from self._state(value, label)
 
     def _state(self, value: object, label: str) -> Iterable[Token]:
-        state = state_of(value)
         own = ask(value, "__dict__")
         if isinstance(own, dict):
-            self._graph.watch.mapping(own)
+            self._graph.watch.mapping(own)  # before it is read: what changes in between shows
+        state = state_of(value)
         if len(state) > len(own or ()):
             self._graph.watch.call(lambda: [*map(id, state_of(value).values())], [*map(id, state.values())])
         for name, content in state.items():
@@ -122,10 +122,10 @@ class Instances:
     def _record(self, value: object, label: str) -> Iterable[Token]:
         yield f"record {module_of(type(value))}.{type(value).__qualname__}".encode()
         own = ask(value, "__dict__")
-        fields = fields_of_record(value) or {}
         if isinstance(own, dict):
             self._graph.watch.mapping(own)
-        elif type(value).__name__ != "FieldInfo":
+        fields = fields_of_record(value) or {}
+        if not isinstance(own, dict) and type(value).__name__ != "FieldInfo":
             found = [*map(id, fields.values())]
             self._graph.watch.call(lambda: [*map(id, (fields_of_record(value) or {}).values())], found)
         for name, content in fields.items():
@@ -151,11 +151,11 @@ class Instances:
         own = ask(value, "__dict__")
         if isinstance(own, dict):
             self._graph.watch.mapping(own)
-            for name in sorted(own, key=str):
-                is_setting = digest.startswith(b"by type") and type(own[name]) in _SETTINGS
-                if is_setting or self._holds_code(own[name]):
+            for name, content in sorted(own.copy().items(), key=lambda item: str(item[0])):
+                is_setting = digest.startswith(b"by type") and type(content) in _SETTINGS
+                if is_setting or self._holds_code(content):
                     yield str(name).encode()
-                    yield self._graph.token(own[name], label)
+                    yield self._graph.token(content, label)
 
     def digest(self, value: object) -> bytes | None:
         """Return the token of a value by its content, None for a value without content."""
@@ -171,6 +171,8 @@ class Instances:
                 )
                 return b"value " + seen
             digest = rules.value_digest(value)
+        except UnsteadyError:
+            raise  # it has a content, whatever it is
         except Exception:  # noqa: BLE001 -- Unkeyable, or what the value's own code raises when it is asked
             return None
         self._graph.watch.value(value, digest)

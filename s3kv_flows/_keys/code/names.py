@@ -220,7 +220,10 @@ class Names:
             self._graph.watch.file(text.stamped, text.stamp)
         yield b"text"
         yield text.digest
-        if loaded is not None:
+        is_loading = _is_loading(loaded)
+        if is_loading:  # by another thread: what is not bound yet will be
+            self._graph.watch.call(lambda: _is_loading(loaded), found=True)
+        if loaded is not None and not is_loading:
             namespace = vars(loaded)
             for name, said in text.constants.items():
                 value = namespace.get(name, ABSENT)
@@ -269,6 +272,10 @@ def is_project_object(value: object) -> bool:
     if type(value) is FunctionType:
         return is_project_function(value)
     return issubclass(type(value), type) and is_project_module(str(getattr(value, "__module__", "")))
+
+
+def _is_loading(module: ModuleType | None) -> bool:
+    return bool(getattr(vars(module).get("__spec__") if module else None, "_initializing", False))
 
 
 def _ask(module: ModuleType, name: str) -> object:

@@ -73,8 +73,8 @@ class Walk(Graph):
         )
 
     def _function(self, function: FunctionType, label: str) -> Iterable[Token]:
-        facts = CODES.facts(function)
         self.watch.function(function)
+        facts = CODES.facts(function)
         self._names.mark_written(function, facts)
         self.mark_modes(facts.uses.names)
         yield b"function"
@@ -101,9 +101,9 @@ class Walk(Graph):
         yield from self._names.imports(function, facts)
 
     def _own_attributes(self, function: FunctionType, label: str) -> Iterable[Token]:
-        attributes = function.__dict__
+        self.watch.mapping(function.__dict__)
+        attributes = function.__dict__.copy()
         yield b"%d attributes" % len(attributes)
-        self.watch.mapping(attributes)
         for name in sorted(attributes):
             yield name.encode()
             yield self.attribute(function, name, attributes[name], label)
@@ -135,13 +135,14 @@ class Walk(Graph):
                 (
                     f"{module_of(cls)}.{cls.__qualname__}" if not self.is_project(cls) else cls.__qualname__,
                     cls,
+                    implementation,
                 )
-                for cls in registry
+                for cls, implementation in registry.copy().items()
             ]
-            for name, cls in sorted(found, key=lambda one: one[0]):
+            for name, cls, implementation in sorted(found, key=lambda one: one[0]):
                 yield name.encode()
                 yield self.token(cls, label)
-                yield self.token(registry[cls], label)
+                yield self.token(implementation, label)
             return
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
             content = content_of(cell)
@@ -175,15 +176,16 @@ class Walk(Graph):
 
     def _namespace(self, namespace: dict[str, Any], label: str) -> Iterable[Token]:
         self.watch.mapping(namespace)
+        namespace_now = namespace.copy()
         is_notebook = "get_ipython" in namespace
-        for name in sorted(namespace):
+        for name in sorted(namespace_now):
             if name.startswith("__") and name.endswith("__"):
                 continue
             if is_notebook and (name.startswith("_") or name in ("In", "Out", "exit", "quit", "get_ipython")):
                 continue
             if not self.is_ignored(name, f"{label}.{name}"):
                 yield name.encode()
-                yield self._names.bound(namespace, name, namespace[name], f"{label}.{name}")
+                yield self._names.bound(namespace, name, namespace_now[name], f"{label}.{name}")
 
 
 def stem(name: str, namespace: dict[str, Any] | None = None) -> str:
