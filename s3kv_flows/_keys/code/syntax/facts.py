@@ -11,6 +11,7 @@ from typing import Any
 from s3kv_flows._keys.code.syntax.bytecode import Uses, bytecode_digest, uses_of
 from s3kv_flows._keys.code.syntax.sources import TEXTS, SourceTexts
 from s3kv_flows._keys.code.syntax.texts import Chain
+from s3kv_flows._keys.code.syntax.writes import writes_of
 
 __all__ = ["CODES", "CodeFacts", "Codes"]
 
@@ -22,7 +23,7 @@ class CodeFacts:
     Attributes:
         digest: Of its syntax tree; of its bytecode, and the version of Python, where no text compiles to it.
         uses: The names it uses.
-        writes: What it changes in place, as far as its text says.
+        writes: What it changes in place, as far as its text says, or its bytecode shows.
     """
 
     digest: bytes
@@ -57,7 +58,7 @@ class Codes:
         uses = uses_of(code)
         text = self._texts.find(code, namespace)
         if text is None:
-            return CodeFacts(bytecode_digest(code), uses, frozenset())
+            return CodeFacts(bytecode_digest(code), uses, writes_of(code))
         # Names that only annotations use are left out; names of class bodies are spelled otherwise there.
         kept = tuple(chain for chain in uses.globals if chain[0] in text.names or chain[0].startswith("_"))
         return CodeFacts(
