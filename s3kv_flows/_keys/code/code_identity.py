@@ -12,9 +12,9 @@ from hashlib import sha256
 from types import FunctionType, ModuleType
 from typing import Any
 
+from s3kv_flows._keys.code.changes.first_seen import FirstSeen
 from s3kv_flows._keys.code.classes import is_project_class
 from s3kv_flows._keys.code.depends_on import Dependency
-from s3kv_flows._keys.code.first_seen import FirstSeen
 from s3kv_flows._keys.code.graph import CodeDigest, Found, Isolated, Rules
 from s3kv_flows._keys.code.syntax.facts import CODES
 from s3kv_flows._keys.code.syntax.sources import TEXTS

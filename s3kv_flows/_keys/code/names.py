@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from types import CellType, FunctionType, ModuleType
 from typing import Any
 
+from s3kv_flows._keys.code.changes.lookup import Bound, looked_up
 from s3kv_flows._keys.code.graph import Graph, Token
 from s3kv_flows._keys.code.syntax.facts import CodeFacts
 from s3kv_flows._keys.code.syntax.modules import MODULES, ModuleText, absolute_names
@@ -124,6 +125,11 @@ class Names:
         while attributes and issubclass(type(value), ModuleType):
             holder, name, attributes = vars(value), attributes[0].rstrip("="), attributes[1:]
             value = holder.get(name, ABSENT)
+        while len(attributes) > 1:
+            inner = list(looked_up(value, attributes[0]))
+            if len(inner) != 1 or isinstance(inner[0], (Bound, ModuleType)):
+                break
+            value, attributes = inner[0], attributes[1:]
         if attributes:
             if value is ABSENT or issubclass(type(value), _CONSTANTS):
                 return
