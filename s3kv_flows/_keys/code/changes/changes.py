@@ -173,7 +173,7 @@ class _Run:
             kind = type(value)
             if issubclass(kind, (type, ModuleType, Fresh, Bound)):
                 continue
-            if issubclass(kind, _CONTAINERS) or hasattr(kind, "__setitem__"):
+            if issubclass(kind, _CONTAINERS) or any("__setitem__" in vars(base) for base in kind.__mro__):
                 self._marks.mark_written(value, CONTENT, rebound=False)
 
     def _rebind(self, holder: object, name: str) -> None:
@@ -185,7 +185,7 @@ class _Run:
         self._marks.mark_written(
             vars(holder) if issubclass(type(holder), ModuleType) else holder, name, rebound=True
         )
-        if hasattr(type(holder), "__pydantic_fields_set__"):
+        if any("__pydantic_fields_set__" in vars(base) for base in type(holder).__mro__):
             self._marks.mark_written(holder, "__pydantic_fields_set__", rebound=True)
 
     def _objects(self, chain: Chain) -> list[object]:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from types import FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
+from s3kv_flows._keys.code.syntax.facts import CODES
 from s3kv_flows._keys.code.syntax.writes import WITHIN
 
 __all__ = ["Bound", "Fresh", "Super", "bound_to", "function_of", "looked_up"]
@@ -29,6 +30,10 @@ class Bound(NamedTuple):
 
     function: FunctionType
     given: tuple[object, ...]
+
+
+_FIELD: Any = type(vars(Bound)["function"])
+"""The type of what finds a field of a named tuple."""
 
 
 def looked_up(value: Any, part: str, owner: type | None = None) -> Iterator[object]:
@@ -118,6 +123,8 @@ def _attribute(value: Any, name: str) -> Iterator[object]:
         yield from _of_class(cls, value.mro, name, None if cls is not None else first)
         return
     cls = value.cls if type(value) is Fresh else type(value)
+    if type(value) is Fresh and name in _set_on_self(cls):
+        return  # it has its own, which is as fresh
     own = {} if type(value) is Fresh else _own(value)
     for found in _in_classes(cls.__mro__, name):
         if issubclass(type(found), property):
@@ -130,6 +137,17 @@ def _attribute(value: Any, name: str) -> Iterator[object]:
         yield own[name]
         return
     yield from _of_class(cls, cls.__mro__, name, value)
+
+
+def _set_on_self(cls: type) -> set[str]:
+    found: set[str] = set()
+    for base in cls.__mro__:
+        for held in vars(base).copy().values():
+            if type(held) is FunctionType and held.__code__.co_argcount:
+                first = held.__code__.co_varnames[0]
+                changes = CODES.facts(held).effects.changes
+                found |= {chain[1][:-1] for chain in changes if len(chain) == 2 and chain[0] == first}
+    return found
 
 
 def _of_class(cls: type | None, mro: tuple[type, ...], name: str, instance: Any) -> Iterator[object]:
@@ -146,6 +164,9 @@ def _of_class(cls: type | None, mro: tuple[type, ...], name: str, instance: Any)
             yield function
         elif type(function) is FunctionType:
             yield from bound_to(function, (instance,))
+        elif type(found) is _FIELD:
+            with suppress(AttributeError, TypeError, IndexError):
+                yield found.__get__(instance)
         elif type(found) is _CACHED:
             yield from bound_to(found.__wrapped__, (instance,))
         else:

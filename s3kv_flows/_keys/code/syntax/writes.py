@@ -382,7 +382,9 @@ def _restoring(instructions: list[Instruction]) -> set[int]:
 
 
 def _within(held: _Value | None) -> _Value | None:
-    return _Value(_joined(held.chain, (WITHIN,))) if held is not None and held.chain else None
+    if held is None or not held.chain or held.chain[-1].endswith(")"):
+        return held  # what a dict returned stands for all that is within, however deep
+    return _Value(_joined(held.chain, (WITHIN,)))
 
 
 def _merged(ways: list[_Stack]) -> _Stack:
