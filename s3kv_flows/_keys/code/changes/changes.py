@@ -18,7 +18,15 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any, Protocol
 
 from s3kv_flows._keys.code.changes.first_seen import CONTENT
-from s3kv_flows._keys.code.changes.lookup import Bound, Fresh, Super, bound_to, function_of, looked_up
+from s3kv_flows._keys.code.changes.lookup import (
+    Bound,
+    Fresh,
+    Keyword,
+    Super,
+    bound_to,
+    function_of,
+    looked_up,
+)
 from s3kv_flows._keys.code.syntax.facts import CODES
 from s3kv_flows._keys.code.syntax.texts import Chain
 from s3kv_flows._keys.project import is_project_function, module_of
@@ -59,7 +67,7 @@ class Changes:
         self._names: set[str] = set()
         self._members: dict[int, tuple[str, type]] = {}
         self._waiting: dict[str, list[Bound]] = {}
-        self._done: set[tuple[int, ...]] = set()
+        self._done: set[tuple[object, ...]] = set()
         self._to_do: list[Bound] = []
         self._kept: list[object] = []
 
@@ -93,7 +101,7 @@ class Changes:
         while self._to_do:
             bound = self._to_do.pop()
             function, given = bound
-            at = (id(function), *(id(one.cls) + 1 if type(one) is Fresh else id(one) for one in given))
+            at = (id(function), *(part for one in given for part in _known_by(one)))
             if at in self._done or len(self._done) > _MOST_CALLS:
                 continue
             if not is_project_function(function, self._packages):
@@ -122,7 +130,10 @@ class _Run:
             zip(names[len(names) - len(defaults) :], defaults, strict=True)
         )
         self._locals.update(function.__kwdefaults__ or {})
-        self._locals.update(zip(names, bound.given, strict=False))
+        self._locals.update(
+            zip(names, (one for one in bound.given if type(one) is not Keyword), strict=False)
+        )
+        self._locals.update({one.name: one.value for one in bound.given if type(one) is Keyword})
         self._first: object = bound.given[0] if bound.given else None
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
             with suppress(ValueError):  # empty as yet
@@ -149,7 +160,7 @@ class _Run:
                 self._to_do.append(found)
 
     def _call(self, callee: Chain, given: Sequence[Chain | None]) -> None:
-        arguments = [self._objects(one) if one else [] for one in given]
+        arguments = [self._arguments(one) if one else [] for one in given]
         for value in self._objects(callee):
             if type(value) is BuiltinFunctionType:
                 if value.__name__ in _FILLED.get(str(value.__module__), ()) and arguments:
@@ -161,6 +172,11 @@ class _Run:
                     found[min(number, len(found) - 1)] if found else _UNKNOWN for found in arguments
                 )
                 self._to_do += bound_to(value, one_each)
+
+    def _arguments(self, given: Chain) -> list[object]:
+        if not given[0].endswith("="):
+            return self._objects(given)
+        return [Keyword(given[0][:-1], one) for one in self._objects(given[1:])]
 
     def _change(self, chain: Chain) -> None:
         if chain[-1].endswith("="):
@@ -209,6 +225,12 @@ class _Run:
                 yield self._function.__globals__[root[1:]]
         elif root in self._locals:
             yield self._locals[root]
+
+
+def _known_by(given: object) -> tuple[object, ...]:
+    if type(given) is Keyword:
+        return given.name, *_known_by(given.value)
+    return ("fresh", id(given.cls)) if type(given) is Fresh else (id(given),)
 
 
 class _Unknown:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from s3kv_flows._keys.code.syntax.facts import CODES
 from s3kv_flows._keys.code.syntax.writes import WITHIN
 
-__all__ = ["Bound", "Fresh", "Super", "bound_to", "function_of", "looked_up"]
+__all__ = ["Bound", "Fresh", "Keyword", "Super", "bound_to", "function_of", "looked_up"]
 
 _MOST_MEMBERS = 1_000
 _CACHED = type(functools.lru_cache(abs))
@@ -23,6 +23,13 @@ class Fresh(NamedTuple):
     """Some instance of a class, of which nothing else is known."""
 
     cls: type
+
+
+class Keyword(NamedTuple):
+    """An argument with a name."""
+
+    name: str
+    value: object
 
 
 class Bound(NamedTuple):
@@ -71,7 +78,8 @@ def bound_to(value: Any, given: tuple[object, ...] = ()) -> Iterator[Bound]:
     elif type(value) is MethodType:
         yield from bound_to(value.__func__, (value.__self__, *given))
     elif type(value) is functools.partial:
-        yield from bound_to(value.func, (*value.args, *given))
+        named = tuple(Keyword(*item) for item in value.keywords.items())
+        yield from bound_to(value.func, (*value.args, *given, *named))
     elif issubclass(type(value), type):
         for name, first in (("__new__", value), ("__init__", Fresh(value))):
             for one in _in_classes(value.__mro__, name):

@@ -44,7 +44,8 @@ class Effects:
     Attributes:
         changes: What is changed in place; what is bound anew ends with a sign, as in ``CodeText.writes``.
         uses: What is read, also by an operator: ``("@a", "__getitem__")``.
-        calls: What is called, each with its positional arguments, None for one of unknown origin.
+        calls: What is called, each with its arguments: after ``name=`` where they have one, None where their
+            origin is unknown.
     """
 
     changes: frozenset[Chain]
@@ -97,7 +98,7 @@ def effects_of(code: CodeType) -> Effects:
         changes |= {outside(chain) for chain in nested.changes}
         uses |= {outside(chain) for chain in nested.uses}
         calls |= {
-            (outside(callee), tuple(outside(one) or None if one else None for one in given))
+            (outside(callee), tuple(_argument(one, outside) for one in given))
             for callee, given in nested.calls
         }
 
@@ -111,11 +112,20 @@ def effects_of(code: CodeType) -> Effects:
         frozenset(filter(None, map(original, changes))),
         frozenset(filter(None, map(original, uses))),
         frozenset(
-            (original(callee), tuple(original(one) or None if one else None for one in given))
+            (original(callee), tuple(_argument(one, original) for one in given))
             for callee, given in calls
             if original(callee)
         ),
     )
+
+
+def _argument(given: Chain | None, move: Callable[[Chain], Chain]) -> Chain | None:
+    if not given:
+        return None
+    if given[0].endswith("="):
+        value = move(given[1:])
+        return (given[0], *value) if value else None
+    return move(given) or None
 
 
 def _joined(start: Chain, rest: Chain) -> Chain:
@@ -132,7 +142,8 @@ class _Reader:
         self.calls: set[tuple[Chain, tuple[Chain | None, ...]]] = set()
         self.iterated: dict[CodeType, Chain] = {}
         self._stores: dict[str, list[Chain]] = {}
-        self._keywords = 0
+        self._keywords: Any = ()
+        self._constants = code.co_consts
         self._stack: _Stack = []
         self._arriving: dict[int, list[_Stack]] = {}
         goes_on = True
@@ -299,19 +310,26 @@ class _Reader:
         self._stack.append(code)
 
     def keywords(self, it: Instruction) -> None:
-        self._keywords = len(it.argval) if isinstance(it.argval, tuple) else 255
+        self._keywords = self._constants[it.arg or 0]
 
     def call(self, it: Instruction) -> None:
         taken = self._pop(_TAKEN_BY_CALLS[it.opname](it.arg or 0))
         slots = 1 if it.opname.startswith("CALL_FUNCTION") and _VERSION < (3, 11) else 2
         # One of two is what is called; the other is nothing, or the object of a method.
         called = next((one for one in taken[:slots] if one is not None), None)
-        given = taken[slots:]
-        if it.opname not in ("CALL", "CALL_METHOD", "CALL_FUNCTION"):
-            given = []
-        elif self._keywords:
-            given = given[: -self._keywords]
-        self._keywords = 0
+        given, names = taken[slots:], self._keywords
+        if it.opname in ("CALL_KW", "CALL_FUNCTION_KW"):
+            *given, listed = given
+            names = listed.constant if listed is not None else None
+        if it.opname == "CALL_FUNCTION_EX" or not isinstance(names, tuple):
+            given, names = [], ()
+        first = len(given) - len(names)
+        for at, name in enumerate(names):
+            value = given[first + at]
+            given[first + at] = (
+                _Value((f"{name}=", *value.chain)) if value is not None and value.chain else None
+            )
+        self._keywords = ()
         self._stack.append(None)
         if called is None:
             return
