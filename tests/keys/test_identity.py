@@ -6,9 +6,8 @@ import argparse
 import importlib
 import os
 import pickle
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
@@ -18,27 +17,9 @@ import pytest
 
 from s3kv_flows._keys.errors import Unkeyable
 from s3kv_flows._keys.identity import Identity, identity_of
-from tests.keys.code.cases import Edit
 
 NUMBERS = count()
 Load = Callable[[str], Any]
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
-    """Write a project, and import its module."""
-    known = set(sys.modules)
-    monkeypatch.syspath_prepend(str(tmp_path))
-
-    def load(text: str) -> Any:
-        Edit("", text, "", "", changes=False).write(tmp_path, edited=False)
-        (tmp_path / "m.py").rename(tmp_path / (name := f"identity{next(NUMBERS)}.py"))
-        importlib.invalidate_caches()
-        return importlib.import_module(name.removesuffix(".py"))
-
-    yield load
-    for name in set(sys.modules) - known:
-        del sys.modules[name]
 
 
 CLASS = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import functools
 import sys
@@ -79,7 +80,7 @@ def is_project_class(cls: type, packages: Collection[str] = ()) -> bool:
 
 def parts_of_class(cls: type) -> Iterator[tuple[str, object]]:
     """Yield names and values that count, in an order that does not depend on their positions."""
-    attributes = vars(cls)
+    attributes = vars(cls).copy()  # in which pickle may write meanwhile
     yield from _annotations(cls)
     yield from _fields(attributes)
     members: dict[str, Any] = {}
@@ -111,8 +112,12 @@ def parts_of_class(cls: type) -> Iterator[tuple[str, object]]:
 def state_of(value: object) -> dict[str, Any]:
     """Return the attributes of an instance by name, without those that a cached property keeps there."""
     cls = type(value)
-    state = {name: getattr(value, name) for name in slots_of(cls) if _has(value, name)}
-    own = vars(value) if _has(value, "__dict__") else None
+    state: dict[str, Any] = {}
+    for name in [*slots_of(cls), "__dict__"]:
+        # A slot that was never set, or a property that fails, is no part.
+        with contextlib.suppress(Exception):
+            state[name] = getattr(value, name)
+    own = state.pop("__dict__", None)
     if isinstance(own, Mapping):
         state.update(own)
     for name in NOT_CONTENT:
@@ -133,7 +138,7 @@ def slots_of(cls: type) -> list[str]:
     for base in cls.__mro__:
         names += [
             name
-            for name, value in list(vars(base).items())
+            for name, value in vars(base).copy().items()
             if type(value) is MemberDescriptorType and name not in ("__weakref__", "__dict__")
         ]
     return sorted(set(names))

@@ -12,14 +12,15 @@ from hashlib import sha256
 from types import FunctionType, ModuleType
 from typing import Any
 
+from s3kv_flows._keys.code.changes.first_seen import FirstSeen
 from s3kv_flows._keys.code.classes import is_project_class
 from s3kv_flows._keys.code.depends_on import Dependency
-from s3kv_flows._keys.code.first_seen import FirstSeen
 from s3kv_flows._keys.code.graph import CodeDigest, Found, Isolated, Rules
 from s3kv_flows._keys.code.syntax.facts import CODES
 from s3kv_flows._keys.code.syntax.sources import TEXTS
 from s3kv_flows._keys.code.walk import Walk
 from s3kv_flows._keys.code.watch import Watch
+from s3kv_flows._keys.errors import steady
 from s3kv_flows._keys.project import is_project_function, is_project_module
 
 __all__ = ["CodeIdentity", "adopt_table", "export_table", "innermost"]
@@ -134,7 +135,7 @@ class CodeIdentity:
             if known is not None and known[0] is value and known[1].watch.unchanged(self._rules.value_digest):
                 return known[1], True
             others = [Dependency(one) for one in self._depends_on] if whole else []
-            found = Walk(self._rules).run(value, others)
+            found = steady(lambda: Walk(self._rules).run(value, others))
         finally:
             complete = stack.leave(depth)
         if complete and isinstance(value, (FunctionType, type)):

@@ -13,8 +13,9 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from s3kv_flows._keys.code.changes.first_seen import CONTENT
 from s3kv_flows._keys.code.graph import Graph, Token
-from s3kv_flows._keys.errors import Unkeyable
+from s3kv_flows._keys.errors import Unkeyable, UnsteadyError
 
 __all__ = ["ATOMS", "CONTAINERS", "IMMUTABLE", "Containers", "containers_in", "is_plain_container"]
 
@@ -54,21 +55,28 @@ class Containers:
 
     def token(self, value: Any, label: str) -> Token:
         """Return the token of a container."""
+        if self._graph.is_written(value, CONTENT):
+            return self._graph.attribute(value, CONTENT, value, label)
         if not is_plain_container(value) and len(value) <= _VISITED:
             return self._graph.node(value, label, lambda: self._members(value, label))
         return self._graph.node(value, label, lambda: self._plain(value, label))
 
     def _plain(self, value: Any, label: str) -> Iterable[Token]:
+        containers = containers_in(value)
+        if any(self._graph.is_written(one, CONTENT) for one in containers):
+            return self._members(value, label)
+        is_watched = sum(map(len, containers)) <= _WATCHED and is_plain_container(value)
+        if is_watched:
+            for one in containers:  # before they are read: what changes in between shows
+                self._watch(one)
         try:
             digest = self._graph.rules.value_digest(value)
+        except UnsteadyError:
+            raise
         except Unkeyable:
             return self._members(value, label)
-        containers = containers_in(value)
-        if sum(map(len, containers)) > _WATCHED or not is_plain_container(value):
+        if not is_watched:
             self._graph.watch.value(value, digest)
-            return [b"value " + digest]
-        for one in containers:
-            self._watch(one)
         return [b"value " + digest]
 
     def _members(self, value: Any, label: str) -> Iterable[Token]:

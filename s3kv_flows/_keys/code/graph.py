@@ -16,8 +16,8 @@ from hashlib import sha256
 from types import CellType, FunctionType
 from typing import Any, NamedTuple
 
+from s3kv_flows._keys.code.changes.first_seen import CONTENT, FirstSeen
 from s3kv_flows._keys.code.classes import is_project_class
-from s3kv_flows._keys.code.first_seen import FirstSeen
 from s3kv_flows._keys.code.watch import ABSENT, Watch, content_of
 
 __all__ = ["SCHEME", "CodeDigest", "Found", "Graph", "Isolated", "Rules", "Token"]
@@ -110,6 +110,8 @@ class Graph(ABC):
         self._validated: set[int] = set()
         self._written: set[tuple[int, str]] = set()
         self._rebound: set[tuple[int, str]] = set()
+        self._written_names: dict[int, set[str]] = {}
+        self._holders: list[object] = []
         self.restart()
 
     def restart(self) -> None:
@@ -120,6 +122,7 @@ class Graph(ABC):
         self.texts: dict[str, Token] = {}
         self.is_stale = False
         self._asked: set[tuple[int, str]] = set()
+        self._asked_for_names: set[int] = set()
         self._nodes: list[_Node] = []
         self._numbers: dict[int, int] = {}
         self._leaves: dict[tuple[bytes, str], int] = {}
@@ -170,7 +173,7 @@ class Graph(ABC):
         if not self.is_written(holder, name):
             token = self.token(value, label)
             return token if isinstance(token, int) else self._leaf(token, label)
-        subject = None if self.is_rebound(holder, name) else value
+        subject = None if self.is_rebound(holder, name) or name == CONTENT else value
         seen = self.rules.first_seen.digest(holder, name, subject, lambda: self._alone(value))
         return self._leaf(b"first " + seen, label)
 
@@ -193,6 +196,10 @@ class Graph(ABC):
         if at in self._asked and (at not in self._written or (rebound and at not in self._rebound)):
             self.is_stale = True
         self._written.add(at)
+        self._holders.append(holder)  # or another one could have its id
+        if name not in self._written_names.setdefault(id(holder), set()):
+            self._written_names[id(holder)].add(name)
+            self.is_stale |= id(holder) in self._asked_for_names
         if rebound:
             self._rebound.add(at)
 
@@ -200,6 +207,16 @@ class Graph(ABC):
         """Return whether the walked code mutates the value of an object's name, or rebinds the name."""
         self._asked.add((id(holder), name))
         return (id(holder), name) in self._written
+
+    def written_names(self, holder: object) -> Collection[str]:
+        """Return the names of an object that the walked code writes: also those that it has not as yet."""
+        self._asked_for_names.add(id(holder))
+        return self._written_names.get(id(holder), ())
+
+    def names(self, holder: object, present: Iterable[str]) -> list[str]:
+        """Return the sorted names of an object that count, as if all that are ever bound were."""
+        bound = {name for name in self.written_names(holder) if self.is_rebound(holder, name)}
+        return sorted({*present, *bound}, key=str)
 
     def is_rebound(self, holder: object, name: str) -> bool:
         """Return whether the walked code rebinds an object's name."""

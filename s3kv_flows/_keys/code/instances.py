@@ -11,8 +11,11 @@ import types
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from s3kv_flows._keys.code.changes.first_seen import CONTENT
 from s3kv_flows._keys.code.classes import fields_of_record, state_of
 from s3kv_flows._keys.code.graph import Graph, Token
+from s3kv_flows._keys.code.watch import ABSENT
+from s3kv_flows._keys.errors import UnsteadyError
 from s3kv_flows._keys.project import is_project_module, module_of
 
 __all__ = ["Instances"]
@@ -21,6 +24,8 @@ _LOGGERS = (logging.Logger, logging.LoggerAdapter, logging.Handler, logging.Form
 _LOGGING_PACKAGES = {"loguru", "structlog"}
 _SETTINGS = {str, bytes, bool, pathlib.PosixPath, pathlib.WindowsPath}
 """Types of attributes that count of an object without content: the URL of a client, not its counters."""
+_RUNNING = {"threading", "_thread", "concurrent", "queue", "multiprocessing", "asyncio"}
+"""Whose objects have names with running numbers, and flags that tell what is going on."""
 _COMPILED = ("pydantic_core", "pydantic._internal")
 _HUGE_BYTES = 256 * 2**20
 
@@ -62,6 +67,8 @@ class Instances:
         name = _found_by_name(value)
         if name is not None:
             return f"installed {name}".encode()
+        if isinstance(attributes, dict) and self._graph.written_names(value):
+            return self.changed(value, label)
         fields = fields_of_record(value)
         if fields is not None:
             return self._graph.node(value, label, lambda: self._record(value, label))
@@ -92,26 +99,35 @@ class Instances:
                 return
         for base, content in _BUILT_IN_BASES.items():
             if base in bases:
-                inner = content(value)
                 if base is dict:
                     self._graph.watch.mapping(value)
                 elif base in (list, set):
                     self._graph.watch.collection(value)
-                yield self._graph.token(inner, label)
+                yield self._content(value, content, label)
                 break
         yield from self._state(value, label)
 
+    def _content(self, value: object, content: Callable[[Any], object], label: str) -> Token:
+        if not self._graph.is_written(value, CONTENT):
+            return self._graph.token(content(value), label)
+        return self._graph.attribute(value, CONTENT, content(value), label)
+
+    def changed(self, value: object, label: str) -> Token:
+        """Return the token of an installed class's instance some of whose attributes are written."""
+        name = f"instance {module_of(type(value))}.{type(value).__qualname__}".encode()
+        return self._graph.node(value, label, lambda: (name, *self._state(value, label)))
+
     def _state(self, value: object, label: str) -> Iterable[Token]:
-        state = state_of(value)
         own = ask(value, "__dict__")
         if isinstance(own, dict):
-            self._graph.watch.mapping(own)
+            self._graph.watch.mapping(own)  # before it is read: what changes in between shows
+        state = state_of(value)
         if len(state) > len(own or ()):
             self._graph.watch.call(lambda: [*map(id, state_of(value).values())], [*map(id, state.values())])
-        for name, content in state.items():
+        for name in self._graph.names(value, state):
             if not self._graph.is_ignored(f"{type(value).__qualname__}.{name}"):
                 yield name.encode()
-                yield self._graph.attribute(value, name, content, label)
+                yield self._graph.attribute(value, name, state.get(name, ABSENT), label)
 
     def _wrapper(self, value: Any, wrapped: object, label: str) -> Iterable[Token]:
         """Yield the tokens of a package's object that wraps a function, as a task or a flow does."""
@@ -122,10 +138,10 @@ class Instances:
     def _record(self, value: object, label: str) -> Iterable[Token]:
         yield f"record {module_of(type(value))}.{type(value).__qualname__}".encode()
         own = ask(value, "__dict__")
-        fields = fields_of_record(value) or {}
         if isinstance(own, dict):
             self._graph.watch.mapping(own)
-        elif type(value).__name__ != "FieldInfo":
+        fields = fields_of_record(value) or {}
+        if not isinstance(own, dict) and type(value).__name__ != "FieldInfo":
             found = [*map(id, fields.values())]
             self._graph.watch.call(lambda: [*map(id, (fields_of_record(value) or {}).values())], found)
         for name, content in fields.items():
@@ -149,13 +165,14 @@ class Instances:
             digest = f"by type {module_of(cls)}.{cls.__qualname__}".encode()
         yield digest
         own = ask(value, "__dict__")
+        is_client = digest.startswith(b"by type") and module_of(cls).partition(".")[0] not in _RUNNING
         if isinstance(own, dict):
             self._graph.watch.mapping(own)
-            for name in sorted(own, key=str):
-                is_setting = digest.startswith(b"by type") and type(own[name]) in _SETTINGS
-                if is_setting or self._holds_code(own[name]):
+            for name, content in sorted(own.copy().items(), key=lambda item: str(item[0])):
+                is_setting = is_client and type(content) in _SETTINGS
+                if is_setting or self._holds_code(content):
                     yield str(name).encode()
-                    yield self._graph.token(own[name], label)
+                    yield self._graph.token(content, label)
 
     def digest(self, value: object) -> bytes | None:
         """Return the token of a value by its content, None for a value without content."""
@@ -171,6 +188,8 @@ class Instances:
                 )
                 return b"value " + seen
             digest = rules.value_digest(value)
+        except UnsteadyError:
+            raise  # it has a content, whatever it is
         except Exception:  # noqa: BLE001 -- Unkeyable, or what the value's own code raises when it is asked
             return None
         self._graph.watch.value(value, digest)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from types import CellType, FunctionType, ModuleType
 from typing import Any
 
+from s3kv_flows._keys.code.changes.lookup import Bound, looked_up
 from s3kv_flows._keys.code.graph import Graph, Token
 from s3kv_flows._keys.code.syntax.facts import CodeFacts
 from s3kv_flows._keys.code.syntax.modules import MODULES, ModuleText, absolute_names
@@ -124,6 +125,11 @@ class Names:
         while attributes and issubclass(type(value), ModuleType):
             holder, name, attributes = vars(value), attributes[0].rstrip("="), attributes[1:]
             value = holder.get(name, ABSENT)
+        while len(attributes) > 1:
+            inner = list(looked_up(value, attributes[0]))
+            if len(inner) != 1 or isinstance(inner[0], (Bound, ModuleType)):
+                break
+            value, attributes = inner[0], attributes[1:]
         if attributes:
             if value is ABSENT or issubclass(type(value), _CONSTANTS):
                 return
@@ -220,7 +226,10 @@ class Names:
             self._graph.watch.file(text.stamped, text.stamp)
         yield b"text"
         yield text.digest
-        if loaded is not None:
+        is_loading = _is_loading(loaded)
+        if is_loading:  # by another thread: what is not bound yet will be
+            self._graph.watch.call(lambda: _is_loading(loaded), found=True)
+        if loaded is not None and not is_loading:
             namespace = vars(loaded)
             for name, said in text.constants.items():
                 value = namespace.get(name, ABSENT)
@@ -269,6 +278,10 @@ def is_project_object(value: object) -> bool:
     if type(value) is FunctionType:
         return is_project_function(value)
     return issubclass(type(value), type) and is_project_module(str(getattr(value, "__module__", "")))
+
+
+def _is_loading(module: ModuleType | None) -> bool:
+    return bool(getattr(vars(module).get("__spec__") if module else None, "_initializing", False))
 
 
 def _ask(module: ModuleType, name: str) -> object:

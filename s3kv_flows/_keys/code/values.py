@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from operator import attrgetter
 from typing import Any
 
+from s3kv_flows._keys.code.changes.first_seen import CONTENT
 from s3kv_flows._keys.code.classes import NOT_CONTENT
 from s3kv_flows._keys.code.containers import ATOMS, CONTAINERS, IMMUTABLE, Containers
 from s3kv_flows._keys.code.graph import Graph, Token
@@ -52,6 +53,10 @@ class Values:
             return f"{kind.__name__} {constant(value)}".encode()
         if kind in CONTAINERS:
             return self._containers.token(value, label)
+        if self._graph.is_written(value, CONTENT) and not self._graph.is_project(kind):
+            return self._graph.attribute(value, CONTENT, value, label)
+        if kind is types.SimpleNamespace and self._graph.written_names(value):
+            return self._instances.changed(value, label)
         if kind in _PARTS:
             return self._parts(value, kind.__name__, _PARTS[kind], label)
         if kind in IMMUTABLE:

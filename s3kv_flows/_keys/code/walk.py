@@ -9,6 +9,7 @@ from pathlib import PurePath
 from types import FunctionType, ModuleType
 from typing import Any
 
+from s3kv_flows._keys.code.changes.changes import Changes
 from s3kv_flows._keys.code.classes import parts_of_class
 from s3kv_flows._keys.code.graph import Found, Graph, Rules, Token
 from s3kv_flows._keys.code.names import Names
@@ -27,12 +28,14 @@ class Walk(Graph):
         super().__init__(rules)
         self._values = Values(self)
         self._names = Names(self)
+        self._changes = Changes(self, rules.packages)
 
     def run(self, root: object, others: Iterable[Callable[[Graph], Token]] = ()) -> Found:
         """Return the digest of a root, and of further dependencies."""
         while True:
             before = self.knowledge()
             self.restart()
+            self._changes.call(root)
             head = [self.token(root, "value"), *(other(self) for other in others)]
             while self.queue:
                 node, visit = self.queue.popleft()
@@ -73,9 +76,10 @@ class Walk(Graph):
         )
 
     def _function(self, function: FunctionType, label: str) -> Iterable[Token]:
-        facts = CODES.facts(function)
         self.watch.function(function)
+        facts = CODES.facts(function)
         self._names.mark_written(function, facts)
+        self._changes.visit(function)
         self.mark_modes(facts.uses.names)
         yield b"function"
         yield function.__qualname__.encode()
@@ -101,12 +105,14 @@ class Walk(Graph):
         yield from self._names.imports(function, facts)
 
     def _own_attributes(self, function: FunctionType, label: str) -> Iterable[Token]:
-        attributes = function.__dict__
-        yield b"%d attributes" % len(attributes)
-        self.watch.mapping(attributes)
-        for name in sorted(attributes):
+        self.watch.mapping(function.__dict__)
+        attributes = function.__dict__.copy()
+        names = self.names(function, attributes)
+        names = [name for name in names if not name.endswith("=")]  # of arguments
+        yield b"%d attributes" % len(names)
+        for name in names:
             yield name.encode()
-            yield self.attribute(function, name, attributes[name], label)
+            yield self.attribute(function, name, attributes.get(name, ABSENT), label)
         if "docs" in self.modes:
             yield f"docs {function.__doc__}".encode("utf-8", "surrogatepass")
 
@@ -135,13 +141,14 @@ class Walk(Graph):
                 (
                     f"{module_of(cls)}.{cls.__qualname__}" if not self.is_project(cls) else cls.__qualname__,
                     cls,
+                    implementation,
                 )
-                for cls in registry
+                for cls, implementation in registry.copy().items()
             ]
-            for name, cls in sorted(found, key=lambda one: one[0]):
+            for name, cls, implementation in sorted(found, key=lambda one: one[0]):
                 yield name.encode()
                 yield self.token(cls, label)
-                yield self.token(registry[cls], label)
+                yield self.token(implementation, label)
             return
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
             content = content_of(cell)
@@ -167,23 +174,29 @@ class Walk(Graph):
             self.watch.call(lambda: len(type.__subclasses__(cls)), len(type.__subclasses__(cls)))
             for subclass in sorted(found, key=attrgetter("__qualname__")):
                 yield self.token(subclass, label)
-        for name, value in parts_of_class(cls):
+        parts = dict(parts_of_class(cls))
+        for name, value in parts.items():
+            self._changes.member(cls, name, value)
+        rebound = self.names(cls, ())
+        # What the walked code binds comes last: whether it is bound as yet makes no difference.
+        for name in (*(name for name in parts if name not in rebound), *rebound):
             if self.is_ignored(f"{cls.__qualname__}.{name}"):
                 continue
             yield name.encode()
-            yield self.attribute(cls, name, value, f"{label}.{name}")
+            yield self.attribute(cls, name, parts.get(name, ABSENT), f"{label}.{name}")
 
     def _namespace(self, namespace: dict[str, Any], label: str) -> Iterable[Token]:
         self.watch.mapping(namespace)
+        namespace_now = namespace.copy()
         is_notebook = "get_ipython" in namespace
-        for name in sorted(namespace):
+        for name in self.names(namespace, namespace_now):
             if name.startswith("__") and name.endswith("__"):
                 continue
             if is_notebook and (name.startswith("_") or name in ("In", "Out", "exit", "quit", "get_ipython")):
                 continue
             if not self.is_ignored(name, f"{label}.{name}"):
                 yield name.encode()
-                yield self._names.bound(namespace, name, namespace[name], f"{label}.{name}")
+                yield self._names.bound(namespace, name, namespace_now.get(name, ABSENT), f"{label}.{name}")
 
 
 def stem(name: str, namespace: dict[str, Any] | None = None) -> str:

@@ -141,6 +141,9 @@ class Watch:
         return all(stamp_of(path) == stamp for path, stamp in self._files.items())
 
     def _values_unchanged(self, value_digest: Callable[[object], bytes]) -> bool:
-        if any(look() != found for look, found in self._calls):
+        try:
+            return all(look() == found for look, found in self._calls) and all(
+                value_digest(value) == digest for value, digest in self._values.values()
+            )
+        except Exception:  # noqa: BLE001 -- Unkeyable now, or the value's own code fails
             return False
-        return all(value_digest(value) == digest for value, digest in self._values.values())

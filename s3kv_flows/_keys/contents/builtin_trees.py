@@ -15,6 +15,7 @@ import gc
 import marshal
 import pickle
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 __all__ = ["CONTAINERS", "Tree", "flattened", "measure", "small_blob", "write"]
@@ -103,7 +104,7 @@ def write(
 def flattened(container: Collection[Any]) -> Sequence[object]:
     """Return the parts of a list, a tuple or a dict (keys and values in turn) in their order."""
     if type(container) is dict:
-        return [part for item in container.items() for part in item]
+        return list(chain.from_iterable(container.items()))  # at once, whatever other threads do
     return container if isinstance(container, (list, tuple)) else list(container)
 
 

@@ -28,7 +28,7 @@ from s3kv_flows._keys.contents.builtin_trees import (
 from s3kv_flows._keys.contents.parts import CycleError, Parts, Token, layout_of, parts_of
 from s3kv_flows._keys.contents.parts.secrets import slow_digest
 from s3kv_flows._keys.contents.parts.small import SmallValues
-from s3kv_flows._keys.errors import Unkeyable
+from s3kv_flows._keys.errors import Unkeyable, steady
 from s3kv_flows._keys.project import module_of
 
 __all__ = ["SCHEME", "ContentEncoder", "Digest"]
@@ -88,6 +88,9 @@ class ContentEncoder:
         Raises:
             Unkeyable: As for ``digest``.
         """
+        return steady(lambda: self._examine(value))
+
+    def _examine(self, value: object) -> Digest:
         examination = _Examination(self._code_of, self._ignored)
         try:
             try:

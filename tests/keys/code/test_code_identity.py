@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
@@ -24,28 +24,10 @@ from s3kv_flows._keys.code.code_identity import CodeIdentity, adopt_table, expor
 from s3kv_flows._keys.code.syntax.sources import TEXTS
 from s3kv_flows._keys.errors import Unkeyable
 from s3kv_flows._keys.identity import Identity, identity_of
-from tests.keys.code.cases import Edit
 from tests.keys.code.processes import ROOT
 
 NUMBERS = count()
 Load = Callable[[str], Any]
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
-    """Write a project, and import its module."""
-    known = set(sys.modules)
-    monkeypatch.syspath_prepend(str(tmp_path))
-
-    def load(text: str) -> Any:
-        Edit("", text, "", "", changes=False).write(tmp_path, edited=False)
-        (tmp_path / "m.py").rename(tmp_path / (name := f"m{next(NUMBERS)}.py"))
-        importlib.invalidate_caches()
-        return importlib.import_module(name.removesuffix(".py"))
-
-    yield load
-    for name in set(sys.modules) - known:
-        del sys.modules[name]
 
 
 def identity(**options: Any) -> CodeIdentity:

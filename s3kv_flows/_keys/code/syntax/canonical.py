@@ -200,6 +200,7 @@ class _Dump:
                 names.append(node.attr + ("" if names else sign))
             elif isinstance(node, ast.Subscript):
                 names.clear()  # something within what is named: that counts as changed
+                sign = ""
             else:
                 return
             node = node.value

@@ -11,6 +11,7 @@ from typing import Any
 from s3kv_flows._keys.code.syntax.bytecode import Uses, bytecode_digest, uses_of
 from s3kv_flows._keys.code.syntax.sources import TEXTS, SourceTexts
 from s3kv_flows._keys.code.syntax.texts import Chain
+from s3kv_flows._keys.code.syntax.writes import Effects, effects_of, writes_of
 
 __all__ = ["CODES", "CodeFacts", "Codes"]
 
@@ -22,12 +23,14 @@ class CodeFacts:
     Attributes:
         digest: Of its syntax tree; of its bytecode, and the version of Python, where no text compiles to it.
         uses: The names it uses.
-        writes: What it changes in place, as far as its text says.
+        effects: What it does to what it names, as far as its bytecode shows.
+        writes: What it changes in place, as far as its text says, or its bytecode shows.
     """
 
     digest: bytes
     uses: Uses
     writes: frozenset[Chain]
+    effects: Effects
 
 
 class Codes:
@@ -57,13 +60,14 @@ class Codes:
         uses = uses_of(code)
         text = self._texts.find(code, namespace)
         if text is None:
-            return CodeFacts(bytecode_digest(code), uses, frozenset())
+            return CodeFacts(bytecode_digest(code), uses, writes_of(code), effects_of(code))
         # Names that only annotations use are left out; names of class bodies are spelled otherwise there.
         kept = tuple(chain for chain in uses.globals if chain[0] in text.names or chain[0].startswith("_"))
         return CodeFacts(
             text.digest,
             Uses(kept, uses.cells, uses.imports, uses.rebinds, uses.names, uses.strings),
             text.writes,
+            effects_of(code),
         )
 
 

@@ -58,17 +58,34 @@ def parsing() -> Iterator[None]:
     """Parse without warnings, which were given when the text was loaded, and without collecting garbage.
 
     A tree is a million objects that are all in use; to look through them again and again takes longer than
-    to parse.
+    to parse. One thread at a time: what two of them set and restored in turn would stay set.
     """
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        if collects:
-            gc.enable()
+    with _PARSES.lock:
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield
+        finally:
+            if collects:
+                gc.enable()
+
+
+class _Parses:
+    """Which thread parses."""
+
+    def __init__(self) -> None:
+        self.unlock()
+
+    def unlock(self) -> None:
+        """Replace the lock in the child of a fork, where the thread that held it does not exist."""
+        self.lock = threading.RLock()
+
+
+_PARSES = _Parses()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_PARSES.unlock)
 
 
 class _Table:

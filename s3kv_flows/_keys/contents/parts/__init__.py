@@ -16,7 +16,7 @@ from s3kv_flows._keys.contents.parts import (
     tensors,
 )
 from s3kv_flows._keys.contents.parts.kinds import CycleError, Parts, PartsOf, Token, Walk, name_of
-from s3kv_flows._keys.errors import Unkeyable
+from s3kv_flows._keys.errors import Unkeyable, changed_meanwhile
 
 __all__ = ["CycleError", "Parts", "Token", "Walk", "layout_of", "parts_of"]
 
@@ -46,6 +46,8 @@ def parts_of(walk: Walk, value: object) -> Parts:
     except (Unkeyable, CycleError, RecursionError, MemoryError):
         raise
     except Exception as exc:  # a class of a user or a library may raise anything
+        if changed_meanwhile(exc):
+            raise
         raise refused.undigestible(type(value), exc) from exc
 
 
@@ -60,6 +62,8 @@ def layout_of(value: object) -> objects.Layout | None:
     try:
         return objects.layout_of(value)
     except Exception as exc:  # as above
+        if changed_meanwhile(exc):
+            raise
         raise refused.undigestible(type(value), exc) from exc
 
 

@@ -120,7 +120,7 @@ def left_out_of(kind: type) -> frozenset[str]:
             names |= _HISTORY.get(name_of(base).partition(".")[0], frozenset())
             names |= {
                 name
-                for name, member in list(vars(base).items())
+                for name, member in vars(base).copy().items()
                 if any(one.__name__ == "cached_property" for one in type(member).__mro__)
             }
         found = _left_out[kind] = frozenset(names)
@@ -139,11 +139,12 @@ def attributes(value: Any, layout: Layout) -> dict[str, object]:
 
 
 def _by_name(attributes: dict[Any, object], left_out: frozenset[str]) -> dict[Any, object]:
+    held = dict(attributes)  # as another thread may add one
     try:
-        names = sorted(attributes)
+        names = sorted(held)
     except TypeError:  # which are no names
-        return dict(attributes)
-    return {name: attributes[name] for name in names if name not in left_out}
+        return held
+    return {name: held[name] for name in names if name not in left_out}
 
 
 def layout_of(value: Any) -> Layout | None:
@@ -174,14 +175,15 @@ def _found_layout(value: Any) -> Layout | None:
     except TypeError:  # a C type holds more than its attributes: a registered pickler may know
         return None
     finally:
-        if not noted and "__slotnames__" in vars(kind):
-            del kind.__slotnames__
+        if not noted:
+            with suppress(AttributeError, TypeError):  # another thread was first; a built-in class
+                type.__delattr__(kind, "__slotnames__")
     if isinstance(made, str) or made[0] is not _NEW or made[3] or made[4]:
         return None
     slots = {
         (name, base): member
         for base in kind.__mro__
-        for name, member in vars(base).items()
+        for name, member in vars(base).copy().items()  # in which pickle may write meanwhile
         if type(member) is MemberDescriptorType and member.__objclass__ is base
     }
     names = [name for name, _ in slots]

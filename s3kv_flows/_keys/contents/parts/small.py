@@ -66,14 +66,14 @@ class SmallValues:
         return lambda value: self._of_attributes(kind, attributes(value, layout))
 
     def _of_a_record(self, value: Any) -> bytes | None:
-        held: dict[str, object] = value.__dict__
+        held: dict[str, object] = value.__dict__.copy()  # as another thread may add one
         key = type(value), tuple(held)
         record = self._records.get(key)
         if record is None:
             layout = self._layout_of(value)
-            names = () if layout is None else tuple(attributes(value, layout))
-            if not {str}.issuperset(map(type, held)):
+            if layout is None or not {str}.issuperset(map(type, held)):
                 return None
+            names = tuple(name for name in sorted(held) if name not in layout.left_out)
             record = self._records[key] = _Record(self._head(type(value), names), _getter(names))
         return _written(record.head, record.values_of(held))
 

@@ -11,7 +11,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 
-__all__ = ["FirstSeen"]
+__all__ = ["CONTENT", "FirstSeen"]
+
+CONTENT = "[]"
+"""Names what is in an object, where that is changed, and not an attribute."""
+
 
 _KEPT = 1_000
 

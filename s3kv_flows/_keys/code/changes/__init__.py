@@ -1,0 +1,1 @@
+"""What the walked code itself changes, and how that counts."""
