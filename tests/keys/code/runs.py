@@ -132,4 +132,5 @@ RUNS: dict[str, str] = {
     "sqlite wrapper": "import sqlite3\nclass DB:\n    def __init__(s): s.c=None; s.q=0\n    def run(s):\n        if s.c is None: s.c=sqlite3.connect(':memory:')\n        s.q+=1\n        return s.c.execute('select 1').fetchall()\nd=DB()\ndef t(): return d.run()",
     "by an argument with a name": 'class A:\n    n=0\n    def f(s): s.n+=1\na=A()\ndef h(x,*,c): c.f()\ndef t(): h(1,c=a)',
     "by a partial with a keyword": "import functools\nclass A: n = 0\na = A()\ndef h(x, c): c.n += x\np = functools.partial(h, c=a)\ndef t(): p(1)",
+    "by the setter of a property": "class A:\n    _v = 0\n    @property\n    def v(self): return self._v\n    @v.setter\n    def v(self, x): self._v = x\na = A()\ndef t(): a.v = 3",
 }  # fmt: skip

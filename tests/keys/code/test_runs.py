@@ -64,6 +64,10 @@ def test_keys_of_tasks_that_change_what_they_share_are_the_same_in_each_process(
         ("import random\nR = random.Random(1)\ndef t(): return [R]", "m.R.seed(2)"),
         ("from collections import defaultdict\nD = defaultdict(int)\ndef t(): return D.get('a')", "m.D['a']"),
         ("S = {}\ndef show(d): return len(d)\ndef t(): return show(S)", "m.S['a'] = 1"),
+        ("class A:\n    _v = 0\n    @property\n    def v(self): return self._v\n    @v.setter\n    def v(self, x): self._v = x\na = A()\ndef t(): return a.v", "m.a.v = 3"),
+        ("L = [[1]]\ndef t():\n    m = L[:]\n    m.append(2)\n    return m", "m.L[0].append(9)"),
+        (f"{MEMO}c = Client()\ndef t():\n    def g(c): c.count()\n    g(Client())\n    return c", "m.c.count()"),
+        (f"{MEMO}L = [Client()]\ndef t():\n    [c.count() for c in (Client(),)]\n    return [c.calls for c in L]", "m.L[0].count()"),
         ("import s1\ndef t(): s1.X = 1\n--- s1.py\nX, Y = 0, 0", "m.s1.X = 0; m.s1.t = 1; m.t.k = 3"),
     ],
 )  # fmt: skip

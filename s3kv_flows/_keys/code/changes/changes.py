@@ -26,6 +26,7 @@ from s3kv_flows._keys.code.changes.lookup import (
     bound_to,
     function_of,
     looked_up,
+    setter_of,
 )
 from s3kv_flows._keys.code.syntax.facts import CODES
 from s3kv_flows._keys.code.syntax.texts import Chain
@@ -195,9 +196,7 @@ class _Run:
     def _rebind(self, holder: object, name: str) -> None:
         if type(holder) in (Fresh, Bound, Super):
             return
-        for found in looked_up(holder, name):
-            if type(found) is Bound:  # of a property
-                self._to_do.append(found)
+        self._to_do += setter_of(holder, name)
         self._marks.mark_written(
             vars(holder) if issubclass(type(holder), ModuleType) else holder, name, rebound=True
         )

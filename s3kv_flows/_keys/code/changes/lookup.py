@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from s3kv_flows._keys.code.syntax.facts import CODES
 from s3kv_flows._keys.code.syntax.writes import WITHIN
 
-__all__ = ["Bound", "Fresh", "Keyword", "Super", "bound_to", "function_of", "looked_up"]
+__all__ = ["Bound", "Fresh", "Keyword", "Super", "bound_to", "function_of", "looked_up", "setter_of"]
 
 _MOST_MEMBERS = 1_000
 _CACHED = type(functools.lru_cache(abs))
@@ -165,9 +165,8 @@ def _of_class(cls: type | None, mro: tuple[type, ...], name: str, instance: Any)
             first = cls if cls is not None else instance.cls if type(instance) is Fresh else type(instance)
             yield from bound_to(function, (first,))
         elif type(found) in (property, functools.cached_property):
-            if instance is not None:
-                for one in (function, found.fset if type(found) is property else None):
-                    yield from bound_to(one, (instance,)) if type(one) is FunctionType else ()
+            if instance is not None and type(function) is FunctionType:
+                yield from bound_to(function, (instance,))
         elif type(found) is staticmethod or instance is None:
             yield function
         elif type(function) is FunctionType:
@@ -186,6 +185,13 @@ def _in_classes(mro: tuple[type, ...], name: str) -> Iterator[Any]:
         if name in vars(base):
             yield vars(base)[name]
             return
+
+
+def setter_of(holder: Any, name: str) -> Iterator[Bound]:
+    """Yield what an assignment to an attribute of an object runs, where that is a property."""
+    for found in _in_classes(type(holder).__mro__, name):
+        if type(found) is property and type(found.fset) is FunctionType:
+            yield from bound_to(found.fset, (holder,))
 
 
 def function_of(found: Any) -> Any:

@@ -31,6 +31,8 @@ WITHIN = "*"
 _INNER = {"get", "items", "setdefault", "values"}
 """Methods of a dict that return what is within."""
 _SAVED = ("<saved>",)
+_SLICE = "[:]"
+"""Stands in a chain for a part of a list, which is a copy, or of an array, which is none."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def writes_of(code: CodeType) -> frozenset[Chain]:
 def _as_in_text(chain: Chain) -> Chain:
     if any(part.endswith(")") for part in chain):
         return ()
-    end = chain.index(WITHIN) if WITHIN in chain else len(chain)
+    end = next((at for at, part in enumerate(chain) if part in (WITHIN, _SLICE)), len(chain))
     return (chain[0].lstrip("@?"), *chain[1:end])
 
 
@@ -269,9 +271,16 @@ class _Reader:
         self.attribute(it)
 
     def subscript(self, it: Instruction) -> None:
-        held = self._pop(3 if it.opname == "BINARY_SLICE" else 2)[0]
-        self._used(held, "__getitem__")
-        self._stack.append(_within(held))
+        held, *key = self._pop(3 if it.opname == "BINARY_SLICE" else 2)
+        found = self._used(held, "__getitem__")
+        if found is not None and (len(key) == 2 or (key[0] is not None and key[0].constant is _SLICE)):
+            self._stack.append(_Value((*found.chain[:-1], _SLICE)))
+        else:
+            self._stack.append(_within(held))
+
+    def slice(self, it: Instruction) -> None:
+        self._pop(it.arg or 0)
+        self._stack.append(_Value(constant=_SLICE))
 
     def store_attribute(self, it: Instruction) -> None:
         *_, held = self._pop(1 if it.opname == "DELETE_ATTR" else 2)
@@ -457,6 +466,7 @@ _SPECIAL: dict[str, _Follow] = {
     "LOAD_CONST": _Reader.constant,
     "GET_ITER": _Reader.iterate,
     "UNPACK_SEQUENCE": _Reader.unpack,
+    "BUILD_SLICE": _Reader.slice,
     "CONTAINS_OP": _Reader.contains,
     "BEFORE_WITH": _Reader.enter,
     "MAKE_FUNCTION": _Reader.function,
