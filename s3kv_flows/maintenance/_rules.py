@@ -175,8 +175,8 @@ class CleanupRule:
     def _refuse_empty(self) -> Self:
         if not any(_is_given(getattr(self, name)) for name in _REASONS):
             raise ValueError(
-                f"it is empty: without {', '.join(_REASONS[:-1])} or {_REASONS[-1]} it would remove everything it "
-                "matches, including objects written a moment ago"
+                f"it is empty: without {', '.join(_REASONS[:-1])} or {_REASONS[-1]} it would "
+                "remove everything it matches, including objects written a moment ago"
             )
         if self.group_by is not None and self.keep_last is None:
             raise ValueError("group_by is for what keep_last counts, and needs keep_last")
