@@ -16,7 +16,7 @@ from s3kv_flows.store._durations import DurationLike, fixed_duration, length_bef
 from s3kv_flows.store._iam import Access, apply_policy, statements
 from s3kv_flows.store._kv_types import DeletedKeys, KeyInfo
 from s3kv_flows.store._layout.keys import Namespace, validate_bucket_name
-from s3kv_flows.store._layout.marks import is_own
+from s3kv_flows.store._layout.marks import is_own, name_mark
 from s3kv_flows.store._layout.tags import validate_tags
 from s3kv_flows.store._locks.retention import LockMode, Retention
 from s3kv_flows.store._locks.visibility import require_visible
@@ -861,11 +861,18 @@ class CompatibleS3KV(S3KV):
         """Put a value as :meth:`S3KV.add`, without metadata, and keep a local copy."""
         del metadata  # s3kv 0.1.5 takes any, and stores none
         written = super().add(key, value, **options)
-        body = self.codec.encode(value)
-        if isinstance(body, bytes):
-            now = datetime.now(timezone.utc)
-            info = ObjectInfo(self.namespace.name_of(key), written.etag, len(body), now, now)
-            self.local_cache.put(info.name, CachedObject(info, bytearray(body)))
+        new, name = self._values.new_object(value, metadata={}, tags={}), self.namespace.name_of(key)
+        if isinstance(new.body, bytes):
+            # It is older than any object, so that a read that asks the server gets all headers from there.
+            info = ObjectInfo(
+                name,
+                written.etag,
+                len(new.body),
+                _EPOCH,
+                _EPOCH,
+                metadata={**new.metadata, **name_mark(name)},
+            )
+            self.local_cache.put(name, CachedObject(info, bytearray(new.body)))
         return written
 
     def merge_keys(self, source_keys: Iterable[str], destination_key: str) -> None:
@@ -884,6 +891,7 @@ class CompatibleS3KV(S3KV):
 
 
 _MISSING = object()
+_EPOCH = datetime.fromtimestamp(0, timezone.utc)
 
 
 def endpoint_from_environment() -> str | None:

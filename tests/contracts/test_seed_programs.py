@@ -707,6 +707,28 @@ def test_both_stores_read_what_either_wrote(make_store: Callable[..., S3KV]) -> 
     assert kv.codec.name == store.codec.name
 
 
+@pytest.mark.parametrize("object_lock", [False, True])
+def test_the_copy_that_add_leaves_costs_nothing_and_is_asked_for(
+    make_store: Callable[..., S3KV], tmp_path: Path, *, object_lock: bool
+) -> None:
+    store = make_store(object_lock=object_lock)
+    kv = CompatibleS3KV(store.config.endpoint_url, store.bucket_name, cache_directory=tmp_path / "copies")
+    kv.add("k", {"n": 1})
+    with kv.client.counters.measure() as measured:
+        if not object_lock:
+            kv.add("k", {"n": 1})
+        assert kv.get_from_cache("k") == {"n": 1}
+    assert measured[0].requests == (0 if object_lock else 1)
+    store.add("k", {"n": 2})
+    assert kv.get("k") == {"n": 2}
+    young = CompatibleS3KV(
+        store.config.endpoint_url, store.bucket_name, cache_directory=tmp_path / "copies", cache_max_age="1h"
+    )
+    young.add("k", {"n": 3})
+    assert young.get("k") == {"n": 3}
+    assert young.info("k").size == len('{"n": 3}')
+
+
 def test_an_encoding_error_says_what_to_do(store: S3KV) -> None:
     for value, advice in [
         ((1,), "CompatibleS3KV"),
