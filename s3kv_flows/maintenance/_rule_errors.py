@@ -31,7 +31,7 @@ class Problem:
     wants_text: bool = False
 
     def __str__(self) -> str:
-        return ": ".join((*self.place, self.text))
+        return " ".join(": ".join((*self.place, self.text)).splitlines())  # a tag may be of several lines
 
 
 def as_validation_error(exc: ValidationError, value: object, fields: Sequence[str]) -> ValidationError:

@@ -42,7 +42,7 @@ class Item:
             lines.append(self._line(problem))
         odd = {place: one for place, one in self.written.items() if place not in told and _is_odd(one)}
         return lines + [
-            ": ".join((*place, f"{scalar.text} is read as {scalar.value}: write that"))
+            str(Problem(place, f"{scalar.text} is read as {scalar.value}: write that"))
             for place, scalar in odd.items()
         ]
 
@@ -51,7 +51,7 @@ class Item:
         if scalar is None or scalar.value is None:
             return str(problem)
         if problem.wants_text:
-            return ": ".join((*problem.place, _misread(scalar)))
+            return str(Problem(problem.place, _misread(scalar)))
         return f"{problem} ({scalar.text} is read as {scalar.value})" if _is_odd(scalar) else str(problem)
 
 
@@ -157,11 +157,11 @@ def _once(pairs: _Pairs, place: tuple[str, ...], item: Item) -> Iterator[tuple[s
     for key, value in pairs:
         text = _text_of(key)
         if text in seen:
-            item.problems.append(": ".join((*place, f"{text!r} stands there twice: leave one")))
+            item.problems.append(str(Problem(place, f"{text!r} stands there twice: leave one")))
             continue
         seen.add(text)
         if isinstance(key, _Scalar) and place:  # of a field, the next thing said is that there is none
-            item.problems.append(": ".join((*place, _misread(key))))
+            item.problems.append(str(Problem(place, _misread(key))))
         yield text, value
 
 

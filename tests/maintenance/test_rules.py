@@ -212,6 +212,7 @@ def test_rules_are_read_from_yaml_and_json(tmp_path: Path) -> None:
             "tags: on is read as true, not text: put it into quotes",
         ),
         ("- {name: a, expired: true, tags: {s: {}}}", "tags: s: write text, not a mapping"),
+        ('- {name: a, expired: true, tags: {"x\\ny": 5}}', "tags: x y: 5 is not text: put it into quotes"),
         ("- {name: off, expired: true}", "rule 1: name: off is read as false, not text: put it into quotes"),
         ('[{"name": "a", "expired": true, "tags": {"s": 7}}]', "tags: s: 7 is not text: put it into quotes"),
         (
