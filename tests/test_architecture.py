@@ -45,6 +45,8 @@ ORDER: Mapping[str, tuple[str, ...]] = {
         "_planning",
         "_entries",
         "_rules",
+        "_rule_files",
+        "_rule_errors",
     ),
     "s3kv_flows.store": (
         "_kv",

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import MISSING, fields
 from dataclasses import Field as DataclassField
 from datetime import timedelta
-from functools import lru_cache
+from functools import lru_cache, wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-import yaml
 from pydantic import (
     BeforeValidator,
     ByteSize,
     ConfigDict,
     Field,
+    ModelWrapValidatorHandler,
     PlainSerializer,
     PlainValidator,
     TypeAdapter,
@@ -27,6 +28,8 @@ from pydantic.dataclasses import dataclass
 from pydantic.fields import FieldInfo
 from typing_extensions import Self
 
+from s3kv_flows.maintenance._rule_errors import as_validation_error, problems_in, shown
+from s3kv_flows.maintenance._rule_files import Item, read_items, read_text
 from s3kv_flows.store._durations import CalendarDuration, DurationLike, format_duration, parse_duration
 from s3kv_flows.store._layout.tags import validate_tags
 
@@ -37,11 +40,22 @@ __all__ = ["CleanupRule", "Duration", "GivenDuration", "Size", "parse_rules", "r
 _BYTES = TypeAdapter(ByteSize)
 
 
-def _size(value: Any) -> Any:
-    """Return the bytes of ``10 GB``; pydantic validates anything else."""
+def _size(value: Any) -> int:
+    """Return the bytes of a number, or of ``10 GB``."""
+    try:
+        size = _BYTES.validate_python(value)
+        if isinstance(value, bool) or size < 0:
+            raise ValueError("not a size")  # noqa: TRY301  # the next lines say it in full
+    except ValueError:
+        raise ValueError(f"write a size such as '500 GB', not {shown(value)}") from None
+    return int(size)
+
+
+def _count(value: Any) -> Any:
+    """Refuse true, which pydantic takes for 1: what ``keep_last: yes`` would keep is one object."""
     if isinstance(value, bool):
-        raise ValueError("a size is a number or text such as 10 GB, not a boolean")  # noqa: TRY004  # pydantic takes ValueErrors
-    return int(_BYTES.validate_python(value)) if isinstance(value, str) else value
+        raise ValueError(f"write a whole number from 1 on, not {shown(value)}")  # noqa: TRY004
+    return value
 
 
 _READ = PlainValidator(parse_duration)
@@ -55,7 +69,15 @@ Duration = Annotated[timedelta | CalendarDuration, _READ, _WRITTEN, _IN_FORMS]
 GivenDuration = Annotated[DurationLike, _READ, _WRITTEN, _IN_FORMS]
 """A :data:`Duration` as a flow's parameter, which may also be given as text in Python."""
 
-Size = Annotated[int, BeforeValidator(_size), Field(ge=0)]
+Count = Annotated[int, BeforeValidator(_count), Field(ge=1)]
+"""How many: a whole number, at least one."""
+
+# Both forms: Prefect's server checks the parameters of a run against the schema before the flow sees them.
+_IN_BYTES = WithJsonSchema(
+    {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "examples": ["10 GB", "10 GiB"]}]}
+)
+
+Size = Annotated[int, PlainValidator(_size), _IN_BYTES]
 """Bytes: a number, ``10 GB`` (powers of ten) or ``10 GiB`` (powers of two)."""
 
 
@@ -65,6 +87,25 @@ _REASONS = ("older_than", "expired", "keep_last", "max_bytes", "noncurrent_after
 """The fields that make a rule remove anything; the others only narrow it."""
 
 
+_Kind = TypeVar("_Kind", bound=type)
+
+
+def _with_plain_errors(kind: _Kind) -> _Kind:
+    """Let a class of pydantic say what is wrong with its arguments in one line for each mistake."""
+    init: Callable[..., None] = kind.__init__  # type: ignore[misc]  # of the class itself
+
+    @wraps(init)
+    def plain(self: object, *args: object, **kwargs: object) -> None:
+        try:
+            init(self, *args, **kwargs)
+        except ValidationError as exc:
+            raise ValueError("\n".join(line for _, line in problems_in(exc))) from None
+
+    kind.__init__ = plain  # type: ignore[misc]
+    return kind
+
+
+@_with_plain_errors
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class CleanupRule:
     """Removes objects to which all of its conditions apply.
@@ -101,7 +142,7 @@ class CleanupRule:
         default=False,
         description="The time to live that is recorded with a result, or in its tag ttl_days, has passed.",
     )
-    keep_last: Annotated[int, Field(ge=1)] | None = Field(
+    keep_last: Count | None = Field(
         default=None, description="How many of the newest objects to keep, in each group."
     )
     group_by: str | None = Field(
@@ -134,20 +175,26 @@ class CleanupRule:
     def _refuse_empty(self) -> Self:
         if not any(_is_given(getattr(self, name)) for name in _REASONS):
             raise ValueError(
-                f"rule {self.name!r} is empty: without {', '.join(_REASONS[:-1])} or {_REASONS[-1]} it would "
+                f"it is empty: without {', '.join(_REASONS[:-1])} or {_REASONS[-1]} it would "
                 "remove everything it matches, including objects written a moment ago"
             )
         if self.group_by is not None and self.keep_last is None:
-            raise ValueError(
-                f"rule {self.name!r}: group_by is for what keep_last counts, and needs keep_last"
-            )
+            raise ValueError("group_by is for what keep_last counts, and needs keep_last")
         others = [name for name in ("expired", "keep_last", "max_bytes") if _is_given(getattr(self, name))]
         if self.noncurrent_after is not None and others:
             raise ValueError(
-                f"rule {self.name!r}: noncurrent_after is about old versions, {' and '.join(others)} about "
-                "objects: make two rules"
+                f"noncurrent_after is about old versions, {' and '.join(others)} about objects: "
+                "make two rules"
             )
         return self
+
+    @model_validator(mode="wrap")  # around all other validators, which stand above
+    @classmethod
+    def _say_what_to_write(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(value)
+        except ValidationError as exc:
+            raise as_validation_error(exc, value, [one.name for one in fields(cls)]) from None
 
     @property
     def of_versions(self) -> bool:
@@ -218,21 +265,17 @@ def _differs_from_default(value: object, field: DataclassField[object]) -> bool:
 
 # --- files of rules -----------------------------------------------------------------------------------
 
-_RULES = TypeAdapter(list[CleanupRule])
+_RULE = TypeAdapter(CleanupRule)
 
 
 def read_rules(path: Path) -> list[CleanupRule]:
     """Read the rules of a file.
 
     Raises:
-        ValueError: The file cannot be read, is neither YAML nor JSON, or holds no list of valid rules; the
-            message names the file and the field.
+        ValueError: The file cannot be read, is neither YAML nor JSON, or holds no list of valid rules. The
+            message has a line for each mistake, with the file, the rule and the field.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ValueError(f"rules cannot be read from {str(path)!r}: {exc}") from exc
-    return parse_rules(text, source=str(path))
+    return parse_rules(read_text(path), source=str(path))
 
 
 def parse_rules(text: str, *, source: str = "the rules") -> list[CleanupRule]:
@@ -243,23 +286,46 @@ def parse_rules(text: str, *, source: str = "the rules") -> list[CleanupRule]:
         source: What messages call the text.
 
     Raises:
-        ValueError: The text is neither YAML nor JSON, or holds no list of valid rules; the message names the
-            field.
+        ValueError: The text is neither YAML nor JSON, or holds no list of valid rules, or two of one name.
+            The message has a line for each mistake, with the rule and the field.
     """
     try:
-        parsed = yaml.safe_load(text)
-    except yaml.YAMLError as exc:
-        raise ValueError(f"{source}: neither YAML nor JSON: {exc}") from exc
-    if isinstance(parsed, dict) and list(parsed) == ["rules"]:
-        parsed = parsed["rules"]
-    try:
-        rules = _RULES.validate_python(parsed)
-    except ValidationError as exc:
-        problems = "; ".join(
-            f"{'.'.join(map(str, error['loc'])) or 'rules'}: {error['msg']}" for error in exc.errors()
-        )
-        raise ValueError(f"{source}: {problems}") from exc
-    if len(names := {rule.name for rule in rules}) < len(rules):
-        twice = next(name for name in names if sum(rule.name == name for rule in rules) > 1)
-        raise ValueError(f"{source}: two rules are called {twice!r}")
+        items = read_items(text)
+    except ValueError as exc:
+        raise ValueError(f"{source}: {exc}") from exc
+    rules, problems = [], []
+    for number, item in enumerate(items, 1):
+        rule, found = _read(item)
+        rules += [rule] if rule else []
+        problems += [f"{_called(number, item)}: {problem}" for problem in found]
+    if problems := [*problems, *_same_names(items)]:
+        raise ValueError("\n".join(f"{source}: {problem}" for problem in problems))
     return rules
+
+
+def _read(item: Item) -> tuple[CleanupRule | None, list[str]]:
+    try:
+        return _RULE.validate_python(item.value), item.all_problems(())
+    except ValidationError as exc:
+        return None, item.all_problems(problem for problem, _ in problems_in(exc))
+
+
+def _called(number: int, item: Item) -> str:
+    name = _name(item)
+    return f"rule {number} {name!r}" if name else f"rule {number}"
+
+
+def _name(item: Item) -> str | None:
+    name = item.value.get("name") if isinstance(item.value, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def _same_names(items: list[Item]) -> Iterator[str]:
+    """Yield a line for each name that several rules have: reports and lifecycle rules go by names."""
+    numbers: dict[str, list[str]] = {}
+    for number, item in enumerate(items, 1):
+        if name := _name(item):
+            numbers.setdefault(name, []).append(str(number))
+    for name, same in numbers.items():
+        if len(same) > 1:
+            yield f"rules {', '.join(same[:-1])} and {same[-1]} are called {name!r}: give each its own name"

@@ -1,6 +1,6 @@
 """A key-value store in an S3 bucket, independent of Prefect."""
 
-from s3kv_flows.store._kv import S3KV
+from s3kv_flows.store._kv import S3KV, CompatibleS3KV
 from s3kv_flows.store._kv_types import DeletedKeys, KeyInfo
 from s3kv_flows.store._locks.retention import Retention
 from s3kv_flows.store._outputs.audit import LockAudit
@@ -30,6 +30,7 @@ __all__ = [
     "AccessDeniedError",
     "AlreadyFinalizedError",
     "Codec",
+    "CompatibleS3KV",
     "ConflictError",
     "CorruptValueError",
     "DeletedKeys",

@@ -1,10 +1,14 @@
-"""S3KV, a key-value store with the interface of ``s3kv`` 0.1.5."""
+"""S3KV, a key-value store with the interface of ``s3kv`` 0.1.5.
+
+CompatibleS3KV is the same for programs that were written for that package.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +16,7 @@ from s3kv_flows.store._durations import DurationLike, fixed_duration, length_bef
 from s3kv_flows.store._iam import Access, apply_policy, statements
 from s3kv_flows.store._kv_types import DeletedKeys, KeyInfo
 from s3kv_flows.store._layout.keys import Namespace, validate_bucket_name
-from s3kv_flows.store._layout.marks import is_own
+from s3kv_flows.store._layout.marks import is_own, name_mark
 from s3kv_flows.store._layout.tags import validate_tags
 from s3kv_flows.store._locks.retention import LockMode, Retention
 from s3kv_flows.store._locks.visibility import require_visible
@@ -26,9 +30,10 @@ from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.clients import shared_client
 from s3kv_flows.store._s3.concurrency import map_concurrently
 from s3kv_flows.store._s3.config import AWS, Encryption, S3Config
+from s3kv_flows.store._s3.transport.client_errors import raising_client_errors
 from s3kv_flows.store._s3.types import Fetched, ListedObject, ListedVersion, ObjectInfo, Written
-from s3kv_flows.store._values.codecs import Codec, codec_named
-from s3kv_flows.store._values.local_cache import LocalCache
+from s3kv_flows.store._values.codecs import Codec, LenientJsonCodec, codec_named
+from s3kv_flows.store._values.local_cache import CachedObject, LocalCache
 from s3kv_flows.store._values.values import Values, user_metadata
 from s3kv_flows.store.errors import (
     AccessDeniedError,
@@ -39,7 +44,7 @@ from s3kv_flows.store.errors import (
     StoreUnavailableError,
 )
 
-__all__ = ["S3KV"]
+__all__ = ["S3KV", "CompatibleS3KV"]
 
 
 class S3KV:
@@ -85,6 +90,9 @@ class S3KV:
         ValueError: No bucket is given and ``S3_BUCKET`` is not set, or an argument is malformed.
     """
 
+    _json: Codec = codec_named("json")
+    _namespace = Namespace
+
     def __init__(
         self,
         s3_endpoint_url: str | None = None,
@@ -126,8 +134,8 @@ class S3KV:
         if not bucket:
             raise ValueError("no bucket: pass bucket_name, or set S3_BUCKET in the environment")
         self.bucket_name = validate_bucket_name(bucket)
-        self.namespace = Namespace(prefix, suffix)
-        self.codec: Codec = codec_named(codec)
+        self.namespace = self._namespace(prefix, suffix)
+        self.codec: Codec = self._json if codec == self._json.name else codec_named(codec)
         self._cache_directory, self._cache_max_bytes = cache_directory, cache_max_bytes
         self._caches: dict[str, LocalCache] = {}  # by server
         self.enable_local_cache = enable_local_cache
@@ -719,7 +727,7 @@ class S3KV:
         return True
 
     def set_bucket_policy(
-        self, principal: str, *, access: Access = "write", apply: bool = True
+        self, principal: str | None = None, *, access: Access = "write", apply: bool = True
     ) -> list[dict[str, Any]]:
         """Allow one principal to use this store, and nothing more; return the statements of the policy.
 
@@ -732,8 +740,13 @@ class S3KV:
             apply: Whether to apply them; otherwise they are only returned, without a request.
 
         Raises:
-            ValueError: The principal is everybody, or not an ARN.
+            ValueError: No principal is given, or it is everybody, or not an ARN.
         """
+        if principal is None:
+            raise ValueError(
+                "set_bucket_policy() of s3kv 0.1.5 let everybody read and write the bucket: name one "
+                "principal, as in set_bucket_policy('arn:aws:iam::123456789012:role/pipeline')"
+            )
         ours = statements(self.bucket_name, self.namespace.prefix, principal, access)
         if apply:
             apply_policy(self.client, self.bucket_name, ours)
@@ -819,7 +832,66 @@ class S3KV:
             yield self._display_name(found.name), found
 
 
+@dataclass(frozen=True)
+class _NamespaceOfAnyKey(Namespace):
+    def name_of(self, key: object) -> str:
+        """Return the object name of a key, which may be a number."""
+        return super().name_of(key if isinstance(key, str) else f"{key}")
+
+
+@raising_client_errors
+class CompatibleS3KV(S3KV):
+    """:class:`S3KV` for programs that were written for ``s3kv`` 0.1.5, and stay as they are.
+
+    It stores values as JSON makes them (tuples as lists, keys of dicts as text, NaN), ``merge_keys`` replaces
+    the destination, copies have no tags, ``add`` leaves a local copy and ignores ``metadata``, keys may be
+    numbers, and errors are also those of botocore: ``ClientError``, and ``NoSuchKey`` of ``s3_client``.
+    ``docs/seed.md`` has the differences that remain.
+    """
+
+    _json = LenientJsonCodec()
+    _namespace = _NamespaceOfAnyKey
+
+    @property
+    def s3_client(self) -> Any:
+        """The client of boto3. What a program does with it, nothing of this package guards."""
+        return self.client.boto3_client
+
+    def add(self, key: str, value: Any, metadata: object = None, **options: Any) -> Written:
+        """Put a value as :meth:`S3KV.add`, without metadata, and keep a local copy."""
+        del metadata  # s3kv 0.1.5 takes any, and stores none
+        written = super().add(key, value, **options)
+        new, name = self._values.new_object(value, metadata={}, tags={}), self.namespace.name_of(key)
+        if isinstance(new.body, bytes):
+            # It is older than any object, so that a read that asks the server gets all headers from there.
+            info = ObjectInfo(
+                name,
+                written.etag,
+                len(new.body),
+                _EPOCH,
+                _EPOCH,
+                metadata={**new.metadata, **name_mark(name)},
+            )
+            self.local_cache.put(name, CachedObject(info, bytearray(new.body)))
+        return written
+
+    def merge_keys(self, source_keys: Iterable[str], destination_key: str) -> None:
+        """Replace the destination by what the dicts of the sources make together; empty ones are skipped."""
+        merged: dict[str, Any] = {}
+        for key in source_keys:
+            if value := self.get(key):
+                merged.update(value)
+        self.add(destination_key, merged)
+
+    def copy_key(
+        self, source_key: str, destination_key: str, *, tags: Mapping[str, str] | None = None
+    ) -> None:
+        """Copy a value to another key, without its tags."""
+        super().copy_key(source_key, destination_key, tags=tags or {})
+
+
 _MISSING = object()
+_EPOCH = datetime.fromtimestamp(0, timezone.utc)
 
 
 def endpoint_from_environment() -> str | None:

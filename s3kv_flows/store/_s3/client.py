@@ -70,6 +70,11 @@ class S3Client(Buckets):
         self.capabilities = Capabilities(prober(self), is_aws=is_aws(self._boto.client.meta.endpoint_url))
 
     @property
+    def boto3_client(self) -> Any:
+        """The client of boto3: what it does is neither translated nor guarded."""
+        return self._boto.client
+
+    @property
     def access_key_id(self) -> str | None:
         """The access key id of the requests; None without credentials."""
         credentials = self._boto.credentials()

@@ -15,7 +15,15 @@ from s3kv_flows.store._s3.bodies import Body, Buffer, Pieces
 from s3kv_flows.store._values import frames, pickling
 from s3kv_flows.store.errors import CorruptValueError, EncodingError
 
-__all__ = ["CODECS", "BytesCodec", "CloudpickleCodec", "Codec", "JsonCodec", "codec_named"]
+__all__ = [
+    "CODECS",
+    "BytesCodec",
+    "CloudpickleCodec",
+    "Codec",
+    "JsonCodec",
+    "LenientJsonCodec",
+    "codec_named",
+]
 
 
 class Codec(Protocol):
@@ -63,11 +71,15 @@ class JsonCodec:
             text = json.dumps(value, allow_nan=False)
             same = json.loads(text) == value
         except (TypeError, ValueError, RecursionError) as exc:
-            raise EncodingError(f"JSON cannot encode this value: {exc}") from exc
+            raise EncodingError(
+                f"JSON cannot encode this value: {exc}: use codec='cloudpickle', or pass what JSON has "
+                "(None for NaN, text for dates)"
+            ) from exc
         if not same:
             raise EncodingError(
-                "JSON would change this value (a tuple, or a key that is not a str?): "
-                "use codec='cloudpickle', or pass lists and str keys"
+                "JSON would change this value (a tuple, or a key that is not a str?): use "
+                "codec='cloudpickle', pass lists and str keys, or use CompatibleS3KV, which stores what "
+                "JSON makes of it"
             )
         return text.encode()
 
@@ -79,6 +91,23 @@ class JsonCodec:
             return json.loads(bytes(body))
         except (ValueError, RecursionError) as exc:
             raise CorruptValueError(f"this is not JSON: {exc}") from exc
+
+
+class LenientJsonCodec(JsonCodec):
+    """JSON as ``s3kv`` 0.1.5 wrote it, whatever it makes of the value.
+
+    Tuples come back as lists and keys of dicts as text. NaN and infinity are written as Python writes them,
+    which is no JSON for other languages.
+    """
+
+    def encode(self, value: Any) -> bytes:
+        """Return the value as JSON.
+
+        Raises:
+            TypeError: JSON has no form for the value, such as a set.
+            ValueError: The value contains itself.
+        """
+        return json.dumps(value).encode()
 
 
 class CloudpickleCodec:
