@@ -55,7 +55,7 @@ class Containers:
 
     def token(self, value: Any, label: str) -> Token:
         """Return the token of a container."""
-        if self._graph.is_written(value, CONTENT):
+        if self._graph.is_changed(value):
             return self._graph.attribute(value, CONTENT, value, label)
         if not is_plain_container(value) and len(value) <= _VISITED:
             return self._graph.node(value, label, lambda: self._members(value, label))
@@ -63,7 +63,7 @@ class Containers:
 
     def _plain(self, value: Any, label: str) -> Iterable[Token]:
         containers = containers_in(value)
-        if any(self._graph.is_written(one, CONTENT) for one in containers):
+        if any(map(self._graph.is_changed, containers)):
             return self._members(value, label)
         is_watched = sum(map(len, containers)) <= _WATCHED and is_plain_container(value)
         if is_watched:

@@ -106,6 +106,7 @@ class Graph(ABC):
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
+        self.root: object = None
         self.modes: set[str] = set()
         self._validated: set[int] = set()
         self._written: set[tuple[int, str]] = set()
@@ -217,6 +218,13 @@ class Graph(ABC):
         """Return the sorted names of an object that count, as if all that are ever bound were."""
         bound = {name for name in self.written_names(holder) if self.is_rebound(holder, name)}
         return sorted({*present, *bound}, key=str)
+
+    def is_changed(self, value: object) -> bool:
+        """Return whether the walked code changes what is in a value, which then counts as first seen.
+
+        Not so the root of the walk, which may be that first look.
+        """
+        return self.is_written(value, CONTENT) and value is not self.root
 
     def is_rebound(self, holder: object, name: str) -> bool:
         """Return whether the walked code rebinds an object's name."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from types import CellType, FunctionType, ModuleType
 from typing import Any
 
+from s3kv_flows._keys.code.attributes import AttributeUsed, attributes_used
 from s3kv_flows._keys.code.changes.lookup import Bound, looked_up
 from s3kv_flows._keys.code.graph import Graph, Token
 from s3kv_flows._keys.code.syntax.facts import CodeFacts
@@ -79,7 +80,15 @@ class Names:
                 if chain[0] == name:
                     yield from self._of_module(content, chain, 1, name)
             return
-        yield self._graph.cell(cell, name, f"{function.__qualname__}.{name}")
+        label = f"{function.__qualname__}.{name}"
+        chains = [chain for chain in facts.uses.cells if chain[0] == name]
+        used = attributes_used(content, chains, self._graph.is_project)
+        if not used or self._graph.is_rebound(cell, name):
+            yield self._graph.cell(cell, name, label)
+            return
+        self._graph.watch.cell(cell, content)
+        for one in used:
+            yield from self._of_instance(one, label)
 
     def imports(self, function: FunctionType, facts: CodeFacts) -> Iterable[Token]:
         """Yield the tokens of the project's modules that a function imports when it runs."""
@@ -157,7 +166,22 @@ class Names:
             yield from self._of_module(value, chain, 1, name)
             return
         yield name.encode()
-        yield self.bound(namespace, name, value, f"{label}.{name}")
+        used = attributes_used(value, [chain], self._graph.is_project)
+        if not used or self._graph.is_rebound(namespace, name):
+            yield self.bound(namespace, name, value, f"{label}.{name}")
+            return
+        self._graph.watch.name(namespace, name, value)
+        for one in used:
+            yield from self._of_instance(one, f"{label}.{name}")
+
+    def _of_instance(self, used: AttributeUsed, label: str) -> Iterable[Token]:
+        """Yield the tokens of an attribute of an instance, of which nothing else counts."""
+        holder, name = used
+        attributes = vars(holder)
+        if not self._graph.is_rebound(holder, name):
+            self._graph.watch.name(attributes, name, attributes[name])
+        yield name.encode()
+        yield self._graph.attribute(holder, name, attributes[name], f"{label}.{name}")
 
     def _of_module(self, module: ModuleType, chain: Chain, at: int, label: str) -> Iterable[Token]:
         """Follow attributes through modules; what the first that is none has of its own counts with it."""

@@ -53,7 +53,7 @@ class Values:
             return f"{kind.__name__} {constant(value)}".encode()
         if kind in CONTAINERS:
             return self._containers.token(value, label)
-        if self._graph.is_written(value, CONTENT) and not self._graph.is_project(kind):
+        if self._graph.is_changed(value) and not self._graph.is_project(kind):
             return self._graph.attribute(value, CONTENT, value, label)
         if kind is types.SimpleNamespace and self._graph.written_names(value):
             return self._instances.changed(value, label)

@@ -32,6 +32,7 @@ class Walk(Graph):
 
     def run(self, root: object, others: Iterable[Callable[[Graph], Token]] = ()) -> Found:
         """Return the digest of a root, and of further dependencies."""
+        self.root = root
         while True:
             before = self.knowledge()
             self.restart()

@@ -803,3 +803,54 @@ _counts(
     "from importlib import import_module\ndef t(x, n='a'): return import_module(f'plug.{n}').f(x)\n--- plug/__init__.py\n--- plug/a.py\ndef f(x): return x + 1",
     "+ 1 => + 2",
 )
+
+# Attributes of instances: what a task uses of them counts, and all of an instance that it passes on or calls.
+_SETTINGS = "class S:\n    def __init__(s): s.rate, s.name = 1, 'a'\n    def f(s): return s.name\nC = S()\n"
+_counts("attribute of an instance", _SETTINGS + "def t(x): return x * C.rate", "= 1, => = 2,")
+_not("another attribute of an instance", _SETTINGS + "def t(x): return x * C.rate", "'a' => 'b'")
+_not(
+    "a method of an instance that is not called",
+    _SETTINGS + "def t(x): return x * C.rate",
+    "return s.name => return 5",
+)
+_counts("an instance that is passed on", _SETTINGS + "def t(x): return x * C.rate, vars(C)", "'a' => 'b'")
+_counts("a method of an instance", _SETTINGS + "def t(x): return x * C.rate, C.f()", "'a' => 'b'")
+_counts(
+    "an instance that is asked by name", _SETTINGS + "def t(x): return getattr(C, x), C.rate", "'a' => 'b'"
+)
+_counts(
+    "an attribute of an instance within an instance",
+    _SETTINGS + "class D:\n    def __init__(s): s.c = C\nd = D()\ndef t(x): return d.c.rate",
+    "= 1, => = 2,",
+)
+_not(
+    "another attribute of an instance within an instance",
+    _SETTINGS + "class D:\n    def __init__(s): s.c = C\nd = D()\ndef t(x): return d.c.rate",
+    "'a' => 'b'",
+)
+_counts(
+    "a property of an instance",
+    "class S:\n    def __init__(s): s.n = 1\n    @property\n    def rate(s): return s.n\nC = S()\ndef t(x): return C.rate",
+    "= 1 => = 2",
+)
+_counts(
+    "an attribute that the class makes up",
+    "class S:\n    n = 1\n    def __getattr__(s, name): return s.n\nC = S()\ndef t(x): return C.rate",
+    "n = 1 => n = 2",
+)
+_counts(
+    "an attribute that the class has a say in",
+    "class S:\n    def __init__(s): s.rate = 1\n    def __getattribute__(s, name): return object.__getattribute__(s, name) + 1\n"
+    "C = S()\ndef t(x): return C.rate",
+    "+ 1 => + 2",
+)
+_counts(
+    "attribute of an instance in a closure",
+    _SETTINGS + "def make(c):\n    def inner(x): return x * c.rate\n    return inner\nt = make(C)",
+    "= 1, => = 2,",
+)
+_not(
+    "another attribute of an instance in a closure",
+    _SETTINGS + "def make(c):\n    def inner(x): return x * c.rate\n    return inner\nt = make(C)",
+    "'a' => 'b'",
+)

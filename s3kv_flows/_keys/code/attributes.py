@@ -1,0 +1,68 @@
+"""Attributes that code uses of an instance, where it uses nothing else of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from s3kv_flows._keys.code.syntax.texts import Chain
+from s3kv_flows._keys.code.watch import ABSENT
+
+__all__ = ["AttributeUsed", "attributes_used"]
+
+_GET = object.__getattribute__
+
+
+class AttributeUsed(NamedTuple):
+    """An attribute in the ``__dict__`` of an instance."""
+
+    holder: Any
+    name: str
+
+
+def attributes_used(
+    value: object, chains: Sequence[Chain], is_project: Callable[[type], bool]
+) -> list[AttributeUsed]:
+    """Return the attributes that chains such as ``settings.rate`` use of an instance of the project.
+
+    None where a chain may use more: the instance itself, which is passed on or called, a method, which gets
+    it as ``self``, or an attribute that its class has a say in.
+
+    Args:
+        value: What the first name of each chain is bound to.
+        chains: All uses of that name in some code.
+        is_project: Tells whether a class is the project's: others count by their content.
+    """
+    used: dict[tuple[int, str], AttributeUsed] = {}
+    for chain in chains:
+        one = _attribute_used(value, chain, is_project)
+        if one is None:
+            return []
+        used[id(one.holder), one.name] = one
+    return list(used.values())
+
+
+def _attribute_used(value: object, chain: Chain, is_project: Callable[[type], bool]) -> AttributeUsed | None:
+    found: AttributeUsed | None = None
+    for name in chain[1:]:
+        if not _is_plain(value, name, is_project):
+            break
+        found = AttributeUsed(value, name)
+        value = vars(value)[name]
+    return found
+
+
+def _is_plain(value: object, name: str, is_project: Callable[[type], bool]) -> bool:
+    """Return whether reading an attribute gives what the instance's ``__dict__`` has, and runs no code."""
+    cls = type(value)
+    if issubclass(cls, type) or not is_project(cls) or cls.__getattribute__ is not _GET:
+        return False
+    try:
+        attributes = _GET(value, "__dict__")
+    except AttributeError:
+        return False
+    return (
+        type(attributes) is dict
+        and attributes.get(name, ABSENT) is not ABSENT
+        and not any(name in vars(base) for base in cls.__mro__)
+    )
