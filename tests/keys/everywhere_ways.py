@@ -105,8 +105,8 @@ def zipped(place: Path) -> Any:
 def archived(place: Path) -> Any:
     """Run an archive, as ``python pipeline.pyz`` does."""
     source = place.with_name("archived")
-    shutil.copytree(place, source)
-    (source / "pipeline.py").rename(source / "__main__.py")
+    shutil.copytree(place, source, dirs_exist_ok=True)
+    (source / "pipeline.py").replace(source / "__main__.py")
     zipapp.create_archive(source, archive := source.with_suffix(".pyz"))
     with contextlib.redirect_stdout(io.StringIO()):  # it prints what it did, as a script
         return runpy.run_path(str(archive), run_name="__main__")["outcomes"]()
@@ -200,7 +200,7 @@ def compiled(place: Path) -> Any:
     import compileall
 
     copy = place.with_name("compiled")
-    shutil.copytree(place, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(place, copy, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
     compileall.compile_dir(copy, quiet=1, legacy=True)
     for file in copy.glob("*.py"):
         file.unlink()

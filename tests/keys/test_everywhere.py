@@ -140,7 +140,8 @@ def test_where_pytest_rewrote_the_code_there_is_no_hit_of_other_code(
 
 @pytest.mark.slow  # processes that start others: twenty seconds of one core
 def test_processes_that_a_flow_starts_hit_what_a_script_computed(computed: Computed) -> None:
-    check_hits(computed.run("pipeline.py", RUNNER="processes"))
+    (in_a_pool,) = computed.run("pipeline.py", RUNNER="processes").values()
+    assert misses(in_a_pool) <= BY_VALUE
     check_hits(computed.in_ways("by_spawn"), "by_spawn")
     (on_dask,) = computed.run("pipeline.py", RUNNER="dask").values()
     assert misses(on_dask) <= BY_VALUE
@@ -231,6 +232,31 @@ def test_while_another_thread_imports_a_module_the_key_is_the_same(
             del sys.modules[name]
     assert before == after
     assert before == meanwhile
+
+
+@pytest.mark.xfail(strict=True, reason="of a module that is imported when a task runs, the text alone counts")
+@pytest.mark.parametrize("change", ["function", "table"])
+def test_what_a_process_put_into_a_module_counts_where_a_run_imports_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    name, user = f"patched_{change}", f"uses_patched_{change}"
+    text = USER.replace("slow_to_import.LAST", f"{name}.f(), {name}.TABLE").replace("slow_to_import", name)
+    write(tmp_path, {f"{name}.py": "TABLE = {1: 1}\ndef f(): return 1\n", f"{user}.py": text})
+    monkeypatch.syspath_prepend(str(tmp_path))
+    task = importlib.import_module(user).t
+    try:
+        before = Identity().code(task).digest
+        late = importlib.import_module(name)
+        assert Identity().code(task).digest == before
+        if change == "function":
+            vars(late)["f"] = lambda: 2
+        else:
+            vars(late)["TABLE"][1] = 2
+        after = Identity().code(task).digest
+    finally:
+        sys.modules.pop(user)
+        sys.modules.pop(name, None)
+    assert after != before
 
 
 USER = "def t():\n    import slow_to_import\n    return slow_to_import.LAST\n"
