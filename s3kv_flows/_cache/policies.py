@@ -13,8 +13,7 @@ from prefect.context import TaskRunContext
 
 from s3kv_flows._cache.content_policy import ContentPolicy, KeyOptions, TaskKey
 from s3kv_flows._cache.naming import format_key
-from s3kv_flows._keys.by_value import export_tables
-from s3kv_flows._keys.code.code_identity import adopt_table
+from s3kv_flows._keys.by_value import adopt_tables, export_tables
 from s3kv_flows._keys.errors import Unkeyable
 from s3kv_flows._prefect import automatic_tags, is_refreshing, run_logger
 from s3kv_flows._results.payload import CacheAttempt
@@ -28,7 +27,6 @@ _OF_NOTHING = "no inputs"
 """Stands for the key of code and inputs if the policy makes none: the result has its name nevertheless."""
 
 _UNNAMED = "key-that-cannot-be-made"
-_TABLES = "tables of code"
 
 
 @dataclass
@@ -45,12 +43,15 @@ class ResultPolicy(CachePolicy):
         name: The template of a name, instead of the key.
         is_required: Whether a run that has no key fails, as its result is to be locked, named or computed
             once; other runs compute, and are not cached.
+        tables: Digests of code that came with this policy out of a pickle: they go on with it, as this
+            process has no text to find them in.
     """
 
     policy: CachePolicy = field(default_factory=Inputs)
     options: KeyOptions = field(default_factory=KeyOptions)
     name: str | None = None
     is_required: bool = False
+    tables: Mapping[bytes, bytes] = field(default_factory=dict, repr=False, compare=False)
 
     def compute_key(
         self,
@@ -115,11 +116,11 @@ class ResultPolicy(CachePolicy):
 
     def __getstate__(self) -> dict[str, Any]:
         # Where a pickled task arrives, nothing tells the text of code that was pickled with it.
-        return {**self.__dict__, _TABLES: export_tables()}
+        return {**self.__dict__, "tables": {**self.tables, **export_tables()}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        adopt_table(state.pop(_TABLES))
         self.__dict__.update(state)
+        adopt_tables(self.tables)
 
     def __add__(self, other: CachePolicy) -> CachePolicy:
         return replace(self, policy=self.policy + other)

@@ -6,56 +6,151 @@ Where they arrive (a worker of Dask or Ray), no file tells their text, so their 
 
 from __future__ import annotations
 
+import functools
 import sys
-from collections.abc import Iterator, Mapping
-from types import FunctionType, ModuleType
+import weakref
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-import cloudpickle
+from s3kv_flows._keys.code.code_identity import adopt_table, export_table
+from s3kv_flows._keys.code.syntax.bytecode import code_key, nested_codes
+from s3kv_flows._keys.code.watch import content_of
 
-from s3kv_flows._keys.code.code_identity import export_table
-
-__all__ = ["export_tables"]
+__all__ = ["adopt_tables", "export_tables"]
 
 _LOADER = "__prefect_loader_"
+_PICKLERS = ("cloudpickle", "ray.cloudpickle", "joblib.externals.cloudpickle")
+_LOOKED_THROUGH = 1_000
+"""Members of a container: a notebook may hold millions of numbers, and few functions."""
+
+_HOLDERS: dict[type, tuple[str, ...]] = {
+    MethodType: ("__func__", "__self__"),
+    classmethod: ("__func__",),
+    functools.cached_property: ("func",),
+    functools.partial: ("func", "args", "keywords"),
+    functools.partialmethod: ("func", "args", "keywords"),
+    property: ("fget", "fset", "fdel"),
+    staticmethod: ("__func__",),
+}
+_known: dict[int, tuple[weakref.ref[CodeType], Mapping[bytes, bytes]]] = {}
+_adopted: dict[bytes, bytes] = {}
 
 
 def export_tables() -> dict[bytes, bytes]:
     """Return the digests of the functions that this process would pickle by value.
 
-    They are those of the files, or cells of a notebook, in which a function, task or class of such a module
-    is defined. :func:`~s3kv_flows._keys.code.code_identity.adopt_table` takes them.
+    They are those of the files, or cells of a notebook, in which such a module's functions are defined: those
+    that its names lead to, by classes, containers, closures, decorators and partials. :func:`adopt_tables`
+    takes them.
     """
-    tables: dict[bytes, bytes] = {}
-    seen: set[str] = set()
+    by_file: dict[str, list[Mapping[bytes, bytes]]] = {}
     for module in _by_value():
         for function in _functions_of(vars(module)):
-            if function.__code__.co_filename not in seen:
-                seen.add(function.__code__.co_filename)
-                tables |= export_table(function)
-    return tables
+            tables = by_file.setdefault(function.__code__.co_filename, [])
+            table = _table_of(function, tables)
+            if not any(table is one for one in tables):
+                tables.append(table)
+    return {key: digest for tables in by_file.values() for table in tables for key, digest in table.items()}
+
+
+def adopt_tables(tables: Mapping[bytes, bytes]) -> None:
+    """Use the digests that :func:`export_tables` returned in another process for the same code here."""
+    if not tables.keys() <= _adopted.keys():  # each pickled task brings them all
+        adopt_table(tables)
+        _adopted.update(tables)
+
+
+def _table_of(function: FunctionType, others: Iterable[Mapping[bytes, bytes]]) -> Mapping[bytes, bytes]:
+    """Return the digests of all functions in a function's file; each file's are found once.
+
+    Args:
+        function: Which one.
+        others: Of the same file, which may have been edited since parts of it were loaded.
+    """
+    code = function.__code__
+    at = id(code)
+    known = _known.get(at)
+    if known is not None and known[0]() is code:
+        return known[1]
+    key = code_key(code)
+    table = next((one for one in others if key in one), None)
+    if table is None:
+        # Unpickling a class where it came from gives it methods whose text is told by the tables alone.
+        table = export_table(function) or dict(_of_adopted(code))
+    _known[at] = (weakref.ref(code, lambda _: _known.pop(at, None)), table)
+    return table
+
+
+def _of_adopted(code: CodeType) -> Iterator[tuple[bytes, bytes]]:
+    key = code_key(code)
+    if key in _adopted:
+        yield key, _adopted[key]
+    for inner in nested_codes(code):
+        yield from _of_adopted(inner)
 
 
 def _by_value() -> Iterator[ModuleType]:
-    registered: set[str] = cloudpickle.list_registry_pickle_by_value()
+    registered = _registered()
     for name, module in list(sys.modules.items()):
-        if name in ("__main__", "__mp_main__") or name in registered or name.startswith(_LOADER):
+        if not isinstance(module, ModuleType):
+            continue
+        if name in ("__main__", "__mp_main__") or name.startswith(_LOADER):
             yield module
+        elif registered:  # a package stands for all its modules
+            parts = name.split(".")
+            if any(".".join(parts[: end + 1]) in registered for end in range(len(parts))):
+                yield module
+
+
+def _registered() -> set[str]:
+    """Return the modules that a pickler was told to pickle by value: Ray and joblib have one of their own."""
+    names: set[str] = set()
+    for pickler in _PICKLERS:
+        told = getattr(sys.modules.get(pickler), "list_registry_pickle_by_value", None)
+        if told is not None:
+            names |= told()
+    return names
 
 
 def _functions_of(namespace: Mapping[str, Any]) -> Iterator[FunctionType]:
-    for value in list(namespace.values()):
-        members = list(vars(value).values()) if isinstance(value, type) else [value]
-        for one in members:
-            function = one if isinstance(one, FunctionType) else _wrapped(one)
-            if isinstance(function, FunctionType) and function.__globals__ is namespace:
-                yield function
+    """Yield the functions of a module that its names lead to."""
+    name = namespace.get("__name__")
+    queue: deque[Any] = deque(list(namespace.values()))  # whose classes answer no question of ours
+    seen: set[int] = set()
+    while queue:
+        value = queue.popleft()
+        kind = type(value)
+        if kind in (int, float, str, bytes, bool, type(None)) or id(value) in seen:
+            continue
+        seen.add(id(value))
+        if kind is FunctionType:
+            if value.__globals__.get("__name__") == name:
+                yield value
+            queue += [content_of(cell) for cell in value.__closure__ or ()]
+            queue += [value.__defaults__, value.__kwdefaults__, *value.__dict__.values()]
+        elif issubclass(kind, type):
+            if vars(value).get("__module__") == name:
+                queue += vars(value).values()
+        elif kind in (list, tuple, set, frozenset, deque):
+            queue += list(islice(value, _LOOKED_THROUGH))
+        elif kind is dict:
+            queue += list(islice(value.values(), _LOOKED_THROUGH))
+        elif kind in _HOLDERS:
+            queue += [getattr(value, attribute, None) for attribute in _HOLDERS[kind]]
+        else:
+            attributes = _attributes(value)
+            # An object of the module's own may hold functions; others can hold the whole process.
+            is_own = vars(kind).get("__module__") == name
+            queue += attributes.values() if is_own else [attributes.get("__wrapped__")]
 
 
-def _wrapped(value: object) -> object:
-    """Return the function in a task or flow, without a question that a user's object could answer."""
+def _attributes(value: object) -> dict[str, Any]:
+    """Return the attributes of an object, without a question that a user's class could answer."""
     try:
         attributes = object.__getattribute__(value, "__dict__")
     except AttributeError:
-        return None
-    return attributes.get("__wrapped__") if isinstance(attributes, dict) else None
+        return {}
+    return attributes if isinstance(attributes, dict) else {}
