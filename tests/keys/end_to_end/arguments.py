@@ -1,4 +1,4 @@
-"""What the tasks in the tables of edits are called with, where 3 will not do."""
+"""What tasks of edited projects are called with, where 3 will not do."""
 
 from __future__ import annotations
 

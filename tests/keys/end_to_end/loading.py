@@ -1,4 +1,4 @@
-"""Loads a small project with all that it is laid out with, and forgets it."""
+"""Loads a small project as it is laid out, and forgets it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs the tasks of many small projects in processes of their own, before and after an edit."""
+"""Runs the tasks of small projects in processes: as they were, and edited."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small data project of five modules: four cached tasks and a flow, and edits of it."""
+"""A data project of five modules, with four cached tasks, and its edits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs a pipeline from many directories, and prints which of its tasks computed in each."""
+"""Runs a pipeline from many directories, and prints which tasks computed."""
 
 from __future__ import annotations
 
