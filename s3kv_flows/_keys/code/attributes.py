@@ -1,4 +1,4 @@
-"""Attributes that code uses of an instance, where it uses nothing else of it."""
+"""Attributes that code uses of an instance, and nothing else of it."""
 
 from __future__ import annotations
 
