@@ -28,7 +28,7 @@ from s3kv_flows._results.verification import require_same
 from s3kv_flows.store._layout.ttl import ttl_tags
 from s3kv_flows.store._s3.bodies import Body, Pieces
 from s3kv_flows.store._values.frames import is_frame
-from s3kv_flows.store.errors import CorruptValueError, EncodingError
+from s3kv_flows.store.errors import CorruptValueError
 
 __all__ = ["NEEDS_POLICY", "FrameSerializer", "returned_failure"]
 
@@ -89,10 +89,10 @@ class FrameSerializer(Serializer):
             return
         try:
             frame = self._encode_own(obj, self._attempt)
-        except EncodingError:
+        except Exception:
             if self._options.must_save:
                 raise
-            return
+            return  # a run that need not save its result is not failed here, whatever went wrong
         if keeps_for_long and isinstance(frame, Pieces):
             frame = frame.copy_to(memoryview(bytearray(len(frame))))
         self._attempt.encoded = (obj, frame)

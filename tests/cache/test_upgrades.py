@@ -97,7 +97,7 @@ def test_a_fault_in_encoding_is_logged(
     monkeypatch: pytest.MonkeyPatch,
     logged: pytest.LogCaptureFixture,
 ) -> None:
-    def renamed(*_: object) -> None:
+    def renamed(*_: object, **__: object) -> None:
         raise AttributeError("it has another name now")
 
     monkeypatch.setattr(CloudpickleCodec, "encode", renamed)

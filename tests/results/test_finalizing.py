@@ -91,7 +91,8 @@ def test_a_refusal_that_only_the_write_can_discover_is_logged_counted_and_emitte
 
     with lake.results.client.counters.measure() as measured:
         state = produce(return_state=True)
-    assert state.is_completed()
+    assert state.is_failed()
+    assert isinstance(state.data.result, KeyLockedError)
     assert measured[0]["results.refused"] == 1
     assert "was not saved: cannot overwrite 'fixed': it is under GOVERNANCE retention" in logged.text
     assert [event["event"] for event in events] == ["s3kv.result.refused"]
@@ -170,7 +171,7 @@ def test_a_changed_cache_policy_does_not_lose_the_lock_in_silence(locked_lake: L
         add_one.with_options(cache_policy=INPUTS)(1)
     assert not any(info.lock_mode for info in locked_lake.objects())
     assert add_one.with_options(cache_policy=add_one.cache_policy + RUN_ID)(1) == 2
-    assert locked_lake.the_object().lock_mode == "GOVERNANCE"
+    assert [info.lock_mode for info in locked_lake.objects() if info.lock_mode] == ["GOVERNANCE"]
 
 
 # --- flows ------------------------------------------------------------------------------------------
