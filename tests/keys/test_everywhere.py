@@ -207,7 +207,6 @@ def in_a_cell(module: ModuleType, text: str, name: str, flags: int = 0) -> None:
     exec(compile(text, name, "exec", flags, dont_inherit=True), vars(module))  # noqa: S102
 
 
-@pytest.mark.xfail(strict=True, reason="what a module has not bound yet counts as absent")
 def test_while_another_thread_imports_a_module_the_key_is_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -92,7 +92,8 @@ def test_a_refusal_that_only_the_write_can_discover_is_logged_counted_and_emitte
     with lake.results.client.counters.measure() as measured:
         state = produce(return_state=True)
     assert state.is_failed()
-    assert isinstance(state.data.result, KeyLockedError)
+    with pytest.raises(KeyLockedError):
+        state.result()
     assert measured[0]["results.refused"] == 1
     assert "was not saved: cannot overwrite 'fixed': it is under GOVERNANCE retention" in logged.text
     assert [event["event"] for event in events] == ["s3kv.result.refused"]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from types import CellType, FunctionType, ModuleType
 from typing import Any
 
-from s3kv_flows._keys.code.attributes import AttributeUsed, attributes_used
+from s3kv_flows._keys.code.changes.attributes import AttributeUsed, attributes_used
 from s3kv_flows._keys.code.changes.lookup import Bound, looked_up
 from s3kv_flows._keys.code.graph import Graph, Token
 from s3kv_flows._keys.code.syntax.facts import CodeFacts
