@@ -69,7 +69,7 @@ def test_other_inputs_under_the_same_name_are_refused_before_computing(lake: Lak
             return report(2013, scale)
 
     assert run(1) == run(1) == 2013
-    with pytest.raises(ConflictError, match="'reports/2013' holds another .* differs is input 'scale'"):
+    with pytest.raises(ConflictError, match=r"'reports/2013' holds another .* differs is input 'scale'"):
         run(2)
     assert lake.ran == [(2013, 1)]
     assert lake.results.get("reports/2013") == 2013
