@@ -588,7 +588,9 @@ class S3KV:
         mode: LockMode = "GOVERNANCE",
         i_understand: bool = False,
     ) -> datetime:
-        """Put a key under retention for a number of days; return when that ends: two requests.
+        """Put a key under retention for a number of days; return when that ends: three requests.
+
+        A deletion at the same instant is undone, or refused.
 
         Args:
             key: The key.
@@ -600,6 +602,8 @@ class S3KV:
         Raises:
             KeyNotFoundError: There is no such key.
             KeyLockedError: It is under a longer or stricter retention already.
+            ConflictError: It was overwritten at the same instant. The version that it read as before is
+                locked, and the key may read as the new one, which is not.
             UnsupportedByServerError: The bucket has no Object Lock.
         """
         retention = Retention(days=retention_days, mode=mode, i_understand=i_understand)
@@ -608,13 +612,13 @@ class S3KV:
     def extend_retention_lock(
         self, key: str, retention_days: float, *, i_understand: bool = False
     ) -> datetime:
-        """Make a retention end this many days from now, in the mode it has; return when: two requests.
+        """Make a retention end this many days from now, in the mode it has; return when: three requests.
 
         Raises:
             ValueError: It is a compliance retention, which nobody can make shorter again, and
                 ``i_understand`` does not confirm it.
             KeyNotFoundError: There is no such key.
-            ConflictError: It is under no retention.
+            ConflictError: It is under no retention, or was overwritten at the same instant.
             KeyLockedError: Its retention ends later already.
         """
         return self._locks.extend(self.namespace.name_of(key), retention_days, understood=i_understand)
@@ -639,7 +643,9 @@ class S3KV:
         return self._locks.retention(self.namespace.name_of(key))
 
     def apply_legal_hold(self, key: str) -> None:
-        """Put a key under a legal hold: two requests. Its value may change; it cannot be deleted.
+        """Put a key under a legal hold: three requests. Its value may change; it cannot be deleted.
+
+        A deletion at the same instant is undone, or refused; a new value is put under the hold, too.
 
         Raises:
             KeyNotFoundError: There is no such key.

@@ -113,9 +113,10 @@ def test_with_object_lock_a_write_looks_before_and_after(
             ("exists", lambda: store.exists("free"), {"HEAD": 1}),
             ("retention", lambda: store.get_retention("key"), {"HEAD": 1}),
             ("is held", lambda: store.is_legal_hold_applied("key"), {"HEAD": 1}),
-            ("hold", lambda: store.apply_legal_hold("key"), {"HEAD": 1, "PUT": 1}),
+            ("hold", lambda: store.apply_legal_hold("key"), {"HEAD": 2, "PUT": 1}),
             ("release", lambda: store.release_legal_hold("key"), {"GET": 1, "HEAD": 1, "PUT": 1}),
-            ("extend", lambda: store.extend_retention_lock("key", 8), {"HEAD": 1, "PUT": 1}),
+            ("extend", lambda: store.extend_retention_lock("key", 8), {"HEAD": 2, "PUT": 1}),
+            ("place", lambda: store.place_retention_lock("key", 9), {"HEAD": 2, "PUT": 1}),
             (
                 "delete by tag",
                 lambda: store.delete_by_tag("c", "d"),
