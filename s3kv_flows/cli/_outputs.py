@@ -394,5 +394,5 @@ def _cells(row: AuditRow) -> tuple[str | Text, ...]:
         f"{row.retain_until:%Y-%m-%d}" if row.retain_until else "",
         "" if row.days_left is None else f"{row.days_left:.1f}",
         row.mode or "",
-        "held" if row.legal_hold else "",
+        ", ".join(filter(None, ("held" if row.legal_hold else "", row.other_locks))),
     )

@@ -1,8 +1,9 @@
 """Retention and legal holds, as requested and as in force.
 
 Retention forbids altering or deleting a key until a date; a legal hold, which has no date, forbids deleting
-it. S3 protects versions, not keys: a plain PUT or DELETE of a locked key succeeds there and hides the
-version. This package therefore refuses more than S3 does.
+it. An event hold of S3, and any lock that this package does not know, forbids both, without a date. S3
+protects versions, not keys: a plain PUT or DELETE of a locked key succeeds there and hides the version. This
+package therefore refuses more than S3 does.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class Retention:
 
 @dataclass(frozen=True)
 class Protection:
-    """The retention and legal hold in force for one version of a key.
+    """The locks in force for one version of a key.
 
     Attributes:
         version_id: The version.
@@ -72,6 +73,8 @@ class Protection:
         until: The end of the retention; None under a legal hold alone.
         legal_hold: Whether it is under a legal hold.
         is_current: Whether it is the current version of the key.
+        other_locks: Event holds, and locks that this package does not know, in words: a retention without
+            a date.
     """
 
     version_id: str | None
@@ -79,11 +82,12 @@ class Protection:
     until: datetime | None = None
     legal_hold: bool = False
     is_current: bool = True
+    other_locks: tuple[str, ...] = ()
 
     @property
     def retained(self) -> bool:
-        """Whether a retention is in force; otherwise there is a legal hold alone."""
-        return self.mode is not None
+        """Whether a retention is in force, with or without a date; otherwise there is a legal hold alone."""
+        return self.mode is not None or bool(self.other_locks)
 
     @property
     def lock(self) -> str:
@@ -93,6 +97,7 @@ class Protection:
             reasons.append(f"under {self.mode} retention until {self.until.isoformat(timespec='seconds')}")
         if self.legal_hold:
             reasons.append("under legal hold")
+        reasons += [f"under {lock}" for lock in self.other_locks]
         return " and ".join(reasons)
 
     def __str__(self) -> str:
@@ -128,8 +133,11 @@ def strengthened(info: ObjectInfo, retention: Retention, now: datetime) -> Objec
 
     Raises:
         ValueError: A compliance retention would be extended, and ``i_understand`` does not confirm it.
+        KeyLockedError: It is under an event hold, or a lock that this package does not know.
     """
     held = protection_of(info)
+    if held is not None and held.other_locks:
+        raise held.refusal(info.name, "set the date of the lock of")
     if held is None or held.mode is None or held.until is None:
         return ObjectLock(retention.mode, retention.retain_until(now))
     until, slack = retention.until, timedelta(0)
@@ -146,7 +154,7 @@ def strengthened(info: ObjectInfo, retention: Retention, now: datetime) -> Objec
 def protection_of(info: ObjectInfo, *, is_current: bool = True) -> Protection | None:
     """Return the protection of a version by its headers; None where no lock is in force."""
     retained = info.lock_mode and info.retain_until and info.retain_until > info.server_time
-    if not retained and not info.legal_hold:
+    if not retained and not info.legal_hold and not info.other_locks:
         return None
     return Protection(
         version_id=info.version_id,
@@ -154,4 +162,5 @@ def protection_of(info: ObjectInfo, *, is_current: bool = True) -> Protection | 
         until=info.retain_until if retained else None,
         legal_hold=info.legal_hold,
         is_current=is_current,
+        other_locks=info.other_locks,
     )

@@ -87,12 +87,14 @@ class ObjectLocks:
         """
 
         def extended(held: Protection | None) -> ObjectLock:
-            if held is None or held.mode is None:
+            if held is None or not held.retained:
                 raise ConflictError(
                     f"{self._display_name(name)!r} is under no retention that could be extended"
                 )
             require_understanding(held.mode, understood=understood)
-            return ObjectLock(held.mode, self._client.capabilities.now() + timedelta(days=days))
+            return ObjectLock(
+                held.mode or "GOVERNANCE", self._client.capabilities.now() + timedelta(days=days)
+            )
 
         return self._retain(name, extended)
 
@@ -103,13 +105,14 @@ class ObjectLocks:
         waits for that. Without a retention, nothing happens.
 
         Raises:
-            KeyLockedError: It is a compliance retention, which nobody can lift.
+            KeyLockedError: It is a compliance retention, which nobody can lift; or an event hold or a lock
+                that is not known, which this package does not lift.
             AccessDeniedError: These credentials may not bypass governance.
         """
         _, held = self._current(name)
-        if held is None or held.mode is None:
+        if held is None or not held.retained:
             return
-        if held.mode == "COMPLIANCE":
+        if held.mode != "GOVERNANCE" or held.other_locks:
             raise held.refusal(self._display_name(name), "lift the retention of")
         try:
             self._client.put_retention(
@@ -123,8 +126,11 @@ class ObjectLocks:
 
         Raises:
             AccessDeniedError: These credentials may not see locks.
+            KeyLockedError: It is under an event hold or a lock that is not known, and has no date.
         """
         _, held = self._current(name)
+        if held is not None and held.mode is None and held.other_locks:
+            raise held.refusal(self._display_name(name), "tell the end of the retention of")
         if held is None or held.mode is None:
             return None
         mode: LockMode = "COMPLIANCE" if held.mode == "COMPLIANCE" else "GOVERNANCE"
@@ -258,6 +264,8 @@ class ObjectLocks:
         return ConflictError(f"{key!r} was changed by others {_ATTEMPTS} times in a row while it was locked")
 
     def _require_no_weaker(self, name: str, held: Protection | None, mode: str, until: datetime) -> None:
+        if held is not None and held.other_locks:  # it is not known what a date would do to them
+            raise held.refusal(self._display_name(name), "set the date of the lock of")
         if held is None or held.until is None:
             return
         if held.until > until or (held.mode == "COMPLIANCE" and mode == "GOVERNANCE"):
