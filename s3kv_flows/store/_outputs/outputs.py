@@ -156,7 +156,11 @@ class FinalizedOutputs:
             key: The key.
             dry_run: Return what would be done, without doing it.
 
+        Returns:
+            What was done; without a version id where no locked version is hidden.
+
         Raises:
+            KeyNotFoundError: There is no such key, and no locked version of it is hidden.
             KeyLockedError: A version on top of it is locked itself.
         """
         name = self._namespace.name_of(key)
