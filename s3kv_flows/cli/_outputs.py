@@ -212,8 +212,8 @@ def audit(
     format
         The output format.
     """
-    tags = _parse_tags(final_tag)
-    found = saved_store(store).audit(within=timedelta(days=within_days), final_tags=tags)
+    tags, within = _parse_tags(final_tag), _parse_days(within_days)
+    found = saved_store(store).audit(within=within, final_tags=tags)
     if format == "table":
         _print_audit(found, Console())
     else:
@@ -336,6 +336,13 @@ def _parse_tags(given: tuple[str, ...]) -> dict[str, str]:
     if wrong := [key for key, equals, _ in pairs if not equals or not key]:
         raise ValueError(f"--final-tag takes KEY=VALUE, got {', '.join(wrong)}")
     return {key: value for key, _, value in pairs}
+
+
+def _parse_days(given: float) -> timedelta:
+    try:
+        return timedelta(days=given)
+    except (OverflowError, ValueError) as exc:
+        raise ValueError(f"--within-days takes at most 1,000 years (365,250 days), got {given}") from exc
 
 
 def _print_json(data: dict[str, Any]) -> None:

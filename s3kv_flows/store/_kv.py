@@ -600,6 +600,7 @@ class S3KV:
             i_understand: See :class:`Retention`.
 
         Raises:
+            ValueError: A retention cannot last so many days: it lasts at most 1,000 years.
             KeyNotFoundError: There is no such key.
             KeyLockedError: It is under a longer or stricter retention already.
             ConflictError: It was overwritten at the same instant. The version that it read as before is
@@ -616,7 +617,7 @@ class S3KV:
 
         Raises:
             ValueError: It is a compliance retention, which nobody can make shorter again, and
-                ``i_understand`` does not confirm it.
+                ``i_understand`` does not confirm it; or a retention cannot last so many days.
             KeyNotFoundError: There is no such key.
             ConflictError: It is under no retention, or was overwritten at the same instant.
             KeyLockedError: Its retention ends later already.

@@ -419,6 +419,21 @@ def test_the_commands_refuse_what_is_not_understood(
         command("policy", "--role", "auditor")
 
 
+@pytest.mark.parametrize("days", ["inf", "nan", "1e12", "-1"])
+def test_the_commands_refuse_days_that_no_lock_can_last(
+    locked_lake: Lake, values: S3KV, tmp_path: Path, days: str
+) -> None:
+    values.add("key", 1, retention=WEEK)
+    report = tmp_path / "report.json"
+    report.write_text("3")
+    with pytest.raises(ValueError, match="a retention lasts"):
+        command("finalize", locked_lake.name, "report", str(report), f"--days={days}")
+    with pytest.raises(ValueError, match="a retention lasts"):
+        command("extend", locked_lake.name, "key", f"--days={days}", "--reason", "longer")
+    with pytest.raises(ValueError, match=r"1,000 years|negative"):
+        command("audit", locked_lake.name, f"--within-days={days}")
+
+
 def test_a_policy_is_printed_for_a_store_or_a_bucket(
     locked_lake: Lake, capsys: pytest.CaptureFixture[str]
 ) -> None:

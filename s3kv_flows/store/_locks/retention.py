@@ -9,13 +9,25 @@ package therefore refuses more than S3 does.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
+from numbers import Real
 from typing import Literal
 
 from s3kv_flows.store._s3.types import ObjectInfo, ObjectLock
 from s3kv_flows.store.errors import KeyLockedError
 
-__all__ = ["LockMode", "Protection", "Retention", "protection_of", "require_understanding", "strengthened"]
+__all__ = [
+    "LockMode",
+    "Protection",
+    "Retention",
+    "length_of",
+    "protection_of",
+    "require_understanding",
+    "strengthened",
+]
+
+_LONGEST = timedelta(days=365_250)
+"""1,000 years, as for all durations: Python's dates end with the year 9999."""
 
 _UPLOAD_SLACK = timedelta(minutes=5)
 """The longest that the upload of a version may take."""
@@ -28,7 +40,7 @@ class Retention:
     """For how long a value may not be altered or deleted.
 
     Attributes:
-        days: Days from the moment of writing.
+        days: Days from the moment of writing: more than none, and at most 1,000 years.
         until: A fixed moment, with a time zone. Exactly one of the two is given.
         mode: ``GOVERNANCE`` can be lifted with a permission to bypass it, ``COMPLIANCE`` by nobody.
         i_understand: Confirms that nobody can lift a compliance retention or make it shorter: neither the
@@ -43,10 +55,10 @@ class Retention:
     def __post_init__(self) -> None:
         if (self.days is None) == (self.until is None):
             raise ValueError("a retention has either days or until")
-        if self.days is not None and not self.days > 0:
-            raise ValueError(f"a retention lasts longer than {self.days} days")
-        if self.until is not None and self.until.tzinfo is None:
-            raise ValueError(f"until={self.until} needs a time zone")
+        if self.days is not None:
+            length_of(self.days)
+        if self.until is not None:
+            _require_moment(self.until)
         if self.mode not in ("GOVERNANCE", "COMPLIANCE"):
             raise ValueError(f"mode is 'GOVERNANCE' or 'COMPLIANCE', got {self.mode!r}")
         require_understanding(self.mode, understood=self.i_understand)
@@ -55,11 +67,13 @@ class Retention:
         """Return the moment at which a retention that begins now ends.
 
         Raises:
-            ValueError: ``until`` has passed.
+            ValueError: ``until`` has passed, or is more than 1,000 years away.
         """
-        until = self.until if self.until is not None else now + timedelta(days=self.days or 0)
+        until = self.until if self.until is not None else now + length_of(self.days or 0)
         if until <= now:
             raise ValueError(f"a retention until {until} would have ended already")
+        if until - now > _LONGEST:
+            raise ValueError(f"a retention lasts at most 1,000 years, and {until} is later")
         return until
 
 
@@ -116,6 +130,33 @@ class Protection:
         )
 
 
+def length_of(days: float) -> timedelta:
+    """Return the length of a retention of so many days.
+
+    Raises:
+        ValueError: It is no number, not finite, not positive, or more than 1,000 years.
+    """
+    if isinstance(days, bool) or not isinstance(days, Real):
+        raise ValueError(f"a retention lasts a number of days, got {days!r}")  # noqa: TRY004  # as for other values
+    if not days > 0:  # nan is not, either
+        raise ValueError(f"a retention lasts longer than {days} days")
+    if days > _LONGEST.days:
+        raise ValueError(f"a retention lasts at most 1,000 years (365,250 days), got {days} days")
+    return timedelta(days=float(days))
+
+
+def _require_moment(until: datetime) -> None:
+    """Raise ValueError where ``until`` is no moment in UTC."""
+    if not isinstance(until, datetime):
+        raise ValueError(f"until is a datetime, got {until!r}")  # noqa: TRY004  # as for other values
+    if until.tzinfo is None:
+        raise ValueError(f"until={until} needs a time zone")
+    try:
+        until.astimezone(timezone.utc)
+    except OverflowError as exc:
+        raise ValueError(f"until={until} is outside the years that UTC has here") from exc
+
+
 def require_understanding(mode: str | None, *, understood: bool) -> None:
     """Raise ValueError for a compliance retention without ``i_understand``."""
     if mode == "COMPLIANCE" and not understood:
@@ -143,7 +184,7 @@ def strengthened(info: ObjectInfo, retention: Retention, now: datetime) -> Objec
     until, slack = retention.until, timedelta(0)
     if until is None:
         # The end was computed when the PUT began, and the version is dated when it ended.
-        until, slack = info.last_modified + timedelta(days=retention.days or 0), _UPLOAD_SLACK
+        until, slack = info.last_modified + length_of(retention.days or 0), _UPLOAD_SLACK
     mode = "COMPLIANCE" if "COMPLIANCE" in (held.mode, retention.mode) else "GOVERNANCE"
     if mode == held.mode and until.replace(microsecond=0) <= held.until + slack:
         return None

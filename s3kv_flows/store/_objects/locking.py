@@ -26,6 +26,7 @@ from s3kv_flows.store._locks.retention import (
     LockMode,
     Protection,
     Retention,
+    length_of,
     protection_of,
     require_understanding,
 )
@@ -81,10 +82,11 @@ class ObjectLocks:
 
         Raises:
             ValueError: It is a compliance retention, which nobody can lift, and ``understood`` does not
-                confirm it.
+                confirm it; or these are no days that a retention can last.
             ConflictError: The object is under no retention, or was overwritten at the same instant.
             KeyLockedError: It ends later already.
         """
+        length = length_of(days)
 
         def extended(held: Protection | None) -> ObjectLock:
             if held is None or not held.retained:
@@ -92,9 +94,7 @@ class ObjectLocks:
                     f"{self._display_name(name)!r} is under no retention that could be extended"
                 )
             require_understanding(held.mode, understood=understood)
-            return ObjectLock(
-                held.mode or "GOVERNANCE", self._client.capabilities.now() + timedelta(days=days)
-            )
+            return ObjectLock(held.mode or "GOVERNANCE", self._client.capabilities.now() + length)
 
         return self._retain(name, extended)
 
