@@ -184,7 +184,8 @@ class S3KV:
                 change meanwhile.
             metadata: User metadata of the object: ASCII, 1,792 bytes in all.
             tags: The tags of the object; without them, it has none.
-            retention: For how long nothing may alter or delete the value.
+            retention: For how long nothing may alter or delete the value. A locked value is compared with
+                what was sent: by its ETag, or by a GET where that is no digest (SSE-KMS, SSE-C).
             legal_hold: Whether to forbid deletion until the hold is released.
             mode: ``"overwrite"``; ``"create"``, only where the key is absent; or the ETag that the key
                 must still have, as an earlier :meth:`add` or :meth:`info` returned it. With a condition, the
@@ -200,6 +201,7 @@ class S3KV:
             ConflictError: The condition of ``mode`` does not hold.
             KeyLockedError: The key is under retention.
             AccessDeniedError: Also where these credentials may not see whether the key is locked.
+            StoreUnavailableError: Also where a locked value was damaged on its way, and deleted again.
             UnsupportedByServerError: A lock is requested, and the bucket has no Object Lock; or a
                 condition, and the server does not support it.
         """
