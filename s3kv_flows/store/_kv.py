@@ -254,7 +254,8 @@ class S3KV:
     def delete(self, key: str) -> None:
         """Delete a key: one request; a missing key is no error.
 
-        A versioned bucket keeps the value as an older version; :meth:`purge` frees it.
+        A versioned bucket keeps the value as an older version; :meth:`purge` frees it. A lock that is placed
+        at the same instant may undo the deletion.
 
         Raises:
             KeyLockedError: The key is under retention or a legal hold.

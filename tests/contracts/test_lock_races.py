@@ -6,12 +6,14 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from s3kv_flows.store import S3KV, Retention
 from s3kv_flows.store._s3.client import S3Client
+from s3kv_flows.store._s3.types import ObjectLock
 from s3kv_flows.store.errors import (
     AccessDeniedError,
     ConflictError,
@@ -20,7 +22,16 @@ from s3kv_flows.store.errors import (
     KeyNotFoundError,
     S3KVError,
 )
-from tests.contracts.helpers import NAME, WEEK, carries_updates, chain, finalize, just_before, outside
+from tests.contracts.helpers import (
+    NAME,
+    WEEK,
+    answer_puts,
+    carries_updates,
+    chain,
+    finalize,
+    just_before,
+    outside,
+)
 from tests.servers import Server
 
 Act = Callable[[S3KV], object]
@@ -139,6 +150,28 @@ def test_a_writer_that_sees_the_lock_leaves_the_key_to_it(
     with pytest.raises(KeyLockedError):
         write(store, how)
     assert chain(store) == before
+
+
+def test_a_writer_that_found_a_deleted_key_sees_a_lock_that_undoes_the_deletion(
+    store: S3KV, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever locks had found the key before it was deleted; the server ignores conditions."""
+    ((locked, _, _),) = chain(store)
+    store.delete("key")
+    marker = store.versions("key")[0].version_id
+
+    def lock() -> None:
+        until = store.client.capabilities.now() + timedelta(days=7)
+        store.client.put_retention(
+            store.bucket_name, NAME, ObjectLock("GOVERNANCE", until), version_id=locked
+        )
+        store.client.delete_object(store.bucket_name, NAME, version_id=marker)
+
+    answer_puts(monkeypatch, lambda kwargs: kwargs | {"if_none_match": False, "if_match": None})
+    just_before(monkeypatch, "put_object", lock)
+    with pytest.raises(KeyLockedError):
+        store.add("key", {"x": 2})
+    assert chain(store) == [(locked, True, False)]
 
 
 def test_an_extension_of_what_was_superseded_meanwhile_covers_the_new_version(

@@ -111,6 +111,8 @@ def test_with_object_lock_a_write_looks_before_and_after(
             ("overwrite", lambda: store.add("free", 2, tags={"c": "d"}), {"GET": 2, "HEAD": 2, "PUT": 1}),
             ("get", lambda: store.get("free"), {"GET": 1}),
             ("exists", lambda: store.exists("free"), {"HEAD": 1}),
+            ("delete", lambda: store.delete("warm"), {"GET": 2, "HEAD": 3, "DELETE": 1}),
+            ("add it again", lambda: store.add("warm", 2), {"GET": 2, "HEAD": 3, "PUT": 1}),
             ("retention", lambda: store.get_retention("key"), {"HEAD": 1}),
             ("is held", lambda: store.is_legal_hold_applied("key"), {"HEAD": 1}),
             ("hold", lambda: store.apply_legal_hold("key"), {"HEAD": 2, "PUT": 1}),

@@ -178,7 +178,9 @@ class ChainGuard:
         if ours >= 0 and after[ours].is_delete_marker:
             # Versions and markers are listed apart: of equal dates, a listing does not show which is above.
             beneath += [v for v in after[:ours] if v.last_modified == after[ours].last_modified]
-        replaced = current_of(before)
+        # Also beneath a delete marker: whoever found this version current may be about to lock it, and then
+        # deletes the marker.
+        replaced = next((version for version in before if not version.is_delete_marker), None)
         checked = {version.version_id for version in before if version != replaced}
         unchecked = [version for version in beneath if version.version_id not in checked]
         return [lock for _, lock in self._protections(unchecked, except_write_id=write.write_id)]

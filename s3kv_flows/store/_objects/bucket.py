@@ -9,8 +9,8 @@ the whole version history of the key, before and after::
     HEAD of each                 under retention: KeyLockedError; a hold on the current one is kept
     PUT, with a condition        If-None-Match where there was none, If-Match where there was one
     ETag                         of a locked version: is it the digest of the body? Else it is read back
-    LIST, HEAD of new versions   a version that was written meanwhile, or the one that was replaced, is
-                                 locked now: our version is deleted again, KeyLockedError
+    LIST, HEAD of new versions   a version that was written meanwhile, or the newest one before, is locked
+                                 now: our version is deleted again, KeyLockedError
 
 The second LIST protects a lock that is placed at the same instant, on every server: some servers ignore
 conditions in a race, or always, and where they honour them, an ETag is a digest of the value, which a newer
