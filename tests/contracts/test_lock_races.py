@@ -139,6 +139,25 @@ def test_a_purge_at_the_same_instant_is_no_success(
     assert chain(store) == []
 
 
+def test_a_retention_waits_for_a_writer_that_takes_its_version_back(
+    store: S3KV, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = chain(store)
+
+    def take_back() -> None:
+        top = store.versions("key")[0].version_id
+        outside(store).delete_object(Bucket=store.bucket_name, Key=NAME, VersionId=top)
+
+    def overwrite() -> None:
+        store.add("key", {"x": 2})
+        just_before(monkeypatch, "head_object", lambda: just_before(monkeypatch, "head_object", take_back))
+
+    just_before(monkeypatch, "put_retention", overwrite)
+    store.place_retention_lock("key", 7)
+    assert chain(store) == before
+    assert store.get("key") == {"x": 0}
+
+
 @pytest.mark.parametrize("how", ["add", "copy"])
 def test_a_writer_that_sees_the_lock_leaves_the_key_to_it(
     store: S3KV, monkeypatch: pytest.MonkeyPatch, how: str

@@ -8,8 +8,11 @@ write does, with what is on top by then::
     a delete marker         is deleted again: no value is lost with it, and the lock stands
     a version, and a hold   is put under the hold, too: holds stay on a key when its value changes
     a superseding version   is put under the retention, too
-    any other version       stays, for its writer may have been told that it is saved: ConflictError; the
-                            version that was locked stays locked, too
+    any other version       stays, for its writer may have been told that it is saved: ConflictError, unless
+                            the writer takes it back within some more looks. The version that was locked
+                            stays locked, too
+
+Where others write at the same instant, a lock takes more than its three requests.
 """
 
 from __future__ import annotations
@@ -45,6 +48,7 @@ __all__ = ["ObjectLocks"]
 logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 5  # of a lock, against other writers
+_LOOKS = 8  # more, while another writer may be about to take its version back
 _MARGINS = [timedelta(seconds=seconds) for seconds in (1, 3, 10)]
 _POLL_SECONDS = 0.1
 
@@ -204,7 +208,7 @@ class ObjectLocks:
             lock = lock_for(held)
             self._require_no_weaker(name, held, lock.mode, lock.until)
             self._client.put_retention(self._bucket, name, lock, version_id=info.version_id)
-            now = self._look_again(name, info)
+            now = self._look_until_settled(name, info)
             if now.version_id == info.version_id:
                 self._require_shown(name, shown=_is_under(now, lock))
                 return lock.until
@@ -212,6 +216,19 @@ class ObjectLocks:
                 raise self._overwritten(name, info, lock, now)
             info, held = now, protection_of(now)
         raise self._lost(name)
+
+    def _look_until_settled(self, name: str, locked: ObjectInfo) -> ObjectInfo:
+        """Return what a key reads as after a version was put under retention: one HEAD, or up to nine.
+
+        A writer that has seen the lock is given the time to take its version back: the time of the requests
+        that it needs for that.
+        """
+        now = self._look_again(name, locked)
+        for _ in range(_LOOKS):
+            if now.version_id == locked.version_id or supersedes(now.name, now.metadata):
+                break
+            now = self._look_again(name, locked)
+        return now
 
     def _look_again(self, name: str, locked: ObjectInfo) -> ObjectInfo:
         """Return what a key reads as after a version was locked, without delete markers on top: one HEAD."""
@@ -255,8 +272,8 @@ class ObjectLocks:
         return ConflictError(
             f"{self._display_name(name)!r} was overwritten at the instant in which it was locked: version "
             f"{info.version_id} is under {lock.mode} retention until {until}, and the key reads as version "
-            f"{now.version_id}. If the writer of that has seen the lock, it takes its version back. If not, "
-            "`s3kv repair` makes the key read as the locked version again, and keeps the other one aside"
+            f"{now.version_id}. `s3kv repair` makes it read as the locked version again, and keeps the other "
+            "one aside"
         )
 
     def _lost(self, name: str) -> ConflictError:
