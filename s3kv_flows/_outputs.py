@@ -2,7 +2,8 @@
 
 An artifact with the request is written before the lock is changed, and another one with the outcome after
 it: no lock is changed while Prefect cannot be reached. Both have the artifact key of the object,
-``s3kv-lock-<bucket>-<object>-<digest>``, which collects its history.
+``s3kv-lock-<bucket>-<object>-<digest>``, which collects its history. A repair where nothing is hidden does
+nothing, and leaves no record.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from prefect.artifacts import create_table_artifact
 from prefect.context import FlowRunContext, TaskRunContext
@@ -25,7 +26,8 @@ from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.store._kv import S3KV
 from s3kv_flows.store._layout.keys import fingerprint
 from s3kv_flows.store._outputs.receipts import Receipt
-from s3kv_flows.store.errors import S3KVError
+from s3kv_flows.store._outputs.repairs import Repair
+from s3kv_flows.store.errors import KeyLockedError, S3KVError
 
 __all__ = ["LockAction", "artifact_key", "carry_out", "keep_receipt"]
 
@@ -82,11 +84,15 @@ def carry_out(
     Raises:
         ValueError: No reason is given.
         S3KVError: The error of ``act``, which is recorded, too.
+        KeyNotFoundError: The key that is to be repaired does not exist.
     """
     if not reason or not reason.strip():
         raise ValueError(f"give a reason for {action}: it is kept with every change to a lock")
     kv, key_in_kv = S3KVStore.of(store).locate(key)
     name = kv.namespace.name_of(key_in_kv)
+    if action == "repair" and (unneeded := _unneeded_repair(kv, key_in_kv)) is not None:
+        run_logger().info("%s: %s", name, unneeded)
+        return cast("T", unneeded)
     requested = LockAction(
         action,
         "requested",
@@ -105,8 +111,28 @@ def carry_out(
     except (S3KVError, ValueError) as exc:
         _finish(replace(requested, outcome="refused", at=_now(), detail=f"{type(exc).__name__}: {exc}"))
         raise
-    _finish(replace(requested, outcome="done", at=_now(), detail="" if result is None else str(result)))
+    _finish(replace(requested, outcome="done", at=_now(), detail=_in_words(result)))
     return result
+
+
+def _unneeded_repair(kv: S3KV, key: str) -> Repair | None:
+    """Return the repair that does nothing, because no locked version is hidden; None where one is.
+
+    Raises:
+        KeyNotFoundError: There is no such key.
+    """
+    try:
+        planned = kv.outputs.repair(key, dry_run=True)
+    except KeyLockedError:  # a refusal, which is recorded
+        return None
+    return replace(planned, dry_run=False) if planned.version_id is None else None
+
+
+def _in_words(result: object) -> str:
+    """Return the result of a change to a lock, for a reader of its record."""
+    if isinstance(result, datetime):
+        return f"locked until {result.isoformat(timespec='seconds')}"
+    return "" if result is None else str(result)
 
 
 def artifact_key(kind: str, bucket: str, name: str) -> str:

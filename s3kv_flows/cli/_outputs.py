@@ -212,8 +212,8 @@ def audit(
     format
         The output format.
     """
-    tags = _parse_tags(final_tag)
-    found = saved_store(store).audit(within=timedelta(days=within_days), final_tags=tags)
+    tags, within = _parse_tags(final_tag), _parse_days(within_days)
+    found = saved_store(store).audit(within=within, final_tags=tags)
     if format == "table":
         _print_audit(found, Console())
     else:
@@ -338,6 +338,13 @@ def _parse_tags(given: tuple[str, ...]) -> dict[str, str]:
     return {key: value for key, _, value in pairs}
 
 
+def _parse_days(given: float) -> timedelta:
+    try:
+        return timedelta(days=given)
+    except (OverflowError, ValueError) as exc:
+        raise ValueError(f"--within-days takes at most 1,000 years (365,250 days), got {given}") from exc
+
+
 def _print_json(data: dict[str, Any]) -> None:
     print(json.dumps(data, indent=2))  # noqa: T201
 
@@ -394,5 +401,5 @@ def _cells(row: AuditRow) -> tuple[str | Text, ...]:
         f"{row.retain_until:%Y-%m-%d}" if row.retain_until else "",
         "" if row.days_left is None else f"{row.days_left:.1f}",
         row.mode or "",
-        "held" if row.legal_hold else "",
+        ", ".join(filter(None, ("held" if row.legal_hold else "", row.other_locks))),
     )

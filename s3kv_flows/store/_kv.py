@@ -192,7 +192,8 @@ class S3KV:
                 change meanwhile.
             metadata: User metadata of the object: ASCII, 1,792 bytes in all.
             tags: The tags of the object; without them, it has none.
-            retention: For how long nothing may alter or delete the value.
+            retention: For how long nothing may alter or delete the value. A locked value is compared with
+                what was sent: by its ETag, or by a GET where that is no digest (SSE-KMS, SSE-C).
             legal_hold: Whether to forbid deletion until the hold is released.
             mode: ``"overwrite"``; ``"create"``, only where the key is absent; or the ETag that the key
                 must still have, as an earlier :meth:`add` or :meth:`info` returned it. With a condition, the
@@ -208,6 +209,7 @@ class S3KV:
             ConflictError: The condition of ``mode`` does not hold.
             KeyLockedError: The key is under retention.
             AccessDeniedError: Also where these credentials may not see whether the key is locked.
+            StoreUnavailableError: Also where a locked value was damaged on its way, and deleted again.
             UnsupportedByServerError: A lock is requested, and the bucket has no Object Lock; or a
                 condition, and the server does not support it.
         """
@@ -260,7 +262,8 @@ class S3KV:
     def delete(self, key: str) -> None:
         """Delete a key: one request; a missing key is no error.
 
-        A versioned bucket keeps the value as an older version; :meth:`purge` frees it.
+        A versioned bucket keeps the value as an older version; :meth:`purge` frees it. A lock that is placed
+        at the same instant may undo the deletion.
 
         Raises:
             KeyLockedError: The key is under retention or a legal hold.
@@ -596,7 +599,9 @@ class S3KV:
         mode: LockMode = "GOVERNANCE",
         i_understand: bool = False,
     ) -> datetime:
-        """Put a key under retention for a number of days; return when that ends: two requests.
+        """Put a key under retention for a number of days; return when that ends: three requests.
+
+        A deletion at the same instant is undone, or refused.
 
         Args:
             key: The key.
@@ -606,8 +611,11 @@ class S3KV:
             i_understand: See :class:`Retention`.
 
         Raises:
+            ValueError: A retention cannot last so many days: it lasts at most 1,000 years.
             KeyNotFoundError: There is no such key.
             KeyLockedError: It is under a longer or stricter retention already.
+            ConflictError: It was overwritten at the same instant. The version that it read as before is
+                locked, and the key may read as the new one, which is not.
             UnsupportedByServerError: The bucket has no Object Lock.
         """
         retention = Retention(days=retention_days, mode=mode, i_understand=i_understand)
@@ -616,13 +624,13 @@ class S3KV:
     def extend_retention_lock(
         self, key: str, retention_days: float, *, i_understand: bool = False
     ) -> datetime:
-        """Make a retention end this many days from now, in the mode it has; return when: two requests.
+        """Make a retention end this many days from now, in the mode it has; return when: three requests.
 
         Raises:
             ValueError: It is a compliance retention, which nobody can make shorter again, and
-                ``i_understand`` does not confirm it.
+                ``i_understand`` does not confirm it; or a retention cannot last so many days.
             KeyNotFoundError: There is no such key.
-            ConflictError: It is under no retention.
+            ConflictError: It is under no retention, or was overwritten at the same instant.
             KeyLockedError: Its retention ends later already.
         """
         return self._locks.extend(self.namespace.name_of(key), retention_days, understood=i_understand)
@@ -647,7 +655,9 @@ class S3KV:
         return self._locks.retention(self.namespace.name_of(key))
 
     def apply_legal_hold(self, key: str) -> None:
-        """Put a key under a legal hold: two requests. Its value may change; it cannot be deleted.
+        """Put a key under a legal hold: three requests. Its value may change; it cannot be deleted.
+
+        A deletion at the same instant is undone, or refused; a new value is put under the hold, too.
 
         Raises:
             KeyNotFoundError: There is no such key.

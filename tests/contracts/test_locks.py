@@ -118,6 +118,16 @@ def test_a_retention_can_be_made_longer_but_not_shorter_or_weaker(locking_store:
         locking_store.extend_retention_lock("free", 1)
 
 
+@pytest.mark.parametrize("days", [float("inf"), float("nan"), 1e12, 0, -1])
+def test_a_number_of_days_that_no_retention_can_last_is_refused(locking_store: S3KV, days: float) -> None:
+    locking_store.add("key", 1, retention=WEEK)
+    with pytest.raises(ValueError, match="a retention lasts"):
+        locking_store.place_retention_lock("key", days)
+    with pytest.raises(ValueError, match="a retention lasts"):
+        locking_store.extend_retention_lock("key", days)
+    assert left(locking_store, "key").total_seconds() == about(7)
+
+
 def test_a_governance_retention_can_be_lifted_and_compliance_by_nobody(
     locking_store: S3KV,
 ) -> None:

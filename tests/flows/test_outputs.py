@@ -6,9 +6,9 @@ import csv
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from s3kv_flows.flows import audit_locks
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._outputs.receipts import Receipt
 from s3kv_flows.store._s3.transport.responses import date_of
-from s3kv_flows.store.errors import ConflictError, KeyLockedError
+from s3kv_flows.store.errors import ConflictError, KeyLockedError, KeyNotFoundError
 from tests.contracts.helpers import NAME, outside
 from tests.support.lake import WEEK, Lake, adding_task
 
@@ -89,6 +89,7 @@ def test_every_change_of_a_lock_is_kept_with_who_and_why(
         "a year more was agreed",
         "it was published by mistake",
     ]
+    assert kept[5]["detail"] == f"locked until {until.isoformat(timespec='seconds')}"
     assert all(row["user"] and row["host"] and row["access_key_id"] for row in kept)
     assert kept[0]["flow_run_id"]
     assert kept[2]["flow_run_id"] is None
@@ -124,6 +125,66 @@ def test_nothing_is_changed_without_a_reason(locked_lake: Lake, values: S3KV) ->
             tasks.place_hold(locked_lake.name, "key", reason)
     assert not values.is_legal_hold_applied("key")
     assert of_bucket(artifacts(artifact_key("lock", values.bucket_name, NAME)), values) == []
+
+
+def test_a_repair_is_kept_where_something_was_hidden_and_in_words(
+    locked_lake: Lake, values: S3KV, events: list[dict[str, Any]]
+) -> None:
+    lake, kept_under = locked_lake.name, artifact_key("lock", values.bucket_name, NAME)
+    receipt = values.outputs.finalize("key", 1, WEEK)
+    assert tasks.repair_output(lake, "key", "it was hidden").version_id is None
+    assert command("repair", lake, "key") == 0
+    assert of_bucket(artifacts(kept_under), values) == []
+    assert events == []
+
+    marker = outside(values).delete_object(Bucket=values.bucket_name, Key=NAME)["VersionId"]
+    version = outside(values).put_object(Bucket=values.bucket_name, Key=NAME, Body=b"1")["VersionId"]
+    assert tasks.repair_output(lake, "key", "it was hidden").version_id == receipt.version_id
+    requested, done = of_bucket(artifacts(kept_under), values)
+    assert (requested["outcome"], done["outcome"]) == ("requested", "done")
+    assert done["detail"] == (
+        f"version {receipt.version_id} is the current one again, delete marker {marker} deleted, "
+        f"version {version} moved to s3kv-shadows/{NAME}/{version}"
+    )
+    assert [event["payload"]["detail"] for event in events] == [done["detail"]]
+
+
+def test_a_repair_that_is_refused_is_kept(locked_lake: Lake, values: S3KV) -> None:
+    values.outputs.finalize("key", 1, WEEK)
+    outside(values).put_object(
+        Bucket=values.bucket_name,
+        Key=NAME,
+        Body=b"2",
+        ObjectLockMode="GOVERNANCE",
+        ObjectLockRetainUntilDate=datetime(2999, 1, 1, tzinfo=timezone.utc),
+    )
+    with pytest.raises(KeyLockedError, match="cannot restore"):
+        tasks.repair_output(locked_lake.name, "key", "it was hidden")
+    kept = of_bucket(artifacts(artifact_key("lock", values.bucket_name, NAME)), values)
+    assert [row["outcome"] for row in kept] == ["requested", "refused"]
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_repair_of_a_key_that_does_not_exist_is_an_error_and_not_kept(
+    locked_lake: Lake,
+    values: S3KV,
+    events: list[dict[str, Any]],
+    deleted: bool,  # noqa: FBT001
+) -> None:
+    if deleted:
+        values.add("key", 1)
+        values.delete("key")
+    repairs: list[Callable[[], object]] = [
+        lambda: values.outputs.repair("key"),
+        lambda: tasks.repair_output(locked_lake.name, "key", "it was hidden"),
+        lambda: command("repair", locked_lake.name, "key"),
+        lambda: command("repair", locked_lake.name, "key", "--dry-run"),
+    ]
+    for repair in repairs:
+        with pytest.raises(KeyNotFoundError, match="'key' does not exist"):
+            repair()
+    assert of_bucket(artifacts(artifact_key("lock", values.bucket_name, NAME)), values) == []
+    assert events == []
 
 
 def test_results_are_reached_by_the_names_of_their_objects(locked_lake: Lake) -> None:
@@ -356,6 +417,21 @@ def test_the_commands_refuse_what_is_not_understood(
         command("audit", locked_lake.name, "--final-tag", "stage")
     with pytest.raises(ValueError, match="no bucket given"):
         command("policy", "--role", "auditor")
+
+
+@pytest.mark.parametrize("days", ["inf", "nan", "1e12", "-1"])
+def test_the_commands_refuse_days_that_no_lock_can_last(
+    locked_lake: Lake, values: S3KV, tmp_path: Path, days: str
+) -> None:
+    values.add("key", 1, retention=WEEK)
+    report = tmp_path / "report.json"
+    report.write_text("3")
+    with pytest.raises(ValueError, match="a retention lasts"):
+        command("finalize", locked_lake.name, "report", str(report), f"--days={days}")
+    with pytest.raises(ValueError, match="a retention lasts"):
+        command("extend", locked_lake.name, "key", f"--days={days}", "--reason", "longer")
+    with pytest.raises(ValueError, match=r"1,000 years|negative"):
+        command("audit", locked_lake.name, f"--within-days={days}")
 
 
 def test_a_policy_is_printed_for_a_store_or_a_bucket(

@@ -12,6 +12,9 @@ from s3kv_flows.store._s3.types import ObjectInfo
 NOW = datetime(2026, 5, 4, 12, tzinfo=timezone.utc)
 
 
+ODD_DAYS = [float("nan"), float("inf"), float("-inf"), -1e12, 1e12, 10**400, 365_251, True, "7"]
+
+
 def info(**lock: Any) -> ObjectInfo:
     return ObjectInfo("name", "etag", 1, NOW, NOW, "v1", **lock)
 
@@ -23,13 +26,15 @@ def info(**lock: Any) -> ObjectInfo:
         {"days": 1, "until": NOW},
         {"days": 0},
         {"days": -1},
-        {"days": float("nan")},
+        *({"days": days} for days in ODD_DAYS),
+        {"until": "2027-01-01"},
+        {"until": datetime.max.replace(tzinfo=timezone(timedelta(hours=-12)))},
         {"until": datetime(2027, 1, 1)},  # noqa: DTZ001  # that it has no time zone is the point
         {"days": 1, "mode": "governance"},
     ],
 )
 def test_a_retention_that_makes_no_sense_is_refused(arguments: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"retention|time zone|mode"):
+    with pytest.raises(ValueError, match=r"retention|time zone|mode|until"):
         Retention(**arguments)
 
 
@@ -38,6 +43,9 @@ def test_a_retention_ends_after_its_days_or_at_its_date() -> None:
     assert Retention(until=NOW + timedelta(days=1)).retain_until(NOW) == NOW + timedelta(days=1)
     with pytest.raises(ValueError, match="ended already"):
         Retention(until=NOW).retain_until(NOW)
+    with pytest.raises(ValueError, match="at most 1,000 years"):
+        Retention(until=NOW + timedelta(days=365_251)).retain_until(NOW)
+    assert Retention(days=365_250).retain_until(NOW).year == 3026
 
 
 def test_a_retention_protects_until_its_date_by_the_servers_clock() -> None:

@@ -32,7 +32,7 @@ CALLS: dict[str, Call] = {
     "tags": lambda client: client.get_tags(BUCKET, NAME),
     "search tags": lambda client: client.search_tags(BUCKET, NAME),
     "put tags": lambda client: client.put_tags(BUCKET, NAME, {"a": "b"}),
-    "retention": lambda client: client.get_retention(BUCKET, NAME),
+    "retention": lambda client: client.get_retention(BUCKET, NAME).lock,
     "legal hold": lambda client: client.get_legal_hold(BUCKET, NAME),
     "put legal hold": lambda client: client.put_legal_hold(BUCKET, NAME),
     "versioning": lambda client: client.versioning(BUCKET),

@@ -39,6 +39,21 @@ class Wire:
 
 _CHUNK = 1 << 20
 
+Edit = Callable[[bytes], bytes]
+
+
+def adding_headers(**headers: str) -> Edit:
+    """Return an edit that adds headers to each successful response; ``_`` stands for ``-`` in their names."""
+    lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items()).encode()
+
+    def edit(data: bytes) -> bytes:
+        if not data.startswith((b"HTTP/1.1 200", b"HTTP/1.1 206")):
+            return data
+        status, _, rest = data.partition(b"\r\n")
+        return status + b"\r\n" + lines + rest
+
+    return edit
+
 
 class CountingProxy:
     """Passes on what comes, and counts: connections, requests, responses, bytes.
@@ -59,6 +74,7 @@ class CountingProxy:
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._break_after: int | None = None
+        self._edits: dict[type[_Messages], Edit] = {}
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._start(self._accept)
@@ -66,6 +82,16 @@ class CountingProxy:
     def break_next_answer(self, *, after: int) -> None:
         """Close the connection that brings the next answer when so many bytes of it have passed."""
         self._break_after = after
+
+    @contextmanager
+    def editing(self, *, requests: Edit | None = None, responses: Edit | None = None) -> Iterator[None]:
+        """Change what passes in the block, piece by piece as it arrives; bodies must keep their length."""
+        edits: dict[type[_Messages], Edit | None] = {_Requests: requests, _Responses: responses}
+        self._edits = {kind: edit for kind, edit in edits.items() if edit is not None}
+        try:
+            yield
+        finally:
+            self._edits = {}
 
     def read(self) -> Wire:
         with self._lock:
@@ -140,7 +166,8 @@ class CountingProxy:
                     source.shutdown(socket.SHUT_RDWR)
                     break
                 distance.come_from(source)
-                sink.sendall(data)
+                edit = self._edits.get(type(messages))
+                sink.sendall(edit(bytes(data)) if edit else data)
         with suppress(OSError):
             sink.shutdown(socket.SHUT_WR)
 

@@ -143,11 +143,11 @@ class ChainGuard:
             write = _with_version_id(write, before, after)
             hidden = self._hidden_protections(before, write, after)
         except S3KVError:
-            self._take_back(name, before, write)
+            self.take_back(name, before, write)
             raise
         locks = [lock for lock in hidden if lock.retained or refuse_held]
         if locks:
-            taken_back = self._take_back(name, before, write)
+            taken_back = self.take_back(name, before, write)
             refusal = locks[0].refusal(self._display_name(name), action)
             refusal.left_behind = None if taken_back else write.written.version_id
             raise refusal
@@ -178,7 +178,9 @@ class ChainGuard:
         if ours >= 0 and after[ours].is_delete_marker:
             # Versions and markers are listed apart: of equal dates, a listing does not show which is above.
             beneath += [v for v in after[:ours] if v.last_modified == after[ours].last_modified]
-        replaced = current_of(before)
+        # Also beneath a delete marker: whoever found this version current may be about to lock it, and then
+        # deletes the marker.
+        replaced = next((version for version in before if not version.is_delete_marker), None)
         checked = {version.version_id for version in before if version != replaced}
         unchecked = [version for version in beneath if version.version_id not in checked]
         return [lock for _, lock in self._protections(unchecked, except_write_id=write.write_id)]
@@ -201,8 +203,17 @@ class ChainGuard:
         except KeyNotFoundError:  # deleted since it was listed
             return None
 
-    def _take_back(self, name: str, before: list[ListedVersion], write: OwnWrite) -> bool:
-        """Delete the write, with all versions of it that a resent request has left; log a failure."""
+    def take_back(self, name: str, before: list[ListedVersion], write: OwnWrite) -> bool:
+        """Delete a write, with all versions of it that a resent request has left; log a failure.
+
+        Args:
+            name: The object name.
+            before: The versions before the write.
+            write: The version or delete marker that was written.
+
+        Returns:
+            Whether it was deleted.
+        """
         copied_lock = self._client.capabilities.locks_travel
         try:
             write = _with_version_id(write, before, after := self.versions(name))
@@ -220,7 +231,7 @@ class ChainGuard:
         except S3KVError as exc:
             logger.debug("the server refused: %s", exc)
         logger.error(
-            "%r was locked while it was written, and our version %s cannot be deleted: it stays on top",
+            "%r was to be left as it was, and our version %s cannot be deleted: it stays on top",
             self._display_name(name),
             write.written.version_id,
         )

@@ -63,9 +63,9 @@ class LockLookup:
         return chain[0] if chain and not chain[0].is_delete_marker else None
 
     def _request_locks(self, name: str, version_id: str | None, *, is_current: bool) -> Protection | None:
-        lock = self._client.get_retention(self._bucket, name, version_id=version_id)
+        found = self._client.get_retention(self._bucket, name, version_id=version_id)
         held = self._client.get_legal_hold(self._bucket, name, version_id=version_id)
-        now = self._client.capabilities.now()
+        lock, now = found.lock, self._client.capabilities.now()
         info = ObjectInfo(
             name,
             etag="",
@@ -76,5 +76,6 @@ class LockLookup:
             lock_mode=lock.mode if lock else None,
             retain_until=lock.until if lock else None,
             legal_hold=held,
+            other_locks=found.other_locks,
         )
         return protection_of(info, is_current=is_current)

@@ -1,20 +1,33 @@
 """Retention and legal holds, as requested and as in force.
 
 Retention forbids altering or deleting a key until a date; a legal hold, which has no date, forbids deleting
-it. S3 protects versions, not keys: a plain PUT or DELETE of a locked key succeeds there and hides the
-version. This package therefore refuses more than S3 does.
+it. An event hold of S3, and any lock that this package does not know, forbids both, without a date. S3
+protects versions, not keys: a plain PUT or DELETE of a locked key succeeds there and hides the version. This
+package therefore refuses more than S3 does.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
+from numbers import Real
 from typing import Literal
 
 from s3kv_flows.store._s3.types import ObjectInfo, ObjectLock
 from s3kv_flows.store.errors import KeyLockedError
 
-__all__ = ["LockMode", "Protection", "Retention", "protection_of", "require_understanding", "strengthened"]
+__all__ = [
+    "LockMode",
+    "Protection",
+    "Retention",
+    "length_of",
+    "protection_of",
+    "require_understanding",
+    "strengthened",
+]
+
+_LONGEST = timedelta(days=365_250)
+"""1,000 years, as for all durations: Python's dates end with the year 9999."""
 
 _UPLOAD_SLACK = timedelta(minutes=5)
 """The longest that the upload of a version may take."""
@@ -27,7 +40,7 @@ class Retention:
     """For how long a value may not be altered or deleted.
 
     Attributes:
-        days: Days from the moment of writing.
+        days: Days from the moment of writing: more than none, and at most 1,000 years.
         until: A fixed moment, with a time zone. Exactly one of the two is given.
         mode: ``GOVERNANCE`` can be lifted with a permission to bypass it, ``COMPLIANCE`` by nobody.
         i_understand: Confirms that nobody can lift a compliance retention or make it shorter: neither the
@@ -42,10 +55,10 @@ class Retention:
     def __post_init__(self) -> None:
         if (self.days is None) == (self.until is None):
             raise ValueError("a retention has either days or until")
-        if self.days is not None and not self.days > 0:
-            raise ValueError(f"a retention lasts longer than {self.days} days")
-        if self.until is not None and self.until.tzinfo is None:
-            raise ValueError(f"until={self.until} needs a time zone")
+        if self.days is not None:
+            length_of(self.days)
+        if self.until is not None:
+            _require_moment(self.until)
         if self.mode not in ("GOVERNANCE", "COMPLIANCE"):
             raise ValueError(f"mode is 'GOVERNANCE' or 'COMPLIANCE', got {self.mode!r}")
         require_understanding(self.mode, understood=self.i_understand)
@@ -54,17 +67,19 @@ class Retention:
         """Return the moment at which a retention that begins now ends.
 
         Raises:
-            ValueError: ``until`` has passed.
+            ValueError: ``until`` has passed, or is more than 1,000 years away.
         """
-        until = self.until if self.until is not None else now + timedelta(days=self.days or 0)
+        until = self.until if self.until is not None else now + length_of(self.days or 0)
         if until <= now:
             raise ValueError(f"a retention until {until} would have ended already")
+        if until - now > _LONGEST:
+            raise ValueError(f"a retention lasts at most 1,000 years, and {until} is later")
         return until
 
 
 @dataclass(frozen=True)
 class Protection:
-    """The retention and legal hold in force for one version of a key.
+    """The locks in force for one version of a key.
 
     Attributes:
         version_id: The version.
@@ -72,6 +87,8 @@ class Protection:
         until: The end of the retention; None under a legal hold alone.
         legal_hold: Whether it is under a legal hold.
         is_current: Whether it is the current version of the key.
+        other_locks: Event holds, and locks that this package does not know, in words: a retention without
+            a date.
     """
 
     version_id: str | None
@@ -79,11 +96,12 @@ class Protection:
     until: datetime | None = None
     legal_hold: bool = False
     is_current: bool = True
+    other_locks: tuple[str, ...] = ()
 
     @property
     def retained(self) -> bool:
-        """Whether a retention is in force; otherwise there is a legal hold alone."""
-        return self.mode is not None
+        """Whether a retention is in force, with or without a date; otherwise there is a legal hold alone."""
+        return self.mode is not None or bool(self.other_locks)
 
     @property
     def lock(self) -> str:
@@ -93,6 +111,7 @@ class Protection:
             reasons.append(f"under {self.mode} retention until {self.until.isoformat(timespec='seconds')}")
         if self.legal_hold:
             reasons.append("under legal hold")
+        reasons += [f"under {lock}" for lock in self.other_locks]
         return " and ".join(reasons)
 
     def __str__(self) -> str:
@@ -109,6 +128,33 @@ class Protection:
             legal_hold=self.legal_hold,
             version_id=self.version_id,
         )
+
+
+def length_of(days: float) -> timedelta:
+    """Return the length of a retention of so many days.
+
+    Raises:
+        ValueError: It is no number, not finite, not positive, or more than 1,000 years.
+    """
+    if isinstance(days, bool) or not isinstance(days, Real):
+        raise ValueError(f"a retention lasts a number of days, got {days!r}")  # noqa: TRY004  # as for other values
+    if not days > 0:  # nan is not, either
+        raise ValueError(f"a retention lasts longer than {days} days")
+    if days > _LONGEST.days:
+        raise ValueError(f"a retention lasts at most 1,000 years (365,250 days), got {days} days")
+    return timedelta(days=float(days))
+
+
+def _require_moment(until: datetime) -> None:
+    """Raise ValueError where ``until`` is no moment in UTC."""
+    if not isinstance(until, datetime):
+        raise ValueError(f"until is a datetime, got {until!r}")  # noqa: TRY004  # as for other values
+    if until.tzinfo is None:
+        raise ValueError(f"until={until} needs a time zone")
+    try:
+        until.astimezone(timezone.utc)
+    except OverflowError as exc:
+        raise ValueError(f"until={until} is outside the years that UTC has here") from exc
 
 
 def require_understanding(mode: str | None, *, understood: bool) -> None:
@@ -128,14 +174,17 @@ def strengthened(info: ObjectInfo, retention: Retention, now: datetime) -> Objec
 
     Raises:
         ValueError: A compliance retention would be extended, and ``i_understand`` does not confirm it.
+        KeyLockedError: It is under an event hold, or a lock that this package does not know.
     """
     held = protection_of(info)
+    if held is not None and held.other_locks:
+        raise held.refusal(info.name, "set the date of the lock of")
     if held is None or held.mode is None or held.until is None:
         return ObjectLock(retention.mode, retention.retain_until(now))
     until, slack = retention.until, timedelta(0)
     if until is None:
         # The end was computed when the PUT began, and the version is dated when it ended.
-        until, slack = info.last_modified + timedelta(days=retention.days or 0), _UPLOAD_SLACK
+        until, slack = info.last_modified + length_of(retention.days or 0), _UPLOAD_SLACK
     mode = "COMPLIANCE" if "COMPLIANCE" in (held.mode, retention.mode) else "GOVERNANCE"
     if mode == held.mode and until.replace(microsecond=0) <= held.until + slack:
         return None
@@ -146,7 +195,7 @@ def strengthened(info: ObjectInfo, retention: Retention, now: datetime) -> Objec
 def protection_of(info: ObjectInfo, *, is_current: bool = True) -> Protection | None:
     """Return the protection of a version by its headers; None where no lock is in force."""
     retained = info.lock_mode and info.retain_until and info.retain_until > info.server_time
-    if not retained and not info.legal_hold:
+    if not retained and not info.legal_hold and not info.other_locks:
         return None
     return Protection(
         version_id=info.version_id,
@@ -154,4 +203,5 @@ def protection_of(info: ObjectInfo, *, is_current: bool = True) -> Protection | 
         until=info.retain_until if retained else None,
         legal_hold=info.legal_hold,
         is_current=is_current,
+        other_locks=info.other_locks,
     )

@@ -8,8 +8,9 @@ the whole version history of the key, before and after::
     LIST versions of the key     a locked version may also lie under a newer one or a delete marker
     HEAD of each                 under retention: KeyLockedError; a hold on the current one is kept
     PUT, with a condition        If-None-Match where there was none, If-Match where there was one
-    LIST, HEAD of new versions   a version that was written meanwhile, or the one that was replaced, is
-                                 locked now: our version is deleted again, KeyLockedError
+    ETag                         of a locked version: is it the digest of the body? Else it is read back
+    LIST, HEAD of new versions   a version that was written meanwhile, or the newest one before, is locked
+                                 now: our version is deleted again, KeyLockedError
 
 The second LIST protects a lock that is placed at the same instant, on every server: some servers ignore
 conditions in a race, or always, and where they honour them, an ETag is a digest of the value, which a newer
@@ -29,6 +30,7 @@ from s3kv_flows.store._layout.marks import WRITE_ID, final_mark, name_mark
 from s3kv_flows.store._layout.tags import tagging_header
 from s3kv_flows.store._locks.chains import ChainGuard, OwnWrite, current_of
 from s3kv_flows.store._locks.retention import Retention
+from s3kv_flows.store._objects.stored import is_stored
 from s3kv_flows.store._objects.transfer import download
 from s3kv_flows.store._objects.uploads import Uploads
 from s3kv_flows.store._s3.bodies import Body
@@ -36,6 +38,7 @@ from s3kv_flows.store._s3.capabilities import Copies
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.types import Fetched, ListedVersion, NotModified, ObjectInfo, ObjectLock, Written
 from s3kv_flows.store.errors import (
+    AccessDeniedError,
     ConflictError,
     CorruptValueError,
     KeyNotFoundError,
@@ -221,7 +224,7 @@ class GuardedBucket:
         Args:
             source: The version to copy.
             name: The object name of the copy.
-            new: Everything but the body.
+            new: The copy, with the body of the source as it was read.
 
         Raises:
             ConflictError: The key exists.
@@ -240,6 +243,7 @@ class GuardedBucket:
             **self._options(name, new, write_id=write_id),
         )
         write = OwnWrite(written, write_id, new.legal_hold, new.retention is not None)
+        self._require_stored(name, new, chain, write)
         return self.guard.verify_after(name, chain, write, "copy onto")
 
     def restore(self, name: str, version_id: str) -> Written:
@@ -395,11 +399,38 @@ class GuardedBucket:
                     raise
                 # The listing is the only check that this server allows.
                 written = self._put(name, new, hold=hold, write_id=write_id)
+            write = OwnWrite(written, write_id, hold or new.legal_hold, new.retention is not None)
+            self._require_stored(name, new, chain, write)
             if over_locked:
                 return written
-            write = OwnWrite(written, write_id, hold or new.legal_hold, new.retention is not None)
             return self.guard.verify_after(name, chain, write, "overwrite")
         raise ConflictError(f"{self._display_name(name)!r} was changed by others {_ATTEMPTS} times in a row")
+
+    def _require_stored(
+        self, name: str, new: NewObject, before: list[ListedVersion], write: OwnWrite
+    ) -> None:
+        """Take a locked version back where it does not hold the body that was sent.
+
+        Raises:
+            StoreUnavailableError: It did not, and was deleted again.
+            CorruptValueError: It does not, and cannot be deleted.
+        """
+        if not (write.held or write.retained):  # a damaged value can be replaced, and its checksum shows it
+            return
+        try:
+            if is_stored(self.client, self.bucket, name, write.written, new.body):
+                return
+        except (AccessDeniedError, KeyNotFoundError):  # these credentials may only write, or it is gone
+            return
+        except S3KVError:
+            self.guard.take_back(name, before, write)
+            raise
+        message = f"{self._display_name(name)!r} was damaged on its way to {self.client.server}"
+        if self.guard.take_back(name, before, write):
+            raise StoreUnavailableError(f"{message}, and deleted again")
+        raise CorruptValueError(
+            f"{message}: version {write.written.version_id} is locked, and cannot be deleted"
+        )
 
     def _require_mode(self, name: str, current: ListedVersion | None, mode: str) -> None:
         """Raise ConflictError where the current version does not meet the mode of a write."""

@@ -31,7 +31,7 @@ from s3kv_flows.store.errors import (
     UnsupportedByServerError,
 )
 
-__all__ = ["FIRST_BYTES", "download", "upload_in_parts"]
+__all__ = ["FIRST_BYTES", "download", "part_size", "upload_in_parts"]
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ def upload_in_parts(
         if_match: Write only where the object has this ETag.
         options: Arguments of :meth:`S3Client.create_multipart_upload`; their metadata must hold a write id.
     """
-    size = _equal_size(len(body), PART_BYTES, most=_MAX_PARTS)
+    size = part_size(len(body))
     starts = range(0, len(body), size)
     upload_id = client.create_multipart_upload(bucket, name, **options)
 
@@ -137,6 +137,11 @@ def upload_in_parts(
     except BaseException:
         _abort(client, bucket, name, upload_id)
         raise
+
+
+def part_size(size: int) -> int:
+    """Return the size of the parts of a body of this size; the last one may be smaller."""
+    return _equal_size(size, PART_BYTES, most=_MAX_PARTS)
 
 
 def _equal_size(size: int, target: int, *, most: int) -> int:

@@ -49,7 +49,7 @@ ended      finalized, and its retention has ended
 released   written under a legal hold alone, and released from it
 superseded locked, under a newer version of this package that supersedes it
 held       under a legal hold alone
-locked     locked, and the current version of its key
+locked     locked, and the current version of its key; also by an event hold, or a lock that is not known
 ========== =================================================================================================
 """
 
@@ -73,6 +73,7 @@ class AuditRow:
         size: The size in bytes.
         written_at: When it was written.
         by: The version id of the version or delete marker on top of it.
+        other_locks: Event holds, and locks that this package does not know, in words.
     """
 
     state: LockState
@@ -86,6 +87,7 @@ class AuditRow:
     size: int
     written_at: datetime
     by: str | None = None
+    other_locks: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the row as a dict that JSON can encode."""
@@ -204,9 +206,11 @@ class _Auditor:
         match visibility(chain, index):
             case "hidden" | "shadowed" | "superseded" as covered:
                 return covered
-        if protection.until is None:
+        if not protection.retained:
             return "held"
-        ends_soon = protection.until - info.server_time <= self.within and not protection.legal_hold
+        if protection.until is None or protection.legal_hold or protection.other_locks:
+            return "locked"  # and when that ends is not known
+        ends_soon = protection.until - info.server_time <= self.within
         return "expiring" if ends_soon else "locked"
 
     def _state_of_unlocked(self, version: InspectedVersion, info: ObjectInfo) -> LockState | None:
@@ -239,4 +243,5 @@ def _row(state: LockState, version: InspectedVersion, info: ObjectInfo, by: str 
         size=info.size,
         written_at=info.last_modified,
         by=by,
+        other_locks=", ".join(protection.other_locks) if protection else "",
     )

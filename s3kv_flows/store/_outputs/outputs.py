@@ -46,6 +46,8 @@ class FinalizedOutputs:
     ) -> Receipt:
         """Publish a value that nothing can alter or delete before its retention ends: four requests.
 
+        Where the server's ETags are no digests of bodies (SSE-KMS, SSE-C), the version is read back, too.
+
         Args:
             key: The key.
             value: A value that the codec of the store can encode.
@@ -67,6 +69,8 @@ class FinalizedOutputs:
             HiddenOutputError: The key has a locked version, and somebody else's delete marker or object is on
                 top of it: repair it first.
             KeyLockedError: Another writer was faster, and the version of this call could not be deleted.
+            StoreUnavailableError: The value was damaged on its way, and deleted again.
+            CorruptValueError: The value was damaged on its way, and could not be deleted.
             UnsupportedByServerError: The bucket has no Object Lock, or does not support the condition.
             EncodingError: The codec cannot encode the value.
         """
@@ -156,7 +160,11 @@ class FinalizedOutputs:
             key: The key.
             dry_run: Return what would be done, without doing it.
 
+        Returns:
+            What was done; without a version id where no locked version is hidden.
+
         Raises:
+            KeyNotFoundError: There is no such key, and no locked version of it is hidden.
             KeyLockedError: A version on top of it is locked itself.
         """
         name = self._namespace.name_of(key)

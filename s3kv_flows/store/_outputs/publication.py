@@ -77,7 +77,7 @@ class Publication:
             written = self._create()
         except (ConflictError, KeyLockedError) as refusal:
             return self._resolve_conflict(refusal, attempts_left - 1)
-        return self._receipt(self.new.body, written.version_id, "written")
+        return self._receipt_of_written(written, "written")
 
     def _is_server_copy(self) -> bool:
         return self.source is not None and self.objects.copies_locked(self.source)
@@ -124,7 +124,7 @@ class Publication:
         info, new, client, bucket = existing.info, self.new, self.objects.client, self.objects.bucket
         if protection_of(info) is None and mark_of(info.name, info.metadata) is None:
             written = self.objects.put(self.name, new, mode=current.etag, accept_races=self.accept_races)
-            return self._receipt(new.body, written.version_id, "written")
+            return self._receipt_of_written(written, "written")
         outcome: Outcome = "unchanged"
         now = client.capabilities.now()
         if new.retention is not None and (lock := strengthened(info, new.retention, now)):
@@ -133,7 +133,13 @@ class Publication:
         if new.legal_hold and not info.legal_hold:
             client.put_legal_hold(bucket, self.name, version_id=current.version_id)
             outcome = "locked"
-        return self._receipt(existing.body or b"", current.version_id, outcome)
+        # What the key reads as by now: others may have overwritten it before it was locked.
+        info = self.objects.head(self.name)
+        if info.version_id != current.version_id:
+            raise ConflictError(
+                f"{self.key!r} was overwritten by others at the instant in which it was locked"
+            )
+        return self._receipt(existing.body or b"", info, outcome)
 
     def _put_superseding(self, current: ListedVersion) -> Receipt:
         """Write a new version on top of the current one, which it names."""
@@ -141,17 +147,21 @@ class Publication:
         written = self.objects.put(
             self.name, new, mode=current.etag, accept_races=self.accept_races, over_locked=True
         )
-        receipt = self._receipt(new.body, written.version_id, "superseded")
+        receipt = self._receipt_of_written(written, "superseded")
         return replace(receipt, superseded_version_id=current.version_id)
 
-    def _receipt(self, body: Body, version_id: str | None, outcome: Outcome) -> Receipt:
-        """Return the receipt of a version, from its headers: one request.
+    def _receipt_of_written(self, written: Written, outcome: Outcome) -> Receipt:
+        """Return the receipt of the version that was written: one request."""
+        info = self.objects.head(self.name, version_id=written.version_id)
+        return self._receipt(self.new.body, info, outcome)
+
+    def _receipt(self, body: Body, info: ObjectInfo, outcome: Outcome) -> Receipt:
+        """Return the receipt of a version, from its headers.
 
         Raises:
             UnsupportedByServerError: The server accepted the request, and dropped the lock.
         """
-        new, client = self.new, self.objects.client
-        info = self.objects.head(self.name, version_id=version_id)
+        new, client, version_id = self.new, self.objects.client, info.version_id
         if (new.retention and info.lock_mode is None) or (new.legal_hold and not info.legal_hold):
             client.capabilities.require_visible_locks(self.objects.bucket, self.name, version_id)
             raise UnsupportedByServerError(

@@ -14,7 +14,7 @@ from s3kv_flows.store._locks.chains import InspectedVersion, inspect_versions
 from s3kv_flows.store._locks.visibility import require_visible, visibility
 from s3kv_flows.store._objects.bucket import GuardedBucket
 from s3kv_flows.store._s3.types import ListedVersion
-from s3kv_flows.store.errors import KeyLockedError
+from s3kv_flows.store.errors import KeyLockedError, KeyNotFoundError
 
 __all__ = ["Repair", "repair"]
 
@@ -41,6 +41,14 @@ class Repair:
     moved: dict[str, str] = field(default_factory=dict)
     dry_run: bool = False
 
+    def __str__(self) -> str:
+        if self.version_id is None:
+            return "no locked version is hidden"
+        current = f"version {self.version_id} {'would be' if self.dry_run else 'is'} the current one again"
+        markers = [f"delete marker {version_id} deleted" for version_id in self.delete_markers]
+        moves = [f"version {version_id} moved to {target}" for version_id, target in self.moved.items()]
+        return ", ".join([current, *markers, *moves])
+
 
 def repair(
     objects: GuardedBucket, namespace: Namespace, name: str, display_name: str, *, dry_run: bool = False
@@ -50,6 +58,7 @@ def repair(
     Requests: two LISTs, two HEADs per version, and one or two for each version or delete marker on top.
 
     Raises:
+        KeyNotFoundError: There is no such key, and no locked version of it is hidden.
         KeyLockedError: A version on top is locked itself.
         HiddenOutputError: Somebody has hidden it again meanwhile.
     """
@@ -77,6 +86,8 @@ def _next_step(
     chain = inspect_versions(objects.client, objects.bucket, objects.versions(name))
     index = next((i for i in range(len(chain)) if _is_hidden(chain, i)), None)
     if index is None:
+        if not chain or chain[0].listed.is_delete_marker:
+            raise KeyNotFoundError(f"{display_name!r} does not exist, and no locked version of it is hidden")
         return None
     above = chain[:index]
     for version in above:

@@ -53,7 +53,9 @@ def _check_lock(client: S3Client, verification: Verification, info: ObjectInfo) 
     if protection is None or protection.mode is None:
         client.capabilities.require_visible_locks(receipt.bucket, info.name, info.version_id)
     until = protection.until if protection else None
-    if receipt.retain_until is not None:
+    if protection is not None and protection.other_locks:
+        verification.notes.append(f"it is {protection.lock}")
+    elif receipt.retain_until is not None:
         retention = f"{receipt.mode} retention until {receipt.retain_until.isoformat(timespec='seconds')}"
         if until is None:
             ended = info.server_time >= receipt.retain_until

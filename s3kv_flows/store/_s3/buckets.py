@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from s3kv_flows.store._s3.capabilities import Capabilities, KnownObjectLock
 from s3kv_flows.store._s3.config import S3Config, is_aws
-from s3kv_flows.store._s3.transport.boto import Boto, drop_none
+from s3kv_flows.store._s3.transport.boto import AS_SENT, Boto, drop_none
+from s3kv_flows.store._s3.transport.responses import locks_by_default
 from s3kv_flows.store._s3.transport.translation import NO_LIFECYCLE, NO_LOCK, NO_POLICY, NOT_OFFERED
 from s3kv_flows.store._s3.types import LifecycleConfiguration
 from s3kv_flows.store.errors import AccessDeniedError, UnsupportedByServerError
@@ -57,9 +58,9 @@ class Buckets:
         return self.versioning(bucket) is not None
 
     def has_default_retention(self, bucket: str) -> bool:
-        """Tell whether the bucket has a default retention, which locks every new version."""
+        """Tell whether the bucket has a default retention or event hold, which locks every new version."""
         response = self._boto.call("get_object_lock_configuration", {"Bucket": bucket}, none=NO_LOCK)
-        return bool(response.get("ObjectLockConfiguration", {}).get("Rule"))
+        return AS_SENT in response and locks_by_default(response[AS_SENT])
 
     def takes_lifecycle_rules(self, bucket: str) -> bool:
         """Tell whether the bucket can have lifecycle rules; not whether the server executes them."""

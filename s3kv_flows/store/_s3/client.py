@@ -19,14 +19,15 @@ from s3kv_flows.store._s3.bodies import Body, for_botocore
 from s3kv_flows.store._s3.buckets import Buckets
 from s3kv_flows.store._s3.capabilities import Capabilities, Prober
 from s3kv_flows.store._s3.config import S3Config, is_aws
-from s3kv_flows.store._s3.transport.boto import Boto, BotoStream, drop_none
+from s3kv_flows.store._s3.transport.boto import AS_SENT, Boto, BotoStream, drop_none
 from s3kv_flows.store._s3.transport.counters import Counters
 from s3kv_flows.store._s3.transport.direct import DirectReaders, DirectResponse, error_code, parse_tags
-from s3kv_flows.store._s3.transport.responses import date_of, listed_versions, object_info
+from s3kv_flows.store._s3.transport.responses import date_of, held_retention, listed_versions, object_info
 from s3kv_flows.store._s3.transport.streams import BodyStream, OpenObject
 from s3kv_flows.store._s3.transport.translation import NO_LOCK, NO_TAGS
 from s3kv_flows.store._s3.types import (
     DeleteFailure,
+    HeldRetention,
     IncompleteUpload,
     ListedObject,
     ListedVersion,
@@ -347,15 +348,15 @@ class S3Client(Buckets):
         tag_set = [{"Key": key, "Value": value} for key, value in tags.items()]
         self._boto.call("put_object_tagging", {**params, "Tagging": {"TagSet": tag_set}})
 
-    def get_retention(self, bucket: str, name: str, *, version_id: str | None = None) -> ObjectLock | None:
-        """Return the retention of a version, None if it has none; HEAD returns it, too, with permission.
+    def get_retention(self, bucket: str, name: str, *, version_id: str | None = None) -> HeldRetention:
+        """Return the retention of a version; HEAD returns it, too, with permission.
 
         Raises:
             AccessDeniedError: The credentials lack the permission to read it.
         """
         params = drop_none(Bucket=bucket, Key=name, VersionId=version_id)
-        retention = self._boto.call("get_object_retention", params, none=NO_LOCK).get("Retention", {})
-        return ObjectLock(retention["Mode"], retention["RetainUntilDate"]) if retention.get("Mode") else None
+        response = self._boto.call("get_object_retention", params, none=NO_LOCK)
+        return held_retention(response[AS_SENT]) if AS_SENT in response else HeldRetention()
 
     def get_legal_hold(self, bucket: str, name: str, *, version_id: str | None = None) -> bool:
         """Tell whether a version is under a legal hold, as :meth:`get_retention` does."""

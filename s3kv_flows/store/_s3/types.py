@@ -10,6 +10,7 @@ from typing import Any
 __all__ = [
     "DeleteFailure",
     "Fetched",
+    "HeldRetention",
     "IncompleteUpload",
     "LifecycleConfiguration",
     "ListedObject",
@@ -29,6 +30,8 @@ class ObjectInfo:
     Attributes:
         server_time: The server's clock when it responded; ages are relative to it.
         lock_mode: ``GOVERNANCE`` or ``COMPLIANCE`` if a retention is set, including one that has ended.
+        other_locks: Locks beside the retention with a date and the legal hold: event holds, and whatever this
+            package does not know. Each in words.
     """
 
     name: str
@@ -43,6 +46,7 @@ class ObjectInfo:
     lock_mode: str | None = None
     retain_until: datetime | None = None
     legal_hold: bool = False
+    other_locks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,19 @@ class ObjectLock:
 
     mode: str
     until: datetime
+
+
+@dataclass(frozen=True)
+class HeldRetention:
+    """The retention of a version, as S3 returns it.
+
+    Attributes:
+        lock: The retention with a date, None for none.
+        other_locks: See :class:`ObjectInfo`.
+    """
+
+    lock: ObjectLock | None = None
+    other_locks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

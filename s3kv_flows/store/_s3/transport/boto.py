@@ -53,10 +53,16 @@ from s3kv_flows.store.errors import (
     UnsupportedByServerError,
 )
 
-__all__ = ["MAX_CONNECTIONS", "Boto", "BotoStream", "drop_none"]
+__all__ = ["AS_SENT", "MAX_CONNECTIONS", "Boto", "BotoStream", "drop_none"]
 
 MAX_CONNECTIONS = 32
 """The number of connections that a client keeps open; further threads wait for one."""
+
+AS_SENT = "AsSent"
+"""The name in a response under which its body is kept, for the operations whose response boto3 cuts down to
+what it knows: a lock that it does not know is one, too."""
+
+_READ_AS_SENT = ("GetObjectRetention", "GetObjectLockConfiguration")
 
 _EXPECT_BYTES = 32 << 20
 """Bodies of this size and more wait for ``100 Continue``, so that a rejected request does not send them.
@@ -96,6 +102,8 @@ class Boto:
         events.register_last("before-call.s3", _expect_only_for_large_bodies)
         events.register("before-send.s3", self._count_request)
         events.register("response-received.s3", self._count_response)
+        for operation in _READ_AS_SENT:
+            events.register(f"before-parse.s3.{operation}", _keep_body)
 
     def call(
         self,
@@ -407,6 +415,11 @@ def _expect_only_for_large_bodies(params: dict[str, Any], **_: Any) -> None:
         body.seek(position)
         if size < _EXPECT_BYTES:
             params["headers"].pop("Expect", None)
+
+
+def _keep_body(response_dict: Mapping[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
+    """Add the body to the parsed response."""
+    customized_response_dict[AS_SENT] = response_dict["body"]
 
 
 def _code(exc: ClientError) -> str:
