@@ -98,5 +98,15 @@ def look_at_locks(
         store: The name of a saved store, or a saved store.
         within_days: Retentions that end within this many days are reported as expiring.
         final_tags: Objects with all these tags should be locked.
+
+    Raises:
+        ValueError: That many days make no length of time, as ``inf``.
     """
-    return S3KVStore.of(store).audit(within=timedelta(days=within_days), final_tags=final_tags)
+    return S3KVStore.of(store).audit(within=_days(within_days), final_tags=final_tags)
+
+
+def _days(number: float) -> timedelta:
+    try:
+        return timedelta(days=number)
+    except (OverflowError, ValueError) as exc:
+        raise ValueError(f"within_days={number} is no number of days: {exc}") from exc

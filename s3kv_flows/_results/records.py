@@ -191,7 +191,7 @@ def fetch_result(
     if fetched.body is None:
         raise ExpiredResultError(f"the result {key!r} has expired")
     value = results.codec.decode(fetched.body)
-    was_locked = info.lock_mode is not None or info.legal_hold
+    was_locked = info.lock_mode is not None or info.legal_hold or bool(info.other_locks)
     return FoundResult(record, record.remaining(info), value, info.size, was_locked)
 
 

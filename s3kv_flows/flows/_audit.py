@@ -80,6 +80,7 @@ def _table_row(row: AuditRow) -> dict[str, str | float | bool | None]:
         "days left": row.days_left,
         "mode": row.mode,
         "legal hold": row.legal_hold,
+        "other locks": row.other_locks or None,
         "version": row.version_id,
         "bytes": row.size,
         "written": row.written_at.isoformat(timespec="seconds"),
