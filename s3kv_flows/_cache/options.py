@@ -102,8 +102,8 @@ def caching(
     Raises:
         ValueError: An expiration has no unit, or is combined with a retention or hold, or with ten tags; a
             tag is ``ttl_days``, or S3 would refuse it (InvalidTagError); the key is no such format string;
-            the store is not saved; the cache policy makes no keys, or has a key storage or lock manager
-            already; or ``code`` is none of the three.
+            the store is not saved; the cache policy makes no keys, or has a key storage, lock manager
+            or isolation level already; or ``code`` is none of the three.
     """
     if (retention is not None or legal_hold) and cache_expiration is not None:
         raise ValueError(
@@ -113,6 +113,11 @@ def caching(
         raise ValueError("caching() needs a cache policy that makes keys, such as INPUTS + TASK_SOURCE")
     if cache_policy.key_storage is not None or cache_policy.lock_manager is not None:
         raise ValueError("caching() sets the key storage and the lock manager: give a policy without them")
+    if cache_policy.isolation_level is not None:
+        raise ValueError(
+            "caching() sets the isolation level: give a policy without it, and single_flight=True where "
+            "runs are to exclude each other (SERIALIZABLE)"
+        )
     if not is_code_mode(code):
         raise ValueError(f"code={code!r} is none of 'auto', 'source', 'none'")
     if on_unsaved not in (None, "fail", "complete"):
