@@ -32,6 +32,11 @@ class LeaseLockManager:
     ``refresh_cache`` always takes the lease. Of the runs of one process, one asks the server, and the
     others wait for it.
 
+    A run whose result another one has staged, in the same ``transaction()`` or within the same task, takes
+    that, without a request: as it was when that run ended. Where that is not possible, it would wait for
+    itself, and fails: a run that calls itself, a second refresh, a result that has expired since or that
+    cannot be encoded.
+
     The lease is renewed for as long as the run takes. A run that lost it, because its machine was stopped
     or cut off for longer than the lease, may still end: before it writes, it checks that it still holds
     the lease, and its PUT replaces the object that it found before and nothing else, if the server supports
@@ -78,7 +83,7 @@ class LeaseLockManager:
 
         Raises:
             LeaseTimeoutError: Another run held the lease all the time; or a run of the same transaction
-                holds it, and cannot release it before this one ends.
+                holds it, has no result for this one, and cannot release it before this one ends.
             KeyLockedError: The run would refresh a result that is under retention.
             UnsupportedByServerError: The server cannot exclude a second holder.
             StoreUnavailableError: The server does not answer.
@@ -140,6 +145,7 @@ class LeaseLockManager:
     ) -> Acquisition:
         return Acquisition(
             manager=self,
+            is_same_lock=self._is_same_lock,
             load_store=self._store,
             queue_key=self._queue_key(key),
             key=key,
@@ -169,17 +175,26 @@ class LeaseLockManager:
     def _store(self) -> S3KVStore:
         """Return the block that this run has loaded, if it is this store; else load it."""
         loaded = loaded_store(S3KVStore)
-        if loaded is not None and (loaded == self.store or loaded.reference == self._name):
+        if loaded is not None and (loaded == self.store or loaded.reference == _reference_of(self.store)):
             return loaded
         return S3KVStore.of(self.store)
 
     def _queue_key(self, key: str) -> Hashable:
         """Return the key of the local queue and the renewer, without loading the store."""
-        return (self._name or repr(self.store), key)
+        return (_reference_of(self.store) or repr(self.store), key)
 
-    @property
-    def _name(self) -> str | None:
-        return S3KVStore.reference_to(self.store) if isinstance(self.store, str) else self.store.reference
+    def _is_same_lock(self, other: object) -> bool:
+        """Tell whether another manager takes the same leases, whatever its times."""
+        if not isinstance(other, LeaseLockManager):
+            return False
+        return (
+            other.store == self.store or _reference_of(other.store) == _reference_of(self.store) is not None
+        )
+
+
+def _reference_of(store: str | S3KVStore) -> str | None:
+    """Return the reference to a store, None if it is not saved."""
+    return S3KVStore.reference_to(store) if isinstance(store, str) else store.reference
 
 
 def _in_event_loop() -> bool:

@@ -78,9 +78,10 @@ def caching(
             other inputs, or other code, fails with ConflictError before it computes, which names what
             differs, unless it refreshes or the existing result has expired.
         single_flight: Compute each key once at a time, across machines: other runs wait, and take the
-            result. A miss then costs five requests, and a hit still one. A run that has waited too long,
-            or whose server cannot exclude a second holder, fails before it computes; see
-            :class:`LeaseLockManager`.
+            result. A miss then costs five requests, and a hit still one. Runs of one transaction, or within
+            one task, take what one of them has computed, before it is written: no request. A run that has
+            waited too long, that would wait for itself, or whose server cannot exclude a second holder,
+            fails before it computes; see :class:`LeaseLockManager`.
         lease_seconds: After how long a run that died is replaced by one that waits for it.
         lease_wait_seconds: For how long a run waits for another one.
         namespace: Text that sets these results apart from those of others who use the bucket; by default,

@@ -212,19 +212,6 @@ def test_a_lazily_committed_run_holds_its_lease_until_then(lake: Lake) -> None:
     assert lake.the_object().metadata["s3kv-fence"]
 
 
-def test_a_run_does_not_wait_for_one_of_the_same_transaction(lake: Lake) -> None:
-    add_one = adding_task(lake, single_flight=True)
-
-    def body() -> None:
-        with transaction():
-            add_one(1)
-            add_one(1)
-
-    with pytest.raises(LeaseTimeoutError, match="this run would wait for itself"):
-        in_flow(body)
-    assert lake.ran == [1]
-
-
 def test_who_waits_too_long_fails_before_it_computes(lake: Lake) -> None:
     @task(**caching(lake.name, single_flight=True, lease_wait_seconds=0.3))
     def produce() -> int:
@@ -566,9 +553,10 @@ def test_an_interrupt_while_a_run_looks_again_gives_its_lease_back(
     assert add_one(1) == 2
 
 
-def test_runs_of_one_transaction_that_overlap_do_not_wait_for_each_other(lake: Lake) -> None:
-    @task(**caching(lake.name, single_flight=True))
+def test_runs_of_one_transaction_that_overlap_share_the_result(lake: Lake) -> None:
+    @task(**caching(lake.name, single_flight=True, code="source"))
     def produce(number: int) -> int:
+        lake.ran.append(number)
         until(lambda: waiting_in_process())
         return number
 
@@ -576,11 +564,10 @@ def test_runs_of_one_transaction_that_overlap_do_not_wait_for_each_other(lake: L
     def run() -> list[Any]:
         with transaction():
             futures = [produce.submit(1) for _ in range(2)]
-            return [future.result(raise_on_failure=False) for future in futures]
+            return [future.result() for future in futures]
 
-    results = run()
-    assert 1 in results
-    assert [str(one) for one in results if one != 1 and "wait for itself" in str(one)]
+    assert run() == [1, 1]
+    assert lake.ran == [1]
 
 
 def test_another_key_within_a_run_is_not_taken_for_its_own(lake: Lake) -> None:
