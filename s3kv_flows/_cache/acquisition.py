@@ -40,10 +40,17 @@ _LONGEST_CHECK_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Acquired:
-    """The outcome: the result of the run, or else the lease, which the renewer of this process holds."""
+    """The outcome: the result of the run, or else the lease, which the renewer of this process holds.
+
+    Attributes:
+        store: The store of the result.
+        found: The result, if it exists.
+        was_held: Whether the holder had the lease before, or was a reader.
+    """
 
     store: S3KVStore
     found: FoundResult | None = None
+    was_held: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,7 @@ class Acquisition:
         acquired = yield from self._wait_in_queue(store, readable, deadline)
         if acquired is None:
             acquired = yield from self._take_lease(store, attempt, refreshes=refreshes, deadline=deadline)
-        if attempt is not None:
+        if attempt is not None and not acquired.was_held:
             attempt.acquired(release=self.release, return_lease=self._return_lease)
         if acquired.found is not None:
             self._register_reader()
@@ -137,6 +144,8 @@ class Acquisition:
                     return None
                 for wait in self._checks(ticket, deadline):
                     yield wait
+                    if shared_renewer().knows(self.queue_key, self.holder):
+                        return Acquired(store, was_held=True)  # by another call with the same holder
                     # A run that has ended may still have to be committed.
                     if (found := self._find_staged(store, readable)) is not None:
                         return Acquired(store, found)
@@ -204,7 +213,14 @@ class Acquisition:
         if lease is None:
             renewer.queue.release(self.queue_key, self.holder, result_ready=True)
             return Acquired(store, found)
-        renewed = RenewedLease(leases, lease, _loss_reporter(self.key), renews=self.hold_seconds is None)
+        renewed = RenewedLease(
+            leases,
+            lease,
+            _loss_reporter(self.key),
+            renews=self.hold_seconds is None,
+            # The serializer of an attempt requires the lease before it writes, and says why it does not.
+            until_released=attempt is not None and self.hold_seconds is None,
+        )
         renewer.add(self.queue_key, self.holder, renewed)
         if attempt is not None:
             attempt.took_lease(renewed)

@@ -43,7 +43,36 @@ class LeaseLockManager:
     that condition. If not (an Object Lock bucket on Ceph), one case remains: a run that is stopped for
     longer than a lease between this check and the arrival of its PUT replaces the newer result.
 
-    As the manager of another policy, or of a ``transaction()``, it is a plain lock on a key.
+    As the manager of another policy, or of a ``transaction()``, it is a plain lock on a key, as Prefect's
+    managers are. It differs from these in the following, and ``tests/contracts/test_lock_managers.py``
+    compares them:
+
+    ======================  ==========================  ==================================================
+    what                    Prefect's managers          this one, and why
+    ======================  ==========================  ==================================================
+    waiting too long        ``acquire_lock`` returns    raises LeaseTimeoutError: Prefect ignores False,
+                            False                       and computes
+    no ``acquire_timeout``  waits for ever              waits for :attr:`wait_seconds`, then raises
+    ``acquire_timeout=0``   memory tries once, files    tries once, as the protocol says
+                            wait for ever
+    a run of one's own      waits for ever              takes its staged result, or raises, see above
+    transaction holds it
+    ``hold_timeout=0``      ends at once                raises ValueError
+    acquiring again with    files change the time to    the time to hold stays
+    another hold time       hold, memory does not
+    releasing what is not   raises ValueError           does nothing: Prefect releases twice what commits
+    held                                                eagerly within a transaction, and an error would
+                                                        roll that transaction back
+    a holder that died      keeps it (files), or its    is replaced within :attr:`lease_seconds`
+                            process is gone (memory)
+    a holder that was       does not happen             has it no more, and Prefect refuses its write while
+    replaced                                            the heir holds it; runs of ``caching()`` check
+                                                        before they write, also when the heir has gone
+    copies and pickles      files: the same locks;      the same locks in all processes, and equal
+                            memory: in one process
+    many threads at once    two may have it (memory),   one has it
+                            or one fails (files)
+    ======================  ==========================  ==================================================
 
     Attributes:
         store: The name of a saved :class:`S3KVStore`, or one.
@@ -77,6 +106,7 @@ class LeaseLockManager:
             holder: The holder, with an id that no other holder has.
             acquire_timeout: Seconds to wait; 0 tries once, None waits for :attr:`wait_seconds`.
             hold_timeout: Seconds after which the lease ends; by default, it is renewed until it is released.
+                That of the first call counts, if the holder acquires the lease several times.
 
         Returns:
             True; Prefect would ignore any other value, and compute.
@@ -87,7 +117,10 @@ class LeaseLockManager:
             KeyLockedError: The run would refresh a result that is under retention.
             UnsupportedByServerError: The server cannot exclude a second holder.
             StoreUnavailableError: The server does not answer.
+            ValueError: ``hold_timeout`` is not positive.
         """
+        if self.is_lock_holder(key, holder):
+            return True
         acquisition = self._acquisition(key, holder, acquire_timeout, hold_timeout)
         self._offer(key, run(acquisition.steps()))
         return True
@@ -100,8 +133,14 @@ class LeaseLockManager:
         hold_timeout: float | None = None,
     ) -> bool:
         """Do as :meth:`acquire_lock`, with requests in worker threads and waits in the event loop."""
+        if self.is_lock_holder(key, holder):
+            return True
         acquisition = self._acquisition(key, holder, acquire_timeout, hold_timeout)
-        release = partial(self.release_lock, key, holder)
+
+        def release(acquired: Acquired) -> None:
+            if not acquired.was_held:
+                self.release_lock(key, holder)
+
         self._offer(key, await arun(acquisition.steps(), release))
         return True
 
@@ -127,7 +166,11 @@ class LeaseLockManager:
         return store.leases().holder_of(store.lease_namespace.name_of(key)) is not None
 
     def is_lock_holder(self, key: str, holder: str) -> bool:
-        """Return whether this holder has the lease, or needs none: no request."""
+        """Return whether this holder has the lease, or needs none: no request.
+
+        A run of ``caching()`` has its lease until it releases it, even if it was lost: it checks that itself
+        before it writes, and says why it does not.
+        """
         return shared_renewer().knows(self._queue_key(key), holder)
 
     def wait_for_lock(self, key: str, timeout: float | None = None) -> bool:
@@ -136,13 +179,15 @@ class LeaseLockManager:
 
     async def await_for_lock(self, key: str, timeout: float | None = None) -> bool:
         """Do as :meth:`wait_for_lock`, with requests in worker threads and waits in the event loop."""
-        return await arun(self._until_free(key, timeout), lambda: None)
+        return await arun(self._until_free(key, timeout), lambda _: None)
 
     # --- how -----------------------------------------------------------------------------------
 
     def _acquisition(
         self, key: str, holder: str, acquire_timeout: float | None, hold_timeout: float | None
     ) -> Acquisition:
+        if hold_timeout is not None and hold_timeout <= 0:
+            raise ValueError(f"hold_timeout must be positive, got {hold_timeout}")
         return Acquisition(
             manager=self,
             is_same_lock=self._is_same_lock,
@@ -158,6 +203,8 @@ class LeaseLockManager:
 
     def _offer(self, key: str, acquired: Acquired) -> None:
         """Offer the found result to the next calls of this run, in the context of the run."""
+        if acquired.was_held:
+            return
         handoff.clear_value()
         if acquired.found is not None:
             hand_over(acquired.store, key, acquired.found)
