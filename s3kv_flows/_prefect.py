@@ -18,8 +18,9 @@ from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import MissingContextError
 from prefect.filesystems import WritableFileSystem
 from prefect.logging import get_logger, get_run_logger
-from prefect.results import ResultStore
+from prefect.results import ResultRecord, ResultStore  # type: ignore[attr-defined]  # it is not said to be exported
 from prefect.settings import PREFECT_TASKS_REFRESH_CACHE
+from prefect.transactions import BaseTransaction
 
 from s3kv_flows.store._layout.tags import MAX_TAGS, normalize_tag_value
 
@@ -35,6 +36,7 @@ __all__ = [
     "run_identity",
     "run_logger",
     "run_parameters",
+    "staged_record",
     "task_name",
     "task_run_id",
     "with_automatic_tags",
@@ -100,6 +102,15 @@ def is_refreshing(context: TaskRunContext) -> bool:
     if context.task.refresh_cache is not None:
         return bool(context.task.refresh_cache)
     return bool(PREFECT_TASKS_REFRESH_CACHE.value())
+
+
+def staged_record(transaction: BaseTransaction) -> ResultRecord[Any] | None:
+    """Return the record that a run has left in its transaction for the commit; None if there is none.
+
+    The attribute has no public name (Prefect 3.9): if it is missing, the answer is None.
+    """
+    staged = getattr(transaction, "_staged_value", None)
+    return staged if transaction.is_staged() and isinstance(staged, ResultRecord) else None
 
 
 def automatic_tags(task_name: str | None = None) -> dict[str, str]:

@@ -36,13 +36,13 @@ from prefect.client.schemas.sorting import ArtifactSort
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import MissingContextError, ObjectNotFound, TerminationSignal
 from prefect.filesystems import NullFileSystem
-from prefect.results import ResultRecordMetadata, ResultStore  # type: ignore[attr-defined]  # it is not said to be exported
+from prefect.results import ResultRecord, ResultRecordMetadata, ResultStore  # type: ignore[attr-defined]  # it is not said to be exported
 from prefect.runtime import deployment, flow_run, task_run
 from prefect.serializers import Serializer, UnknownSerializer
 from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, Settings, temporary_settings
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
-from prefect.transactions import get_transaction, transaction
+from prefect.transactions import CommitMode, get_transaction, transaction
 
 from tests.support.prefect_fakes import KEY, VALUE, Dumped, Locks, Marking, Noting, Stage, Storage
 from tests.support.waiting import until
@@ -482,6 +482,37 @@ def test_a_transaction_knows_its_parent_its_children_and_whether_it_is_over(stag
         with transaction() as other:
             assert other.get_parent() is parent
     assert (child.is_committed(), parent.is_committed(), parent.get_parent()) == (True, True, None)
+
+
+def test_a_run_that_has_ended_leaves_its_record_in_its_transaction_for_the_commit(stage: Stage) -> None:
+    serializer, running = stage.serializer.model_copy(), list[bool]()
+
+    def use(context: TaskRunContext) -> None:
+        context.result_store = context.result_store.model_copy(update={"serializer": serializer})
+
+    def compute() -> Any:
+        own = get_transaction()
+        running.append(own is not None and own.is_staged())
+        return VALUE
+
+    with transaction() as parent:
+        stage.run(compute, cache_policy=stage.policy(doing=use), cache_expiration=timedelta(days=1))
+        (child,) = parent.children
+        record: Any = child._staged_value
+        assert (running, child.is_staged()) == ([False], True)
+        assert isinstance(record, ResultRecord)
+        assert record.result is VALUE
+        assert record.expiration is not None
+        assert child.store is not None
+        assert child.store.serializer is serializer, "the one that was set in compute_key"
+    assert not child.is_staged()
+
+
+def test_what_commits_eagerly_within_a_transaction_releases_its_lock_twice(sync_stage: Stage) -> None:
+    with transaction(), transaction(commit_mode=CommitMode.EAGER):
+        sync_stage.run()
+    holders = {call.args[1] for call in sync_stage.journal.of("lock release")}
+    assert len(sync_stage.journal.of("lock release")) > len(holders) == 1
 
 
 def test_a_task_within_a_task_inherits_manager_isolation_and_serializer(sync_stage: Stage) -> None:

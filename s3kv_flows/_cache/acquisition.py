@@ -2,7 +2,8 @@
 
 ::
 
-    lookup      of a valid result: the run is a reader, and needs no lease
+    staged      by another run of the same transaction: the run is a reader, and needs no lease
+    lookup      of a valid result: likewise
     queue       in this process, while another of its runs tries or computes; then look up again
     take lease  or request it now and then while another process holds it; once it is free, look up again
     lookup      once more: Prefect's ``exists``; a refreshing run sends a HEAD instead
@@ -16,11 +17,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from prefect.context import TaskRunContext
-from prefect.transactions import BaseTransaction, get_transaction
 
 from s3kv_flows._cache.driver import Wait
-from s3kv_flows._cache.lookup import current_attempt, lookup
+from s3kv_flows._cache.lookup import current_attempt, lookup, require_own
 from s3kv_flows._cache.preflight import require_savable
+from s3kv_flows._cache.staged import find_staged, require_no_relative
 from s3kv_flows._prefect import is_refreshing, run_logger
 from s3kv_flows._results.payload import CacheAttempt
 from s3kv_flows._results.records import FoundResult
@@ -32,16 +33,24 @@ from s3kv_flows.store.errors import KeyNotFoundError, LeaseTimeoutError, S3KVErr
 
 __all__ = ["Acquired", "Acquisition"]
 
-_RELATIVES_SECONDS = 1.0
+_FIRST_CHECK_SECONDS = 0.05
+_LONGEST_CHECK_SECONDS = 1.0
 """How often a waiting run checks whether it waits for its own transaction; that takes no request."""
 
 
 @dataclass(frozen=True)
 class Acquired:
-    """The outcome: the result of the run, or else the lease, which the renewer of this process holds."""
+    """The outcome: the result of the run, or else the lease, which the renewer of this process holds.
+
+    Attributes:
+        store: The store of the result.
+        found: The result, if it exists.
+        was_held: Whether the holder had the lease before, or was a reader.
+    """
 
     store: S3KVStore
     found: FoundResult | None = None
+    was_held: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,7 @@ class Acquisition:
 
     Attributes:
         manager: The lock manager that acquires.
+        is_same_lock: Tells whether a lock manager takes the same lease for the key.
         load_store: Returns the store; called in the thread of the first step.
         queue_key: The key in the local queue and the renewer.
         key: The cache key.
@@ -61,6 +71,7 @@ class Acquisition:
     """
 
     manager: object
+    is_same_lock: Callable[[object], bool]
     load_store: Callable[[], S3KVStore]
     queue_key: Hashable
     key: str
@@ -78,18 +89,16 @@ class Acquisition:
             self._register_reader()
             return Acquired(store)
         attempt, refreshes = self._matching_attempt()
-        looks_up = attempt is not None and not refreshes
+        readable = attempt if not refreshes else None
         deadline = lease_clock() + self.wait_seconds
-        found = yield from self._wait_in_queue(store, looks_up=looks_up, deadline=deadline)
-        if found is None:
-            found = yield from self._take_lease(
-                store, attempt, refreshes=refreshes, looks_up=looks_up, deadline=deadline
-            )
-        if attempt is not None:
+        acquired = yield from self._wait_in_queue(store, readable, deadline)
+        if acquired is None:
+            acquired = yield from self._take_lease(store, attempt, refreshes=refreshes, deadline=deadline)
+        if attempt is not None and not acquired.was_held:
             attempt.acquired(release=self.release, return_lease=self._return_lease)
-        if found is not None:
+        if acquired.found is not None:
             self._register_reader()
-        return Acquired(store, found)
+        return acquired
 
     def _register_reader(self) -> None:
         """Let the holder read without a lease, while its run lives: Prefect may not release it."""
@@ -110,42 +119,69 @@ class Acquisition:
         return attempt, is_refreshing(context)
 
     def _wait_in_queue(
-        self, store: S3KVStore, *, looks_up: bool, deadline: float
-    ) -> Generator[Wait, None, FoundResult | None]:
-        """Wait while another run of this process tries for the key; return the result once it exists."""
+        self, store: S3KVStore, readable: CacheAttempt | None, deadline: float
+    ) -> Generator[Wait, None, Acquired | None]:
+        """Wait while another run of this process tries for the key; return None when it is this one's turn.
+
+        Args:
+            store: The store.
+            readable: The attempt, if it may end with the result of another run.
+            deadline: Until when to wait, by :func:`lease_clock`.
+        """
         queue = shared_renewer().queue
         ticket: Future[None] | None = None
         found: FoundResult | None = None
         try:
             while True:
-                found = lookup(store, self.key) if looks_up else None
+                found = self._find_staged(store, readable)
+                if found is None and readable is not None:
+                    found = lookup(store, self.key)
                 if found is not None:
-                    return found
-                self._require_no_relative()
+                    return Acquired(store, found)
+                require_no_relative(self.key, self.is_same_lock)
                 ticket = queue.enter(self.queue_key, self.holder)
                 if ticket is None:
                     return None
-                while not ticket.done() and (left := deadline - lease_clock()) > 0:
-                    yield Wait(min(left, _RELATIVES_SECONDS), ticket)
-                    self._require_no_relative()  # a run that has ended may still have to be committed
-                if not ticket.done():
-                    raise LeaseTimeoutError(
-                        f"another run of this process has been computing {self.key!r} for the "
-                        f"{self.wait_seconds:g} s that this one would wait"
-                    )
+                for wait in self._checks(ticket, deadline):
+                    yield wait
+                    if shared_renewer().knows(self.queue_key, self.holder):
+                        return Acquired(store, was_held=True)  # by another call with the same holder
+                    # A run that has ended may still have to be committed.
+                    if (found := self._find_staged(store, readable)) is not None:
+                        return Acquired(store, found)
+                    require_no_relative(self.key, self.is_same_lock)
         finally:
             if ticket is not None:
                 queue.leave(self.queue_key, ticket, result_ready=found is not None)
 
+    def _checks(self, ticket: Future[None], deadline: float) -> Iterator[Wait]:
+        """Yield waits, with growing pauses, until a ticket of the queue is done.
+
+        Raises:
+            LeaseTimeoutError: The deadline has passed before.
+        """
+        pause = _FIRST_CHECK_SECONDS
+        while not ticket.done():
+            left = deadline - lease_clock()
+            if left <= 0:
+                raise LeaseTimeoutError(
+                    f"another run of this process has been computing {self.key!r} for the "
+                    f"{self.wait_seconds:g} s that this one would wait"
+                )
+            yield Wait(min(left, pause), ticket)
+            pause = min(2 * pause, _LONGEST_CHECK_SECONDS)
+
+    def _find_staged(self, store: S3KVStore, readable: CacheAttempt | None) -> FoundResult | None:
+        """Return what another run of the same transaction has staged, and count the hit: no request."""
+        found = None if readable is None else find_staged(self.key, self.is_same_lock)
+        if readable is not None and found is not None:
+            require_own(store.results, readable, found)
+            store.results.client.counters.add("results.hits")
+        return found
+
     def _take_lease(
-        self,
-        store: S3KVStore,
-        attempt: CacheAttempt | None,
-        *,
-        refreshes: bool,
-        looks_up: bool,
-        deadline: float,
-    ) -> Generator[Wait, None, FoundResult | None]:
+        self, store: S3KVStore, attempt: CacheAttempt | None, *, refreshes: bool, deadline: float
+    ) -> Generator[Wait, None, Acquired]:
         """Take the lease, and pass it to the renewer; or return the result that another run has made."""
         renewer, found = shared_renewer(), None
         leases: Leases | None = None
@@ -153,6 +189,7 @@ class Acquisition:
 
         def result_ready() -> bool:
             nonlocal found
+            looks_up = attempt is not None and not refreshes
             found = lookup(store, self.key) if looks_up else None
             return found is not None
 
@@ -175,24 +212,19 @@ class Acquisition:
             raise
         if lease is None:
             renewer.queue.release(self.queue_key, self.holder, result_ready=True)
-            return found
-        renewed = RenewedLease(leases, lease, _loss_reporter(self.key), renews=self.hold_seconds is None)
+            return Acquired(store, found)
+        renewed = RenewedLease(
+            leases,
+            lease,
+            _loss_reporter(self.key),
+            renews=self.hold_seconds is None,
+            # The serializer of an attempt requires the lease before it writes, and says why it does not.
+            until_released=attempt is not None and self.hold_seconds is None,
+        )
         renewer.add(self.queue_key, self.holder, renewed)
         if attempt is not None:
             attempt.took_lease(renewed)
-        return None
-
-    def _require_no_relative(self) -> None:
-        """Refuse to wait for a run of the same transaction, which cannot commit before this run ends."""
-        for relative in _relatives(get_transaction()):
-            manager = relative.store.lock_manager if relative.store is not None else None
-            if relative.key == self.key and manager == self.manager:
-                if relative.is_committed() or relative.is_rolled_back():
-                    continue
-                raise LeaseTimeoutError(
-                    f"{self.key!r} is being computed in the same transaction, which holds its lease until "
-                    "it commits: this run would wait for itself"
-                )
+        return Acquired(store)
 
 
 def _waiting(attempts: Iterator[float]) -> Generator[Wait, None, HeldLease | None]:
@@ -216,19 +248,6 @@ def _inherits(manager: object) -> bool:
         return False
     policy = context.task.cache_policy
     return not isinstance(getattr(policy, "lock_manager", None), type(manager))
-
-
-def _relatives(transaction: BaseTransaction | None) -> Iterator[BaseTransaction]:
-    """Yield the open transactions around the current one, and those that they will commit."""
-    while transaction is not None:
-        yield from _with_children(transaction)
-        transaction = transaction.get_parent()
-
-
-def _with_children(transaction: BaseTransaction) -> Iterator[BaseTransaction]:
-    yield transaction
-    for child in transaction.children:
-        yield from _with_children(child)
 
 
 def _note_existing(store: S3KVStore, key: str, attempt: CacheAttempt | None) -> None:

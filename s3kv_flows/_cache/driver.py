@@ -46,14 +46,14 @@ def run(steps: Generator[Wait, None, T]) -> T:
         steps.close()
 
 
-async def arun(steps: Generator[Wait, None, T], on_cancel: Callable[[], object]) -> T:
+async def arun(steps: Generator[Wait, None, T], on_cancel: Callable[[T], object]) -> T:
     """Do as :func:`run`, with each step in a worker thread, and the waits in the event loop.
 
     Args:
         steps: The steps.
-        on_cancel: Called after a cancellation, once the current step, which cannot be stopped, has ended: it
-            releases what the step acquired. The cancelled task does not wait for it, because it may be
-            cancelled again.
+        on_cancel: Called after a cancellation if the current step, which cannot be stopped, was the last one,
+            with the result: it releases what the steps acquired. The cancelled task does not wait for it,
+            because it may be cancelled again. Steps that have not ended are closed: they release it.
     """
     work = _CancellableSteps(steps, on_cancel)
     try:
@@ -71,8 +71,9 @@ async def arun(steps: Generator[Wait, None, T], on_cancel: Callable[[], object])
 class _CancellableSteps(Generic[T]):
     """Steps that run in threads, and are cancelled from the event loop."""
 
-    def __init__(self, steps: Generator[Wait, None, T], on_cancel: Callable[[], object]) -> None:
+    def __init__(self, steps: Generator[Wait, None, T], on_cancel: Callable[[T], object]) -> None:
         self._steps, self._on_cancel = steps, on_cancel
+        self._last: Wait | _Done[T] | None = None
         self._lock = threading.Lock()
         self._is_running = self._is_cancelled = False
 
@@ -82,7 +83,8 @@ class _CancellableSteps(Generic[T]):
                 return Wait(0)
             self._is_running = True
         try:
-            return _advance(self._steps)
+            self._last = _advance(self._steps)
+            return self._last
         finally:
             with self._lock:
                 self._is_running = False
@@ -99,7 +101,8 @@ class _CancellableSteps(Generic[T]):
 
     def _clean_up(self) -> None:
         self._steps.close()
-        self._on_cancel()
+        if isinstance(self._last, _Done):
+            self._on_cancel(self._last.result)
 
 
 @dataclass(frozen=True)

@@ -32,13 +32,47 @@ class LeaseLockManager:
     ``refresh_cache`` always takes the lease. Of the runs of one process, one asks the server, and the
     others wait for it.
 
+    A run whose result another one has staged, in the same ``transaction()`` or within the same task, takes
+    that, without a request: as it was when that run ended. Where that is not possible, it would wait for
+    itself, and fails: a run that calls itself, a second refresh, a result that has expired since or that
+    cannot be encoded.
+
     The lease is renewed for as long as the run takes. A run that lost it, because its machine was stopped
     or cut off for longer than the lease, may still end: before it writes, it checks that it still holds
     the lease, and its PUT replaces the object that it found before and nothing else, if the server supports
     that condition. If not (an Object Lock bucket on Ceph), one case remains: a run that is stopped for
     longer than a lease between this check and the arrival of its PUT replaces the newer result.
 
-    As the manager of another policy, or of a ``transaction()``, it is a plain lock on a key.
+    As the manager of another policy, or of a ``transaction()``, it is a plain lock on a key, as Prefect's
+    managers are. It differs from these in the following, and ``tests/contracts/test_lock_managers.py``
+    compares them:
+
+    ======================  ==========================  ==================================================
+    what                    Prefect's managers          this one, and why
+    ======================  ==========================  ==================================================
+    waiting too long        ``acquire_lock`` returns    raises LeaseTimeoutError: Prefect ignores False,
+                            False                       and computes
+    no ``acquire_timeout``  waits for ever              waits for :attr:`wait_seconds`, then raises
+    ``acquire_timeout=0``   memory tries once, files    tries once, as the protocol says
+                            wait for ever
+    a run of one's own      waits for ever              takes its staged result, or raises, see above
+    transaction holds it
+    ``hold_timeout=0``      ends at once                raises ValueError
+    acquiring again with    files change the time to    the time to hold stays
+    another hold time       hold, memory does not
+    releasing what is not   raises ValueError           does nothing: Prefect releases twice what commits
+    held                                                eagerly within a transaction, and an error would
+                                                        roll that transaction back
+    a holder that died      keeps it (files), or its    is replaced within :attr:`lease_seconds`
+                            process is gone (memory)
+    a holder that was       does not happen             has it no more, and Prefect refuses its write while
+    replaced                                            the heir holds it; runs of ``caching()`` check
+                                                        before they write, also when the heir has gone
+    copies and pickles      files: the same locks;      the same locks in all processes, and equal
+                            memory: in one process
+    many threads at once    two may have it (memory),   one has it
+                            or one fails (files)
+    ======================  ==========================  ==================================================
 
     Attributes:
         store: The name of a saved :class:`S3KVStore`, or one.
@@ -72,17 +106,21 @@ class LeaseLockManager:
             holder: The holder, with an id that no other holder has.
             acquire_timeout: Seconds to wait; 0 tries once, None waits for :attr:`wait_seconds`.
             hold_timeout: Seconds after which the lease ends; by default, it is renewed until it is released.
+                That of the first call counts, if the holder acquires the lease several times.
 
         Returns:
             True; Prefect would ignore any other value, and compute.
 
         Raises:
             LeaseTimeoutError: Another run held the lease all the time; or a run of the same transaction
-                holds it, and cannot release it before this one ends.
+                holds it, has no result for this one, and cannot release it before this one ends.
             KeyLockedError: The run would refresh a result that is under retention.
             UnsupportedByServerError: The server cannot exclude a second holder.
             StoreUnavailableError: The server does not answer.
+            ValueError: ``hold_timeout`` is not positive.
         """
+        if self.is_lock_holder(key, holder):
+            return True
         acquisition = self._acquisition(key, holder, acquire_timeout, hold_timeout)
         self._offer(key, run(acquisition.steps()))
         return True
@@ -95,8 +133,14 @@ class LeaseLockManager:
         hold_timeout: float | None = None,
     ) -> bool:
         """Do as :meth:`acquire_lock`, with requests in worker threads and waits in the event loop."""
+        if self.is_lock_holder(key, holder):
+            return True
         acquisition = self._acquisition(key, holder, acquire_timeout, hold_timeout)
-        release = partial(self.release_lock, key, holder)
+
+        def release(acquired: Acquired) -> None:
+            if not acquired.was_held:
+                self.release_lock(key, holder)
+
         self._offer(key, await arun(acquisition.steps(), release))
         return True
 
@@ -122,7 +166,11 @@ class LeaseLockManager:
         return store.leases().holder_of(store.lease_namespace.name_of(key)) is not None
 
     def is_lock_holder(self, key: str, holder: str) -> bool:
-        """Return whether this holder has the lease, or needs none: no request."""
+        """Return whether this holder has the lease, or needs none: no request.
+
+        A run of ``caching()`` has its lease until it releases it, even if it was lost: it checks that itself
+        before it writes, and says why it does not.
+        """
         return shared_renewer().knows(self._queue_key(key), holder)
 
     def wait_for_lock(self, key: str, timeout: float | None = None) -> bool:
@@ -131,15 +179,18 @@ class LeaseLockManager:
 
     async def await_for_lock(self, key: str, timeout: float | None = None) -> bool:
         """Do as :meth:`wait_for_lock`, with requests in worker threads and waits in the event loop."""
-        return await arun(self._until_free(key, timeout), lambda: None)
+        return await arun(self._until_free(key, timeout), lambda _: None)
 
     # --- how -----------------------------------------------------------------------------------
 
     def _acquisition(
         self, key: str, holder: str, acquire_timeout: float | None, hold_timeout: float | None
     ) -> Acquisition:
+        if hold_timeout is not None and hold_timeout <= 0:
+            raise ValueError(f"hold_timeout must be positive, got {hold_timeout}")
         return Acquisition(
             manager=self,
+            is_same_lock=self._is_same_lock,
             load_store=self._store,
             queue_key=self._queue_key(key),
             key=key,
@@ -152,6 +203,8 @@ class LeaseLockManager:
 
     def _offer(self, key: str, acquired: Acquired) -> None:
         """Offer the found result to the next calls of this run, in the context of the run."""
+        if acquired.was_held:
+            return
         handoff.clear_value()
         if acquired.found is not None:
             hand_over(acquired.store, key, acquired.found)
@@ -169,17 +222,26 @@ class LeaseLockManager:
     def _store(self) -> S3KVStore:
         """Return the block that this run has loaded, if it is this store; else load it."""
         loaded = loaded_store(S3KVStore)
-        if loaded is not None and (loaded == self.store or loaded.reference == self._name):
+        if loaded is not None and (loaded == self.store or loaded.reference == _reference_of(self.store)):
             return loaded
         return S3KVStore.of(self.store)
 
     def _queue_key(self, key: str) -> Hashable:
         """Return the key of the local queue and the renewer, without loading the store."""
-        return (self._name or repr(self.store), key)
+        return (_reference_of(self.store) or repr(self.store), key)
 
-    @property
-    def _name(self) -> str | None:
-        return S3KVStore.reference_to(self.store) if isinstance(self.store, str) else self.store.reference
+    def _is_same_lock(self, other: object) -> bool:
+        """Tell whether another manager takes the same leases, whatever its times."""
+        if not isinstance(other, LeaseLockManager):
+            return False
+        return (
+            other.store == self.store or _reference_of(other.store) == _reference_of(self.store) is not None
+        )
+
+
+def _reference_of(store: str | S3KVStore) -> str | None:
+    """Return the reference to a store, None if it is not saved."""
+    return S3KVStore.reference_to(store) if isinstance(store, str) else store.reference
 
 
 def _in_event_loop() -> bool:

@@ -78,9 +78,10 @@ def caching(
             other inputs, or other code, fails with ConflictError before it computes, which names what
             differs, unless it refreshes or the existing result has expired.
         single_flight: Compute each key once at a time, across machines: other runs wait, and take the
-            result. A miss then costs five requests, and a hit still one. A run that has waited too long,
-            or whose server cannot exclude a second holder, fails before it computes; see
-            :class:`LeaseLockManager`.
+            result. A miss then costs five requests, and a hit still one. Runs of one transaction, or within
+            one task, take what one of them has computed, before it is written: no request. A run that has
+            waited too long, that would wait for itself, or whose server cannot exclude a second holder,
+            fails before it computes; see :class:`LeaseLockManager`.
         lease_seconds: After how long a run that died is replaced by one that waits for it.
         lease_wait_seconds: For how long a run waits for another one.
         namespace: Text that sets these results apart from those of others who use the bucket; by default,
@@ -102,8 +103,8 @@ def caching(
     Raises:
         ValueError: An expiration has no unit, or is combined with a retention or hold, or with ten tags; a
             tag is ``ttl_days``, or S3 would refuse it (InvalidTagError); the key is no such format string;
-            the store is not saved; the cache policy makes no keys, or has a key storage or lock manager
-            already; or ``code`` is none of the three.
+            the store is not saved; the cache policy makes no keys, or has a key storage, lock manager
+            or isolation level already; or ``code`` is none of the three.
     """
     if (retention is not None or legal_hold) and cache_expiration is not None:
         raise ValueError(
@@ -113,6 +114,11 @@ def caching(
         raise ValueError("caching() needs a cache policy that makes keys, such as INPUTS + TASK_SOURCE")
     if cache_policy.key_storage is not None or cache_policy.lock_manager is not None:
         raise ValueError("caching() sets the key storage and the lock manager: give a policy without them")
+    if cache_policy.isolation_level is not None:
+        raise ValueError(
+            "caching() sets the isolation level: give a policy without it, and single_flight=True where "
+            "runs are to exclude each other (SERIALIZABLE)"
+        )
     if not is_code_mode(code):
         raise ValueError(f"code={code!r} is none of 'auto', 'source', 'none'")
     if on_unsaved not in (None, "fail", "complete"):

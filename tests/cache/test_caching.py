@@ -19,7 +19,7 @@ import cloudpickle
 import numpy as np
 import pytest
 from prefect import flow, task
-from prefect.cache_policies import INPUTS, NO_CACHE, RUN_ID
+from prefect.cache_policies import INPUTS, NO_CACHE, RUN_ID, TASK_SOURCE
 from prefect.client.schemas.objects import State
 from prefect.context import TaskRunContext
 from prefect.filesystems import LocalFileSystem
@@ -533,6 +533,8 @@ def test_a_task_without_options_within_a_caching_task_is_cached_with_its_own_exp
         ({"object_tags": {"aws:x": "y"}}, "reserved"),
         ({"cache_policy": NO_CACHE}, "makes keys"),
         ({"cache_policy": INPUTS.configure(key_storage="elsewhere")}, "without them"),
+        ({"cache_policy": INPUTS.configure(isolation_level="SERIALIZABLE")}, "single_flight=True"),
+        ({"cache_policy": INPUTS.configure(isolation_level="SERIALIZABLE") + TASK_SOURCE}, "isolation level"),
     ],
 )
 def test_options_that_make_no_sense_are_refused_at_once(options: dict[str, Any], message: str) -> None:

@@ -25,10 +25,11 @@ from prefect.transactions import IsolationLevel, transaction
 
 from s3kv_flows import LeaseLockManager, S3KVStore, caching
 from s3kv_flows.store._leases.renewer import shared_renewer
+from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.transport.counters import Counters
 from s3kv_flows.store.errors import KeyLockedError, LeaseTimeoutError, UnsupportedByServerError
 from tests.support.lake import WEEK, Lake, adding_task, in_flow
-from tests.support.waiting import PATIENCE, until
+from tests.support.waiting import PATIENCE, Clock, until
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
@@ -210,19 +211,6 @@ def test_a_lazily_committed_run_holds_its_lease_until_then(lake: Lake) -> None:
     assert len(in_flow(body)) == 1
     assert lease_objects(lake) == []
     assert lake.the_object().metadata["s3kv-fence"]
-
-
-def test_a_run_does_not_wait_for_one_of_the_same_transaction(lake: Lake) -> None:
-    add_one = adding_task(lake, single_flight=True)
-
-    def body() -> None:
-        with transaction():
-            add_one(1)
-            add_one(1)
-
-    with pytest.raises(LeaseTimeoutError, match="this run would wait for itself"):
-        in_flow(body)
-    assert lake.ran == [1]
 
 
 def test_who_waits_too_long_fails_before_it_computes(lake: Lake) -> None:
@@ -429,6 +417,94 @@ def test_a_lease_with_a_time_to_hold_is_not_renewed(lake: Lake) -> None:
     leases.release(heir)
 
 
+def test_a_holder_that_acquires_again_sends_no_request_and_has_it_until_it_releases_it_once(
+    lake: Lake,
+) -> None:
+    manager = LeaseLockManager(lake.name, 600)
+    manager.acquire_lock("key", "me")
+
+    async def acquire() -> bool:
+        return await manager.aacquire_lock("key", "me", acquire_timeout=0)
+
+    again = lake.count(lambda: [manager.acquire_lock("key", "me"), asyncio.run(acquire())])
+    assert sum(again.requests.values()) == 0
+    manager.release_lock("key", "me")
+    assert not manager.is_locked("key")
+
+
+def test_calls_of_one_holder_that_overlap_have_the_lock_both(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = LeaseLockManager(lake.name, 600)
+    ready(lake)
+    put = S3Client.put_object
+
+    def put_when_the_other_waits(*args: Any, **kwargs: Any) -> Any:
+        until(waiting_in_process)
+        return put(*args, **kwargs)
+
+    async def acquire_both() -> list[bool]:
+        return await asyncio.gather(*(manager.aacquire_lock("key", "me") for _ in range(2)))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(S3Client, "put_object", put_when_the_other_waits)
+        assert asyncio.run(acquire_both()) == [True, True]
+    manager.release_lock("key", "me")
+    assert not manager.is_locked("key")
+
+
+def test_when_its_time_to_hold_is_over_the_next_in_this_process_gets_the_lock(
+    lake: Lake, clock: Clock
+) -> None:
+    manager = LeaseLockManager(lake.name, 600)
+    manager.acquire_lock("key", "me", hold_timeout=600)
+    assert manager.acquire_lock("key", "me", hold_timeout=6000), "the time to hold does not change"
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(copy_context().run, manager.acquire_lock, "key", "you")
+        until(waiting_in_process)
+        clock.pause(599)
+        assert manager.is_lock_holder("key", "me")
+        clock.pause(2)
+        assert not manager.is_lock_holder("key", "me")
+        assert waiting.result(timeout=PATIENCE)
+    assert manager.is_lock_holder("key", "you")
+    assert not manager.is_lock_holder("key", "me")
+    manager.release_lock("key", "me")
+    assert manager.is_lock_holder("key", "you"), "who held it before releases nothing of the heir's"
+    manager.release_lock("key", "you")
+    assert not manager.is_locked("key")
+
+
+def test_a_lock_whose_time_to_hold_is_over_is_removed_without_a_release(lake: Lake) -> None:
+    manager = LeaseLockManager(lake.name)
+    manager.acquire_lock("key", "me", hold_timeout=0.3)
+    until(lambda: lease_objects(lake) == [])
+    assert not manager.is_locked("key")
+
+
+def test_a_plain_lock_that_another_process_took_over_is_held_no_more(lake: Lake, clock: Clock) -> None:
+    manager = LeaseLockManager(lake.name, 600)
+    manager.acquire_lock("key", "me")
+    (kept,) = [lease for holders in shared_renewer()._entries.values() for lease in holders.values()]
+    assert kept
+    leases = lake.block.leases(600)
+    leases._pause = clock.pause
+    with kept._mutex:  # as if its process were stopped
+        heir = leases.acquire(kept.name, "another process")
+    until(lambda: not manager.is_lock_holder("key", "me"))
+    assert manager.is_locked("key"), "by the heir"
+    manager.release_lock("key", "me")
+    leases.verify(heir)
+    leases.release(heir)
+    assert not manager.is_locked("key")
+
+
+@pytest.mark.parametrize("seconds", [0, -1])
+def test_nothing_is_held_for_no_time(lake: Lake, seconds: float) -> None:
+    with pytest.raises(ValueError, match="hold_timeout must be positive"):
+        LeaseLockManager(lake.name).acquire_lock("key", "me", hold_timeout=seconds)
+
+
 COPIES: list[Callable[[Any], Any]] = [
     copy.copy,
     copy.deepcopy,
@@ -511,6 +587,21 @@ def test_a_cancelled_wait_leaves_nothing_behind(lake: Lake) -> None:
     until(lambda: not manager.is_locked("key"))
 
 
+def test_a_cancelled_call_of_a_holder_does_not_release_what_it_has(lake: Lake) -> None:
+    manager = LeaseLockManager(lake.name, 600)
+    manager.acquire_lock("key", "me")
+
+    async def cancel() -> None:
+        again = asyncio.ensure_future(manager.aacquire_lock("key", "me"))
+        again.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await again
+
+    asyncio.run(cancel())
+    assert manager.is_lock_holder("key", "me")
+    manager.release_lock("key", "me")
+
+
 def test_the_same_key_of_two_stores_is_two(lake: Lake, s3_url: str) -> None:
     other = S3KVStore(bucket_name=f"bucket-{uuid.uuid4().hex[:16]}", endpoint_url=s3_url)
     other.values.create_bucket()
@@ -566,9 +657,10 @@ def test_an_interrupt_while_a_run_looks_again_gives_its_lease_back(
     assert add_one(1) == 2
 
 
-def test_runs_of_one_transaction_that_overlap_do_not_wait_for_each_other(lake: Lake) -> None:
-    @task(**caching(lake.name, single_flight=True))
+def test_runs_of_one_transaction_that_overlap_share_the_result(lake: Lake) -> None:
+    @task(**caching(lake.name, single_flight=True, code="source"))
     def produce(number: int) -> int:
+        lake.ran.append(number)
         until(lambda: waiting_in_process())
         return number
 
@@ -576,11 +668,10 @@ def test_runs_of_one_transaction_that_overlap_do_not_wait_for_each_other(lake: L
     def run() -> list[Any]:
         with transaction():
             futures = [produce.submit(1) for _ in range(2)]
-            return [future.result(raise_on_failure=False) for future in futures]
+            return [future.result() for future in futures]
 
-    results = run()
-    assert 1 in results
-    assert [str(one) for one in results if one != 1 and "wait for itself" in str(one)]
+    assert run() == [1, 1]
+    assert lake.ran == [1]
 
 
 def test_another_key_within_a_run_is_not_taken_for_its_own(lake: Lake) -> None:

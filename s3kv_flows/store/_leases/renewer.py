@@ -4,6 +4,10 @@ A lease is renewed when a third of its time is over. If it cannot be renewed, it
 time before it ends, so that no other holder can have it while this one still believes to hold it; the
 ``on_lost`` callback is called. :meth:`RenewedLease.require` reclaims such a lease, if no other holder has
 taken it over.
+
+A lease that is kept until it is released stays its holder's in this process, lost or not, because its holder
+calls :meth:`RenewedLease.require` before it writes. Any other lease is free again as soon as it has ended or
+is lost: its holder is forgotten, and the next holder in the local queue may try.
 """
 
 from __future__ import annotations
@@ -45,6 +49,7 @@ class RenewedLease:
         lease: The acquired lease.
         on_lost: Called by the renewing thread with the reason if the lease is lost.
         renews: Whether to renew it at all.
+        until_released: Whether its holder keeps it until it releases it, and requires it before it writes.
 
     Attributes:
         name: The object name.
@@ -58,10 +63,11 @@ class RenewedLease:
         on_lost: Callable[[S3KVError], object] | None = None,
         *,
         renews: bool = True,
+        until_released: bool = True,
     ) -> None:
         self.name = lease.name
         self.result_ready = False
-        self._renews = renews
+        self._renews, self._until_released = renews, until_released
         self._leases, self._lease, self._on_lost = leases, lease, on_lost
         self._due = self._due_of(lease)
         self._mutex = threading.Lock()
@@ -82,6 +88,13 @@ class RenewedLease:
     def due(self) -> float | None:
         """When to renew it, by :func:`lease_clock`; None if it is not renewed (any more)."""
         return self._due if self._renews and not self._lost and not self._released else None
+
+    @property
+    def ends(self) -> float | None:
+        """When its holder has it no more, by :func:`lease_clock`; None if that is when it is released."""
+        if self._until_released:
+            return None
+        return self._lease.ends if self._lost is None else float("-inf")
 
     def require(self, *, above: int = 0) -> None:
         """Make sure that this process holds the lease: no request while it does.
@@ -204,6 +217,7 @@ class LeaseRenewer:
         """Tell whether this holder, or any of this process, holds a lease or is registered as a reader."""
         with self._changed:
             self._drop_dead_readers()
+            self._drop_ended()
             holders = self._entries.get(key, {})
             return bool(holders) if holder is None else holder in holders
 
@@ -245,6 +259,24 @@ class LeaseRenewer:
                 if not holders:
                     del self._entries[key]
 
+    def _drop_ended(self) -> None:
+        """Forget the holders whose leases have ended; the thread removes what is left of these in S3."""
+        now = lease_clock()
+        ended = [
+            (key, holder, lease)
+            for key, holders in self._entries.items()
+            for holder, lease in holders.items()
+            if lease is not None and lease.ends is not None and lease.ends <= now
+        ]
+        for key, holder, lease in ended:
+            del self._entries[key][holder]
+            if not self._entries[key]:
+                del self._entries[key]
+            self._releases.append(lease)
+            self.queue.release(key, holder, result_ready=False)
+        if ended:
+            self._wake()
+
     def _wake(self) -> None:
         if self._thread is None or not self._thread.is_alive():
             # A plain thread would keep the interpreter from exiting; a daemon alone would end too early.
@@ -271,6 +303,7 @@ class LeaseRenewer:
     def _submit_due(self, pool: ThreadPoolExecutor) -> bool:
         """Start the renewals and releases that are due, or wait for one; return False if no lease is left."""
         with self._changed:
+            self._drop_ended()
             work: list[tuple[Callable[[RenewedLease], None], RenewedLease]] = []
             work += [(RenewedLease.release, lease) for lease in self._releases]
             self._releases.clear()
@@ -286,7 +319,8 @@ class LeaseRenewer:
             if not work and not held:
                 return False
             if not work:
-                next_due = min((due for due, _ in dues), default=now + _RECHECK_LOST_SECONDS)
+                ends = [lease.ends for lease in held if lease.ends is not None]
+                next_due = min([due for due, _ in dues] + ends, default=now + _RECHECK_LOST_SECONDS)
                 self._changed.wait(next_due - now)
             self._in_progress.update(lease for _, lease in work)
         for action, lease in work:
