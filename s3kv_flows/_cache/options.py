@@ -130,18 +130,18 @@ def caching(
         raise ValueError(f"an expiration needs one of {MAX_TAGS} tags: give {MAX_TAGS - 1} at most")
     storage = _storage_of(store)
     name = None if key is None else validate_key(key)
+    locks = retention is not None or legal_hold
     policy = ResultPolicy(
         policy=cache_policy,
         options=KeyOptions(namespace, code, tuple(depends_on), tuple(ignore)),
         name=name,
-        is_required=retention is not None or legal_hold or name is not None or single_flight,
+        is_required=locks or name is not None or single_flight or on_unsaved == "fail",
     ).configure(key_storage=RecordStorage(store=storage))
     if single_flight:
         manager = LeaseLockManager(storage, lease_seconds, wait_seconds=lease_wait_seconds)
         policy = policy.configure(lock_manager=manager, isolation_level="SERIALIZABLE")
-    elif retention is not None or legal_hold or name is not None:
+    elif policy.is_required:
         policy = policy.configure(lock_manager=PreflightLockManager(), isolation_level="SERIALIZABLE")
-    locks = retention is not None or legal_hold
     options = ResultOptions(
         "task",
         tags,

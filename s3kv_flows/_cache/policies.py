@@ -13,6 +13,7 @@ from prefect.context import TaskRunContext
 
 from s3kv_flows._cache.content_policy import ContentPolicy, KeyOptions, TaskKey
 from s3kv_flows._cache.naming import format_key
+from s3kv_flows._cache.preflight import NO_KEY
 from s3kv_flows._keys.by_value import adopt_tables, export_tables
 from s3kv_flows._keys.errors import Unkeyable
 from s3kv_flows._prefect import automatic_tags, is_refreshing, run_logger
@@ -25,8 +26,6 @@ __all__ = ["ResultPolicy"]
 
 _OF_NOTHING = "no inputs"
 """Stands for the key of code and inputs if the policy makes none: the result has its name nevertheless."""
-
-_UNNAMED = "key-that-cannot-be-made"
 
 
 @dataclass
@@ -69,6 +68,8 @@ class ResultPolicy(CachePolicy):
             ValueError: The task has another storage or serializer than ``caching()`` gave it, or S3 would
                 refuse the key as a name (InvalidKeyError). Prefect logs it, and saves no result.
         """
+        if self.is_required and not _is_of_caching(task_ctx):
+            return NO_KEY  # there is no serializer of ours that could keep the reason
         store, serializer = _storage_and_serializer(task_ctx)
         try:
             made = self._make_key(task_ctx, inputs, flow_parameters, store.namespace)
@@ -82,9 +83,9 @@ class ResultPolicy(CachePolicy):
                     raise
                 run_logger().warning("This run is computed, and not cached: %s", exc)
                 return None
-            refused = replace(_attempt_of(task_ctx, _UNNAMED), refusal=_refusal(self.name, exc))
+            refused = replace(_attempt_of(task_ctx, NO_KEY), refusal=_refusal(self.name, exc))
             bind_serializer(task_ctx, serializer.for_attempt(refused))
-            return _UNNAMED
+            return NO_KEY
         attempt = replace(
             _attempt_of(task_ctx, key),
             inputs=made.key if self.name is not None else None,
@@ -147,6 +148,11 @@ def _say_once(notes: tuple[str, ...]) -> None:
         if note not in _said:
             _said.add(note)
             run_logger().info("What counts in keys: %s", note)
+
+
+def _is_of_caching(run: TaskRunContext) -> bool:
+    store = run.result_store
+    return isinstance(store.result_storage, S3KVStore) and isinstance(store.serializer, FrameSerializer)
 
 
 def _storage_and_serializer(run: TaskRunContext) -> tuple[S3KVStore, FrameSerializer]:

@@ -7,17 +7,20 @@ import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
+from prefect.filesystems import LocalFileSystem
 from prefect.settings import PREFECT_TASKS_DISABLE_CACHING, temporary_settings
 from prefect.states import Cancelled, Completed, Crashed, Failed
 from prefect.transactions import transaction
 
 from s3kv_flows import caching, finalizing
+from s3kv_flows._keys.errors import Unkeyable
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store.errors import AccessDeniedError, EncodingError, StoreUnavailableError
 from tests.support.lake import WEEK, Lake, in_flow
@@ -181,6 +184,34 @@ def test_the_failure_of_such_a_run_is_its_own(locked_lake: Lake) -> None:
 
     state = failed.with_options(cache_policy=NO_CACHE)(return_state=True)
     assert (state.name, state.message) == ("Failed", "on purpose")
+
+
+@pytest.mark.parametrize(
+    "options", [{"retention": WEEK}, {"key": "a"}, {"single_flight": True}, {"on_unsaved": "fail"}], ids=repr
+)
+def test_a_run_with_another_storage_or_serializer_fails_before_it_computes(
+    locked_lake: Lake, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    run: Any = task(**caching(locked_lake.name, **options))(consume)
+    other = LocalFileSystem(basepath=str(tmp_path))
+    other.save("other", overwrite=True)
+    rows = iter([1, 2])
+    for changed in (run.with_options(result_storage=other), run.with_options(result_serializer="pickle")):
+        with pytest.raises(ValueError, match="another result_storage or result_serializer"):
+            changed(rows)
+    assert list(rows) == [1, 2]
+
+
+def consume(rows: Any) -> list[int]:
+    return list(rows)
+
+
+def test_an_input_without_content_fails_a_run_that_must_save_its_result(locked_lake: Lake) -> None:
+    rows = iter([1, 2])
+    run: Any = task(**caching(locked_lake.name, on_unsaved="fail"))(consume)
+    with pytest.raises(Unkeyable, match="input 'rows'"):
+        run(rows)
+    assert list(rows) == [1, 2]
 
 
 # --- what is no result ------------------------------------------------------------------------------
