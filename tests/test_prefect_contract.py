@@ -15,6 +15,7 @@ import os
 import signal
 import subprocess
 import sys
+import traceback
 import uuid
 import weakref
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from threading import Event
+from types import CodeType
 from typing import Any
 
 import prefect
@@ -424,6 +426,26 @@ def test_a_failed_task_leaves_its_exception_under_another_key_if_anywhere(stage:
     assert f"result {KEY}" not in stage.journal.stored
     for call in stage.journal.of("dumps"):  # none for async tasks of Prefect 3.8
         assert isinstance(call.args[0], ValueError)
+
+
+def test_parameters_of_background_tasks_are_dumped_by_the_tasks_serializer_in_store_parameters(
+    sync_stage: Stage,
+) -> None:
+    from prefect.task_worker import store_parameters
+
+    stacks: list[list[CodeType]] = []
+    sync_stage.journal.doing["dumps"] = lambda *_: stacks.append(
+        [frame.f_code for frame, _ in traceback.walk_stack(None)]
+    )
+    delayed = task(**sync_stage.options())(lambda number: number)
+    delayed.delay(5)
+    obj, _ = sync_stage.journal.the("dumps").args
+    assert obj["parameters"] == {"number": 5}
+    assert store_parameters.__code__ in stacks[0]
+    path, how = sync_stage.journal.the("result write").args
+    assert (path.startswith("parameters/"), how) == (True, "async")
+    record = json.loads(sync_stage.journal.stored[f"result {path}"])
+    assert record["result"] == "dumped"
 
 
 # --- the result store of a run, which may be replaced in compute_key -----------------------------------

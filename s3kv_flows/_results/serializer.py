@@ -20,7 +20,13 @@ from prefect.states import is_state_iterable
 from pydantic import Field, PrivateAttr
 
 from s3kv_flows._keys.parts import pack_code
-from s3kv_flows._prefect import automatic_tags, returned_value, run_logger, with_automatic_tags
+from s3kv_flows._prefect import (
+    automatic_tags,
+    is_storing_parameters,
+    returned_value,
+    run_logger,
+    with_automatic_tags,
+)
 from s3kv_flows._results.codec import RESULT_CODEC
 from s3kv_flows._results.payload import CacheAttempt, DecodedValue, Payload, ResultOptions, WriteOptions
 from s3kv_flows._results.records import WrittenResult
@@ -120,11 +126,17 @@ class FrameSerializer(Serializer):
     def dumps(self, obj: Any) -> bytes:
         """Encode a value; return the payload with its frame and write options.
 
+        The parameters of a background task are no result: they have no tags and no lock.
+
         Raises:
             EncodingError: The codec cannot hold the value.
             ValueError: The result must not be saved: the run did not complete, or the task has a
                 retention and another cache policy than that of ``caching()``.
         """
+        if is_storing_parameters():
+            return Payload(
+                RESULT_CODEC.encode(obj), RESULT_CODEC.content_type, WriteOptions(), inherited=True
+            )
         try:
             return self._payload(obj)
         except Exception as exc:
