@@ -19,7 +19,7 @@ from prefect.filesystems import WritableFileSystem
 from pydantic import Field
 
 from s3kv_flows._cache.lookup import attempt_for, lookup_or_raise
-from s3kv_flows._prefect import block_document_id, loaded_store, run_logger
+from s3kv_flows._prefect import block_document_id, is_awaited, loaded_store, run_logger
 from s3kv_flows._results import handoff
 from s3kv_flows._results.records import FoundResult, WrittenResult, amend
 from s3kv_flows._results.serializer import FrameSerializer
@@ -40,13 +40,17 @@ class RecordStorage(WritableFileSystem):
 
     store: str = Field(description="The store of the results, for readers outside of runs.")
 
-    def read_path(self, path: str, *, _sync: bool | None = None) -> bytes:  # type: ignore[override]  # Prefect declares it async, and calls this
+    def read_path(self, path: str, *, _sync: bool | None = None) -> Any:
         """Return the record of a result: one request, which fetches the result, too.
+
+        In an event loop it returns an awaitable, as Prefect's own storages do.
 
         Raises:
             KeyNotFoundError: The store has no such result, or it has expired.
             CorruptValueError: The result cannot be verified or decoded.
         """
+        if is_awaited(blocking=_sync):
+            return self.aread_path(path)
         with _reported(path):
             store = loaded_store(S3KVStore) or S3KVStore.of(self.store)
             record = self._offered_record(store, path)
@@ -65,17 +69,21 @@ class RecordStorage(WritableFileSystem):
                 record = hand_over(store, path, await asyncio.to_thread(lookup_or_raise, store, path))
             return record
 
-    def write_path(self, path: str, content: bytes, *, _sync: bool | None = None) -> None:  # type: ignore[override]  # see read_path
+    def write_path(self, path: str, content: bytes, *, _sync: bool | None = None) -> Any:
         """Compare Prefect's record with what the result storage wrote: no request if they are equal.
 
-        A different expiration is written by one copy of the object onto itself.
+        A different expiration is written by one copy of the object onto itself. In an event loop it returns
+        an awaitable, as :meth:`read_path`.
 
         Raises:
             ConflictError: The record is not of the object that was just written.
         """
+        if is_awaited(blocking=_sync):
+            return self.awrite_path(path, content)
         written, expires, differs = _compare(path, content)
         if differs:
             amend(written, expires)
+        return None
 
     async def awrite_path(self, path: str, content: bytes) -> None:
         """Do as :meth:`write_path`; the copy, if any, is made in a worker thread."""

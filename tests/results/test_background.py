@@ -110,7 +110,7 @@ def test_a_flow_and_an_event_loop_delay_tasks_too(pond: Pond) -> None:
         await future.wait_async(timeout=PATIENCE)
         return await future.result_async()
 
-    assert (delays(), asyncio.run(adelays())) == (8, 9)
+    assert [delays(), asyncio.run(adelays())] == [8, 9]
 
 
 def test_a_task_that_is_cached_delays_another_one(pond: Pond) -> None:

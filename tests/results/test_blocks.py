@@ -5,27 +5,32 @@ import base64
 import copy
 import json
 import re
+import threading
 import traceback
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
 import pytest
-from prefect import flow
+from prefect import flow, task
 from prefect.blocks.core import Block
+from prefect.cache_policies import INPUTS
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import BlockDocumentUpdate
 from prefect.exceptions import ParameterTypeError
+from prefect.filesystems import LocalFileSystem
 from prefect.testing.standard_test_suites.blocks import BlockStandardTestSuite
 from pydantic import BaseModel, SecretStr, ValidationError, model_validator
 
 from s3kv_flows import LeaseLockManager, S3KVStore
+from s3kv_flows._cache.record_storage import RecordStorage
 from s3kv_flows.cli._saved_stores import saved_store
 from s3kv_flows.store import Encryption
 from s3kv_flows.store._locks.retention import Retention
-from s3kv_flows.store.errors import KeyLockedError, KeyNotFoundError
+from s3kv_flows.store.errors import ConflictError, CorruptValueError, KeyLockedError, KeyNotFoundError
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
@@ -66,12 +71,92 @@ def test_what_is_written_is_read(s3_url: str) -> None:
     assert asyncio.run(both()) == b"content"
 
 
-def test_a_missing_path_is_an_error(s3_url: str) -> None:
+async def write_and_read(storage: Any, written: bytes = b"content") -> Any:
+    """Use a storage as one of Prefect's own is used in an event loop."""
+    await storage.write_path("in a loop", written)
+    return await storage.read_path("in a loop")
+
+
+def test_in_an_event_loop_paths_are_written_and_read_by_awaiting(s3_url: str, tmp_path: Path) -> None:
+    for storage in (make_block(s3_url), LocalFileSystem(basepath=str(tmp_path))):
+        assert asyncio.run(write_and_read(storage)) == b"content"
+        assert storage.read_path("in a loop") == b"content"
+
+        async def blocking(storage: Any = storage) -> Any:
+            storage.write_path("in a loop", b"other", _sync=True)
+            return storage.read_path("in a loop", _sync=True)
+
+        assert asyncio.run(blocking()) == b"other"
+
+
+@pytest.mark.parametrize("runs", [flow, task], ids=["flow", "task"])
+def test_in_a_run_its_function_decides_as_for_prefects_own_storages(
+    s3_url: str, tmp_path: Path, runs: Any
+) -> None:
+    for storage in (make_block(s3_url), LocalFileSystem(basepath=str(tmp_path))):
+
+        @runs(persist_result=False)
+        def blocking(storage: Any) -> Any:
+            storage.write_path("in a run", b"blocking")
+            return storage.read_path("in a run")
+
+        @runs(persist_result=False)
+        async def awaiting(storage: Any) -> Any:
+            return await write_and_read(storage), blocking(storage)
+
+        assert blocking(storage) == b"blocking"
+        assert asyncio.run(awaiting(storage)) == (b"content", b"blocking")
+
+
+def test_a_record_storage_works_both_ways_too(s3_url: str) -> None:
     block = make_block(s3_url)
+    name = f"lake-{uuid.uuid4().hex[:8]}"
+    block.save(name)
+    block.results.add("key", 5)
+    records: Any = RecordStorage(store=S3KVStore.reference_to(name))
+
+    async def read(*, blocking: bool) -> Any:
+        return records.read_path("key", _sync=True) if blocking else await records.read_path("key")
+
+    async def write() -> None:
+        await records.write_path("key", b'{"serializer": {}}')
+
+    with pytest.raises(ConflictError, match="just written"):
+        asyncio.run(write())
+    for make in (lambda: asyncio.run(read(blocking=True)), lambda: asyncio.run(read(blocking=False))):
+        with pytest.raises(CorruptValueError):  # a value without a record
+            make()
+
+
+@pytest.mark.parametrize("how", ["blocking", "awaited", "twin"])
+def test_a_missing_path_is_the_error_of_a_mapping_and_of_a_file_system(
+    s3_url: str, tmp_path: Path, how: str
+) -> None:
+    def read(storage: Any) -> Any:
+        async def awaited() -> Any:
+            return await (storage.read_path("none") if how == "awaited" else storage.aread_path("none"))
+
+        return storage.read_path("none") if how == "blocking" else asyncio.run(awaited())
+
+    for storage in (make_block(s3_url), LocalFileSystem(basepath=str(tmp_path))):
+        with pytest.raises(ValueError, match="none does not exist"):
+            read(storage)
     with pytest.raises(KeyNotFoundError):
-        block.read_path("none")
-    with pytest.raises(KeyNotFoundError):
-        asyncio.run(block.aread_path("none"))
+        read(make_block(s3_url))
+
+
+def test_a_plain_task_keeps_prefects_help_for_inputs_without_a_hash(
+    s3_url: str, logged: pytest.LogCaptureFixture
+) -> None:
+    block = make_block(s3_url)
+    block.save(f"lake-{uuid.uuid4().hex[:8]}")
+
+    @task(result_storage=block, persist_result=True, cache_policy=INPUTS)
+    def take(lock: Any) -> int:
+        return 1
+
+    assert take(threading.Lock()) == 1
+    assert "task inputs contain objects that cannot be cached" in logged.text
 
 
 def test_plain_writes_respect_locks_too(s3_url: str) -> None:
