@@ -18,7 +18,7 @@ import sys
 import traceback
 import uuid
 import weakref
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -34,6 +34,7 @@ from prefect.cache_policies import INPUTS, NO_CACHE, TASK_SOURCE, CachePolicy, C
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.objects import State
 from prefect.client.schemas.sorting import ArtifactSort
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import MissingContextError, ObjectNotFound, TerminationSignal
@@ -487,6 +488,52 @@ def test_what_is_raised_where_the_record_is_made_fails_the_task_and_retries_work
     assert stage.run(cache_policy=stage.policy(doing=refuse_once), retries=1).is_completed()
     assert attempts == [1, 2]
     assert len(stage.journal.of("compute")) == 2
+
+
+def test_a_generator_is_made_a_list_for_its_state_and_its_caller_gets_it_without_items(
+    stage: Stage,
+) -> None:
+    returned = stage.wait(
+        stage.task(
+            lambda: (number for number in range(3)),
+            cache_policy=stage.policy(doing=Noting.instead_of_its_own),
+        )()
+    )
+    assert stage.journal.the("record made").args[0] == [0, 1, 2]
+    assert list(returned) == []
+
+
+def test_a_state_that_a_task_returns_is_what_its_call_gives_and_a_hit_gives_its_data(stage: Stage) -> None:
+    complete = stage.task(lambda: Completed(data=VALUE))
+    first = stage.wait(complete())
+    assert (type(first), first.name) == (State, "Completed")
+    assert stage.wait(complete()) is VALUE
+
+
+def test_a_task_that_yields_asks_for_its_key_and_ends_while_the_end_of_its_items_is_handled(
+    stage: Stage,
+) -> None:
+    ends: list[Any] = []
+
+    def note(context: TaskRunContext) -> None:
+        assert context.task.isgenerator
+        Noting.instead_of_its_own(context)
+
+    def numbers() -> Iterator[int]:
+        yield 1
+
+    async def anumbers() -> AsyncIterator[int]:
+        yield 1
+
+    async def collect() -> list[int]:
+        return [number async for number in run()]
+
+    stage.journal.doing["record made"] = lambda *_: ends.append(sys.exc_info()[0])
+    options = stage.options(cache_policy=stage.policy(doing=note))
+    run: Any = task(**options)(numbers if stage.kind == "sync" else anumbers)
+    assert (list(run()) if stage.kind == "sync" else asyncio.run(collect())) == [1]
+    assert ends == [StopIteration if stage.kind == "sync" else StopAsyncIteration]
+    assert stage.journal.come_in_order("key", "record made")
 
 
 # --- transactions ---------------------------------------------------------------------------------------

@@ -103,6 +103,17 @@ class FrameSerializer(Serializer):
             frame = frame.copy_to(memoryview(bytearray(len(frame))))
         self._attempt.encoded = (obj, frame)
 
+    def refuse(self, unsavable: EncodingError) -> None:
+        """Refuse to save what the run of this serializer returned.
+
+        Raises:
+            EncodingError: The result must be saved. Otherwise :meth:`dumps` raises it.
+        """
+        if self._options.must_save:
+            raise unsavable
+        if self._attempt is not None:
+            self._attempt.unsavable = unsavable
+
     def payload_ahead(self, obj: Any, expires: datetime | None) -> Payload:
         """Return the payload of what the run of this serializer returned, before its state is set.
 
@@ -164,6 +175,8 @@ class FrameSerializer(Serializer):
             # state.
             options = WriteOptions(tags=automatic_tags(), forbidden_key=attempt.key if attempt else None)
             return Payload(RESULT_CODEC.encode(obj), content_type, options, inherited=True)
+        if attempt is not None and attempt.unsavable is not None:
+            raise attempt.unsavable
         if attempt is not None and attempt.saved is not None and attempt.saved[0] is obj:
             payload = Payload(b"", content_type, options, inherited=False)
             payload.written = attempt.saved[1]

@@ -95,12 +95,12 @@ def test_in_a_run_its_function_decides_as_for_prefects_own_storages(
 ) -> None:
     for storage in (make_block(s3_url), LocalFileSystem(basepath=str(tmp_path))):
 
-        @runs(persist_result=False)
+        @runs(persist_result=False)  # type: ignore[untyped-decorator]  # flow or task
         def blocking(storage: Any) -> Any:
             storage.write_path("in a run", b"blocking")
             return storage.read_path("in a run")
 
-        @runs(persist_result=False)
+        @runs(persist_result=False)  # type: ignore[untyped-decorator]  # flow or task
         async def awaiting(storage: Any) -> Any:
             return await write_and_read(storage), blocking(storage)
 
@@ -123,9 +123,9 @@ def test_a_record_storage_works_both_ways_too(s3_url: str) -> None:
 
     with pytest.raises(ConflictError, match="just written"):
         asyncio.run(write())
-    for make in (lambda: asyncio.run(read(blocking=True)), lambda: asyncio.run(read(blocking=False))):
+    for blocking in (True, False):
         with pytest.raises(CorruptValueError):  # a value without a record
-            make()
+            asyncio.run(read(blocking=blocking))
 
 
 @pytest.mark.parametrize("how", ["blocking", "awaited", "twin"])
