@@ -18,6 +18,7 @@ import sys
 import traceback
 import uuid
 import weakref
+from abc import ABC
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
@@ -30,6 +31,7 @@ import prefect
 import pytest
 from prefect import flow, get_run_logger, task, unmapped
 from prefect.artifacts import create_progress_artifact, create_table_artifact
+from prefect.blocks.core import Block, InvalidBlockRegistration
 from prefect.cache_policies import INPUTS, NO_CACHE, TASK_SOURCE, CachePolicy, CompoundCachePolicy, Inputs
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
@@ -46,6 +48,7 @@ from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, Settings, temporary_se
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.transactions import get_transaction, transaction
+from prefect.utilities.dispatch import lookup_type, register_type
 
 from tests.support.prefect_fakes import KEY, VALUE, Dumped, Locks, Marking, Noting, Stage, Storage
 from tests.support.waiting import until
@@ -776,6 +779,19 @@ def test_sync_makes_what_dispatches_run_at_once_also_in_an_event_loop(
 def test_a_missing_block_raises_object_not_found() -> None:
     with get_client(sync_client=True) as client, pytest.raises(ObjectNotFound):
         client.read_block_document_by_name("none", block_type_slug="s3kv-contract-storage")
+
+
+def test_a_block_with_abc_among_its_bases_is_no_type_and_is_found_where_it_is_registered() -> None:
+    class Hidden(Storage, ABC):
+        _block_type_slug = "s3kv-contract-hidden"
+
+    with pytest.raises(InvalidBlockRegistration):
+        Hidden.register_type_and_schema()
+    with pytest.raises(KeyError):
+        lookup_type(Block, "s3kv-contract-hidden")
+    register_type(Hidden)
+    found: Any = Storage(block_type_slug="s3kv-contract-hidden", journal="j", role="r")
+    assert type(found) is Hidden
 
 
 def test_serializers_are_found_by_their_type_and_an_unknown_one_breaks_no_record() -> None:

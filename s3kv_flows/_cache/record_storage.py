@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from abc import ABC
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any, ClassVar
 
 from prefect.filesystems import WritableFileSystem
+from prefect.utilities.dispatch import register_type
 from pydantic import Field
 
 from s3kv_flows._cache.lookup import attempt_for, lookup_or_raise
@@ -32,11 +34,20 @@ from s3kv_flows.store.errors import (
 __all__ = ["RecordStorage", "hand_over"]
 
 
-class RecordStorage(WritableFileSystem):
-    """Reads and compares the records of results, in the objects that hold the results."""
+class RecordStorage(WritableFileSystem, ABC):
+    """Reads and compares the records of results, in the objects that hold the results.
+
+    ``caching()`` makes it, and nobody configures one. Prefect takes a class with ABC among its bases for an
+    interface, and does not list it among the types of blocks that users may create.
+    """
 
     _block_type_name: ClassVar[str | None] = "S3KV Record Storage"
     _block_type_slug: ClassVar[str | None] = "s3kv-record-face"
+    # A server within this process lists every class that it finds by a slug.
+    _description: ClassVar[str | None] = (
+        "Made by caching() of s3kv_flows for its tasks: there is nothing to configure. Create an S3KV Store."
+    )
+    _documentation_url: ClassVar[Any] = "https://docs.prefect.io/v3/advanced/results"
 
     store: str = Field(description="The store of the results, for readers outside of runs.")
 
@@ -98,6 +109,10 @@ class RecordStorage(WritableFileSystem):
     def _offered_record(self, store: S3KVStore, path: str) -> bytes | None:
         results = store.results
         return handoff.peek_record(repr(results), results.namespace.name_of(path))
+
+
+# Tasks that run elsewhere get the context of their caller, in which a storage is its slug and its fields.
+register_type(RecordStorage)
 
 
 def hand_over(store: S3KVStore, path: str, found: FoundResult) -> bytes:

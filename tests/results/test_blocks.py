@@ -4,7 +4,10 @@ import asyncio
 import base64
 import copy
 import json
+import os
 import re
+import subprocess
+import sys
 import threading
 import traceback
 import uuid
@@ -20,17 +23,20 @@ from prefect.blocks.core import Block
 from prefect.cache_policies import INPUTS
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import BlockDocumentUpdate
+from prefect.context import TaskRunContext, hydrated_context, serialize_context
 from prefect.exceptions import ParameterTypeError
 from prefect.filesystems import LocalFileSystem
 from prefect.testing.standard_test_suites.blocks import BlockStandardTestSuite
 from pydantic import BaseModel, SecretStr, ValidationError, model_validator
 
-from s3kv_flows import LeaseLockManager, S3KVStore
+from s3kv_flows import LeaseLockManager, S3KVStore, caching
 from s3kv_flows._cache.record_storage import RecordStorage
 from s3kv_flows.cli._saved_stores import saved_store
 from s3kv_flows.store import Encryption
 from s3kv_flows.store._locks.retention import Retention
-from s3kv_flows.store.errors import ConflictError, CorruptValueError, KeyLockedError, KeyNotFoundError
+from s3kv_flows.store.errors import ConflictError, KeyLockedError, KeyNotFoundError
+from tests.support.lake import Lake, adding_task
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
@@ -108,24 +114,52 @@ def test_in_a_run_its_function_decides_as_for_prefects_own_storages(
         assert asyncio.run(awaiting(storage)) == (b"content", b"blocking")
 
 
-def test_a_record_storage_works_both_ways_too(s3_url: str) -> None:
-    block = make_block(s3_url)
-    name = f"lake-{uuid.uuid4().hex[:8]}"
-    block.save(name)
-    block.results.add("key", 5)
-    records: Any = RecordStorage(store=S3KVStore.reference_to(name))
+def test_a_record_storage_works_both_ways_too(lake: Lake) -> None:
+    adding_task(lake, code="none")(1)
+    (key,) = lake.results.iter_keys()
+    records: Any = RecordStorage(store=S3KVStore.reference_to(lake.name))
 
-    async def read(*, blocking: bool) -> Any:
-        return records.read_path("key", _sync=True) if blocking else await records.read_path("key")
+    async def read() -> tuple[bytes, bytes]:
+        return records.read_path(key, _sync=True), await records.read_path(key)
 
     async def write() -> None:
-        await records.write_path("key", b'{"serializer": {}}')
+        written = records.write_path(key, b'{"serializer": {}}')
+        await written
 
+    blocking, awaited = asyncio.run(read())
+    assert json.loads(blocking)["storage_key"] == key
+    assert (awaited, records.read_path(key)) == (blocking, blocking)
     with pytest.raises(ConflictError, match="just written"):
         asyncio.run(write())
-    for blocking in (True, False):
-        with pytest.raises(CorruptValueError):  # a value without a record
-            asyncio.run(read(blocking=blocking))
+
+
+def listed(api: str, module: str) -> str:
+    """Register the blocks of a module, as a user does; return the types of blocks that there are."""
+    prefect = [sys.executable, "-m", "prefect", "--no-prompt", "block"]
+    for command in (["register", "-m", module], ["type", "ls"]):
+        done = subprocess.run(
+            [*prefect, *command],
+            env=os.environ | {"PREFECT_API_URL": api, "COLUMNS": "160"},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=True,
+        )
+    return done.stdout
+
+
+def test_the_store_is_in_the_catalogue_of_blocks_and_the_record_storage_is_not(prefect_url: str) -> None:
+    types = listed(prefect_url, RecordStorage.__module__)  # which holds both
+    assert "s3kv-store" in types
+    assert "s3kv-record" not in types
+
+
+def test_a_task_elsewhere_finds_the_record_storage_in_the_context_of_its_caller(lake: Lake) -> None:
+    context: Any = task(**caching(lake.name, code="none"))(lambda: serialize_context())
+    with hydrated_context(context()):
+        run = TaskRunContext.get()
+        assert run is not None
+        assert isinstance(run.result_store.metadata_storage, RecordStorage)
 
 
 @pytest.mark.parametrize("how", ["blocking", "awaited", "twin"])
