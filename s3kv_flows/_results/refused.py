@@ -1,4 +1,4 @@
-"""Values that do not come back as themselves, and what to return instead."""
+"""Values that do not come back as themselves are refused."""
 
 from __future__ import annotations
 
