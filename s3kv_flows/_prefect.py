@@ -5,6 +5,7 @@ The private names of Prefect that this package uses are in this module alone.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 from collections.abc import Callable, Mapping
@@ -14,7 +15,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from prefect.blocks.core import Block
-from prefect.context import FlowRunContext, TaskRunContext
+from prefect.context import FlowRunContext, TaskRunContext, get_run_context
 from prefect.exceptions import MissingContextError
 from prefect.filesystems import WritableFileSystem
 from prefect.logging import get_logger, get_run_logger
@@ -29,8 +30,10 @@ __all__ = [
     "automatic_tags",
     "block_document_id",
     "block_document_name",
+    "is_awaited",
     "is_refreshing",
     "is_runner_ending",
+    "is_storing_parameters",
     "loaded_store",
     "returned_value",
     "run_identity",
@@ -50,6 +53,28 @@ SYNC: Mapping[str, Any] = {"_sync": True}
 
 It is the switch of Prefect's ``async_dispatch``, which signatures do not show.
 """
+
+
+def is_awaited(*, blocking: bool | None) -> bool:
+    """Return whether a method of a storage that was called with this switch returns an awaitable.
+
+    As in Prefect's own storages, it does so in an event loop, unless the run there is one of a sync function.
+
+    Args:
+        blocking: What the caller gave: True to block, False to await, None where it is to be found out.
+    """
+    if blocking is not None:
+        return not blocking
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    try:
+        run: Any = get_run_context()
+    except MissingContextError:
+        return True
+    function = run.task if isinstance(run, TaskRunContext) else run.flow
+    return bool(getattr(function, "isasync", True))
 
 
 def run_logger() -> logging.Logger | logging.LoggerAdapter[Any]:
@@ -148,6 +173,22 @@ def returned_value() -> tuple[object] | None:
             return (frame.f_locals["retval"],)
         frame = frame.f_back
     return None
+
+
+def is_storing_parameters() -> bool:
+    """Return whether Prefect is storing the parameters of a background task, with the task's serializer.
+
+    It passes them as it passes results, so its frames are asked. Who has no ``prefect.task_worker`` stores
+    none: to import it here would load a web server.
+    """
+    worker = sys.modules.get("prefect.task_worker")
+    storing = getattr(getattr(worker, "store_parameters", None), "__code__", None)
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001
+    while frame is not None and storing is not None:
+        if frame.f_code is storing:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def task_name() -> str | None:

@@ -44,7 +44,7 @@ def _json_schema(block: type[WritableFileSystem], *args: Any, **options: Any) ->
     return super(WritableFileSystem, block).model_json_schema(*args, **options)
 
 
-class S3KVStore(ResultStorage, WritableFileSystem):  # type: ignore[misc]  # see ResultStorage.read_path
+class S3KVStore(ResultStorage, WritableFileSystem):
     """A bucket that caches results, keeps values and locks finalized outputs.
 
     The block is configuration only: it may be copied, pickled and sent to other processes, where it uses

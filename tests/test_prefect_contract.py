@@ -15,23 +15,28 @@ import os
 import signal
 import subprocess
 import sys
+import traceback
 import uuid
 import weakref
-from collections.abc import Callable
+from abc import ABC
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from threading import Event
+from types import CodeType
 from typing import Any
 
 import prefect
 import pytest
 from prefect import flow, get_run_logger, task, unmapped
 from prefect.artifacts import create_progress_artifact, create_table_artifact
+from prefect.blocks.core import Block, InvalidBlockRegistration
 from prefect.cache_policies import INPUTS, NO_CACHE, TASK_SOURCE, CachePolicy, CompoundCachePolicy, Inputs
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.objects import State
 from prefect.client.schemas.sorting import ArtifactSort
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import MissingContextError, ObjectNotFound, TerminationSignal
@@ -43,6 +48,7 @@ from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, Settings, temporary_se
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.transactions import CommitMode, get_transaction, transaction
+from prefect.utilities.dispatch import lookup_type, register_type
 
 from tests.support.prefect_fakes import KEY, VALUE, Dumped, Locks, Marking, Noting, Stage, Storage
 from tests.support.waiting import until
@@ -426,6 +432,26 @@ def test_a_failed_task_leaves_its_exception_under_another_key_if_anywhere(stage:
         assert isinstance(call.args[0], ValueError)
 
 
+def test_parameters_of_background_tasks_are_dumped_by_the_tasks_serializer_in_store_parameters(
+    sync_stage: Stage,
+) -> None:
+    from prefect.task_worker import store_parameters
+
+    stacks: list[list[CodeType]] = []
+    sync_stage.journal.doing["dumps"] = lambda *_: stacks.append(
+        [frame.f_code for frame, _ in traceback.walk_stack(None)]
+    )
+    delayed = task(**sync_stage.options())(lambda number: number)
+    delayed.delay(5)
+    obj, _ = sync_stage.journal.the("dumps").args
+    assert obj["parameters"] == {"number": 5}
+    assert store_parameters.__code__ in stacks[0]
+    path, how = sync_stage.journal.the("result write").args
+    assert (path.startswith("parameters/"), how) == (True, "async")
+    record = json.loads(sync_stage.journal.stored[f"result {path}"])
+    assert record["result"] == "dumped"
+
+
 # --- the result store of a run, which may be replaced in compute_key -----------------------------------
 
 
@@ -465,6 +491,52 @@ def test_what_is_raised_where_the_record_is_made_fails_the_task_and_retries_work
     assert stage.run(cache_policy=stage.policy(doing=refuse_once), retries=1).is_completed()
     assert attempts == [1, 2]
     assert len(stage.journal.of("compute")) == 2
+
+
+def test_a_generator_is_made_a_list_for_its_state_and_its_caller_gets_it_without_items(
+    stage: Stage,
+) -> None:
+    returned = stage.wait(
+        stage.task(
+            lambda: (number for number in range(3)),
+            cache_policy=stage.policy(doing=Noting.instead_of_its_own),
+        )()
+    )
+    assert stage.journal.the("record made").args[0] == [0, 1, 2]
+    assert list(returned) == []
+
+
+def test_a_state_that_a_task_returns_is_what_its_call_gives_and_a_hit_gives_its_data(stage: Stage) -> None:
+    complete = stage.task(lambda: Completed(data=VALUE))
+    first = stage.wait(complete())
+    assert (type(first), first.name) == (State, "Completed")
+    assert stage.wait(complete()) is VALUE
+
+
+def test_a_task_that_yields_asks_for_its_key_and_ends_while_the_end_of_its_items_is_handled(
+    stage: Stage,
+) -> None:
+    ends: list[Any] = []
+
+    def note(context: TaskRunContext) -> None:
+        assert context.task.isgenerator
+        Noting.instead_of_its_own(context)
+
+    def numbers() -> Iterator[int]:
+        yield 1
+
+    async def anumbers() -> AsyncIterator[int]:
+        yield 1
+
+    async def collect() -> list[int]:
+        return [number async for number in run()]
+
+    stage.journal.doing["record made"] = lambda *_: ends.append(sys.exc_info()[0])
+    options = stage.options(cache_policy=stage.policy(doing=note))
+    run: Any = task(**options)(numbers if stage.kind == "sync" else anumbers)
+    assert (list(run()) if stage.kind == "sync" else asyncio.run(collect())) == [1]
+    assert ends == [StopIteration if stage.kind == "sync" else StopAsyncIteration]
+    assert stage.journal.come_in_order("key", "record made")
 
 
 # --- transactions ---------------------------------------------------------------------------------------
@@ -738,6 +810,19 @@ def test_sync_makes_what_dispatches_run_at_once_also_in_an_event_loop(
 def test_a_missing_block_raises_object_not_found() -> None:
     with get_client(sync_client=True) as client, pytest.raises(ObjectNotFound):
         client.read_block_document_by_name("none", block_type_slug="s3kv-contract-storage")
+
+
+def test_a_block_with_abc_among_its_bases_is_no_type_and_is_found_where_it_is_registered() -> None:
+    class Hidden(Storage, ABC):
+        _block_type_slug = "s3kv-contract-hidden"
+
+    with pytest.raises(InvalidBlockRegistration):
+        Hidden.register_type_and_schema()
+    with pytest.raises(KeyError):
+        lookup_type(Block, "s3kv-contract-hidden")
+    register_type(Hidden)
+    found: Any = Storage(block_type_slug="s3kv-contract-hidden", journal="j", role="r")
+    assert type(found) is Hidden
 
 
 def test_serializers_are_found_by_their_type_and_an_unknown_one_breaks_no_record() -> None:

@@ -18,6 +18,7 @@ from s3kv_flows._keys.by_value import adopt_tables, export_tables
 from s3kv_flows._keys.errors import Unkeyable
 from s3kv_flows._prefect import automatic_tags, is_refreshing, run_logger
 from s3kv_flows._results.payload import CacheAttempt
+from s3kv_flows._results.refused import YIELDS, YIELDS_REMEDY
 from s3kv_flows._results.run_store import bind_serializer
 from s3kv_flows._results.serializer import FrameSerializer
 from s3kv_flows.blocks import S3KVStore
@@ -81,7 +82,10 @@ class ResultPolicy(CachePolicy):
             if not self.is_required:
                 if not isinstance(exc, Unkeyable):
                     raise
-                run_logger().warning("This run is computed, and not cached: %s", exc)
+                if isinstance(exc, _Yields):
+                    _warn_once(f"The task {task_ctx.task.name!r} is not cached: {exc}")
+                else:
+                    run_logger().warning("This run is computed, and not cached: %s", exc)
                 return None
             refused = replace(_attempt_of(task_ctx, NO_KEY), refusal=_refusal(self.name, exc))
             bind_serializer(task_ctx, serializer.for_attempt(refused))
@@ -103,6 +107,8 @@ class ResultPolicy(CachePolicy):
         flow_parameters: Mapping[str, Any],
         namespace: str,
     ) -> TaskKey | None:
+        if run.task.isgenerator:
+            raise _Yields(YIELDS, YIELDS_REMEDY)
         made = ContentPolicy(self.policy, self.options).make_key(run, inputs, flow_parameters, namespace)
         if made is not None:
             _say_once(made.code.notes if made.code is not None else ())
@@ -139,7 +145,18 @@ def _refusal(name: str | None, exc: Exception) -> Exception:
     return refusal
 
 
+class _Yields(Unkeyable):
+    """Raised for every run of a task that yields."""
+
+
 _said: set[str] = set()
+
+
+def _warn_once(message: str) -> None:
+    """Log a warning once per process: it is about a task, and not about one of its runs."""
+    if message not in _said:
+        _said.add(message)
+        run_logger().warning("%s", message)
 
 
 def _say_once(notes: tuple[str, ...]) -> None:

@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+from abc import ABC
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any, ClassVar
 
 from prefect.filesystems import WritableFileSystem
+from prefect.utilities.dispatch import register_type
 from pydantic import Field
 
 from s3kv_flows._cache.lookup import attempt_for, lookup_or_raise
-from s3kv_flows._prefect import block_document_id, loaded_store, run_logger
+from s3kv_flows._prefect import block_document_id, is_awaited, loaded_store, run_logger
 from s3kv_flows._results import handoff
 from s3kv_flows._results.records import FoundResult, WrittenResult, amend
 from s3kv_flows._results.serializer import FrameSerializer
@@ -32,21 +34,34 @@ from s3kv_flows.store.errors import (
 __all__ = ["RecordStorage", "hand_over"]
 
 
-class RecordStorage(WritableFileSystem):
-    """Reads and compares the records of results, in the objects that hold the results."""
+class RecordStorage(WritableFileSystem, ABC):
+    """Reads and compares the records of results, in the objects that hold the results.
+
+    ``caching()`` makes it, and nobody configures one. Prefect takes a class with ABC among its bases for an
+    interface, and does not list it among the types of blocks that users may create.
+    """
 
     _block_type_name: ClassVar[str | None] = "S3KV Record Storage"
     _block_type_slug: ClassVar[str | None] = "s3kv-record-face"
+    # A server within this process lists every class that it finds by a slug.
+    _description: ClassVar[str | None] = (
+        "Made by caching() of s3kv_flows for its tasks: there is nothing to configure. Create an S3KV Store."
+    )
+    _documentation_url: ClassVar[Any] = "https://docs.prefect.io/v3/advanced/results"
 
     store: str = Field(description="The store of the results, for readers outside of runs.")
 
-    def read_path(self, path: str, *, _sync: bool | None = None) -> bytes:  # type: ignore[override]  # Prefect declares it async, and calls this
+    def read_path(self, path: str, *, _sync: bool | None = None) -> Any:
         """Return the record of a result: one request, which fetches the result, too.
+
+        In an event loop it returns an awaitable, as Prefect's own storages do.
 
         Raises:
             KeyNotFoundError: The store has no such result, or it has expired.
             CorruptValueError: The result cannot be verified or decoded.
         """
+        if is_awaited(blocking=_sync):
+            return self.aread_path(path)
         with _reported(path):
             store = loaded_store(S3KVStore) or S3KVStore.of(self.store)
             record = self._offered_record(store, path)
@@ -65,17 +80,21 @@ class RecordStorage(WritableFileSystem):
                 record = hand_over(store, path, await asyncio.to_thread(lookup_or_raise, store, path))
             return record
 
-    def write_path(self, path: str, content: bytes, *, _sync: bool | None = None) -> None:  # type: ignore[override]  # see read_path
+    def write_path(self, path: str, content: bytes, *, _sync: bool | None = None) -> Any:
         """Compare Prefect's record with what the result storage wrote: no request if they are equal.
 
-        A different expiration is written by one copy of the object onto itself.
+        A different expiration is written by one copy of the object onto itself. In an event loop it returns
+        an awaitable, as :meth:`read_path`.
 
         Raises:
             ConflictError: The record is not of the object that was just written.
         """
+        if is_awaited(blocking=_sync):
+            return self.awrite_path(path, content)
         written, expires, differs = _compare(path, content)
         if differs:
             amend(written, expires)
+        return None
 
     async def awrite_path(self, path: str, content: bytes) -> None:
         """Do as :meth:`write_path`; the copy, if any, is made in a worker thread."""
@@ -90,6 +109,10 @@ class RecordStorage(WritableFileSystem):
     def _offered_record(self, store: S3KVStore, path: str) -> bytes | None:
         results = store.results
         return handoff.peek_record(repr(results), results.namespace.name_of(path))
+
+
+# Tasks that run elsewhere get the context of their caller, in which a storage is its slug and its fields.
+register_type(RecordStorage)
 
 
 def hand_over(store: S3KVStore, path: str, found: FoundResult) -> bytes:

@@ -76,6 +76,7 @@ class CacheAttempt:
         lease: The lease under which the run computes.
         encoded: The value that the task returned, and the frame that was made of it then.
         saved: The value that the task returned, and the WrittenResult, if it was written then.
+        unsavable: Why what the task returned must not be saved, though it could be encoded.
     """
 
     key: str
@@ -95,6 +96,7 @@ class CacheAttempt:
     lease: RenewedLease | None = field(default=None, init=False)
     encoded: tuple[object, Body] | None = field(default=None, init=False)
     saved: tuple[object, object] | None = field(default=None, init=False)
+    unsavable: Exception | None = field(default=None, init=False)
     _miss: S3KVError | None = field(default=None, init=False)
     _release: Callable[[], object] | None = field(default=None, init=False)
     _return_lease: Callable[[], object] | None = field(default=None, init=False)

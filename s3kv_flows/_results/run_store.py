@@ -8,6 +8,7 @@ which Prefect tells its result store about it before the caller sees it: ``creat
 from __future__ import annotations
 
 import sys
+from types import GeneratorType
 from typing import Any
 
 from prefect.context import FlowRunContext, TaskRunContext
@@ -16,10 +17,15 @@ from prefect.transactions import CommitMode, get_transaction
 from prefect.types import DateTime
 
 from s3kv_flows._prefect import returned_value, run_logger
+from s3kv_flows._results.refused import YIELDS, YIELDS_REMEDY, returned_generator
 from s3kv_flows._results.serializer import NEEDS_POLICY, FrameSerializer, returned_failure
 from s3kv_flows._results.storage import ResultStorage
 
 __all__ = ["RunStore", "bind_serializer", "require_policy"]
+
+
+_ENDED = (None, StopIteration, StopAsyncIteration)
+"""What is being handled where a run has ended well: nothing, or the end of a task that yields."""
 
 
 class RunStore(ResultStore):
@@ -36,8 +42,8 @@ class RunStore(ResultStore):
         """Return the record of a value, after it was encoded, and written if it must be saved.
 
         Raises:
-            EncodingError: The value cannot be encoded, and must be saved. Prefect fails the run, and retries
-                it as the task says.
+            EncodingError: The value cannot be encoded, or is no result, and must be saved. Prefect fails the
+                run, and retries it as the task says.
             S3KVError: It cannot be written, and must be saved.
         """
         record = super().create_result_record(obj, key, expiration)
@@ -50,7 +56,10 @@ class RunStore(ResultStore):
             and serializer.belongs_to(run.task_run, key)
             and not returned_failure()
         ):
-            self._save(serializer, obj, key, expiration)
+            if _is_generator_returned():
+                serializer.refuse(returned_generator())
+            else:
+                self._save(serializer, obj, key, expiration)
         return record
 
     def _save(self, serializer: FrameSerializer, obj: Any, key: str, expiration: DateTime | None) -> None:
@@ -80,7 +89,7 @@ def require_policy(storage: object) -> None:
         ValueError: The current run must save its result, and has no key. Prefect fails the run.
     """
     run, flow_run = TaskRunContext.get(), FlowRunContext.get()
-    if run is None or run.result_store.result_storage is not storage or sys.exc_info()[0] is not None:
+    if run is None or run.result_store.result_storage is not storage or sys.exc_info()[0] not in _ENDED:
         return
     if flow_run is not None and flow_run.flow_run and flow_run.flow_run.id != run.task_run.flow_run_id:
         return  # a flow within the task
@@ -92,9 +101,15 @@ def require_policy(storage: object) -> None:
     if returned_failure():
         return
     if serializer.options.must_save:
-        raise ValueError(f"the result was not saved: {NEEDS_POLICY}")
+        reason = f"{YIELDS}; {YIELDS_REMEDY}" if run.task.isgenerator else NEEDS_POLICY
+        raise ValueError(f"the result was not saved: {reason}")
     if serializer.options.excludes:
         run_logger().warning("Caching is disabled: other runs may compute the same at the same time")
+
+
+def _is_generator_returned() -> bool:
+    returned = returned_value()
+    return returned is not None and isinstance(returned[0], GeneratorType)
 
 
 def _commits_later() -> bool:

@@ -20,7 +20,13 @@ from prefect.states import is_state_iterable
 from pydantic import Field, PrivateAttr
 
 from s3kv_flows._keys.parts import pack_code
-from s3kv_flows._prefect import automatic_tags, returned_value, run_logger, with_automatic_tags
+from s3kv_flows._prefect import (
+    automatic_tags,
+    is_storing_parameters,
+    returned_value,
+    run_logger,
+    with_automatic_tags,
+)
 from s3kv_flows._results.codec import RESULT_CODEC
 from s3kv_flows._results.payload import CacheAttempt, DecodedValue, Payload, ResultOptions, WriteOptions
 from s3kv_flows._results.records import WrittenResult
@@ -97,6 +103,17 @@ class FrameSerializer(Serializer):
             frame = frame.copy_to(memoryview(bytearray(len(frame))))
         self._attempt.encoded = (obj, frame)
 
+    def refuse(self, unsavable: EncodingError) -> None:
+        """Refuse to save what the run of this serializer returned.
+
+        Raises:
+            EncodingError: The result must be saved. Otherwise :meth:`dumps` raises it.
+        """
+        if self._options.must_save:
+            raise unsavable
+        if self._attempt is not None:
+            self._attempt.unsavable = unsavable
+
     def payload_ahead(self, obj: Any, expires: datetime | None) -> Payload:
         """Return the payload of what the run of this serializer returned, before its state is set.
 
@@ -120,11 +137,17 @@ class FrameSerializer(Serializer):
     def dumps(self, obj: Any) -> bytes:
         """Encode a value; return the payload with its frame and write options.
 
+        The parameters of a background task are no result: they have no tags and no lock.
+
         Raises:
             EncodingError: The codec cannot hold the value.
             ValueError: The result must not be saved: the run did not complete, or the task has a
                 retention and another cache policy than that of ``caching()``.
         """
+        if is_storing_parameters():
+            return Payload(
+                RESULT_CODEC.encode(obj), RESULT_CODEC.content_type, WriteOptions(), inherited=True
+            )
         try:
             return self._payload(obj)
         except Exception as exc:
@@ -152,6 +175,8 @@ class FrameSerializer(Serializer):
             # state.
             options = WriteOptions(tags=automatic_tags(), forbidden_key=attempt.key if attempt else None)
             return Payload(RESULT_CODEC.encode(obj), content_type, options, inherited=True)
+        if attempt is not None and attempt.unsavable is not None:
+            raise attempt.unsavable
         if attempt is not None and attempt.saved is not None and attempt.saved[0] is obj:
             payload = Payload(b"", content_type, options, inherited=False)
             payload.written = attempt.saved[1]

@@ -12,13 +12,19 @@ from typing import TYPE_CHECKING, Any
 import prefect
 from prefect.events import emit_event
 
-from s3kv_flows._prefect import run_logger
+from s3kv_flows._prefect import is_awaited, run_logger
 from s3kv_flows._results import handoff
 from s3kv_flows._results.payload import Payload
 from s3kv_flows._results.records import WrittenResult, write_result
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._objects.bucket import NewObject
-from s3kv_flows.store.errors import KeyLockedError, S3KVError, StaleWriterError
+from s3kv_flows.store.errors import (
+    KeyLockedError,
+    KeyNotFoundError,
+    PathNotFoundError,
+    S3KVError,
+    StaleWriterError,
+)
 
 __all__ = ["ResultStorage"]
 
@@ -38,14 +44,16 @@ class ResultStorage:
         def results(self) -> S3KV:
             """The cached results, by cache key."""
 
-    def read_path(
-        self, path: str, *, _sync: bool | None = None
-    ) -> Any:  # Prefect declares it async, and calls this
+    def read_path(self, path: str, *, _sync: bool | None = None) -> Any:
         """Return the stored bytes of a result, or the value that the record storage has just decoded.
 
+        In an event loop it returns an awaitable of them, as Prefect's own storages do.
+
         Raises:
-            KeyNotFoundError: The store has no such result.
+            PathNotFoundError: The store has no such result.
         """
+        if is_awaited(blocking=_sync):
+            return self.aread_path(path)
         results = self.results
         value = handoff.take_value(repr(results), results.namespace.name_of(path))
         return self._read(path) if value is None else value
@@ -56,13 +64,18 @@ class ResultStorage:
         value = handoff.take_value(repr(results), results.namespace.name_of(path))
         return await asyncio.to_thread(self._read, path) if value is None else value
 
-    def write_path(self, path: str, content: Any, *, _sync: bool | None = None) -> None:
+    def write_path(self, path: str, content: Any, *, _sync: bool | None = None) -> Any:
         """Write a result in one PUT: bytes as they are, a payload of ``caching()`` with tags and lock.
+
+        In an event loop it returns an awaitable, as Prefect's own storages do.
 
         Raises:
             KeyLockedError: The key is under retention.
         """
+        if is_awaited(blocking=_sync):
+            return self.awrite_path(path, content)
         handoff.offer_written(self._write(path, content))
+        return None
 
     async def awrite_path(self, path: str, content: Any) -> None:
         """Do as :meth:`write_path`, in a worker thread."""
@@ -83,8 +96,10 @@ class ResultStorage:
         return written
 
     def _read(self, path: str) -> bytes:
-        results = self.results
-        return bytes(results.fetch(path).body or b"")
+        try:
+            return bytes(self.results.fetch(path).body or b"")
+        except KeyNotFoundError as exc:
+            raise PathNotFoundError(f"Path {path} does not exist: {exc}") from exc
 
     def _write(self, path: str, content: Any) -> WrittenResult | None:
         written = content.written if isinstance(content, Payload) else None

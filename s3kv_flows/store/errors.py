@@ -4,6 +4,7 @@
 
     S3KVError
     ├── KeyNotFoundError(KeyError)          the key does not exist
+    │   └── PathNotFoundError(ValueError)   the same, of a path that is read as of a file system
     ├── InvalidKeyError(ValueError)         empty, over 1,024 bytes of UTF-8, control characters, ...
     ├── InvalidTagError(ValueError)         over 10 tags, over 128/256 characters, reserved prefix, ...
     ├── EncodingError(ValueError)           the codec cannot encode the value
@@ -40,6 +41,7 @@ __all__ = [
     "KeyNotFoundError",
     "LeaseNotHeldError",
     "LeaseTimeoutError",
+    "PathNotFoundError",
     "S3KVError",
     "StaleWriterError",
     "StoreUnavailableError",
@@ -69,6 +71,10 @@ class KeyNotFoundError(S3KVError, KeyError):
     def __str__(self) -> str:
         # KeyError shows the repr of its argument, which would put a sentence into quotes.
         return str(self.args[0]) if self.args else ""
+
+
+class PathNotFoundError(KeyNotFoundError, ValueError):
+    """The path does not exist: a ``ValueError``, too, as Prefect's own file systems raise."""
 
 
 class InvalidKeyError(S3KVError, ValueError):

@@ -4,28 +4,39 @@ import asyncio
 import base64
 import copy
 import json
+import os
 import re
+import subprocess
+import sys
+import threading
 import traceback
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
 import pytest
-from prefect import flow
+from prefect import flow, task
 from prefect.blocks.core import Block
+from prefect.cache_policies import INPUTS
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import BlockDocumentUpdate
+from prefect.context import TaskRunContext, hydrated_context, serialize_context
 from prefect.exceptions import ParameterTypeError
+from prefect.filesystems import LocalFileSystem
 from prefect.testing.standard_test_suites.blocks import BlockStandardTestSuite
 from pydantic import BaseModel, SecretStr, ValidationError, model_validator
 
-from s3kv_flows import LeaseLockManager, S3KVStore
+from s3kv_flows import LeaseLockManager, S3KVStore, caching
+from s3kv_flows._cache.record_storage import RecordStorage
 from s3kv_flows.cli._saved_stores import saved_store
 from s3kv_flows.store import Encryption
 from s3kv_flows.store._locks.retention import Retention
-from s3kv_flows.store.errors import KeyLockedError, KeyNotFoundError
+from s3kv_flows.store.errors import ConflictError, KeyLockedError, KeyNotFoundError
+from tests.support.lake import Lake, adding_task
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
@@ -66,12 +77,120 @@ def test_what_is_written_is_read(s3_url: str) -> None:
     assert asyncio.run(both()) == b"content"
 
 
-def test_a_missing_path_is_an_error(s3_url: str) -> None:
+async def write_and_read(storage: Any, written: bytes = b"content") -> Any:
+    """Use a storage as one of Prefect's own is used in an event loop."""
+    await storage.write_path("in a loop", written)
+    return await storage.read_path("in a loop")
+
+
+def test_in_an_event_loop_paths_are_written_and_read_by_awaiting(s3_url: str, tmp_path: Path) -> None:
+    for storage in (make_block(s3_url), LocalFileSystem(basepath=str(tmp_path))):
+        assert asyncio.run(write_and_read(storage)) == b"content"
+        assert storage.read_path("in a loop") == b"content"
+
+        async def blocking(storage: Any = storage) -> Any:
+            storage.write_path("in a loop", b"other", _sync=True)
+            return storage.read_path("in a loop", _sync=True)
+
+        assert asyncio.run(blocking()) == b"other"
+
+
+@pytest.mark.parametrize("runs", [flow, task], ids=["flow", "task"])
+def test_in_a_run_its_function_decides_as_for_prefects_own_storages(
+    s3_url: str, tmp_path: Path, runs: Any
+) -> None:
+    for storage in (make_block(s3_url), LocalFileSystem(basepath=str(tmp_path))):
+
+        @runs(persist_result=False)  # type: ignore[untyped-decorator]  # flow or task
+        def blocking(storage: Any) -> Any:
+            storage.write_path("in a run", b"blocking")
+            return storage.read_path("in a run")
+
+        @runs(persist_result=False)  # type: ignore[untyped-decorator]  # flow or task
+        async def awaiting(storage: Any) -> Any:
+            return await write_and_read(storage), blocking(storage)
+
+        assert blocking(storage) == b"blocking"
+        assert asyncio.run(awaiting(storage)) == (b"content", b"blocking")
+
+
+def test_a_record_storage_works_both_ways_too(lake: Lake) -> None:
+    adding_task(lake, code="none")(1)
+    (key,) = lake.results.iter_keys()
+    records: Any = RecordStorage(store=S3KVStore.reference_to(lake.name))
+
+    async def read() -> tuple[bytes, bytes]:
+        return records.read_path(key, _sync=True), await records.read_path(key)
+
+    async def write() -> None:
+        written = records.write_path(key, b'{"serializer": {}}')
+        await written
+
+    blocking, awaited = asyncio.run(read())
+    assert json.loads(blocking)["storage_key"] == key
+    assert (awaited, records.read_path(key)) == (blocking, blocking)
+    with pytest.raises(ConflictError, match="just written"):
+        asyncio.run(write())
+
+
+def listed(api: str, module: str) -> str:
+    """Register the blocks of a module, as a user does; return the types of blocks that there are."""
+    prefect = [sys.executable, "-m", "prefect", "--no-prompt", "block"]
+    for command in (["register", "-m", module], ["type", "ls"]):
+        done = subprocess.run(
+            [*prefect, *command],
+            env=os.environ | {"PREFECT_API_URL": api, "COLUMNS": "160"},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=True,
+        )
+    return done.stdout
+
+
+def test_the_store_is_in_the_catalogue_of_blocks_and_the_record_storage_is_not(prefect_url: str) -> None:
+    types = listed(prefect_url, RecordStorage.__module__)  # which holds both
+    assert "s3kv-store" in types
+    assert "s3kv-record" not in types
+
+
+def test_a_task_elsewhere_finds_the_record_storage_in_the_context_of_its_caller(lake: Lake) -> None:
+    context: Any = task(**caching(lake.name, code="none"))(lambda: serialize_context())
+    with hydrated_context(context()):
+        run = TaskRunContext.get()
+        assert run is not None
+        assert isinstance(run.result_store.metadata_storage, RecordStorage)
+
+
+@pytest.mark.parametrize("how", ["blocking", "awaited", "twin"])
+def test_a_missing_path_is_the_error_of_a_mapping_and_of_a_file_system(
+    s3_url: str, tmp_path: Path, how: str
+) -> None:
+    def read(storage: Any) -> Any:
+        async def awaited() -> Any:
+            return await (storage.read_path("none") if how == "awaited" else storage.aread_path("none"))
+
+        return storage.read_path("none") if how == "blocking" else asyncio.run(awaited())
+
+    for storage in (make_block(s3_url), LocalFileSystem(basepath=str(tmp_path))):
+        with pytest.raises(ValueError, match="none does not exist"):
+            read(storage)
+    with pytest.raises(KeyNotFoundError):
+        read(make_block(s3_url))
+
+
+def test_a_plain_task_keeps_prefects_help_for_inputs_without_a_hash(
+    s3_url: str, logged: pytest.LogCaptureFixture
+) -> None:
     block = make_block(s3_url)
-    with pytest.raises(KeyNotFoundError):
-        block.read_path("none")
-    with pytest.raises(KeyNotFoundError):
-        asyncio.run(block.aread_path("none"))
+    block.save(f"lake-{uuid.uuid4().hex[:8]}")
+
+    @task(result_storage=block, persist_result=True, cache_policy=INPUTS)
+    def take(lock: Any) -> int:
+        return 1
+
+    assert take(threading.Lock()) == 1
+    assert "task inputs contain objects that cannot be cached" in logged.text
 
 
 def test_plain_writes_respect_locks_too(s3_url: str) -> None:

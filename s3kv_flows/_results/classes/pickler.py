@@ -18,6 +18,7 @@ from s3kv_flows._keys.project import module_of
 from s3kv_flows._results.classes.by_value import copying_scripts
 from s3kv_flows._results.classes.copies import Copies, class_or_copy, fill_copy, make_copy
 from s3kv_flows._results.classes.origins import Origin, origin_of
+from s3kv_flows._results.refused import require_lasting
 from s3kv_flows.store._values.pickling import Pickler
 
 __all__ = ["ClassPickler"]
@@ -78,6 +79,7 @@ class ClassPickler(_OriginPickler):
 
     def reducer_override(self, obj: Any) -> Any:
         """Return how to pickle an object, or NotImplemented for pickle's own way."""
+        require_lasting(obj)
         return (Copies, (self._place,)) if obj is self._copies else super().reducer_override(obj)
 
     def reduce_class(self, cls: type, origin: Origin) -> tuple[Any, ...]:

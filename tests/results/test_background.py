@@ -1,0 +1,123 @@
+"""Tasks that run in the background: Prefect keeps their parameters until a worker takes them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect import flow
+from prefect.client.schemas.objects import TaskRunResult
+from prefect.exceptions import SerializationError
+from prefect.futures import PrefectDistributedFuture
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from s3kv_flows import S3KVStore
+from s3kv_flows._demo.servers import embedded_prefect
+from s3kv_flows.store._s3.types import ObjectInfo
+from tests.support.background import tasks_of
+from tests.support.waiting import PATIENCE
+
+KINDS = ["add", "add_locked", "add_held", "add_named", "add_later", "add_again"]
+
+
+class Pond:
+    """A saved store, and the tasks of a worker that keep their results there."""
+
+    def __init__(self, s3_url: str) -> None:
+        self.name = f"lake-{uuid.uuid4().hex[:8]}"
+        self.block = S3KVStore(bucket_name=f"bucket-{uuid.uuid4().hex[:16]}", endpoint_url=s3_url)
+        self.block.values.create_bucket(object_lock=True)
+        self.block.save(self.name)
+        self.tasks = tasks_of(self.name)
+
+    def objects(self, *, parameters: bool) -> list[ObjectInfo]:
+        results = self.block.results
+        return [
+            results.objects.head(results.namespace.name_of(key))
+            for key in results.iter_keys()
+            if key.startswith("parameters/") is parameters
+        ]
+
+
+@pytest.fixture(scope="module")
+def pond(s3_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pond]:
+    """Return a store whose tasks a worker runs, with a server that tells how runs end."""
+    home: Path = tmp_path_factory.mktemp("background")
+    with embedded_prefect(home, services=True) as api, temporary_settings({PREFECT_API_URL: api}):
+        pond = Pond(s3_url)
+        script = f"from tests.support.background import serve_tasks; serve_tasks({pond.name!r})"
+        with (home / "worker.log").open("w") as log:
+            worker = subprocess.Popen(
+                [sys.executable, "-c", script],
+                env=os.environ | {"PREFECT_HOME": str(home / "worker"), "PREFECT_API_URL": api},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            yield pond
+        finally:
+            worker.kill()
+            worker.wait()
+
+
+def outcome(future: Any) -> Any:
+    return future.result(timeout=PATIENCE)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_delayed_task_has_its_parameters_and_its_result(pond: Pond, kind: str) -> None:
+    before = {info.name for info in pond.objects(parameters=False)}
+    number = 100 * (1 + KINDS.index(kind))
+    assert outcome(pond.tasks[kind].delay(number, b=2)) == number + 2
+    (info,) = [info for info in pond.objects(parameters=False) if info.name not in before]
+    is_locked = kind in ("add_locked", "add_later", "add_again")
+    assert (info.lock_mode == "GOVERNANCE", info.legal_hold) == (is_locked, kind == "add_held")
+
+
+def test_parameters_are_stored_where_prefect_wants_them_without_lock_and_tags(pond: Pond) -> None:
+    before = {info.name for info in pond.objects(parameters=True)}
+    assert outcome(pond.tasks["add_locked"].delay(1)) == 2
+    (info,) = [info for info in pond.objects(parameters=True) if info.name not in before]
+    results = pond.block.results
+    assert info.name.startswith(results.namespace.name_of("parameters/"))
+    assert (info.lock_mode, info.legal_hold) == (None, False)
+    assert results.client.get_tags(results.bucket_name, info.name) == {}
+
+
+def test_futures_and_dependencies_are_stored_with_the_parameters(pond: Pond) -> None:
+    first = pond.tasks["add_locked"].delay(5)
+    assert outcome(first) == 6  # a worker that begins to listen misses the end of a run of the same moment
+    depends = {"a": {TaskRunResult(id=first.task_run_id)}}
+    second = pond.tasks["add_held"].apply_async((first,), {"b": 10}, wait_for=[first], dependencies=depends)
+    assert outcome(second) == 16
+
+
+def test_a_flow_and_an_event_loop_delay_tasks_too(pond: Pond) -> None:
+    @flow
+    def delays() -> Any:
+        return outcome(pond.tasks["add_named"].delay(7))
+
+    async def adelays() -> Any:
+        future = pond.tasks["add_later"].delay(8)
+        await future.wait_async(timeout=PATIENCE)
+        return await future.result_async()
+
+    assert [delays(), asyncio.run(adelays())] == [8, 9]
+
+
+def test_a_task_that_is_cached_delays_another_one(pond: Pond) -> None:
+    task_run_id = outcome(pond.tasks["delay_another"].delay(20))
+    assert outcome(PrefectDistributedFuture(task_run_id)) == 21
+
+
+def test_what_cannot_be_a_parameter_is_refused_where_it_is_given(pond: Pond) -> None:
+    with pytest.raises(SerializationError):
+        pond.tasks["add_locked"].delay(threading.Lock())
