@@ -50,7 +50,8 @@ def caching(
     A result is returned to runs with the same code and inputs, and to no other. What counts as code, and as
     the content of an input, is in the guide "What makes a key". An input that has no content (an iterator,
     an open file, a lock, a connection) is not touched: the run computes, is not cached, and logs the name of
-    the input and what to do; with a lock, a name or single flight, it fails before it computes.
+    the input and what to do; with a lock, a name or single flight, it fails before it computes. So do tasks
+    that yield, which are never cached.
 
     A result is one object, ``s3kv-results/<cache key>``. A hit costs one request, a miss two. With
     a retention or hold, a miss checks for locked versions, too: three requests more, two on AWS. A result
@@ -172,7 +173,9 @@ def finalizing(
     """Return the options of a flow whose result is locked in the PUT that writes it.
 
     The tasks and flows within it inherit the storage from Prefect, but neither lock nor tags.
-    The result of a failed run is not locked.
+    The result of a failed run is not locked. Where the result could not be saved, the run completes with an
+    error in its log and the event ``s3kv.result.refused``, since Prefect cannot fail it any more: an output
+    that must be there is published with :func:`s3kv_flows.tasks.finalize_value`, which raises.
 
     Args:
         store: The name of a saved :class:`S3KVStore`, or a saved one, with Object Lock.

@@ -30,11 +30,13 @@ from s3kv_flows._prefect import (
 from s3kv_flows._results.codec import RESULT_CODEC
 from s3kv_flows._results.payload import CacheAttempt, DecodedValue, Payload, ResultOptions, WriteOptions
 from s3kv_flows._results.records import WrittenResult
+from s3kv_flows._results.reporting import report_unsaved
+from s3kv_flows._results.storage import ResultStorage
 from s3kv_flows._results.verification import require_same
 from s3kv_flows.store._layout.ttl import ttl_tags
 from s3kv_flows.store._s3.bodies import Body, Pieces
 from s3kv_flows.store._values.frames import is_frame
-from s3kv_flows.store.errors import CorruptValueError
+from s3kv_flows.store.errors import CorruptValueError, EncodingError
 
 __all__ = ["NEEDS_POLICY", "FrameSerializer", "returned_failure"]
 
@@ -152,7 +154,11 @@ class FrameSerializer(Serializer):
             return self._payload(obj)
         except Exception as exc:
             # Prefect logs the type of the value, and not the reason.
-            run_logger().error("The result of this run was not saved: %s", str(exc) or repr(exc))
+            storage = _storage_of_flow() if self._options.scope == "flow" else None
+            if storage is not None:  # Prefect completes the flow, although its output is not there
+                report_unsaved(storage.results, None, exc)
+            else:
+                run_logger().error("The result of this run was not saved: %s", str(exc) or repr(exc))
             raise
 
     def loads(self, blob: Any) -> Any:
@@ -262,6 +268,12 @@ def returned_failure() -> bool:
     """Return whether the run that is ending returned a state that is not completed, or several."""
     returned = returned_value()
     return returned is not None and not isinstance(returned[0], BaseException) and _is_failure(returned[0])
+
+
+def _storage_of_flow() -> ResultStorage | None:
+    run = FlowRunContext.get()
+    storage = run.result_store.result_storage if run is not None else None
+    return storage if isinstance(storage, ResultStorage) else None
 
 
 def _is_failure(obj: Any) -> bool:

@@ -10,12 +10,12 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import prefect
-from prefect.events import emit_event
 
 from s3kv_flows._prefect import is_awaited, run_logger
 from s3kv_flows._results import handoff
 from s3kv_flows._results.payload import Payload
 from s3kv_flows._results.records import WrittenResult, write_result
+from s3kv_flows._results.reporting import report_unsaved
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._objects.bucket import NewObject
 from s3kv_flows.store.errors import (
@@ -116,7 +116,7 @@ class ResultStorage:
             results.objects.put(results.namespace.name_of(path), new)
         except (S3KVError, ValueError) as exc:
             if must_report or isinstance(exc, (KeyLockedError, StaleWriterError)):
-                self._report(results, path, exc)
+                report_unsaved(results, results.namespace.name_of(path), exc)
             raise
         return None
 
@@ -128,23 +128,3 @@ class ResultStorage:
                 "it expired a moment later",
                 path,
             )
-
-    def _report(self, results: S3KV, path: str, exc: Exception) -> None:
-        """Log, count and emit an event that a result was not saved: Prefect lets the run complete."""
-        results.client.counters.add("results.refused")
-        run_logger().error("The result of this run was not saved: %s", exc)
-        name = results.namespace.name_of(path)
-        until = exc.retain_until if isinstance(exc, KeyLockedError) else None
-        emit_event(
-            event="s3kv.result.refused",
-            resource={
-                "prefect.resource.id": f"s3kv.{results.bucket_name}.{name}",
-                "prefect.resource.name": name,
-            },
-            payload={
-                "bucket": results.bucket_name,
-                "object": name,
-                "error": f"{type(exc).__name__}: {exc}",
-                "retain_until": until.isoformat() if until else None,
-            },
-        )

@@ -295,8 +295,11 @@ def test_a_flow_whose_result_was_not_saved_says_so(
     def unpicklable() -> Any:
         return threading.Lock()
 
+    events: list[Any] = []
+    monkeypatch.setattr("s3kv_flows._results.reporting.emit_event", lambda **event: events.append(event))
     unpicklable()
     assert "cannot pickle" in logged.text
+    assert [event["event"] for event in events] == ["s3kv.result.refused"]
 
 
 # --- what would come back as another value ----------------------------------------------------------

@@ -80,7 +80,7 @@ def test_a_refusal_that_only_the_write_can_discover_is_logged_counted_and_emitte
 ) -> None:
     lake = locked_lake
     events: list[Any] = []
-    monkeypatch.setattr("s3kv_flows._results.storage.emit_event", lambda **event: events.append(event))
+    monkeypatch.setattr("s3kv_flows._results.reporting.emit_event", lambda **event: events.append(event))
 
     policy = INPUTS.from_cache_key_fn(lambda *_: "fixed")
 
