@@ -33,7 +33,10 @@ _OF_THE_MODULE = frozenset(
         "__debug__",
     ]
 )
-"""Names that tell the location of code: they differ between a script and an import of it."""
+"""Names that tell the location of code: they differ between a script and an import of it.
+
+So they do not count, but for ``__name__``, where it is more than the name of a logger.
+"""
 
 _READS_NAMESPACE = frozenset({"globals", "eval", "exec"})
 _FINDS_BY_NAME = frozenset(
@@ -65,11 +68,20 @@ class Names:
         namespace = function.__globals__
         module = str(namespace.get("__name__"))
         for chain in facts.uses.globals:
-            if chain[0] in _OF_THE_MODULE or self._graph.is_ignored(chain[0], f"{module}.{chain[0]}"):
+            if self._graph.is_ignored(chain[0], f"{module}.{chain[0]}"):
+                continue
+            if chain[0] in _OF_THE_MODULE:
+                if chain[0] == "__name__" and facts.uses.reads_own_name:
+                    yield self._own_name(namespace, module)
                 continue
             if chain[0] in _READS_NAMESPACE and chain[0] not in namespace:
                 yield self._graph.namespace(namespace, module)
             yield from self._chain(namespace, chain, label.rpartition(".")[0] or label)
+
+    def _own_name(self, namespace: Mapping[str, Any], name: str) -> Token:
+        self._graph.watch.name(namespace, "__name__", namespace.get("__name__", ABSENT))
+        # The name that Prefect gives to a file is another one in each process.
+        return f"name {'of a loader' if name.startswith('__prefect_loader_') else name}".encode()
 
     def cell(self, function: FunctionType, cell: CellType, name: str, facts: CodeFacts) -> Iterable[Token]:
         """Yield the tokens of a closure's cell; of a module, those of the names that are used of it."""

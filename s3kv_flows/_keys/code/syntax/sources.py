@@ -10,6 +10,8 @@ the file gives the same digests: see :meth:`SourceTexts.export` and :meth:`Sourc
 
 from __future__ import annotations
 
+import __future__
+
 import ast
 import gc
 import importlib.util
@@ -48,6 +50,9 @@ def stamp_of(path: str) -> TextStamp | None:
         return None
     return TextStamp(found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
 
+
+_INHERITED = __future__.annotations.compiler_flag
+"""Of a ``__future__`` import: a cell of a notebook has it of the cells before."""
 
 _COMPARES_ALL = sys.version_info[:2] != (3, 11)
 """Whether code objects that are equal have equal tables of exceptions, too."""
@@ -91,13 +96,14 @@ if hasattr(os, "register_at_fork"):
 class _Table:
     """The functions of one text, by the code that they compile to."""
 
-    def __init__(self, text: str | bytes, filename: str) -> None:
+    def __init__(self, text: str | bytes, filename: str, flags: int) -> None:
         self._by_place: dict[tuple[str, int], list[tuple[CodeType, CodeText]]] = {}
         self._by_name: dict[str, list[tuple[CodeType, CodeText]]] = {}
         self._by_key: dict[str, dict[bytes, CodeText]] = {}
         with parsing():
             tree = ast.parse(text, filename)
-            module = compile(text, filename, "exec", dont_inherit=True)
+            module = compile(text, filename, "exec", flags, dont_inherit=True)
+            self.flags = module.co_flags
             self.file, scopes = canonical_file(tree)
             for code, said in _match(tree, scopes, module):
                 self._by_place.setdefault((code.co_name, code.co_firstlineno), []).append((code, said))
@@ -192,7 +198,7 @@ class SourceTexts:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._tables: dict[tuple[str, object], _Table | None] = {}
+        self._tables: dict[tuple[str, object, int], _Table | None] = {}
         self._adopted: dict[bytes, CodeText] = {}
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._unlock)
@@ -239,8 +245,9 @@ class SourceTexts:
 
     def _candidates(self, code: CodeType, namespace: Mapping[str, Any]) -> Iterator[_Table]:
         filename = code.co_filename
+        flags = code.co_flags & _INHERITED
         for path in _paths(filename, namespace):
-            table = self._table(path, stamp_of(path), lambda path=path: Path(path).read_bytes())
+            table = self._table(path, stamp_of(path), lambda path=path: Path(path).read_bytes(), flags)
             if table is not None:
                 yield table
         # A notebook's cell, a doctest, or what somebody read before the file was written again.
@@ -252,23 +259,31 @@ class SourceTexts:
             lines = linecache.getlines(filename, dict(namespace))
         if lines:
             text = "".join(lines)
-            table = self._table(filename, text, lambda: text)
+            table = self._table(filename, text, lambda: text, flags)
             if table is not None:
                 yield table
-        loader, name = namespace.get("__loader__"), namespace.get("__name__")
+        loader = namespace.get("__loader__")
+        # What `python -m` runs out of an archive is called __main__, which its loader does not know.
+        name = getattr(namespace.get("__spec__"), "name", None) or namespace.get("__name__")
         if hasattr(loader, "get_source") and isinstance(name, str) and stamp_of(filename) is None:
-            table = self._table(filename, name, lambda: _loaded_source(loader, name))
+            table = self._table(filename, name, lambda: _loaded_source(loader, name), flags)
             if table is not None:
                 yield table
 
-    def _table(self, path: str, version: object, read: Any) -> _Table | None:
+    def _table(self, path: str, version: object, read: Any, flags: int = 0) -> _Table | None:
         if version is None:
             return None
-        at = (path, version)
+        table = self._compiled(path, version, read, 0)
+        if table is None or not flags & ~table.flags:
+            return table
+        return self._compiled(path, version, read, flags)
+
+    def _compiled(self, path: str, version: object, read: Any, flags: int) -> _Table | None:
+        at = (path, version, flags)
         if at not in self._tables:
             try:
                 text = read()
-                self._tables[at] = _Table(text, path) if text else None
+                self._tables[at] = _Table(text, path, flags) if text else None
             except (OSError, SyntaxError, ValueError, RecursionError, MemoryError, ImportError):
                 self._tables[at] = None
         return self._tables[at]
