@@ -22,7 +22,14 @@ from pydantic import Field, PrivateAttr
 from s3kv_flows._keys.parts import pack_code
 from s3kv_flows._prefect import automatic_tags, returned_value, run_logger, with_automatic_tags
 from s3kv_flows._results.codec import RESULT_CODEC
-from s3kv_flows._results.payload import CacheAttempt, DecodedValue, Payload, ResultOptions, WriteOptions
+from s3kv_flows._results.payload import (
+    CacheAttempt,
+    DecodedValue,
+    EditedError,
+    Payload,
+    ResultOptions,
+    WriteOptions,
+)
 from s3kv_flows._results.records import WrittenResult
 from s3kv_flows._results.verification import require_same
 from s3kv_flows.store._layout.ttl import ttl_tags
@@ -84,10 +91,12 @@ class FrameSerializer(Serializer):
         Raises:
             EncodingError: The codec cannot hold the value, and the result must be saved. Otherwise
                 :meth:`dumps` raises it, and Prefect completes the run without a result.
+            EditedError: The run used other code than its key names, and its result must be saved.
         """
         if self._attempt is None:
             return
         try:
+            self._attempt.require_own_texts()
             frame = self._encode_own(obj, self._attempt)
         except Exception:
             if self._options.must_save:
@@ -122,11 +131,15 @@ class FrameSerializer(Serializer):
 
         Raises:
             EncodingError: The codec cannot hold the value.
+            EditedError: The run used other code than its key names.
             ValueError: The result must not be saved: the run did not complete, or the task has a
                 retention and another cache policy than that of ``caching()``.
         """
         try:
             return self._payload(obj)
+        except EditedError as exc:
+            run_logger().warning("The result of this run was not saved: %s", exc)
+            raise
         except Exception as exc:
             # Prefect logs the type of the value, and not the reason.
             run_logger().error("The result of this run was not saved: %s", str(exc) or repr(exc))
@@ -156,6 +169,8 @@ class FrameSerializer(Serializer):
             payload = Payload(b"", content_type, options, inherited=False)
             payload.written = attempt.saved[1]
             return payload
+        if attempt is not None:
+            attempt.require_own_texts()
         frame = self._encoded_ahead(obj)
         if frame is None:
             frame = self._encode_own(obj, attempt)

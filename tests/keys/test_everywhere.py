@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -31,8 +32,6 @@ from tests.keys.everywhere_edits import (
     Case,
     delete,
     keep_times,
-    swap_directory,
-    swap_link,
 )
 from tests.support.lake import Lake
 from tests.support.proxy import CountingProxy
@@ -171,9 +170,6 @@ def test_compiled_files_alone_hit_nothing_of_other_code(computed: Computed) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(
-    strict=True, reason="the loader is asked for the text of __main__, which it has no name for"
-)
 def test_a_module_of_an_archive_that_is_run_has_the_same_key(computed: Computed, tmp_path: Path) -> None:
     archive = shutil.make_archive(str(tmp_path / "archive"), "zip", computed.place)
     check_hits(computed.run("-m", "pipeline", cwd=tmp_path, PYTHONPATH=os.pathsep.join([archive, str(ROOT)])))
@@ -192,7 +188,6 @@ def test_other_versions_of_python_hit_what_this_one_computed(computed: Computed,
     pytest.skip(f"there is no Python 3.{minor} with the dependencies")
 
 
-@pytest.mark.xfail(strict=True, reason="cells inherit a __future__ import; their texts are compiled without")
 def test_a_future_import_in_another_cell_changes_no_key() -> None:
     text = "def t(x: int): return x"
     script, notebook = ModuleType("__main__"), ModuleType("__main__")
@@ -233,7 +228,6 @@ def test_while_another_thread_imports_a_module_the_key_is_the_same(
     assert before == meanwhile
 
 
-@pytest.mark.xfail(strict=True, reason="of a module that is imported when a task runs, the text alone counts")
 @pytest.mark.parametrize("change", ["function", "table"])
 def test_what_a_process_put_into_a_module_counts_where_a_run_imports_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
@@ -343,15 +337,7 @@ def seen(proxy: CountingProxy, prefect_api: str, tmp_path_factory: pytest.TempPa
         yield Seen(old_first, new_after_old, new_first, old.ask(run="the new one is first"))
 
 
-def marked(case: Case) -> Any:
-    unverified = case.edit in (swap_link, swap_directory) and case.loads
-    why = "a module's text counts as loaded where it is older than the process; the directory is another"
-    return pytest.param(
-        case, id=case.name, marks=[pytest.mark.xfail(strict=True, reason=why)] if unverified else []
-    )
-
-
-@pytest.mark.parametrize("case", [marked(case) for case in CASES])
+@pytest.mark.parametrize("case", CASES, ids=attrgetter("name"))
 def test_old_code_and_the_new_text_of_its_file_never_share_a_result(seen: Seen, case: Case) -> None:
     assert seen.old_first[case.name][1] == case.value
     assert seen.old_after_new[case.name][1] == case.value
@@ -398,7 +384,6 @@ class OneTask:
 
 
 @pytest.mark.slow  # a process for each text
-@pytest.mark.xfail(strict=True, reason="what is imported after the key was made is not compared with it")
 def test_a_file_that_is_edited_before_a_run_imports_it_leaves_nothing_under_the_old_key(
     lake: Lake, prefect_api: str, tmp_path: Path
 ) -> None:
@@ -409,14 +394,13 @@ def test_a_file_that_is_edited_before_a_run_imports_it_leaves_nothing_under_the_
 
 
 @pytest.mark.slow  # a process for each text
-@pytest.mark.xfail(
-    strict=True, reason="of what is not loaded the text counts, and Python runs a compiled file"
-)
 def test_a_compiled_file_that_is_out_of_date_does_not_run_under_the_key_of_the_text(
     lake: Lake, prefect_api: str, tmp_path: Path
 ) -> None:
-    one, compiled = OneTask(lake, prefect_api, tmp_path / "project"), str(tmp_path / "compiled")
-    assert one.run(PYTHONPYCACHEPREFIX=compiled) == ["Completed", OLD]
+    one = OneTask(lake, prefect_api, tmp_path / "project")
+    compiled = {"PYTHONPYCACHEPREFIX": str(tmp_path / "compiled"), "PYTHONDONTWRITEBYTECODE": ""}
+    assert one.run(**compiled) == ["Completed", OLD]
     keep_times(one.place)
-    assert one.run(PYTHONPYCACHEPREFIX=compiled)[1] == OLD, "Python looks at size and time alone"
+    assert one.run(**compiled)[1] == OLD, "Python looks at size and time alone"
+    assert one.run(**compiled) == ["Cached", OLD]
     assert one.run(PYTHONPYCACHEPREFIX=str(tmp_path / "other"))[1] == NEW

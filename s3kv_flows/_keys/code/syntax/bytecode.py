@@ -15,7 +15,7 @@ from types import CodeType
 
 from s3kv_flows._keys.code.syntax.texts import Chain, Import, constant
 
-__all__ = ["Uses", "bytecode_digest", "code_key", "nested_codes", "uses_of"]
+__all__ = ["GETS_LOGGER", "Uses", "bytecode_digest", "code_key", "nested_codes", "uses_of"]
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ _MEANING = {
 }
 _KINDS = [None if name in _BETWEEN else name if name in _MEANING else "" for name in opcode.opname]
 _KINDS += [""] * (256 - len(_KINDS))
-_GETS_LOGGER = {
+GETS_LOGGER = {
     "getLogger",
     "get_logger",
     "get_run_logger",
@@ -131,6 +131,7 @@ _GETS_LOGGER = {
     "Logger",
     "LoggerAdapter",
 }
+"""What gives the logger of a name."""
 _CALLS = {opcode.opmap.get(name) for name in ("PRECALL", "CALL", "CALL_FUNCTION", "CALL_METHOD")}
 _STORES = opcode.opmap["STORE_NAME"]
 _SHIFTS = {
@@ -248,7 +249,7 @@ def _is_of_logger(code: CodeType, before: str, number: int, argument: int) -> bo
     """
     if number == _STORES:
         return code.co_names[argument] == "__module__"
-    return before in _GETS_LOGGER and number in _CALLS and argument == 1
+    return before in GETS_LOGGER and number in _CALLS and argument == 1
 
 
 def _index(kind: str, argument: int) -> int:

@@ -9,7 +9,6 @@ the file gives the same digests: see :meth:`SourceTexts.export` and :meth:`Sourc
 """
 
 from __future__ import annotations
-
 import __future__
 
 import ast
@@ -236,6 +235,13 @@ class SourceTexts:
         with self._lock:
             table = self._table(path, stamp, lambda: Path(path).read_bytes())
         return table.file if table is not None else None
+
+    def holds(self, path: str, stamp: TextStamp, code: CodeType) -> bool:
+        """Return whether the text of a file, which was read before, compiles to some code."""
+        with self._lock:
+            read, flags = Path(path).read_bytes, code.co_flags & _INHERITED
+            table = self._table(path, stamp, read, flags)
+            return table is not None and table.find(code) is not None
 
     def adopt(self, exported: Mapping[bytes, bytes]) -> None:
         """Use the digests that another process exported, for code that came from there."""
