@@ -334,6 +334,7 @@ class Names:
         for function in found.functions:
             watch.function(function)
             watch.mapping(function.__dict__)
+            watch.mapping(function.__kwdefaults__ or {})
         for cls in found.classes:
             watch.mapping(vars(cls))
         for container in found.containers:

@@ -89,7 +89,7 @@ class Bindings:
 
 
 _BINDS_UNSPELLED = frozenset({"globals", "locals", "vars", "setattr", "exec", "eval"})
-_WRAPS = ("staticmethod", "classmethod", "property")
+_WRAPS = ("staticmethod", "classmethod", "property", "abstractmethod")
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _BRANCHES = (ast.If, ast.Try, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Match)
 _TYPE_ALIAS = getattr(ast, "TypeAlias", ())
@@ -292,8 +292,9 @@ def _bases(node: ast.ClassDef) -> tuple[str, ...] | None:
 
 
 def _defined(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Said:
-    if any(not isinstance(one, ast.Name) or one.id not in _WRAPS for one in node.decorator_list):
-        return Unknown.COMPUTED
+    for one in node.decorator_list:
+        if (getattr(one, "attr", None) or getattr(one, "id", None)) not in _WRAPS:
+            return Unknown.COMPUTED
     arguments = node.args
     defaults = [_literal(one) for one in arguments.defaults]
     keywords = {

@@ -35,6 +35,7 @@ UNBOUND: Any = object()
 
 _ATOMS = (type(None), bool, int, float, complex, str, bytes, type(...))
 _CONTAINERS = (dict, list, tuple, set, frozenset)
+_OF_ABSTRACT = frozenset({"__isabstractmethod__"})
 _OF_INTERPRETER = frozenset({"__annotate__", "__annotate_func__"})
 
 
@@ -89,8 +90,10 @@ class Loaded:
         self._name = module.__name__
         self._path, self._compiles, self._absolute = path, compiles, absolute
         self._first: dict[str, tuple[object, object]] = {}
+        self._is_first = True
         self._filled = self._find_filled()
         self.first = self.compare(frozenset())
+        self._is_first = False
 
     def compare(self, changed: Collection[str]) -> Comparison:
         """Return what is in the module now.
@@ -145,23 +148,29 @@ class Loaded:
         """Return whether the text compiles to some code."""
         return self._compiles(code)
 
-    def is_imported(self, value: object, said: Imported) -> bool | None:
-        """Return whether an import statement gives a value; None where that cannot be told."""
+    def is_imported(self, value: object, said: Imported) -> bool:
+        """Return whether an import statement gives a value."""
         module = sys.modules.get(self._absolute(said.module))
         if said.attribute is None:
             return module is value
-        held = vars(module) if isinstance(module, ModuleType) else {}
         submodule = sys.modules.get(f"{self._absolute(said.module)}.{said.attribute}", UNBOUND)
-        if held.get(said.attribute, UNBOUND) is value or submodule is value:
-            return True
-        return False if said.attribute in held else None
+        if submodule is value or not isinstance(module, ModuleType):
+            return submodule is value
+        if said.attribute in vars(module):
+            return vars(module)[said.attribute] is value
+        try:
+            # A module that loads its parts when they are asked for, as it was for this value.
+            return getattr(module, said.attribute) is value
+        except Exception:  # noqa: BLE001 -- it is the code of somebody
+            return False
 
     def is_as_at_first(self, where: str, value: object) -> bool:
         """Return whether a value is the one that was looked at first."""
+        if self._is_first:
+            self._first.setdefault(where, (value, _picture(value)))
+            return True
         first = self._first.get(where)
-        if first is None:
-            first = self._first[where] = (value, _picture(value))
-        return first[0] is value and first[1] == _picture(value)
+        return first is not None and first[0] is value and first[1] == _picture(value)
 
 
 class _Names:
@@ -216,20 +225,19 @@ class _Names:
         if isinstance(said, Defined):
             return self._is_function(value, said, name)
         if isinstance(said, Imported):
-            is_imported = self._module.is_imported(value, said)
-            return self._module.is_as_at_first(where, value) if is_imported is None else is_imported
+            return self._module.is_imported(value, said)
         if isinstance(said, DefinedClass):
             return self._is_class(value, said, name, where)
         if said is Unknown.LOGGER:
-            return self._module.is_as_at_first(where, value)
+            return "log" in type(value).__name__.lower() and self._module.is_as_at_first(where, value)
         return said is Unknown.UNBOUND and value is UNBOUND
 
     def _is_function(self, value: Any, said: Defined, name: str) -> bool:
         function = _of_descriptor(value)
         if (
             type(function) is not FunctionType
-            or function.__code__.co_name != name
-            or function.__dict__
+            or not _is_name_of(function.__code__.co_name, name)
+            or function.__dict__.keys() - _OF_ABSTRACT
             or not self._module.compiles(function.__code__)
         ):
             return False
@@ -254,7 +262,11 @@ class _Names:
         held = {**vars(value), **getattr(value, "_member_map_", {})}
         bases = tuple(base.__name__ for base in value.__bases__ if base is not object)
         is_certain = bases == said.bases and type(value) in (type, abc.ABCMeta, enum.EnumMeta)
-        self._found.has_computed |= not is_certain
+        if not is_certain:
+            self._found.has_computed = True
+            first = [value, *value.__bases__]
+            if not all(self._module.is_as_at_first(f"{where} {at}", one) for at, one in enumerate(first)):
+                return False
         members = {_mangled(one, name): possible for one, possible in said.members.items()}
         differs: dict[str, object] = {}
         self.compare(held, members, self._attributes, f"{where}.", differs, is_certain=is_certain)
@@ -280,6 +292,12 @@ def _mangled(name: str, cls: str) -> str:
     if name.startswith("__") and not name.endswith("__") and cls.strip("_"):
         return f"_{cls.lstrip('_')}{name}"
     return name
+
+
+def _is_name_of(own: str, name: str) -> bool:
+    """Return whether a function was defined by its own name under the name that a class holds it by."""
+    is_private = own.startswith("__") and not own.endswith("__")
+    return own == name or (is_private and name.startswith("_") and name.endswith(own))
 
 
 def _of_descriptor(value: Any) -> Any:
