@@ -13,7 +13,7 @@ from s3kv_flows._keys.code.changes.attributes import AttributeUsed, attributes_u
 from s3kv_flows._keys.code.changes.lookup import Bound, looked_up
 from s3kv_flows._keys.code.graph import Graph, Token
 from s3kv_flows._keys.code.syntax.facts import CodeFacts
-from s3kv_flows._keys.code.syntax.loaded import UNBOUND, Comparison, Loaded
+from s3kv_flows._keys.code.syntax.loaded import UNBOUND, Comparison, Loaded, seen
 from s3kv_flows._keys.code.syntax.modules import (
     MODULES,
     ModuleText,
@@ -70,6 +70,7 @@ class Names:
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self._changed: set[str] = set()
+        self._compared: list[Mapping[str, Any]] = []
 
     def globals(self, function: FunctionType, facts: CodeFacts, label: str) -> Iterable[Token]:
         """Yield the tokens of the global names that a function uses, and of their values."""
@@ -295,8 +296,13 @@ class Names:
         """Yield the tokens of what differs between a loaded module and its text."""
         self._mark_changed(loaded.bindings.of_others)
         namespace = loaded.namespace
-        self._watch(loaded, loaded.compare(self._changed))
-        found = loaded.compare(self._changed)  # again, as what was changed in between shows from here
+        self._compared.append(namespace)
+        watched = loaded.last
+        self._watch(loaded, watched)  # before it is compared: what changes in between shows
+        found = loaded.compare(self._changed)
+        if found.compared() != watched.compared():
+            self._watch(loaded, found)
+            found = loaded.compare(self._changed)
         if found.is_of_other_text or (found.has_computed and not text.trusted):
             yield self._graph.namespace(namespace, text.name)
             return
@@ -317,9 +323,9 @@ class Names:
 
     def _mark_changed(self, names: Iterable[str]) -> None:
         """Record names of modules that walked code changes, wherever they are."""
-        before = len(self._changed)
-        self._changed.update(names)
-        self._graph.is_stale |= len(self._changed) > before
+        new = {*names} - self._changed
+        self._changed |= new
+        self._graph.is_stale |= any(not new.isdisjoint(namespace) for namespace in self._compared)
 
     def _watch(self, loaded: Loaded, found: Comparison) -> None:
         watch, namespace = self._graph.watch, loaded.namespace
@@ -331,10 +337,7 @@ class Names:
                 if name not in changed:
                     watch.name(namespace, name, value)
             watch.call(lambda: len(namespace), len(namespace))
-        for function in found.functions:
-            watch.function(function)
-            watch.mapping(function.__dict__)
-            watch.mapping(function.__kwdefaults__ or {})
+        watch.call(seen(found.functions), found=True)
         for cls in found.classes:
             watch.mapping(vars(cls))
         for container in found.containers:

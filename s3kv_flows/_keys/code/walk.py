@@ -92,7 +92,8 @@ class Walk(Graph):
         for at, value in enumerate(defaults):
             yield self.attribute(function, f"{arguments[first + at]}=", value, label)
         keywords = function.__kwdefaults__ or {}
-        self.watch.mapping(keywords)
+        if keywords:
+            self.watch.mapping(keywords)
         yield b"%d keywords" % len(keywords)
         for name in sorted(keywords):
             yield name.encode()

@@ -10,11 +10,11 @@ import ast
 import enum
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import CodeType
 from typing import NamedTuple
 
-from s3kv_flows._keys.code.syntax.bytecode import GETS_LOGGER
-from s3kv_flows._keys.code.syntax.canonical import MUTATORS
-from s3kv_flows._keys.code.syntax.texts import Import
+from s3kv_flows._keys.code.syntax.bytecode import GETS_LOGGER, nested_codes
+from s3kv_flows._keys.code.syntax.texts import CodeText, Import
 
 __all__ = ["Bindings", "Defined", "DefinedClass", "Imported", "Literal", "Said", "Unknown", "bindings_of"]
 
@@ -74,6 +74,7 @@ class Bindings:
     Attributes:
         names: What each name may be bound to, as branches differ.
         changed: Names whose values, and names that, functions of the text change.
+        arguments: Names of parameters whose values they change.
         attributes: Names of attributes that they change.
         of_others: Those of them that are not attributes of ``self``, and may be of a module.
         is_open: Whether it binds names that it does not spell, by ``globals()`` or a star.
@@ -82,6 +83,7 @@ class Bindings:
 
     names: Mapping[str, Sequence[Said]]
     changed: frozenset[str]
+    arguments: frozenset[str]
     attributes: frozenset[str]
     of_others: frozenset[str]
     is_open: bool
@@ -90,35 +92,60 @@ class Bindings:
 
 _BINDS_UNSPELLED = frozenset({"globals", "locals", "vars", "setattr", "exec", "eval"})
 _WRAPS = ("staticmethod", "classmethod", "property", "abstractmethod")
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _BRANCHES = (ast.If, ast.Try, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Match)
 _TYPE_ALIAS = getattr(ast, "TypeAlias", ())
 
 
-def bindings_of(tree: ast.Module) -> Bindings:
-    """Return what a module's text binds."""
+def bindings_of(
+    tree: ast.Module, text: str | bytes, functions: Iterable[tuple[CodeType, CodeText]]
+) -> Bindings:
+    """Return what a module's text binds.
+
+    Args:
+        tree: Of the text.
+        text: The text itself, in which words are found sooner than in its tree.
+        functions: All functions in it, with what it says of them.
+    """
     body = _Body(tree.body)
-    names: set[str] = set()
-    roots: set[str] = set()
+    changed: set[str] = set()
+    arguments: set[str] = set()
     attributes: set[str] = set()
     of_others: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            names.add(node.id)
-        elif isinstance(node, _FUNCTIONS):
-            for root, *rest in _changes(node):
-                roots.add(root)
-                attributes.update(rest)
-                if root not in ("self", "cls"):
-                    of_others.update(rest[:1])
+    for code, said in functions:
+        for root, *rest in said.writes:
+            names = [name.rstrip("=") for name in rest]
+            attributes.update(names)
+            if root not in ("self", "cls"):
+                of_others.update(names[:1])
+            if root in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]:
+                arguments.add(root)
+            elif root not in _locals(code):
+                changed.add(root)
+    source = text if isinstance(text, str) else text.decode("latin-1")  # words of Python are ASCII
+    has_globals, may_bind = "global " in source, any(word in source for word in _BINDS_UNSPELLED)
+    is_open = body.has_star
+    for node in ast.walk(tree) if has_globals or may_bind else ():
+        if isinstance(node, ast.Global):
+            changed.update(node.names)
+        elif isinstance(node, ast.Name):
+            is_open |= node.id in _BINDS_UNSPELLED
     return Bindings(
         body.names(),
-        frozenset(roots),
+        frozenset(changed),
+        frozenset(arguments),
         frozenset(attributes),
         frozenset(of_others),
-        body.has_star or not names.isdisjoint(_BINDS_UNSPELLED),
+        is_open,
         body.acts,
     )
+
+
+def _locals(code: CodeType) -> set[str]:
+    """Return the names that are local to a function, or to one within it."""
+    found = {*code.co_varnames, *code.co_cellvars}
+    for inner in nested_codes(code):
+        found |= _locals(inner)
+    return found
 
 
 class _Body:
@@ -308,40 +335,3 @@ def _defined(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Said:
         tuple(one.value for one in defaults if one is not None),
         {name: one.value for name, one in keywords.items() if one is not None},
     )
-
-
-def _changes(scope: ast.AST) -> Iterator[tuple[str, ...]]:
-    """Yield what a function changes: names of other scopes, and attributes of anything."""
-    own: set[str] = set()
-    others: set[str] = set()
-    found: list[tuple[str, ...]] = []
-    for node in ast.walk(scope):
-        if isinstance(node, (ast.Global, ast.Nonlocal)):
-            others.update(node.names)
-        elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            own.add(node.id)
-        elif isinstance(node, (ast.Attribute, ast.Subscript)) and not isinstance(node.ctx, ast.Load):
-            found.append(_chain(node))
-        elif isinstance(node, ast.Call):
-            function = node.func
-            if isinstance(function, ast.Attribute) and function.attr in MUTATORS:
-                found.append(_chain(function.value))
-    yield from ((name,) for name in others)
-    for root, *rest in filter(None, found):
-        yield ("" if root in own - others else root, *rest)
-
-
-def _chain(node: ast.AST) -> tuple[str, ...]:
-    names: list[str] = []
-    while not isinstance(node, ast.Name):
-        if isinstance(node, ast.Attribute):
-            names.append(node.attr)
-            node = node.value
-        elif isinstance(node, ast.Subscript):
-            node = node.value
-        elif isinstance(node, ast.Call):  # of type(self), of globals()
-            names.append("")
-            node = node.func
-        else:
-            return ("", *reversed(names))
-    return (node.id, *reversed(names))

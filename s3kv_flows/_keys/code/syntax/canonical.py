@@ -17,7 +17,7 @@ from hashlib import sha256
 
 from s3kv_flows._keys.code.syntax.texts import Chain, CodeText, FileText, Import, constant
 
-__all__ = ["MUTATORS", "Scope", "canonical_file"]
+__all__ = ["Scope", "canonical_file"]
 
 Scope = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 

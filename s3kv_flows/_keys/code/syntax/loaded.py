@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from operator import attrgetter, is_
 from types import CodeType, FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
 from typing import Any
 
@@ -28,13 +29,15 @@ from s3kv_flows._keys.code.syntax.bindings import (
 )
 from s3kv_flows._keys.code.syntax.texts import Import, constant
 
-__all__ = ["UNBOUND", "Comparison", "Loaded"]
+__all__ = ["UNBOUND", "Comparison", "Loaded", "seen"]
 
 UNBOUND: Any = object()
 """Stands for the value of a name that a module does not have."""
 
 _ATOMS = (type(None), bool, int, float, complex, str, bytes, type(...))
 _CONTAINERS = (dict, list, tuple, set, frozenset)
+_OF_FUNCTIONS = tuple(map(attrgetter, ("__code__", "__defaults__", "__kwdefaults__")))
+_ATTRIBUTES = attrgetter("__dict__")
 _OF_ABSTRACT = frozenset({"__isabstractmethod__"})
 _OF_INTERPRETER = frozenset({"__annotate__", "__annotate_func__"})
 
@@ -60,6 +63,10 @@ class Comparison:
     classes: list[type] = field(default_factory=list)
     containers: list[Any] = field(default_factory=list)
 
+    def compared(self) -> list[int]:
+        """Return the identities of what was compared, beside the names."""
+        return [id(one) for kind in (self.functions, self.classes, self.containers) for one in kind]
+
 
 class Loaded:
     """A loaded module with the text that it is compared with.
@@ -68,6 +75,7 @@ class Loaded:
         bindings: What the text binds.
         namespace: Of the module.
         first: What was found at first.
+        last: What was found when it was last compared.
 
     Args:
         module: The module.
@@ -114,6 +122,7 @@ class Loaded:
                     found.differs[name] = value
                 self.look_at_code(value, found)
         found.filled = {name: names.get(name, UNBOUND) for name in self._filled}
+        self.last = found
         return found
 
     def _find_filled(self) -> list[str]:
@@ -251,7 +260,7 @@ class _Names:
         values += [(key, keywords[key], value) for key, value in said.keyword_defaults.items()]
         self._found.containers += [one for _, value, _ in values for one in containers_in(value)]
         return all(
-            key in self._module.bindings.changed or _picture(one) == _picture(other)
+            key in self._module.bindings.arguments or _picture(one) == _picture(other)
             for key, one, other in values
         )
 
@@ -320,6 +329,24 @@ def _innermost(value: Any) -> FunctionType | None:
             return value if type(value) is FunctionType else None
         value = own["__wrapped__"]
     return None
+
+
+def seen(functions: Sequence[FunctionType]) -> Callable[[], bool]:
+    """Return a function that tells whether functions are as they are now: there may be thousands."""
+    before = [list(map(attribute, functions)) for attribute in _OF_FUNCTIONS]
+    keywords = [(one, one.copy()) for function in functions if (one := function.__kwdefaults__)]
+    sizes = list(map(len, map(_ATTRIBUTES, functions)))
+
+    def look() -> bool:
+        for attribute, values in zip(_OF_FUNCTIONS, before, strict=True):
+            if not all(map(is_, map(attribute, functions), values)):
+                return False
+        for one, copied in keywords:
+            if one.keys() != copied.keys() or not all(map(is_, one.values(), copied.values())):
+                return False
+        return list(map(len, map(_ATTRIBUTES, functions))) == sizes
+
+    return look
 
 
 def containers_in(value: Any) -> list[Any]:

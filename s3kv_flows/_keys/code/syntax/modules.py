@@ -27,7 +27,7 @@ from s3kv_flows._keys.code.syntax.bytecode import bytecode_digest, code_key, nes
 from s3kv_flows._keys.code.syntax.canonical import canonical_file
 from s3kv_flows._keys.code.syntax.compiled import compiled_instead
 from s3kv_flows._keys.code.syntax.loaded import Loaded
-from s3kv_flows._keys.code.syntax.sources import TEXTS, TextStamp, parsing, stamp_of
+from s3kv_flows._keys.code.syntax.sources import TEXTS, Table, TextStamp, is_same_code, parsing, stamp_of
 from s3kv_flows._keys.code.syntax.texts import FileText, Import
 from s3kv_flows._keys.errors import Unkeyable
 from s3kv_flows._keys.project import is_project_file
@@ -222,8 +222,9 @@ class ModuleTexts:
             said = self._said.get(at) if stamp is not None else None
             if said is not None:
                 return stamp, said
-            known = TEXTS.file(file.path, stamp) if is_loaded and file.path.endswith(".py") else None
-            said = known if known is not None else _read(file, stamp, is_loaded=is_loaded)
+            # It is parsed as it is for the module's functions, most of which are looked at, too.
+            table = _table(file, stamp) if is_loaded else None
+            said = table.file if table is not None else _read(file, stamp, is_loaded=is_loaded)
             if stamp_of(file.stamped) == stamp:
                 self._said[at] = said
                 return stamp, said
@@ -300,7 +301,10 @@ def _as_it_runs(file: _File, text: str | bytes, tree: ast.Module, stamp: TextSta
     if not isinstance(text, bytes):
         return None
     code = compiled_instead(file.spec, text, stamp)
-    if code is None or code_key(code) == code_key(compile(tree, file.path, "exec", dont_inherit=True)):
+    if code is None:
+        return None
+    own = compile(tree, file.path, "exec", dont_inherit=True)
+    if is_same_code(own, code) or code_key(own) == code_key(code):
         return None
     return FileText(bytecode_digest(code), _imports(code))
 
@@ -321,30 +325,23 @@ def _imports(code: CodeType) -> list[Import]:
 
 def _compare(file: _File, stamp: TextStamp | None, module: ModuleType) -> Loaded | None:
     """Compare a loaded module with its text; None where it has none, or that cannot be read any more."""
+    table = _table(file, stamp)
+    if table is None or stamp is None:
+        return None
     try:
         text = _source(file)
-        if text is None:
+        if text is None or stamp_of(file.stamped) != stamp:
             return None
+        tree, table.tree = table.tree, None
         with parsing():
-            bindings = bindings_of(ast.parse(text, file.path))
-        if isinstance(text, bytes) and stamp is not None:
-            if stamp_of(file.path) != stamp:
-                return None
-            return Loaded(
-                module, bindings, file.path, lambda code: TEXTS.holds(file.path, stamp, code), file.absolute
-            )
-        with parsing():
-            keys = set(_keys(compile(text, file.path, "exec", dont_inherit=True)))
-        return Loaded(module, bindings, file.path, lambda code: code_key(code) in keys, file.absolute)
+            bindings = bindings_of(tree or ast.parse(text, file.path), text, table.all())
     except (OSError, SyntaxError, ValueError, ImportError, RecursionError):
         return None
+    return Loaded(module, bindings, file.path, lambda code: table.find(code) is not None, file.absolute)
 
 
-def _keys(code: CodeType) -> list[bytes]:
-    found: list[bytes] = []
-    for inner in nested_codes(code):
-        found += [code_key(inner), *_keys(inner)]
-    return found
+def _table(file: _File, stamp: TextStamp | None) -> Table | None:
+    return TEXTS.table(file.path, stamp, lambda: _source(file)) if stamp is not None else None
 
 
 def _is_as_at_start(path: str, stamp: TextStamp | None) -> bool:

@@ -19,7 +19,7 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -27,9 +27,9 @@ from typing import Any, NamedTuple
 
 from s3kv_flows._keys.code.syntax.bytecode import code_key, nested_codes
 from s3kv_flows._keys.code.syntax.canonical import Scope, canonical_file
-from s3kv_flows._keys.code.syntax.texts import CodeText, FileText
+from s3kv_flows._keys.code.syntax.texts import CodeText
 
-__all__ = ["TEXTS", "SourceTexts", "TextStamp", "stamp_of"]
+__all__ = ["TEXTS", "SourceTexts", "Table", "TextStamp", "is_same_code", "stamp_of"]
 
 
 class TextStamp(NamedTuple):
@@ -92,10 +92,16 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_PARSES.unlock)
 
 
-class _Table:
-    """The functions of one text, by the code that they compile to."""
+class Table:
+    """The functions of one text, by the code that they compile to.
 
-    def __init__(self, text: str | bytes, filename: str, flags: int) -> None:
+    Attributes:
+        file: What the text says as a whole.
+        flags: Of the compiled text.
+        tree: Of the text, until somebody has taken it; None where it was not to be kept.
+    """
+
+    def __init__(self, text: str | bytes, filename: str, flags: int = 0, *, keeps_tree: bool = False) -> None:
         self._by_place: dict[tuple[str, int], list[tuple[CodeType, CodeText]]] = {}
         self._by_name: dict[str, list[tuple[CodeType, CodeText]]] = {}
         self._by_key: dict[str, dict[bytes, CodeText]] = {}
@@ -107,11 +113,12 @@ class _Table:
             for code, said in _match(tree, scopes, module):
                 self._by_place.setdefault((code.co_name, code.co_firstlineno), []).append((code, said))
                 self._by_name.setdefault(code.co_name, []).append((code, said))
+        self.tree = tree if keeps_tree else None
 
     def find(self, code: CodeType) -> CodeText | None:
         """Return what the text says of code that runs; None where it does not compile to that."""
         for own, said in self._by_place.get((code.co_name, code.co_firstlineno), ()):
-            if own == code and (_COMPARES_ALL or _have_equal_handlers(own, code)):
+            if is_same_code(own, code):
                 return said
         keys = self._by_key.get(code.co_name)
         if keys is None:
@@ -124,8 +131,14 @@ class _Table:
         return keys.get(code_key(code)) if keys else None
 
     def all(self) -> Iterator[tuple[CodeType, CodeText]]:
+        """Yield each function's code, with what the text says of it."""
         for found in self._by_name.values():
             yield from found
+
+
+def is_same_code(one: CodeType, other: CodeType) -> bool:
+    """Return whether two code objects run alike, and stand on the same lines."""
+    return one == other and (_COMPARES_ALL or _have_equal_handlers(one, other))
 
 
 def _have_equal_handlers(one: CodeType, other: CodeType) -> bool:
@@ -197,7 +210,7 @@ class SourceTexts:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._tables: dict[tuple[str, object, int], _Table | None] = {}
+        self._tables: dict[tuple[str, object, int], Table | None] = {}
         self._adopted: dict[bytes, CodeText] = {}
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._unlock)
@@ -227,21 +240,16 @@ class SourceTexts:
                     return {code_key(own): _packed(said) for own, said in table.all()}
         return {}
 
-    def file(self, path: str, stamp: TextStamp | None) -> FileText | None:
-        """Return the record of a loaded module's text as a whole; None where it cannot be read.
+    def table(self, path: str, stamp: TextStamp, read: Callable[[], str | bytes | None]) -> Table | None:
+        """Return the functions of a loaded module's text; None where it cannot be read.
 
-        It is parsed for that as it is for the module's functions, most of which are looked at, too.
+        Args:
+            path: The file.
+            stamp: Of the file, or of the archive that it is in.
+            read: Returns the text.
         """
         with self._lock:
-            table = self._table(path, stamp, lambda: Path(path).read_bytes())
-        return table.file if table is not None else None
-
-    def holds(self, path: str, stamp: TextStamp, code: CodeType) -> bool:
-        """Return whether the text of a file, which was read before, compiles to some code."""
-        with self._lock:
-            read, flags = Path(path).read_bytes, code.co_flags & _INHERITED
-            table = self._table(path, stamp, read, flags)
-            return table is not None and table.find(code) is not None
+            return self._table(path, stamp, read, keeps_tree=True)
 
     def adopt(self, exported: Mapping[bytes, bytes]) -> None:
         """Use the digests that another process exported, for code that came from there."""
@@ -249,7 +257,7 @@ class SourceTexts:
             for key, packed in exported.items():
                 self._adopted.setdefault(key, _unpacked(packed))
 
-    def _candidates(self, code: CodeType, namespace: Mapping[str, Any]) -> Iterator[_Table]:
+    def _candidates(self, code: CodeType, namespace: Mapping[str, Any]) -> Iterator[Table]:
         filename = code.co_filename
         flags = code.co_flags & _INHERITED
         for path in _paths(filename, namespace):
@@ -276,20 +284,24 @@ class SourceTexts:
             if table is not None:
                 yield table
 
-    def _table(self, path: str, version: object, read: Any, flags: int = 0) -> _Table | None:
+    def _table(
+        self, path: str, version: object, read: Any, flags: int = 0, *, keeps_tree: bool = False
+    ) -> Table | None:
         if version is None:
             return None
-        table = self._compiled(path, version, read, 0)
+        table = self._compiled(path, version, read, 0, keeps_tree=keeps_tree)
         if table is None or not flags & ~table.flags:
             return table
         return self._compiled(path, version, read, flags)
 
-    def _compiled(self, path: str, version: object, read: Any, flags: int) -> _Table | None:
+    def _compiled(
+        self, path: str, version: object, read: Any, flags: int, *, keeps_tree: bool = False
+    ) -> Table | None:
         at = (path, version, flags)
         if at not in self._tables:
             try:
                 text = read()
-                self._tables[at] = _Table(text, path, flags) if text else None
+                self._tables[at] = Table(text, path, flags, keeps_tree=keeps_tree) if text else None
             except (OSError, SyntaxError, ValueError, RecursionError, MemoryError, ImportError):
                 self._tables[at] = None
         return self._tables[at]
