@@ -355,7 +355,7 @@ def containers_in(value: Any) -> list[Any]:
         return []
     found, seen = [value], {id(value)}
     for one in found:
-        for member in one.values() if type(one) is dict else one:
+        for member in list(one.values() if type(one) is dict else one):
             if type(member) in _CONTAINERS and id(member) not in seen:
                 seen.add(id(member))
                 found.append(member)
