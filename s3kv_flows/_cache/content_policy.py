@@ -7,7 +7,7 @@ instead of by its text. All other policies make their own keys, which are parts 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Literal, get_args
@@ -22,7 +22,7 @@ from prefect.cache_policies import (
 from prefect.context import TaskRunContext
 from typing_extensions import Self
 
-from s3kv_flows._keys.identity import CodeDigest, Identity, identity_of, place_of
+from s3kv_flows._keys.identity import CodeDigest, Identity, NotLoaded, identity_of, place_of
 from s3kv_flows._keys.parts import KeyParts
 
 __all__ = ["CodeMode", "ContentPolicy", "KeyOptions", "TaskKey", "is_code_mode"]
@@ -64,11 +64,13 @@ class TaskKey:
         key: The key.
         parts: What it was made of; None where another policy made it alone.
         code: The digest of the task's code; None where it does not count.
+        not_loaded: Modules whose texts the key names, and that the run may import.
     """
 
     key: str
     parts: KeyParts | None = None
     code: CodeDigest | None = None
+    not_loaded: Collection[NotLoaded] = ()
 
 
 @dataclass(frozen=True)
@@ -109,20 +111,21 @@ class ContentPolicy:
             return _foreign(others)
         identity = identity_of(run.task.fn, ignore=self.options.ignore, depends_on=self.options.depends_on)
         counted = {name: value for name, value in inputs.items() if asked.counts(name)}
-        digests = identity.inputs(counted)
-        if asked.flow_parameters:
-            of_flow = identity.inputs(flow_parameters)
-            digests |= {f"flow.{name}": digest for name, digest in of_flow.items()}
-        if not (asked.code or asked.depends_on or others or digests or (asked.inputs and inputs)):
-            return None
-        code = identity.code(run.task.fn) if asked.code else None
-        parts = KeyParts(
-            namespace=namespace,
-            code=code.digest if code is not None else _name_of(run, identity),
-            inputs=digests,
-            others=tuple(others),
-        )
-        return TaskKey(parts.key(), parts, code)
+        with identity.codes.modules_not_loaded() as not_loaded:
+            digests = identity.inputs(counted)
+            if asked.flow_parameters:
+                of_flow = identity.inputs(flow_parameters)
+                digests |= {f"flow.{name}": digest for name, digest in of_flow.items()}
+            if not (asked.code or asked.depends_on or others or digests or (asked.inputs and inputs)):
+                return None
+            code = identity.code(run.task.fn) if asked.code else None
+            parts = KeyParts(
+                namespace=namespace,
+                code=code.digest if code is not None else _name_of(run, identity),
+                inputs=digests,
+                others=tuple(others),
+            )
+        return TaskKey(parts.key(), parts, code, not_loaded)
 
 
 @dataclass

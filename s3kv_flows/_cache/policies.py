@@ -95,6 +95,7 @@ class ResultPolicy(CachePolicy):
             inputs=made.key if self.name is not None else None,
             parts=made.parts.to_metadata() if made.parts is not None else None,
             code=made.code.parts if made.code is not None else {},
+            not_loaded=made.not_loaded,
             finalizes=serializer.options.locks,
         )
         bind_serializer(task_ctx, serializer.for_attempt(attempt))

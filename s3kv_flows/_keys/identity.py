@@ -10,12 +10,13 @@ from pathlib import PurePath
 
 from s3kv_flows._keys.code.code_identity import CodeIdentity, innermost
 from s3kv_flows._keys.code.graph import CodeDigest
+from s3kv_flows._keys.code.syntax.modules import NotLoaded
 from s3kv_flows._keys.code.walk import stem
 from s3kv_flows._keys.contents.encoder import ContentEncoder, Digest
 from s3kv_flows._keys.errors import Unkeyable
 from s3kv_flows._keys.project import own_package
 
-__all__ = ["CodeDigest", "Digest", "Identity", "identity_of", "place_of"]
+__all__ = ["CodeDigest", "Digest", "Identity", "NotLoaded", "identity_of", "place_of"]
 
 _MOST_SHARED = 256
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from typing import Any, Literal
 from prefect.client.schemas.objects import TaskRun
 from typing_extensions import Self
 
+from s3kv_flows._keys.identity import NotLoaded
 from s3kv_flows.store._layout.marks import FENCE
 from s3kv_flows.store._leases.renewer import RenewedLease
 from s3kv_flows.store._locks.retention import Retention
@@ -24,7 +25,15 @@ from s3kv_flows.store._s3.bodies import Body
 from s3kv_flows.store._s3.types import ObjectInfo
 from s3kv_flows.store.errors import S3KVError
 
-__all__ = ["CacheAttempt", "DecodedValue", "Payload", "ResultOptions", "WriteOptions", "fence_of"]
+__all__ = [
+    "CacheAttempt",
+    "DecodedValue",
+    "EditedError",
+    "Payload",
+    "ResultOptions",
+    "WriteOptions",
+    "fence_of",
+]
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,10 @@ class ResultOptions:
         return self.retention is not None or self.legal_hold
 
 
+class EditedError(ValueError):
+    """A run used other code than that which its key names."""
+
+
 @dataclass
 class CacheAttempt:
     """One attempt of a task run to get or make a cached result, and what it has found so far.
@@ -67,6 +80,7 @@ class CacheAttempt:
         inputs: The key that code and inputs make, where the key of the run is a name.
         parts: What that was made of, as metadata keeps it.
         code: The digests of what the task's code reaches, by name.
+        not_loaded: Modules whose texts the key names, and that were not loaded when it was made.
         finalizes: Whether the result is written with a lock.
         refusal: Why no key can be made, which fails the run before it computes.
         expected: What the run found under its key, as the mode of a write: ``"create"`` for nothing, an
@@ -88,6 +102,7 @@ class CacheAttempt:
     inputs: str | None = None
     parts: str | None = None
     code: Mapping[str, bytes] = field(default_factory=dict)
+    not_loaded: Collection[NotLoaded] = ()
     finalizes: bool = False
     refusal: Exception | None = None
     expected: str = field(default="overwrite", init=False)
@@ -97,9 +112,25 @@ class CacheAttempt:
     encoded: tuple[object, Body] | None = field(default=None, init=False)
     saved: tuple[object, object] | None = field(default=None, init=False)
     unsavable: Exception | None = field(default=None, init=False)
+    _edited: Sequence[str] | None = field(default=None, init=False)
     _miss: S3KVError | None = field(default=None, init=False)
     _release: Callable[[], object] | None = field(default=None, init=False)
     _return_lease: Callable[[], object] | None = field(default=None, init=False)
+
+    def require_own_texts(self) -> None:
+        """Refuse a result of other code than that which the key names.
+
+        Raises:
+            EditedError: The run imported a module from another text. That is looked at once, when the task
+                has ended: what is edited later makes no difference to its result.
+        """
+        if self._edited is None:
+            self._edited = sorted(one.name for one in self.not_loaded if one.is_other_now())
+        if self._edited:
+            raise EditedError(
+                f"the run imported {', '.join(self._edited)} from a file that was found or changed after the "
+                "key was made. Run it again"
+            )
 
     def found(self, info: ObjectInfo) -> None:
         """Record the object under the key, usable or not: a write replaces that one and no other."""

@@ -28,7 +28,14 @@ from s3kv_flows._prefect import (
     with_automatic_tags,
 )
 from s3kv_flows._results.codec import RESULT_CODEC
-from s3kv_flows._results.payload import CacheAttempt, DecodedValue, Payload, ResultOptions, WriteOptions
+from s3kv_flows._results.payload import (
+    CacheAttempt,
+    DecodedValue,
+    EditedError,
+    Payload,
+    ResultOptions,
+    WriteOptions,
+)
 from s3kv_flows._results.records import WrittenResult
 from s3kv_flows._results.reporting import report_unsaved
 from s3kv_flows._results.storage import ResultStorage
@@ -92,10 +99,12 @@ class FrameSerializer(Serializer):
         Raises:
             EncodingError: The codec cannot hold the value, and the result must be saved. Otherwise
                 :meth:`dumps` raises it, and Prefect completes the run without a result.
+            EditedError: The run used other code than its key names, and its result must be saved.
         """
         if self._attempt is None:
             return
         try:
+            self._attempt.require_own_texts()
             frame = self._encode_own(obj, self._attempt)
         except Exception:
             if self._options.must_save:
@@ -143,6 +152,7 @@ class FrameSerializer(Serializer):
 
         Raises:
             EncodingError: The codec cannot hold the value.
+            EditedError: The run used other code than its key names.
             ValueError: The result must not be saved: the run did not complete, or the task has a
                 retention and another cache policy than that of ``caching()``.
         """
@@ -152,6 +162,9 @@ class FrameSerializer(Serializer):
             )
         try:
             return self._payload(obj)
+        except EditedError as exc:
+            run_logger().warning("The result of this run was not saved: %s", exc)
+            raise
         except Exception as exc:
             # Prefect logs the type of the value, and not the reason.
             storage = _storage_of_flow() if self._options.scope == "flow" else None
@@ -187,6 +200,8 @@ class FrameSerializer(Serializer):
             payload = Payload(b"", content_type, options, inherited=False)
             payload.written = attempt.saved[1]
             return payload
+        if attempt is not None:
+            attempt.require_own_texts()
         frame = self._encoded_ahead(obj)
         if frame is None:
             frame = self._encode_own(obj, attempt)

@@ -7,7 +7,9 @@ import os
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from hashlib import sha256
 from types import FunctionType, ModuleType
 from typing import Any
@@ -17,6 +19,7 @@ from s3kv_flows._keys.code.classes import is_project_class
 from s3kv_flows._keys.code.depends_on import Dependency
 from s3kv_flows._keys.code.graph import CodeDigest, Found, Isolated, Rules
 from s3kv_flows._keys.code.syntax.facts import CODES
+from s3kv_flows._keys.code.syntax.modules import NotLoaded
 from s3kv_flows._keys.code.syntax.sources import TEXTS
 from s3kv_flows._keys.code.walk import Walk
 from s3kv_flows._keys.code.watch import Watch
@@ -96,6 +99,18 @@ class CodeIdentity:
         """
         return self.examine(function).digest
 
+    @contextmanager
+    def modules_not_loaded(self) -> Iterator[set[NotLoaded]]:
+        """Yield a set that gets the modules whose texts count in the digests that this thread makes."""
+        outer, found = self._local.not_loaded, set[NotLoaded]()
+        self._local.not_loaded = found
+        try:
+            yield found
+        finally:
+            self._local.not_loaded = outer
+            if outer is not None:
+                outer |= found
+
     def code_of(self, thing: object) -> bytes | None:
         """Return 32 bytes for a class, function or module among a task's values, without ``depends_on``.
 
@@ -133,9 +148,14 @@ class CodeIdentity:
         try:
             known = self._kept.get(at)
             if known is not None and known[0] is value and known[1].watch.unchanged(self._rules.value_digest):
+                if stack.not_loaded is not None:
+                    stack.not_loaded |= known[1].not_loaded
                 return known[1], True
             others = [Dependency(one) for one in self._depends_on] if whole else []
-            found = steady(lambda: Walk(self._rules).run(value, others))
+            with self.modules_not_loaded() as not_loaded:
+                found = steady(lambda: Walk(self._rules).run(value, others))
+                not_loaded |= found.not_loaded
+            found = replace(found, not_loaded=frozenset(not_loaded))
         finally:
             complete = stack.leave(depth)
         if complete and isinstance(value, (FunctionType, type)):
@@ -154,6 +174,7 @@ class _Stack(threading.local):
 
     def __init__(self) -> None:
         self.active: dict[int, int] = {}
+        self.not_loaded: set[NotLoaded] | None = None
         self._reached = sys.maxsize
 
     def enter(self, identity: int) -> int:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from s3kv_flows._keys.code.changes.first_seen import CONTENT, FirstSeen
 from s3kv_flows._keys.code.classes import is_project_class
+from s3kv_flows._keys.code.syntax.modules import NotLoaded
 from s3kv_flows._keys.code.watch import ABSENT, Watch, content_of
 
 __all__ = ["SCHEME", "CodeDigest", "Found", "Graph", "Isolated", "Rules", "Token"]
@@ -88,10 +89,17 @@ class CodeDigest(NamedTuple):
 
 @dataclass(frozen=True)
 class Found:
-    """The result of a walk, and the watch that tells whether it still holds."""
+    """The result of a walk.
+
+    Attributes:
+        code: The digest.
+        watch: Tells whether it still holds.
+        not_loaded: Modules of which the text counts, as they were not loaded.
+    """
 
     code: CodeDigest
     watch: Watch
+    not_loaded: frozenset[NotLoaded] = frozenset()
 
 
 @dataclass
@@ -121,6 +129,7 @@ class Graph(ABC):
         self.queue: deque[tuple[_Node, Callable[[], Iterable[Token]]]] = deque()
         self.parts: dict[str, bytes] = {}
         self.texts: dict[str, Token] = {}
+        self.not_loaded: set[NotLoaded] = set()
         self.is_stale = False
         self._asked: set[tuple[int, str]] = set()
         self._asked_for_names: set[int] = set()
@@ -282,7 +291,8 @@ class Graph(ABC):
                 part, [b"-> " + labels[one].encode() if isinstance(one, int) else one for one in node.tokens]
             )
             parts[label] = part.digest()
-        return Found(CodeDigest(whole.digest(), parts, tuple(self._notes)), self.watch)
+        code = CodeDigest(whole.digest(), parts, tuple(self._notes))
+        return Found(code, self.watch, frozenset(self.not_loaded))
 
     def _alone(self, value: object) -> tuple[bytes, bool]:
         found = self.rules.isolated(value)

@@ -13,8 +13,15 @@ from s3kv_flows._keys.code.changes.attributes import AttributeUsed, attributes_u
 from s3kv_flows._keys.code.changes.lookup import Bound, looked_up
 from s3kv_flows._keys.code.graph import Graph, Token
 from s3kv_flows._keys.code.syntax.facts import CodeFacts
-from s3kv_flows._keys.code.syntax.modules import MODULES, ModuleText, absolute_names
-from s3kv_flows._keys.code.syntax.texts import Chain, Import, constant
+from s3kv_flows._keys.code.syntax.loaded import UNBOUND, Comparison, Loaded, seen
+from s3kv_flows._keys.code.syntax.modules import (
+    MODULES,
+    ModuleText,
+    NotLoaded,
+    absolute_names,
+    is_loading,
+)
+from s3kv_flows._keys.code.syntax.texts import Chain, Import
 from s3kv_flows._keys.code.watch import ABSENT, content_of
 from s3kv_flows._keys.project import is_project_file, is_project_function, is_project_module
 
@@ -33,7 +40,10 @@ _OF_THE_MODULE = frozenset(
         "__debug__",
     ]
 )
-"""Names that tell the location of code: they differ between a script and an import of it."""
+"""Names that tell the location of code: they differ between a script and an import of it.
+
+So they do not count, but for ``__name__``, where it is more than the name of a logger.
+"""
 
 _READS_NAMESPACE = frozenset({"globals", "eval", "exec"})
 _FINDS_BY_NAME = frozenset(
@@ -59,17 +69,28 @@ class Names:
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
+        self._changed: set[str] = set()
+        self._compared: list[Mapping[str, Any]] = []
 
     def globals(self, function: FunctionType, facts: CodeFacts, label: str) -> Iterable[Token]:
         """Yield the tokens of the global names that a function uses, and of their values."""
         namespace = function.__globals__
         module = str(namespace.get("__name__"))
         for chain in facts.uses.globals:
-            if chain[0] in _OF_THE_MODULE or self._graph.is_ignored(chain[0], f"{module}.{chain[0]}"):
+            if self._graph.is_ignored(chain[0], f"{module}.{chain[0]}"):
+                continue
+            if chain[0] in _OF_THE_MODULE:
+                if chain[0] == "__name__" and facts.uses.reads_own_name:
+                    yield self._own_name(namespace, module)
                 continue
             if chain[0] in _READS_NAMESPACE and chain[0] not in namespace:
                 yield self._graph.namespace(namespace, module)
             yield from self._chain(namespace, chain, label.rpartition(".")[0] or label)
+
+    def _own_name(self, namespace: Mapping[str, Any], name: str) -> Token:
+        self._graph.watch.name(namespace, "__name__", namespace.get("__name__", ABSENT))
+        # The name that Prefect gives to a file is another one in each process.
+        return f"name {'of a loader' if name.startswith('__prefect_loader_') else name}".encode()
 
     def cell(self, function: FunctionType, cell: CellType, name: str, facts: CodeFacts) -> Iterable[Token]:
         """Yield the tokens of a closure's cell; of a module, those of the names that are used of it."""
@@ -119,6 +140,11 @@ class Names:
             self._graph.mark_written(holder, name, rebound=True)
         arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
         used = {chain[0] for chain in facts.uses.globals}
+        if facts.uses.imports:
+            imported = {name for one in facts.uses.imports for name in one.names}
+            of_modules = [chain[1] if len(chain) > 1 else chain[0] for chain in facts.writes]
+            own = {chain[0] for chain in facts.writes if len(chain) == 1} - imported
+            self._mark_changed({name.rstrip("=") for name in of_modules} - own)
         for chain in facts.writes:
             root = chain[0]
             if root in cells:
@@ -237,37 +263,88 @@ class Names:
             return known
         self._graph.watch.module(name)
         own = name.partition(".")[0] in self._graph.rules.packages
+        is_there = name in sys.modules
         text = MODULES.look_at(name, lambda path: own or is_project_file(path))
         if text is None:
+            if not is_there:
+                self._graph.not_loaded.add(NotLoaded(name))
             return None
+        if text.loaded is None and (not is_there or is_loading(sys.modules.get(name))):
+            self._graph.not_loaded.add(NotLoaded(name, text.path, text.stamped, text.stamp))
         token = self._graph.node(text, name, lambda: self._of_text(text))
         self._graph.texts[name] = token
         return token
 
     def _of_text(self, text: ModuleText) -> Iterable[Token]:
-        loaded = sys.modules.get(text.name)
-        if loaded is None or not text.trusted:
+        module = sys.modules.get(text.name)
+        if text.loaded is None or not text.trusted:
             self._graph.watch.file(text.stamped, text.stamp)
         yield b"text"
         yield text.digest
-        is_loading = _is_loading(loaded)
-        if is_loading:  # by another thread: what is not bound yet will be
-            self._graph.watch.call(lambda: _is_loading(loaded), found=True)
-        if loaded is not None and not is_loading:
-            namespace = vars(loaded)
-            for name, said in text.constants.items():
-                value = namespace.get(name, ABSENT)
-                self._graph.watch.name(namespace, name, value)
-                # What somebody bound it to since counts, as it does where the module was imported at the top.
-                if type(value) not in _CONSTANTS or constant(value) != said:
-                    yield name.encode()
-                    yield b"absent" if value is ABSENT else self._graph.token(value, name)
-            if not text.trusted:
-                yield self._graph.namespace(namespace, text.name)
+        if text.loaded is not None:
+            yield from self._of_loaded(text, text.loaded)
+        elif is_loading(module):  # by another thread
+            self._graph.watch.call(lambda: is_loading(module), found=True)
+        elif module is not None and not text.trusted:
+            yield self._graph.namespace(vars(module), text.name)
         is_package = text.path.endswith(("__init__.py", "__init__.pyc"))
         package = text.name if is_package else text.name.rpartition(".")[0]
         for imported in text.imports:
             yield from self._texts(absolute_names(imported, package))
+
+    def _of_loaded(self, text: ModuleText, loaded: Loaded) -> Iterable[Token]:
+        """Yield the tokens of what differs between a loaded module and its text."""
+        self._mark_changed(loaded.bindings.of_others)
+        namespace = loaded.namespace
+        self._compared.append(namespace)
+        watched = loaded.last
+        self._watch(loaded, watched)  # before it is compared: what changes in between shows
+        found = loaded.compare(self._changed)
+        if found.compared() != watched.compared():
+            self._watch(loaded, found)
+            found = loaded.compare(self._changed)
+        if found.is_of_other_text or (found.has_computed and not text.trusted):
+            yield self._graph.namespace(namespace, text.name)
+            return
+        last = text.name.rpartition(".")[2]
+        for name, value in sorted(found.differs.items()):
+            if not self._graph.is_ignored(name, f"{text.name}.{name}", f"{last}.{name}"):
+                yield name.encode()
+                yield (
+                    b"absent" if value is UNBOUND else self.bound(namespace, name, value, f"{last}.{name}")
+                )
+        if text.is_witnessed:
+            return
+        for name, value in sorted(found.filled.items()):
+            if value is not UNBOUND and not self._graph.is_ignored(name, f"{text.name}.{name}"):
+                self._graph.mark_written(namespace, name, rebound=True)
+                yield name.encode()
+                yield self._graph.attribute(namespace, name, value, f"{last}.{name}")
+
+    def _mark_changed(self, names: Iterable[str]) -> None:
+        """Record names of modules that walked code changes, wherever they are."""
+        new = {*names} - self._changed
+        self._changed |= new
+        self._graph.is_stale |= any(not new.isdisjoint(namespace) for namespace in self._compared)
+
+    def _watch(self, loaded: Loaded, found: Comparison) -> None:
+        watch, namespace = self._graph.watch, loaded.namespace
+        changed = {*loaded.bindings.changed, *self._changed}
+        if changed.isdisjoint(namespace):
+            watch.mapping(namespace)
+        else:
+            for name, value in list(namespace.items()):
+                if name not in changed:
+                    watch.name(namespace, name, value)
+            watch.call(lambda: len(namespace), len(namespace))
+        watch.call(seen(found.functions), found=True)
+        for cls in found.classes:
+            watch.mapping(vars(cls))
+        for container in found.containers:
+            if isinstance(container, dict):
+                watch.mapping(container)
+            else:
+                watch.collection(container)
 
 
 def _strings_in(value: Any) -> set[str]:
@@ -302,10 +379,6 @@ def is_project_object(value: object) -> bool:
     if type(value) is FunctionType:
         return is_project_function(value)
     return issubclass(type(value), type) and is_project_module(str(getattr(value, "__module__", "")))
-
-
-def _is_loading(module: ModuleType | None) -> bool:
-    return bool(getattr(vars(module).get("__spec__") if module else None, "_initializing", False))
 
 
 def _ask(module: ModuleType, name: str) -> object:

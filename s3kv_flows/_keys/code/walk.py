@@ -92,6 +92,8 @@ class Walk(Graph):
         for at, value in enumerate(defaults):
             yield self.attribute(function, f"{arguments[first + at]}=", value, label)
         keywords = function.__kwdefaults__ or {}
+        if keywords:
+            self.watch.mapping(keywords)
         yield b"%d keywords" % len(keywords)
         for name in sorted(keywords):
             yield name.encode()
@@ -140,7 +142,7 @@ class Walk(Graph):
             self.watch.mapping(registry)
             found = [
                 (
-                    f"{module_of(cls)}.{cls.__qualname__}" if not self.is_project(cls) else cls.__qualname__,
+                    f"{module_of(cls)}.{cls.__qualname__}" if not self.is_project(cls) else cls.__name__,
                     cls,
                     implementation,
                 )
@@ -161,7 +163,8 @@ class Walk(Graph):
     def _class(self, cls: type, label: str) -> Iterable[Token]:
         self.watch.mapping(vars(cls))
         yield b"class"
-        yield cls.__qualname__.encode()
+        # A class in a class or a function loses the rest of its qualified name in a pickle by value.
+        yield cls.__name__.encode()
         metaclass = type(cls)
         if self.is_project(metaclass):
             yield self.token(metaclass, label)
@@ -173,7 +176,7 @@ class Walk(Graph):
         if "subclasses" in self.modes:
             found: list[type] = list(filter(self.is_project, type.__subclasses__(cls)))
             self.watch.call(lambda: len(type.__subclasses__(cls)), len(type.__subclasses__(cls)))
-            for subclass in sorted(found, key=attrgetter("__qualname__")):
+            for subclass in sorted(found, key=attrgetter("__name__")):
                 yield self.token(subclass, label)
         parts = dict(parts_of_class(cls))
         for name, value in parts.items():
@@ -202,7 +205,7 @@ class Walk(Graph):
 
 def stem(name: str, namespace: dict[str, Any] | None = None) -> str:
     """Return the name of a module among the parts: the same for a script and for an import of it."""
-    if name == "__main__" or name.startswith("__prefect_loader_"):
+    if name in ("__main__", "__mp_main__") or name.startswith("__prefect_loader_"):
         if namespace is None:
             module: ModuleType | None = sys.modules.get(name)
             namespace = vars(module) if module is not None else {}

@@ -15,7 +15,7 @@ from types import CodeType
 
 from s3kv_flows._keys.code.syntax.texts import Chain, Import, constant
 
-__all__ = ["Uses", "bytecode_digest", "code_key", "nested_codes", "uses_of"]
+__all__ = ["GETS_LOGGER", "Uses", "bytecode_digest", "code_key", "nested_codes", "uses_of"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Uses:
         rebinds: Global names and names of functions around it that it assigns or deletes.
         names: Of globals and attributes that are read, by whatever way.
         strings: Among the constants: what may be the name of a module.
+        reads_own_name: Whether it uses ``__name__`` otherwise than as the name of a logger.
     """
 
     globals: tuple[Chain, ...]
@@ -37,6 +38,7 @@ class Uses:
     rebinds: frozenset[str]
     names: frozenset[str]
     strings: frozenset[str]
+    reads_own_name: bool = False
 
 
 def nested_codes(code: CodeType) -> Iterator[CodeType]:
@@ -120,6 +122,18 @@ _MEANING = {
 }
 _KINDS = [None if name in _BETWEEN else name if name in _MEANING else "" for name in opcode.opname]
 _KINDS += [""] * (256 - len(_KINDS))
+GETS_LOGGER = {
+    "getLogger",
+    "get_logger",
+    "get_run_logger",
+    "get_task_logger",
+    "getChild",
+    "Logger",
+    "LoggerAdapter",
+}
+"""What gives the logger of a name."""
+_CALLS = {opcode.opmap.get(name) for name in ("PRECALL", "CALL", "CALL_FUNCTION", "CALL_METHOD")}
+_STORES = opcode.opmap["STORE_NAME"]
 _SHIFTS = {
     "LOAD_GLOBAL": 1 if sys.version_info >= (3, 11) else 0,
     "LOAD_ATTR": 1 if sys.version_info >= (3, 12) else 0,
@@ -141,6 +155,7 @@ def uses_of(code: CodeType) -> Uses:
         rebinds=frozenset(found.rebinds | (found.rebound_cells & free)),
         names=frozenset(found.names),
         strings=frozenset(found.strings),
+        reads_own_name=found.reads_own_name,
     )
 
 
@@ -153,6 +168,7 @@ class _Found:
         self.rebound_cells: set[str] = set()
         self.names: set[str] = set()
         self.strings: set[str] = set()
+        self.reads_own_name = False
 
     def look_at(self, code: CodeType) -> None:
         constants, raw = code.co_consts, code.co_code
@@ -160,6 +176,8 @@ class _Found:
         into: set[Chain] | None = None
         last: list[object] = [None, None]  # the constants that were loaded last
         extended = 0
+        before = ""  # the name that the instruction before loaded
+        of = None  # what __name__ was loaded after
         for number, argument in zip(raw[::2], raw[1::2], strict=True):
             kind = _KINDS[number]
             if kind is None:  # CACHE and the like stand between the instructions of one expression
@@ -168,18 +186,25 @@ class _Found:
             if kind == "EXTENDED_ARG":
                 extended = (extended | argument) << 8
                 continue
+            if of is not None:
+                self.reads_own_name |= not _is_of_logger(code, of, number, extended | argument)
+                of = None
             if kind in _ATTRIBUTES:
                 attribute = code.co_names[_index(kind, extended | argument)]
                 self.names.add(attribute)
+                before = attribute
                 if into is not None:
                     chain.append(attribute)
             else:
                 if into is not None:
                     into.add(tuple(chain))
                     into = None
+                last_name, before = before, ""
                 if kind in _GLOBALS:
                     chain, into = [code.co_names[_index(kind, extended | argument)]], self.globals
                     self.names.add(chain[0])
+                    before = chain[0]
+                    of = last_name if before == "__name__" else None
                 elif kind in _CELLS:
                     chain, into = [_cell_name(code, extended | argument)], self.cells
                 elif kind in _CONSTANTS:
@@ -211,6 +236,20 @@ class _Found:
     def _imported(self, name: str, level: object, names: object) -> None:
         listed = tuple(str(one) for one in names) if isinstance(names, tuple) else ()
         self.imports.append(Import(name, level if isinstance(level, int) else 0, listed))
+
+
+def _is_of_logger(code: CodeType, before: str, number: int, argument: int) -> bool:
+    """Return whether ``__name__`` is used as a logger's name, or by the body of a class as its module.
+
+    Args:
+        code: Which code.
+        before: The name that was loaded before it.
+        number: The instruction after it.
+        argument: That instruction's.
+    """
+    if number == _STORES:
+        return code.co_names[argument] == "__module__"
+    return before in GETS_LOGGER and number in _CALLS and argument == 1
 
 
 def _index(kind: str, argument: int) -> int:

@@ -12,7 +12,6 @@ One pass over a file visits each node once: nested functions enter the dump arou
 from __future__ import annotations
 
 import ast
-from collections import Counter
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 
@@ -45,7 +44,7 @@ def canonical_file(tree: ast.Module) -> tuple[FileText, Sequence[tuple[Scope, Co
     outermost = dump.enter()
     dump.nodes(tree.body)
     whole = dump.leave(outermost)
-    return FileText(whole.digest, dump.imports, _constants(tree, dump.stored)), dump.functions
+    return FileText(whole.digest, dump.imports), dump.functions
 
 
 class _Frame:
@@ -61,7 +60,6 @@ class _Dump:
     def __init__(self) -> None:
         self.functions: list[tuple[Scope, CodeText]] = []
         self.imports: list[Import] = []
-        self.stored: list[str] = []
         self._frame = _Frame()
         self._in_class = False
         self._special: dict[type[ast.AST], Callable[..., None]] = {
@@ -164,8 +162,6 @@ class _Dump:
     def _name(self, node: ast.Name) -> None:
         self._frame.tokens.append(f"={node.id}")
         self._frame.names.add(node.id)
-        if node.ctx.__class__ is ast.Store:
-            self.stored.append(node.id)
 
     def _attribute(self, node: ast.Attribute) -> None:
         if not isinstance(node.ctx, ast.Load):
@@ -319,21 +315,6 @@ class _Dump:
 def _is_type_checking(test: ast.expr) -> bool:
     name = test.attr if isinstance(test, ast.Attribute) else test.id if isinstance(test, ast.Name) else ""
     return name == "TYPE_CHECKING"
-
-
-def _constants(tree: ast.Module, stored: Sequence[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for statement in tree.body:
-        if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
-            target, value = statement.targets[0], statement.value
-        elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
-            target, value = statement.target, statement.value
-        else:
-            continue
-        if isinstance(target, ast.Name) and isinstance(value, ast.Constant):
-            found[target.id] = constant(value.value)
-    times = Counter(stored) if found else {}
-    return {name: value for name, value in found.items() if times[name] == 1}
 
 
 _FIELDS: dict[type[ast.AST], tuple[str, tuple[str, ...]]] = {}

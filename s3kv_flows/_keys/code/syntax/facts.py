@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -65,7 +65,7 @@ class Codes:
         kept = tuple(chain for chain in uses.globals if chain[0] in text.names or chain[0].startswith("_"))
         return CodeFacts(
             text.digest,
-            Uses(kept, uses.cells, uses.imports, uses.rebinds, uses.names, uses.strings),
+            replace(uses, globals=kept),
             text.writes,
             effects_of(code),
         )

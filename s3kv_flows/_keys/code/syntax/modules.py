@@ -1,10 +1,10 @@
 """Modules that functions import when they run, digested by their files.
 
 To look up a result must not import a module that only the computation needs. So such a module counts by its
-file as a whole, with the project's modules that the file imports. This is the one place where a text counts
-that was not compared with running code. Where a module was loaded before its file was first read, and the
-file changed after this process started, the two may differ: then :attr:`ModuleText.trusted` is false, and the
-contents of the loaded module count as well.
+file as a whole, with the project's modules that the file imports, and where it is loaded, with what differs
+from that text: see :mod:`s3kv_flows._keys.code.syntax.loaded`. Python may run a compiled file that is out of
+date instead of a text: then the compiled code counts. And a file may be written between the key of a run and
+the import: :class:`NotLoaded` tells.
 """
 
 from __future__ import annotations
@@ -15,20 +15,26 @@ import pkgutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
-from s3kv_flows._keys.code.syntax.bytecode import bytecode_digest, nested_codes, uses_of
+from s3kv_flows._keys.code.syntax.bindings import bindings_of
+from s3kv_flows._keys.code.syntax.bytecode import bytecode_digest, code_key, nested_codes, uses_of
 from s3kv_flows._keys.code.syntax.canonical import canonical_file
-from s3kv_flows._keys.code.syntax.sources import TEXTS, TextStamp, parsing, stamp_of
+from s3kv_flows._keys.code.syntax.compiled import compiled_instead
+from s3kv_flows._keys.code.syntax.loaded import Loaded
+from s3kv_flows._keys.code.syntax.sources import TEXTS, Table, TextStamp, is_same_code, parsing, stamp_of
 from s3kv_flows._keys.code.syntax.texts import FileText, Import
 from s3kv_flows._keys.errors import Unkeyable
+from s3kv_flows._keys.project import is_project_file
 
-__all__ = ["MODULES", "ModuleText", "ModuleTexts", "absolute_names"]
+__all__ = ["MODULES", "ModuleText", "ModuleTexts", "NotLoaded", "absolute_names", "is_loading"]
+
+_TIMES = 10
 
 
 @dataclass(frozen=True)
@@ -37,21 +43,51 @@ class ModuleText:
 
     Attributes:
         name: Of the module.
-        digest: Of the file's text, or of its code where there is no text.
+        digest: Of the file's text, or of its code where that is what runs.
         imports: What it imports, wherever in the file.
-        constants: Names that it binds once, to a literal.
-        path: The file; the archive that it is in, or the file itself, has the stamp when it was read.
+        path: The file.
+        stamped: The file, or the archive that it is in.
+        stamp: Of that, when it was read.
+        loaded: The module with what its text binds; None where it is not loaded, or has no text.
+        is_witnessed: Whether the module was loaded after its file was read, and the file is the same since.
         trusted: Whether the module, if it is loaded, was loaded from this text.
     """
 
     name: str
     digest: bytes
     imports: Sequence[Import]
-    constants: Mapping[str, str]
     path: str
     stamped: str
     stamp: TextStamp | None
+    loaded: Loaded | None
+    is_witnessed: bool
     trusted: bool
+
+
+class NotLoaded(NamedTuple):
+    """A module that was not loaded when a key was made, which names the text of its file.
+
+    Attributes:
+        name: Of the module.
+        path: Its file; None where it was not found.
+        stamped: The file, or the archive that it is in.
+        stamp: Of that, when it was read.
+    """
+
+    name: str
+    path: str | None = None
+    stamped: str = ""
+    stamp: TextStamp | None = None
+
+    def is_other_now(self) -> bool:
+        """Return whether the module was loaded since, maybe from another text."""
+        module = sys.modules.get(self.name)
+        file = vars(module).get("__file__") if isinstance(module, ModuleType) else None
+        if not isinstance(file, str):
+            return False
+        if self.path is None:
+            return is_project_file(file)
+        return file != self.path or stamp_of(self.stamped) != self.stamp
 
 
 def absolute_names(imported: Import, package: str) -> list[str]:
@@ -73,13 +109,34 @@ def absolute_names(imported: Import, package: str) -> list[str]:
     return names + [f"{name}.{one}" for one in imported.names if one != "*"]
 
 
+def is_loading(module: ModuleType | None) -> bool:
+    """Return whether a thread is importing a module: what it has not bound yet will be."""
+    return bool(getattr(vars(module).get("__spec__") if module else None, "_initializing", False))
+
+
+class _File(NamedTuple):
+    """Where the text of a module is."""
+
+    name: str
+    path: str
+    stamped: str
+    spec: Any
+    loader: Any
+    package: str
+
+    def absolute(self, imported: Import) -> str:
+        names = absolute_names(imported, self.package)
+        return names[-1] if names else ""
+
+
 class ModuleTexts:
     """The texts of modules' files: one object for the process, :data:`MODULES`."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._said: dict[tuple[str, TextStamp | None], FileText] = {}
+        self._said: dict[tuple[str, TextStamp | None, bool], FileText] = {}
         self._seen_unloaded: dict[str, tuple[str, TextStamp]] = {}
+        self._compared: dict[str, tuple[object, TextStamp | None, Loaded]] = {}
         self._confirmed: dict[str, tuple[object, ModuleText]] = {}
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._unlock)
@@ -98,40 +155,84 @@ class ModuleTexts:
             Unkeyable: It has a file that cannot be read.
         """
         with self._lock:
-            loaded = sys.modules.get(name)
-            own = vars(loaded) if isinstance(loaded, ModuleType) else {}
+            module = sys.modules.get(name)
+            loads = isinstance(module, ModuleType) and is_loading(module)
+            own = vars(module) if isinstance(module, ModuleType) else {}
             spec = own.get("__spec__")
             confirmed = self._confirmed.get(name)
-            if loaded is not None and confirmed is not None and confirmed[0] is spec:
+            if module is not None and confirmed is not None and confirmed[0] is spec:
                 return confirmed[1]  # whatever became of the file since
-            if loaded is None:
+            if module is None:
                 spec = _find(name)
             path = own.get("__file__") or getattr(spec, "origin", None)
             loader = getattr(spec, "loader", None) or own.get("__loader__")
             if not isinstance(path, str) or path in ("built-in", "frozen", "namespace") or not counts(path):
                 return None
-            file = path if Path(path).exists() else getattr(loader, "archive", path)
-            stamp = stamp_of(str(file))
-            said = self._said.get((path, stamp)) if stamp is not None else None
-            if said is None:
-                said = self._said[path, stamp] = self._text(name, path, stamp, loader, loaded)
-            trusted = True
-            if loaded is None:
-                if stamp is not None:
-                    self._seen_unloaded[name] = (path, stamp)
-            elif stamp is None or self._seen_unloaded.get(name) != (path, stamp):
-                trusted = stamp is not None and max(stamp.modified_ns, stamp.changed_ns) <= _STARTED_NS
-            text = ModuleText(
-                name, said.digest, said.imports, said.constants, path, str(file), stamp, trusted
-            )
-            if loaded is not None and trusted and spec is not None:
-                self._confirmed[name] = (spec, text)
-            return text
+            stamped = path if Path(path).exists() else str(getattr(loader, "archive", path))
+            is_package = Path(path).stem == "__init__"
+            file = _File(name, path, stamped, spec, loader, name if is_package else name.rpartition(".")[0])
+            if not isinstance(module, ModuleType) or loads:
+                return self._not_loaded(file, loads=loads)
+            return self._loaded(file, module)
 
-    @staticmethod
-    def _text(name: str, path: str, stamp: TextStamp | None, loader: Any, loaded: object) -> FileText:
-        known = TEXTS.file(path, stamp) if loaded is not None and path.endswith(".py") else None
-        return known if known is not None else _read(name, path, loader)
+    def _not_loaded(self, file: _File, *, loads: bool) -> ModuleText:
+        stamp, said = self._text(file, is_loaded=False)
+        # A thread that imports the module may have read the file before somebody wrote it.
+        if stamp is not None and not loads:
+            self._seen_unloaded[file.name] = (file.path, stamp)
+        return ModuleText(
+            file.name, said.digest, said.imports, file.path, file.stamped, stamp, None, False, True
+        )
+
+    def _loaded(self, file: _File, module: ModuleType) -> ModuleText:
+        stamp, said = self._text(file, is_loaded=True)
+        is_witnessed = stamp is not None and self._seen_unloaded.get(file.name) == (file.path, stamp)
+        known = self._compared.get(file.name)
+        if known is not None and known[0] is file.spec and known[1] == stamp and stamp is not None:
+            loaded: Loaded | None = known[2]
+        else:
+            loaded = _compare(file, stamp, module)
+            if loaded is not None:
+                self._compared[file.name] = (file.spec, stamp, loaded)
+        trusted = is_witnessed or _is_as_at_start(file.path, stamp)
+        if loaded is not None:
+            first = loaded.first
+            is_same = not (first.is_of_other_text or first.has_computed or first.differs)
+            trusted = is_same or (trusted and not first.is_of_other_text)
+        text = ModuleText(
+            file.name,
+            said.digest,
+            said.imports,
+            file.path,
+            file.stamped,
+            stamp,
+            loaded,
+            is_witnessed,
+            trusted,
+        )
+        if trusted and file.spec is not None:
+            self._confirmed[file.name] = (file.spec, text)
+        return text
+
+    def _text(self, file: _File, *, is_loaded: bool) -> tuple[TextStamp | None, FileText]:
+        """Return what a file says, with its stamp before and after it was read."""
+        for _ in range(_TIMES):
+            stamp = stamp_of(file.stamped)
+            at = (file.path, stamp, is_loaded)
+            said = self._said.get(at) if stamp is not None else None
+            if said is not None:
+                return stamp, said
+            # It is parsed as it is for the module's functions, most of which are looked at, too.
+            table = _table(file, stamp) if is_loaded else None
+            said = table.file if table is not None else _read(file, stamp, is_loaded=is_loaded)
+            if stamp_of(file.stamped) == stamp:
+                self._said[at] = said
+                return stamp, said
+        raise Unkeyable(
+            f"the module {file.name} is imported by a task when it runs, and {file.path} changes again and "
+            "again",
+            "import it at the top of the task's module",
+        )
 
     def within(self, name: str) -> list[str]:
         """Return the names of the modules in a package."""
@@ -162,27 +263,57 @@ def _find(name: str) -> Any:
     return found
 
 
-def _read(name: str, path: str, loader: Any) -> FileText:
+def _source(file: _File) -> str | bytes | None:
+    if file.path.endswith((".py", ".pyw")) and Path(file.path).is_file():
+        return Path(file.path).read_bytes()
+    if not hasattr(file.loader, "get_source"):
+        return None
+    found = file.loader.get_source(getattr(file.spec, "name", None) or file.name)
+    return found if isinstance(found, str) else None
+
+
+def _read(file: _File, stamp: TextStamp | None, *, is_loaded: bool) -> FileText:
     text: str | bytes | None = None
     try:
-        if path.endswith((".py", ".pyw")) and Path(path).is_file():
-            text = Path(path).read_bytes()
-        elif hasattr(loader, "get_source"):
-            text = loader.get_source(name)
+        text = _source(file)
         if text is not None:
             with parsing():
-                return canonical_file(ast.parse(text, path))[0]
-        code = loader.get_code(name) if hasattr(loader, "get_code") else None
+                tree = ast.parse(text, file.path)
+                said = canonical_file(tree)[0]
+                # What compiling does to the tree does not matter any more.
+                return said if is_loaded else _as_it_runs(file, text, tree, stamp) or said
+        code = _code(file)
         if code is not None:
-            return FileText(bytecode_digest(code), _imports(code), {})
-        return FileText(sha256(Path(path).read_bytes()).digest(), (), {})
+            return FileText(bytecode_digest(code), _imports(code))
+        return FileText(sha256(Path(file.path).read_bytes()).digest(), ())
     except SyntaxError:
-        return FileText(sha256(text.encode() if isinstance(text, str) else text or b"").digest(), (), {})
+        return FileText(sha256(text.encode() if isinstance(text, str) else text or b"").digest(), ())
     except (OSError, ValueError, ImportError, RecursionError) as failure:
         raise Unkeyable(
-            f"the module {name} is imported by a task when it runs, and {path} cannot be read ({failure})",
+            f"the module {file.name} is imported by a task when it runs, and {file.path} cannot be read "
+            f"({failure})",
             "import it at the top of the task's module",
         ) from failure
+
+
+def _as_it_runs(file: _File, text: str | bytes, tree: ast.Module, stamp: TextStamp | None) -> FileText | None:
+    """Return what a compiled file says, where Python would run that and the text compiles to other code."""
+    if not isinstance(text, bytes):
+        return None
+    code = compiled_instead(file.spec, text, stamp)
+    if code is None:
+        return None
+    own = compile(tree, file.path, "exec", dont_inherit=True)
+    if is_same_code(own, code) or code_key(own) == code_key(code):
+        return None
+    return FileText(bytecode_digest(code), _imports(code))
+
+
+def _code(file: _File) -> CodeType | None:
+    if not hasattr(file.loader, "get_code"):
+        return None
+    found = file.loader.get_code(getattr(file.spec, "name", None) or file.name)
+    return found if isinstance(found, CodeType) else None
 
 
 def _imports(code: CodeType) -> list[Import]:
@@ -190,6 +321,52 @@ def _imports(code: CodeType) -> list[Import]:
     for inner in nested_codes(code):
         found += _imports(inner)
     return list(dict.fromkeys(found))
+
+
+def _compare(file: _File, stamp: TextStamp | None, module: ModuleType) -> Loaded | None:
+    """Compare a loaded module with its text; None where it has none, or that cannot be read any more."""
+    table = _table(file, stamp)
+    if table is None or stamp is None:
+        return None
+    try:
+        text = _source(file)
+        if text is None or stamp_of(file.stamped) != stamp:
+            return None
+        tree, table.tree = table.tree, None
+        with parsing():
+            bindings = bindings_of(tree or ast.parse(text, file.path), text, table.all())
+    except (OSError, SyntaxError, ValueError, ImportError, RecursionError):
+        return None
+    return Loaded(module, bindings, file.path, lambda code: table.find(code) is not None, file.absolute)
+
+
+def _table(file: _File, stamp: TextStamp | None) -> Table | None:
+    return TEXTS.table(file.path, stamp, lambda: _source(file)) if stamp is not None else None
+
+
+def _is_as_at_start(path: str, stamp: TextStamp | None) -> bool:
+    """Return whether a file stood at its place already when this process started.
+
+    Not so where somebody renamed a directory that it is in, or let a link point to another one.
+    """
+    if stamp is None or not _is_old(stamp):
+        return False
+    places = {one for start in (os.path.abspath(path), os.path.realpath(path)) for one in Path(start).parents}  # noqa: PTH100 -- links and all
+    return not any(map(_was_put_there, places))
+
+
+def _was_put_there(place: Path) -> bool:
+    try:
+        own, around = place.lstat(), place.parent.stat()
+    except OSError:
+        return True
+    is_new, changed = own.st_ctime_ns > _STARTED_NS, around.st_mtime_ns > _STARTED_NS
+    # What is written into a directory changes its time, too, and not that of the one around it.
+    return is_new or changed if place.is_symlink() else is_new and changed
+
+
+def _is_old(stamp: TextStamp) -> bool:
+    return max(stamp.modified_ns, stamp.changed_ns) <= _STARTED_NS
 
 
 def _started_ns() -> int:

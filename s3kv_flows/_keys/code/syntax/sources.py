@@ -9,6 +9,7 @@ the file gives the same digests: see :meth:`SourceTexts.export` and :meth:`Sourc
 """
 
 from __future__ import annotations
+import __future__
 
 import ast
 import gc
@@ -18,7 +19,7 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -26,9 +27,9 @@ from typing import Any, NamedTuple
 
 from s3kv_flows._keys.code.syntax.bytecode import code_key, nested_codes
 from s3kv_flows._keys.code.syntax.canonical import Scope, canonical_file
-from s3kv_flows._keys.code.syntax.texts import CodeText, FileText
+from s3kv_flows._keys.code.syntax.texts import CodeText
 
-__all__ = ["TEXTS", "SourceTexts", "TextStamp", "stamp_of"]
+__all__ = ["TEXTS", "SourceTexts", "Table", "TextStamp", "is_same_code", "stamp_of"]
 
 
 class TextStamp(NamedTuple):
@@ -48,6 +49,9 @@ def stamp_of(path: str) -> TextStamp | None:
         return None
     return TextStamp(found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
 
+
+_INHERITED = __future__.annotations.compiler_flag
+"""Of a ``__future__`` import: a cell of a notebook has it of the cells before."""
 
 _COMPARES_ALL = sys.version_info[:2] != (3, 11)
 """Whether code objects that are equal have equal tables of exceptions, too."""
@@ -88,25 +92,33 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_PARSES.unlock)
 
 
-class _Table:
-    """The functions of one text, by the code that they compile to."""
+class Table:
+    """The functions of one text, by the code that they compile to.
 
-    def __init__(self, text: str | bytes, filename: str) -> None:
+    Attributes:
+        file: What the text says as a whole.
+        flags: Of the compiled text.
+        tree: Of the text, until somebody has taken it; None where it was not to be kept.
+    """
+
+    def __init__(self, text: str | bytes, filename: str, flags: int = 0, *, keeps_tree: bool = False) -> None:
         self._by_place: dict[tuple[str, int], list[tuple[CodeType, CodeText]]] = {}
         self._by_name: dict[str, list[tuple[CodeType, CodeText]]] = {}
         self._by_key: dict[str, dict[bytes, CodeText]] = {}
         with parsing():
             tree = ast.parse(text, filename)
-            module = compile(text, filename, "exec", dont_inherit=True)
+            module = compile(text, filename, "exec", flags, dont_inherit=True)
+            self.flags = module.co_flags
             self.file, scopes = canonical_file(tree)
             for code, said in _match(tree, scopes, module):
                 self._by_place.setdefault((code.co_name, code.co_firstlineno), []).append((code, said))
                 self._by_name.setdefault(code.co_name, []).append((code, said))
+        self.tree = tree if keeps_tree else None
 
     def find(self, code: CodeType) -> CodeText | None:
         """Return what the text says of code that runs; None where it does not compile to that."""
         for own, said in self._by_place.get((code.co_name, code.co_firstlineno), ()):
-            if own == code and (_COMPARES_ALL or _have_equal_handlers(own, code)):
+            if is_same_code(own, code):
                 return said
         keys = self._by_key.get(code.co_name)
         if keys is None:
@@ -119,8 +131,14 @@ class _Table:
         return keys.get(code_key(code)) if keys else None
 
     def all(self) -> Iterator[tuple[CodeType, CodeText]]:
+        """Yield each function's code, with what the text says of it."""
         for found in self._by_name.values():
             yield from found
+
+
+def is_same_code(one: CodeType, other: CodeType) -> bool:
+    """Return whether two code objects run alike, and stand on the same lines."""
+    return one == other and (_COMPARES_ALL or _have_equal_handlers(one, other))
 
 
 def _have_equal_handlers(one: CodeType, other: CodeType) -> bool:
@@ -192,7 +210,7 @@ class SourceTexts:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._tables: dict[tuple[str, object], _Table | None] = {}
+        self._tables: dict[tuple[str, object, int], Table | None] = {}
         self._adopted: dict[bytes, CodeText] = {}
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._unlock)
@@ -222,14 +240,16 @@ class SourceTexts:
                     return {code_key(own): _packed(said) for own, said in table.all()}
         return {}
 
-    def file(self, path: str, stamp: TextStamp | None) -> FileText | None:
-        """Return the record of a loaded module's text as a whole; None where it cannot be read.
+    def table(self, path: str, stamp: TextStamp, read: Callable[[], str | bytes | None]) -> Table | None:
+        """Return the functions of a loaded module's text; None where it cannot be read.
 
-        It is parsed for that as it is for the module's functions, most of which are looked at, too.
+        Args:
+            path: The file.
+            stamp: Of the file, or of the archive that it is in.
+            read: Returns the text.
         """
         with self._lock:
-            table = self._table(path, stamp, lambda: Path(path).read_bytes())
-        return table.file if table is not None else None
+            return self._table(path, stamp, read, keeps_tree=True)
 
     def adopt(self, exported: Mapping[bytes, bytes]) -> None:
         """Use the digests that another process exported, for code that came from there."""
@@ -237,10 +257,11 @@ class SourceTexts:
             for key, packed in exported.items():
                 self._adopted.setdefault(key, _unpacked(packed))
 
-    def _candidates(self, code: CodeType, namespace: Mapping[str, Any]) -> Iterator[_Table]:
+    def _candidates(self, code: CodeType, namespace: Mapping[str, Any]) -> Iterator[Table]:
         filename = code.co_filename
+        flags = code.co_flags & _INHERITED
         for path in _paths(filename, namespace):
-            table = self._table(path, stamp_of(path), lambda path=path: Path(path).read_bytes())
+            table = self._table(path, stamp_of(path), lambda path=path: Path(path).read_bytes(), flags)
             if table is not None:
                 yield table
         # A notebook's cell, a doctest, or what somebody read before the file was written again.
@@ -252,23 +273,35 @@ class SourceTexts:
             lines = linecache.getlines(filename, dict(namespace))
         if lines:
             text = "".join(lines)
-            table = self._table(filename, text, lambda: text)
+            table = self._table(filename, text, lambda: text, flags)
             if table is not None:
                 yield table
-        loader, name = namespace.get("__loader__"), namespace.get("__name__")
+        loader = namespace.get("__loader__")
+        # What `python -m` runs out of an archive is called __main__, which its loader does not know.
+        name = getattr(namespace.get("__spec__"), "name", None) or namespace.get("__name__")
         if hasattr(loader, "get_source") and isinstance(name, str) and stamp_of(filename) is None:
-            table = self._table(filename, name, lambda: _loaded_source(loader, name))
+            table = self._table(filename, name, lambda: _loaded_source(loader, name), flags)
             if table is not None:
                 yield table
 
-    def _table(self, path: str, version: object, read: Any) -> _Table | None:
+    def _table(
+        self, path: str, version: object, read: Any, flags: int = 0, *, keeps_tree: bool = False
+    ) -> Table | None:
         if version is None:
             return None
-        at = (path, version)
+        table = self._compiled(path, version, read, 0, keeps_tree=keeps_tree)
+        if table is None or not flags & ~table.flags:
+            return table
+        return self._compiled(path, version, read, flags)
+
+    def _compiled(
+        self, path: str, version: object, read: Any, flags: int, *, keeps_tree: bool = False
+    ) -> Table | None:
+        at = (path, version, flags)
         if at not in self._tables:
             try:
                 text = read()
-                self._tables[at] = _Table(text, path) if text else None
+                self._tables[at] = Table(text, path, flags, keeps_tree=keeps_tree) if text else None
             except (OSError, SyntaxError, ValueError, RecursionError, MemoryError, ImportError):
                 self._tables[at] = None
         return self._tables[at]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -43,12 +43,10 @@ class FileText(NamedTuple):
     Attributes:
         digest: Of the whole.
         imports: Wherever they stand, but for those for type checkers.
-        constants: Names that the module binds once, to a literal, with what :func:`constant` says of it.
     """
 
     digest: bytes
     imports: Sequence[Import]
-    constants: Mapping[str, str]
 
 
 def constant(value: object) -> str:

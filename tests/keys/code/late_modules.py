@@ -1,0 +1,87 @@
+# ruff: noqa: E501 -- a module is one line of a table
+"""Texts of modules that tasks import when they run, and what may happen to those modules."""
+
+from __future__ import annotations
+
+__all__ = ["PATCHES", "TEXTS"]
+
+# fmt: off
+TEXTS: dict[str, str] = {
+    'enums': "import enum\nclass E(enum.Enum):\n    A = 'a'\n    B = 2\n    def f(self): return 1\nclass F(enum.IntFlag):\n    X = 1\n    Y = 2\nclass G(str, enum.Enum):\n    Q = 'q'",
+    'dataclasses': 'from dataclasses import dataclass, field\n@dataclass\nclass A:\n    x: int\n    y: int = 3\n    z: list = field(default_factory=list)\n    def f(self): return self.x\n@dataclass(frozen=True, slots=True)\nclass B:\n    y: int = 3',
+    'named tuples': "from typing import NamedTuple\nfrom collections import namedtuple\nclass P(NamedTuple):\n    x: int = 1\n    def f(self): return 1\nQ = namedtuple('Q', 'a b')",
+    'pydantic models': "from pydantic import BaseModel, Field, field_validator\nclass M(BaseModel):\n    x: int = 1\n    y: list = Field(default_factory=list)\n    def f(self): return 1\n    @field_validator('x')\n    @classmethod\n    def check(cls, v): return v",
+    'abstract classes': 'import abc\nclass A(abc.ABC):\n    n = 1\n    @abc.abstractmethod\n    def f(self): ...\nclass B(A):\n    def f(self): return 1',
+    'classes for typing': "from typing import Protocol, TypedDict, Generic, TypeVar\nT = TypeVar('T')\nclass P(Protocol):\n    def f(self): ...\nclass D(TypedDict):\n    a: int\nclass G(Generic[T]):\n    x = 1\n    def f(self): return 1",
+    'decorators': 'import functools, contextlib\ndef deco(f):\n    @functools.wraps(f)\n    def w(*a): return f(*a)\n    return w\n@deco\ndef g(): return 1\n@functools.lru_cache\ndef h(x=1): return x\n@contextlib.contextmanager\ndef c(): yield 1\nclass A:\n    @property\n    def p(self): return 1\n    @p.setter\n    def p(self, v): pass\n    @staticmethod\n    def s(): return 1\n    @classmethod\n    def k(cls): return 1\n    @functools.cached_property\n    def q(self): return 1',
+    'imports': 'from __future__ import annotations\nimport os.path\nimport json as j\nfrom collections import OrderedDict as OD\ntry:\n    import nosuchmodule\nexcept ImportError:\n    nosuchmodule = None\nfrom typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from pathlib import Path\nimport xml.dom.minidom\nfrom concurrent import futures\nfrom prefect import task, flow\nimport numpy as np',
+    'an import of all names': 'from os.path import *\nX = 1',
+    'a logger and names of the module': "import logging\nlog = logging.getLogger(__name__)\n__all__ = ['log']\n__version__ = '1'\n__author__ = 'x'",
+    'private names, slots, nested classes': "class A:\n    __x = 1\n    __slots__ = ('a',)\n    def __f(self): return self.__x\nclass _B:\n    __y = 2\n    class In:\n        z = 3\n        def f(self): return 1",
+    'branches and loops': "import sys\nfor i in range(3):\n    pass\nif sys.version_info > (3,):\n    def f(): return 1\nelse:\n    def f(): return 2\nwith open('/dev/null') as fh:\n    pass\nif (n := 3) > 2:\n    m = n\nX = 1\ndel X\ntry:\n    1 / 0\nexcept ZeroDivisionError as e:\n    pass\nwhile False: pass\nA = B = [1]\nC, D = 1, 2\nM: dict = {'a': (1, -2, 3.5, b'x', None, True, {1, 2})}\nN: int\nL = lambda x: x\nX = 2\nX += 1",
+    'what it counts': 'N = 0\nC = {}\ndef f():\n    global N\n    N += 1\n    C[N] = 1\n    return N\nclass A:\n    n = 0\n    def go(self):\n        A.n += 1\n        self.k = 2',
+    'what it keeps': '_c = None\ndef f():\n    global _c\n    if _c is None: _c = [1]\n    _c.append(2)\n    return _c',
+    'default values': "def f(a, b=1, *, c={'x': [1]}, d=(1, 2), **k): return a\nasync def g(x=-1): return x\ndef h(seen=[]):\n    seen.append(1)",
+    'attributes on request': "def __getattr__(name):\n    if name == 'q': return 1\n    raise AttributeError(name)\ndef f(): return 1",
+    'a script': "def f(): return 1\nif __name__ == '__main__':\n    f()",
+    'overloads': 'from typing import overload\n@overload\ndef f(x: int) -> int: ...\n@overload\ndef f(x: str) -> str: ...\ndef f(x): return x',
+    'match': "import sys\nmatch sys.platform:\n    case 'linux': Z = 1\n    case other: Z = 2",
+    'attrs classes': 'import attr\n@attr.s(auto_attribs=True)\nclass A:\n    x: int = 1\n    def f(self): return 1\n@attr.define\nclass B:\n    y: int = 2',
+    'a registry of classes': 'class Base:\n    reg = {}\n    def __init_subclass__(cls, **k):\n        Base.reg[cls.__name__] = cls\nclass A(Base):\n    pass',
+    'a registry of functions': "T = {}\nT['a'] = 1\ndef reg(f):\n    T[f.__name__] = f\n    return f\n@reg\ndef g(): return 1",
+    'docstrings and assertions': "def f(x):\n    assert x, 'm'\n    return x\n'''doc'''\ndef g():\n    '''doc'''",
+    'a metaclass': 'class E(Exception):\n    code = 1\nclass M(type):\n    def __call__(cls, *a): return super().__call__(*a)\nclass A(metaclass=M):\n    x = 1\n    def f(self): return 1',
+    'names that it does not spell': "for n in 'ab':\n    globals()[n] = 1\nfrom itertools import chain\nS = frozenset({1})\nBIG = 10 ** 30\nD = dict(a=1)",
+    'special methods': 'class A:\n    def __eq__(self, o): return True\n    x: int = 1\n    y: int\n    def __call__(self): return [i for i in range(3)]',
+    'closures and descriptors': 'def outer():\n    def inner(): return 1\n    return inner\nF = outer()\nclass D:\n    def __get__(self, i, o): return 1\nclass A:\n    d = D()\n    l = [1, 2]',
+}
+"""Texts that have the same key before and after the module was loaded, and was used."""
+
+PATCHES: list[tuple[str, str]] = [
+    ('def f(): return 1', 'm.f = lambda: 2'),
+    ('def f(): return 1\ndef g(): return 2', 'm.f = m.g'),
+    ('def f(): return 1\ndef g(): return 2', 'm.f.__code__ = m.g.__code__'),
+    ('def f(): return 1', 'm.f.__code__ = (lambda: 3).__code__'),
+    ('def f(x=1): return x', 'm.f.__defaults__ = (2,)'),
+    ('def f(x=[1]): return x', 'm.f.__defaults__[0].append(2)'),
+    ('def f(*, x=1): return x', "m.f.__kwdefaults__['x'] = 2"),
+    ('def f(): return 1', 'm.f.k = 1'),
+    ('def f(): return 1', 'del m.f'),
+    ('def f(): return 1', 'm.extra = 1'),
+    ("T = {'a': 1}", "m.T['a'] = 2"),
+    ("T = {'a': 1}", "m.T['a'] = True"),
+    ("T = {'a': [1, {'b': 2}]}", "m.T['a'][1]['b'] = 3"),
+    ('T = {1: 1, 2: 2}', 'm.T[1] = m.T.pop(1)'),
+    ('T = [1]', 'm.T.append(2)'),
+    ('T = {1}', 'm.T.add(2)'),
+    ('N = 1', 'm.N = 2'),
+    ('N = 1', 'm.N = 1.0'),
+    ('N = 1\nN = 2', 'm.N = 1'),
+    ('import json', 'm.json = m'),
+    ('from json import dumps', 'm.dumps = lambda x: 1'),
+    ('from prefect import task', 'm.task = lambda x: 1'),
+    ('class A:\n    def f(self): return 1', 'm.A.f = lambda self: 2'),
+    ('class A:\n    def f(self): return 1', 'm.A.f.__code__ = (lambda self: 3).__code__'),
+    ('class A:\n    n = 1', 'm.A.n = 2'),
+    ('class A:\n    n = 1', 'm.A.k = 2'),
+    ('class A:\n    n = 1', 'm.A.__call__ = lambda self: 2'),
+    ('class A:\n    n = [1]', 'm.A.n.append(2)'),
+    ('class A:\n    n = 1', "m.A = type('A', (), {'n': 1, 'z': 2})"),
+    ('class A:\n    class I:\n        n = 1', 'm.A.I.n = 2'),
+    ('class A:\n    @property\n    def p(self): return 1', 'm.A.p = 1'),
+    ('class A:\n    @staticmethod\n    def p(): return 1', 'm.A.p = staticmethod(lambda: 2)'),
+    ('from dataclasses import dataclass\n@dataclass\nclass A:\n    x: int = 1\n    def f(self): return 1', 'm.A.f = lambda s: 2'),
+    ('from dataclasses import dataclass\n@dataclass\nclass A:\n    x: int = 1', 'm.A.x = 2'),
+    ('import enum\nclass E(enum.Enum):\n    A = 1\n    def f(self): return 1', 'm.E.f = lambda s: 2'),
+    ('import functools\n@functools.lru_cache\ndef f(x=1): return x', 'm.f = lambda: 1'),
+    ('L = [x for x in range(3)]', 'm.L.append(1)'),
+    ('L = dict(a=[1])', "m.L['a'].append(1)"),
+    ('L = lambda: 1', 'm.L = lambda: 2'),
+    ('import logging\nlog = logging.getLogger(__name__)', 'm.log = None'),
+    ("import sys\nif sys.platform == 'x': N = 1\nelse: N = 2", 'm.N = 3'),
+    ('try:\n    import nosuch\nexcept ImportError:\n    nosuch = None', 'm.nosuch = 3'),
+    ('from deeper import g\n--- deeper.py\ndef g(): return 1', "sys.modules['deeper'].g = lambda: 2"),
+    ('import deeper\n--- deeper.py\nT = {1: 1}', "sys.modules['deeper'].T[1] = 2"),
+]
+"""Texts, and what a process does to the module ``m``."""
+# fmt: on
