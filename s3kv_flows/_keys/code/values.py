@@ -13,9 +13,9 @@ from typing import Any
 
 from s3kv_flows._keys.code.changes.first_seen import CONTENT
 from s3kv_flows._keys.code.classes import NOT_CONTENT
-from s3kv_flows._keys.code.containers import ATOMS, CONTAINERS, IMMUTABLE, Containers
+from s3kv_flows._keys.code.objects.containers import ATOMS, CONTAINERS, IMMUTABLE, Containers
 from s3kv_flows._keys.code.graph import Graph, Token
-from s3kv_flows._keys.code.instances import Instances
+from s3kv_flows._keys.code.objects.instances import Instances
 from s3kv_flows._keys.code.syntax.bytecode import bytecode_digest
 from s3kv_flows._keys.code.syntax.texts import constant
 from s3kv_flows._keys.project import is_project_module, module_of
