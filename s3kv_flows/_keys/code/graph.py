@@ -139,7 +139,8 @@ class Graph(ABC):
         self._numbers: dict[int, int] = {}
         self._leaves: dict[tuple[bytes, str], int] = {}
         self._notes: dict[str, None] = {}
-        self._places: dict[str, dict[tuple[int, str], Place]] = {}
+        self._places: dict[str, tuple[Any, str]] = {}
+        self._more_places: dict[str, dict[tuple[int, str], Place]] = {}  # of a name of two modules
         self._entered: dict[int, tuple[dict[str, Any], str]] = {}
 
     @abstractmethod
@@ -193,7 +194,7 @@ class Graph(ABC):
 
     def attribute(self, holder: object, name: str, value: object, label: str) -> Token:
         """Return the token of the value of an object's name, which the walked code may write."""
-        if name != CONTENT and type(holder) in (dict, FunctionType) or issubclass(type(holder), type):
+        if (name != CONTENT and type(holder) in (dict, FunctionType)) or issubclass(type(holder), type):
             self.place(holder, name, label)
         if not self.is_written(holder, name):
             token = self.token(value, label)
@@ -211,20 +212,23 @@ class Graph(ABC):
 
     def place(self, holder: object, name: str, label: str) -> None:
         """Record where the values under a label come from: which name of a module, a function, a class."""
-        self._places.setdefault(label, {})[id(holder), name] = Place(holder, name)
+        known = self._places.setdefault(label, (holder, name))
+        if known[0] is not holder or known[1] != name:
+            self._more_places.setdefault(label, {})[id(holder), name] = Place(holder, name)
 
     def places(self, label: str) -> Collection[Place]:
         """Return where the values under a label come from."""
         while label and label not in self._places:
             label = label.rpartition(".")[0]
-        return self._places.get(label, {}).values()
+        first = [Place(*self._places[label])] if label else []
+        return [*first, *self._more_places.get(label, {}).values()]
 
     def enter(self, namespace: dict[str, Any], label: str) -> None:
         """Record that a function or a class of a module is reached."""
         self._entered.setdefault(id(namespace), (namespace, label.partition(".")[0]))
 
     def entered(self) -> Sequence[tuple[dict[str, Any], str]]:
-        """Return the namespaces of the modules that functions and classes were reached of, and their names."""
+        """Return the namespaces of modules that functions and classes were reached of, and the names."""
         return list(self._entered.values())
 
     def alone(self, value: object) -> bytes:

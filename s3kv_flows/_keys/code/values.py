@@ -15,8 +15,8 @@ from typing import Any
 
 from s3kv_flows._keys.code.changes.first_seen import CONTENT
 from s3kv_flows._keys.code.classes import NOT_CONTENT, Registry
-from s3kv_flows._keys.code.objects.containers import ATOMS, CONTAINERS, IMMUTABLE, Containers
 from s3kv_flows._keys.code.graph import Graph, Token
+from s3kv_flows._keys.code.objects.containers import ATOMS, CONTAINERS, IMMUTABLE, Containers
 from s3kv_flows._keys.code.objects.instances import Instances
 from s3kv_flows._keys.code.syntax.bytecode import bytecode_digest
 from s3kv_flows._keys.code.syntax.texts import constant

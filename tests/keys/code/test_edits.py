@@ -18,7 +18,11 @@ from tests.keys.code.edits_of_projects import PROJECTS
 from tests.keys.code.processes import digests, verdict
 
 EDITS = [*PLAIN, *IDIOMS, *OBJECTS, *PROJECTS]
-BARE = [edit for edit in EDITS if not re.search(r"prefect|sklearn|pandas|pydantic|numpy|sqlalchemy|httpx|click|typer", edit.text)]
+BARE = [
+    edit
+    for edit in EDITS
+    if not re.search(r"prefect|sklearn|pandas|pydantic|numpy|sqlalchemy|httpx|click|typer", edit.text)
+]
 """The edits that import no library: a second of CPU for each process, where all take four."""
 
 GOLDEN = Path(__file__).with_name("golden.json")

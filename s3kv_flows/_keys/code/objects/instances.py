@@ -163,10 +163,11 @@ class Instances:
         digest = self.digest(value)
         if digest is None:
             digest = f"by type {module_of(cls)}.{cls.__qualname__}".encode()
-            made = self._graph.making(value, label)
-            if not made:
-                self._graph.note(f"{label} counts by its type, {cls.__qualname__}, and by its strings and flags")
-            yield from made
+            self._graph.note(
+                f"{label} counts by its type, {cls.__qualname__}, by its strings and flags, and by the "
+                "statements that make it"
+            )
+            yield from self._graph.making(value, label)
         yield digest
         own = ask(value, "__dict__")
         is_client = digest.startswith(b"by type") and module_of(cls).partition(".")[0] not in _RUNNING

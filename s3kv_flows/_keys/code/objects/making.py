@@ -19,6 +19,8 @@ from s3kv_flows._keys.project import is_project_module, module_of
 
 __all__ = ["Making", "Settings"]
 
+_SETTINGS: dict[int, tuple[tuple[Body, int, object], list[Statement]]] = {}
+"""The settings of bodies, as they were found when so many texts had been read."""
 _NO_EFFECTS = Effects(frozenset(), frozenset(), frozenset())
 
 
@@ -112,14 +114,11 @@ class Settings(_Statements):
         found = self._body(namespace)
         if found is None:
             return
-        statements = found.body.settings(
-            lambda imported: self._is_installed(imported, namespace),
-            lambda imported, name: self._function(imported, name, namespace),
-        )
+        statements = self._settings(found.body, namespace)
         for statement in statements:
             yield b"sets"
             yield from self._tokens(statement, namespace, stem)
-        if not found.trusted:
+        if not found.trusted and (statements or not found.compiled):
             yield b"untrusted"
         for imported in found.body.imports:
             for name in absolute_names(imported, _package(namespace)):
@@ -127,11 +126,24 @@ class Settings(_Statements):
                 if isinstance(module, ModuleType) and self._is_project(name):
                     yield from self.tokens(vars(module), name.rpartition(".")[2])
 
-    def _is_installed(self, imported: Import, namespace: Mapping[str, Any]) -> bool:
+    def _settings(self, body: Body, namespace: Mapping[str, Any]) -> list[Statement]:
+        at = (body, BODIES.version, self._graph.rules.packages)
+        known = _SETTINGS.get(id(body))
+        if known is None or known[0] != at:
+            statements = body.settings(
+                self._is_installed,
+                lambda imported, name: self._function(imported, name, namespace),
+            )
+            known = _SETTINGS[id(body)] = at, statements
+        return known[1]
+
+    def _is_installed(self, imported: Import) -> bool:
         if imported.level:
             return False
         top = imported.name.partition(".")[0]
-        return top in sys.modules and not self._is_project(imported.name if imported.name in sys.modules else top)
+        return top in sys.modules and not self._is_project(
+            imported.name if imported.name in sys.modules else top
+        )
 
     def _function(self, imported: Import, name: str, namespace: Mapping[str, Any]) -> Body | None:
         module = self._module(imported, namespace)
@@ -174,4 +186,3 @@ def _outermost(qualname: str) -> Chain:
             break
         path.append(part)
     return tuple(path)
-

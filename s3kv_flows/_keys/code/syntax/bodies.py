@@ -55,12 +55,18 @@ class Found(NamedTuple):
         trusted: Whether the module was loaded from that text.
         stamped: The file whose stamp tells whether the text is still that; empty for a notebook.
         stamp: Its stamp when it was read.
+        compiled: Whether the import system compiled that text last: a sign, where nothing proves it, that the
+            module was loaded from it.
     """
 
     body: Body
     trusted: bool
     stamped: str
     stamp: TextStamp | None
+    compiled: bool
+
+
+_UNREAD = Found(Body(b"unread", ()), trusted=False, stamped="", stamp=None, compiled=False)
 
 
 class Bodies:
@@ -69,6 +75,7 @@ class Bodies:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._known: dict[tuple[str, object], Body | None] = {}
+        self._last: dict[str, tuple[object, Found]] = {}
         self._trusted: dict[tuple[str, object], bool] = {}
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._unlock)
@@ -88,8 +95,20 @@ class Bodies:
             try:
                 text = MODULES.look_at(name)
             except Unkeyable:
-                return None
-            return None if text is None else self._of_text(text, namespace)
+                text = None
+            found = self._of_text(text, namespace) if text is not None else None
+            spec = namespace.get("__spec__")
+            last = self._last.get(name)
+            if found is None and last is not None and last[0] is spec:
+                return last[1]  # its file is gone
+            found = found or _UNREAD
+            self._last[name] = spec, found
+            return found
+
+    @property
+    def version(self) -> int:
+        """A number that is another one when another text was read."""
+        return len(self._known)
 
     def _of_text(self, text: ModuleText, namespace: Mapping[str, Any]) -> Found | None:
         at = (text.path, text.stamp)
@@ -100,7 +119,8 @@ class Bodies:
             return None
         if at not in self._trusted:
             self._trusted[at] = _is_trusted(text)
-        return Found(body, text.trusted or self._trusted[at], text.stamped, text.stamp)
+        trusted = text.trusted or self._trusted[at]
+        return Found(body, trusted, text.stamped, text.stamp, trusted or _is_compiled(text, namespace))
 
     def _of_cells(self, name: str, namespace: Mapping[str, Any]) -> Found | None:
         texts = tuple(_cells(namespace))
@@ -108,10 +128,9 @@ class Bodies:
             return None
         at = (name, texts)
         if at not in self._known:
-            self._known = {key: one for key, one in self._known.items() if key[0] != name}
             self._known[at] = _parsed(list(texts))
         body = self._known[at]
-        return None if body is None else Found(body, trusted=True, stamped="", stamp=None)
+        return None if body is None else Found(body, trusted=True, stamped="", stamp=None, compiled=True)
 
 
 def _is_trusted(text: ModuleText) -> bool:
@@ -119,17 +138,33 @@ def _is_trusted(text: ModuleText) -> bool:
         return False
     if text.name in _UNDER_WAY:
         try:
-            return compile(Path(text.path).read_bytes(), text.path, "exec", dont_inherit=True) == _UNDER_WAY[
-                text.name
-            ] and stamp_of(text.path) == text.stamp
+            return (
+                compile(Path(text.path).read_bytes(), text.path, "exec", dont_inherit=True)
+                == _UNDER_WAY[text.name]
+                and stamp_of(text.path) == text.stamp
+            )
         except (OSError, *_UNPARSED):
             return False
     return text.name not in _EARLIER and max(text.stamp.modified_ns, text.stamp.changed_ns) <= _LOADED_NS
 
 
+def _is_compiled(text: ModuleText, namespace: Mapping[str, Any]) -> bool:
+    """Return whether the file that the import system keeps of a module is of its text as it is."""
+    cached = namespace.get("__cached__")
+    if not isinstance(cached, str) or text.stamp is None:
+        return False
+    try:
+        with Path(cached).open("rb") as file:
+            head = file.read(16)
+    except OSError:
+        return False
+    size, modified = text.stamp.size & 0xFFFFFFFF, text.stamp.modified_ns // 10**9 & 0xFFFFFFFF
+    return head[4:] == bytes(4) + modified.to_bytes(4, "little") + size.to_bytes(4, "little")
+
+
 def _read(text: ModuleText, namespace: Mapping[str, Any]) -> Body | None:
     """Return the body of a module's file, which has not changed while it was read."""
-    loader = namespace.get("__loader__")
+    loader: Any = namespace.get("__loader__")
     try:
         if text.path.endswith((".py", ".pyw")) and Path(text.path).is_file():
             found = _parsed([Path(text.path).read_bytes()])

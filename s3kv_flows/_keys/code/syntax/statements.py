@@ -6,7 +6,6 @@ precision of decimals).
 """
 
 from __future__ import annotations
-
 import __future__
 
 import ast
@@ -35,7 +34,9 @@ _SETS = re.compile(
     r"|append|extend|load|pickle|pop|clear|remove|reset|apply|patch|putenv|unsetenv|chdir|umask|tzset).*"
 )
 """Names of functions that leave a setting, where a call may also be there for what it returns."""
-_REGISTERS = re.compile(r".*(register|listens?_for|hook|install|patch).*")
+_SHARED = re.compile(r"(get|current|default)[a-z_]*|[a-z_]*(context|options|config|settings)")
+"""Names of functions that return what a package keeps for all, such as ``getcontext``."""
+_REGISTERS = re.compile(r".*(register|listens?_for|hook|install).*")
 """Names of decorators that keep what they are given for somebody else."""
 _QUIET = {"logging", "loguru", "structlog", "prefect", "s3kv_flows"}
 """Packages whose settings change no result."""
@@ -104,6 +105,10 @@ class Body:
     def origins(self, name: str) -> list[tuple[Import, str]]:
         """Return the modules that a name may be imported from, with the name that it has there."""
         found: list[tuple[Import, str]] = []
+        for one in self._whole:
+            for imported in one.uses.imports:
+                # Bytecode does not say under which names they are bound.
+                found += [(imported._replace(names=()), name if of == "*" else of) for of in imported.names]
         for node in self._nodes:
             if isinstance(node, ast.ImportFrom):
                 for alias in node.names:
@@ -118,6 +123,8 @@ class Body:
     @cached_property
     def imports(self) -> list[Import]:
         """All imports that run when the module is imported."""
+        if self._whole:
+            return [imported for one in self._whole for imported in one.uses.imports]
         return [one for node in self._nodes if isinstance(node, _IMPORTS) for one in _imports(node)]
 
     def settings(self, installed: Installed, called: Called) -> list[Statement]:
@@ -249,7 +256,7 @@ class _Scope:
         self._roots: dict[str, Chain] = {}
         """By names: what they were imported as."""
         self._made: set[str] = set()
-        """Names of what installed packages returned."""
+        """Names of what installed packages keep for all, as it was returned."""
         self._has_star = False
         for node in nodes:
             if isinstance(node, _IMPORTS):
@@ -268,7 +275,8 @@ class _Scope:
         chain, calls = _chain(value)
         if isinstance(target, ast.Name) and chain and self._is_installed(chain):
             if calls:
-                self._made.add(target.id)
+                if _SHARED.fullmatch(chain[-1]):
+                    self._made.add(target.id)
             else:
                 self._roots[target.id] = (*self._roots.get(chain[0], (chain[0],)), *chain[1:])
 
@@ -408,7 +416,9 @@ def _chain(node: ast.AST) -> tuple[Chain, bool]:
 
 
 def _may_set(code: CodeType) -> bool:
-    """Return whether a module's code drops the value of a call, or binds attributes or items."""
+    """Return whether a module's code drops the value of a call, binds attributes or items, or registers."""
+    if any(map(_REGISTERS.fullmatch, code.co_names)):
+        return True
     last = ""
     for one in dis.get_instructions(code):
         if one.opname in ("STORE_ATTR", "STORE_SUBSCR", "DELETE_ATTR", "DELETE_SUBSCR"):
