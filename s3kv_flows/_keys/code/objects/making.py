@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from types import FunctionType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from s3kv_flows._keys.code.graph import Graph, Place, Token
 from s3kv_flows._keys.code.names import Names
@@ -19,8 +19,23 @@ from s3kv_flows._keys.project import is_project_module, module_of
 
 __all__ = ["Making", "Settings"]
 
-_SETTINGS: dict[int, tuple[tuple[Body, int, object], list[Statement]]] = {}
-"""The settings of bodies, as they were found when so many texts had been read."""
+
+class _Question(NamedTuple):
+    """What an import statement is of: an installed package; with a name, the body that a function is in."""
+
+    imported: Import
+    name: str
+
+
+class _Known(NamedTuple):
+    """The settings of a body, and what was asked to find them."""
+
+    body: Body
+    asked: Mapping[_Question, Body | bool | None]
+    statements: list[Statement]
+
+
+_SETTINGS: dict[int, _Known] = {}
 _NO_EFFECTS = Effects(frozenset(), frozenset(), frozenset())
 
 
@@ -127,15 +142,25 @@ class Settings(_Statements):
                     yield from self.tokens(vars(module), name.rpartition(".")[2])
 
     def _settings(self, body: Body, namespace: Mapping[str, Any]) -> list[Statement]:
-        at = (body, BODIES.version, self._graph.rules.packages)
         known = _SETTINGS.get(id(body))
-        if known is None or known[0] != at:
-            statements = body.settings(
-                self._is_installed,
-                lambda imported, name: self._function(imported, name, namespace),
-            )
-            known = _SETTINGS[id(body)] = at, statements
-        return known[1]
+        if known is not None and known.body is body:
+            answers = known.asked
+            if all(self._answer(namespace, question) is answer for question, answer in answers.items()):
+                return known.statements
+        asked: dict[_Question, Body | bool | None] = {}
+
+        def ask(imported: Import, name: str = "") -> Any:
+            question = _Question(imported, name)
+            answer = asked[question] = self._answer(namespace, question)
+            return answer
+
+        statements = body.settings(ask, ask)
+        _SETTINGS[id(body)] = _Known(body, asked, statements)
+        return statements
+
+    def _answer(self, namespace: Mapping[str, Any], question: _Question) -> Body | bool | None:
+        imported, name = question
+        return self._function(imported, name, namespace) if name else self._is_installed(imported)
 
     def _is_installed(self, imported: Import) -> bool:
         if imported.level:

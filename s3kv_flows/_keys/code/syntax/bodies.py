@@ -20,8 +20,8 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 from s3kv_flows._keys.code.syntax.modules import MODULES, ModuleText
-from s3kv_flows._keys.code.syntax.sources import TextStamp, parsing, stamp_of
-from s3kv_flows._keys.code.syntax.statements import Body, body_of_code, body_of_texts
+from s3kv_flows._keys.code.syntax.sources import TextStamp, stamp_of
+from s3kv_flows._keys.code.syntax.statements import Body, body_of_cells, body_of_code
 from s3kv_flows._keys.errors import Unkeyable
 
 __all__ = ["BODIES", "Bodies", "Found"]
@@ -105,11 +105,6 @@ class Bodies:
             self._last[name] = spec, found
             return found
 
-    @property
-    def version(self) -> int:
-        """A number that is another one when another text was read."""
-        return len(self._known)
-
     def _of_text(self, text: ModuleText, namespace: Mapping[str, Any]) -> Found | None:
         at = (text.path, text.stamp)
         if at not in self._known:
@@ -167,9 +162,9 @@ def _read(text: ModuleText, namespace: Mapping[str, Any]) -> Body | None:
     loader: Any = namespace.get("__loader__")
     try:
         if text.path.endswith((".py", ".pyw")) and Path(text.path).is_file():
-            found = _parsed([Path(text.path).read_bytes()])
+            found = Body(text.digest, (Path(text.path).read_bytes(),))
         elif getattr(loader, "get_source", None) is not None and (source := loader.get_source(text.name)):
-            found = _parsed([source])
+            found = Body(text.digest, (source,))
         else:
             code = loader.get_code(text.name) if hasattr(loader, "get_code") else None
             found = body_of_code(code) if code is not None else None
@@ -180,8 +175,7 @@ def _read(text: ModuleText, namespace: Mapping[str, Any]) -> Body | None:
 
 def _parsed(texts: list[str | bytes]) -> Body | None:
     try:
-        with parsing():
-            return body_of_texts(texts)
+        return body_of_cells(texts)
     except _UNPARSED:
         return None
 

@@ -13,17 +13,19 @@ import dis
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import CodeType
 
 from s3kv_flows._keys.code.syntax.bytecode import bytecode_digest, nested_codes, uses_of
 from s3kv_flows._keys.code.syntax.canonical import canonical_file
+from s3kv_flows._keys.code.syntax.sources import parsing
 from s3kv_flows._keys.code.syntax.texts import Chain, Import
 
-__all__ = ["Body", "Statement", "body_of_code", "body_of_texts"]
+__all__ = ["Body", "Statement", "body_of_cells", "body_of_code"]
 
 _FLAGS = __future__.annotations.compiler_flag | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 """Names in annotations are none that a statement uses; a cell of a notebook may await."""
+_UNPARSED = (SyntaxError, ValueError, RecursionError, MemoryError)
 _ANNOTATIONS = "__annotations__"
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _DEFINITIONS = (*_FUNCTIONS, ast.ClassDef)
@@ -76,18 +78,20 @@ Called = Callable[[Import, str], "Body | None"]
 class Body:
     """The statements of a module, or of all cells of a notebook.
 
+    Only what was asked for is kept of the trees: those of a project take more memory than its code.
+
     Attributes:
         digest: Of the whole.
     """
 
-    def __init__(self, digest: bytes, cells: Sequence[ast.Module], whole: Sequence[Statement] = ()) -> None:
+    def __init__(
+        self, digest: bytes, texts: tuple[str | bytes, ...], whole: Sequence[Statement] = ()
+    ) -> None:
         self.digest = digest
-        self._cells = cells
-        self._is_notebook = len(cells) > 1
+        self._texts = texts
         self._whole = whole  # where there is no text
-        self._known: dict[int, Statement] = {}
-
-    # Values.
+        self._making: dict[Chain, list[Statement]] = {}
+        self._origins: dict[str, list[tuple[Import, str]]] = {}
 
     def making(self, path: Chain) -> list[Statement]:
         """Return the statements that bind a name, or may change what it is bound to.
@@ -97,35 +101,29 @@ class Body:
         """
         if self._whole or not path:
             return list(self._whole)
-        bodies = [cell.body for cell in self._cells]
-        bound = [at for at, body in enumerate(bodies) if any(path[0] in _bound(one) for one in body)]
-        after = bodies[bound[-1] :] if bound else bodies  # of cells, the last that binds it begins anew
-        return [self._statement(one) for body in after for one in _making(body, path)]
+        if path not in self._making:
+            self._making[path] = self._tree.making(path)
+        return self._making[path]
 
     def origins(self, name: str) -> list[tuple[Import, str]]:
         """Return the modules that a name may be imported from, with the name that it has there."""
-        found: list[tuple[Import, str]] = []
-        for one in self._whole:
-            for imported in one.uses.imports:
-                # Bytecode does not say under which names they are bound.
-                found += [(imported._replace(names=()), name if of == "*" else of) for of in imported.names]
-        for node in self._nodes:
-            if isinstance(node, ast.ImportFrom):
-                for alias in node.names:
-                    if alias.name == "*":
-                        found.append((Import(node.module or "", node.level, ()), name))
-                    elif (alias.asname or alias.name) == name:
-                        found.append((Import(node.module or "", node.level, ()), alias.name))
-        return found
-
-    # Settings.
+        if self._whole:  # bytecode does not say under which names they are bound
+            return [
+                (imported._replace(names=()), name if of == "*" else of)
+                for one in self._whole
+                for imported in one.uses.imports
+                for of in imported.names
+            ]
+        if name not in self._origins:
+            self._origins[name] = self._tree.origins(name)
+        return self._origins[name]
 
     @cached_property
     def imports(self) -> list[Import]:
         """All imports that run when the module is imported."""
         if self._whole:
             return [imported for one in self._whole for imported in one.uses.imports]
-        return [one for node in self._nodes if isinstance(node, _IMPORTS) for one in _imports(node)]
+        return self._tree.imports()
 
     def settings(self, installed: Installed, called: Called) -> list[Statement]:
         """Return the statements that change what installed packages keep for the whole process.
@@ -136,6 +134,45 @@ class Body:
         """
         if self._whole:
             return [one for one in self._whole if _may_set(one.code)]
+        return self._tree.settings(installed, called)
+
+    def sets_by(self, name: str, installed: Installed, called: Called, busy: frozenset[str]) -> bool:
+        """Return whether a function, or a method of a class, leaves a setting when it is called."""
+        return not self._whole and self._tree.sets_by(name, installed, called, busy)
+
+    @property
+    def _tree(self) -> _Tree:
+        return _tree_of(self._texts)
+
+
+class _Tree:
+    """The trees of a module's text, or of the cells of a notebook."""
+
+    def __init__(self, cells: Sequence[ast.Module]) -> None:
+        self._cells = cells
+        self._is_notebook = len(cells) > 1
+
+    def making(self, path: Chain) -> list[Statement]:
+        bodies = [cell.body for cell in self._cells]
+        bound = [at for at, body in enumerate(bodies) if any(path[0] in _bound(one) for one in body)]
+        after = bodies[bound[-1] :] if bound else bodies  # of cells, the last that binds it begins anew
+        return [_statement(one) for body in after for one in _making(body, path)]
+
+    def origins(self, name: str) -> list[tuple[Import, str]]:
+        found: list[tuple[Import, str]] = []
+        for node in self._nodes:
+            if isinstance(node, ast.ImportFrom):
+                for alias in node.names:
+                    if alias.name == "*":
+                        found.append((Import(node.module or "", node.level, ()), name))
+                    elif (alias.asname or alias.name) == name:
+                        found.append((Import(node.module or "", node.level, ()), alias.name))
+        return found
+
+    def imports(self) -> list[Import]:
+        return [one for node in self._nodes if isinstance(node, _IMPORTS) for one in _imports(node)]
+
+    def settings(self, installed: Installed, called: Called) -> list[Statement]:
         found: dict[bytes, Statement] = {}
         scope = _Scope(self._nodes, installed)
         for cell in self._cells:
@@ -143,7 +180,7 @@ class Body:
                 # What a cell ends with is shown: it may be there for that.
                 is_shown = self._is_notebook and at == len(cell.body) - 1
                 if self._sets(node, scope, called, strict=is_shown):
-                    statement = self._statement(node)
+                    statement = _statement(node)
                     found.pop(statement.digest, None)  # as a cell may run again
                     found[statement.digest] = statement
         return list(found.values())
@@ -222,24 +259,31 @@ class Body:
     def _nodes(self) -> list[ast.AST]:
         return [one for cell in self._cells for statement in cell.body for one in _now(statement)]
 
-    def _statement(self, node: ast.stmt) -> Statement:
-        known = self._known.get(id(node))
-        if known is None:
-            module = ast.Module(body=[node], type_ignores=[])
-            code = compile(module, "<statement>", "exec", flags=_FLAGS, dont_inherit=True)
-            known = self._known[id(node)] = Statement(canonical_file(module)[0].digest, code)
-        return known
+
+def _statement(node: ast.stmt) -> Statement:
+    module = ast.Module(body=[node], type_ignores=[])
+    code = compile(module, "<statement>", "exec", flags=_FLAGS, dont_inherit=True)
+    return Statement(canonical_file(module)[0].digest, code)
 
 
-def body_of_texts(texts: Sequence[str | bytes]) -> Body:
-    """Return the body of a module, or of the cells of a notebook.
+@lru_cache(maxsize=2)
+def _tree_of(texts: tuple[str | bytes, ...]) -> _Tree:
+    try:
+        with parsing():
+            return _Tree([ast.parse(text) for text in texts])
+    except _UNPARSED:  # then the module was not loaded from it
+        return _Tree([])
+
+
+def body_of_cells(texts: Sequence[str | bytes]) -> Body:
+    """Return the body of the cells of a notebook.
 
     Raises:
         SyntaxError: A text is none of Python's.
     """
-    cells = [ast.parse(text) for text in texts]
-    module = ast.Module(body=[node for cell in cells for node in cell.body], type_ignores=[])
-    return Body(canonical_file(module)[0].digest, cells)
+    with parsing():
+        nodes = [node for text in texts for node in ast.parse(text).body]
+    return Body(canonical_file(ast.Module(body=nodes, type_ignores=[]))[0].digest, tuple(texts))
 
 
 def body_of_code(code: CodeType) -> Body:
