@@ -81,11 +81,7 @@ class Values:
         if kind is types.CodeType:
             return b"code " + bytecode_digest(value)
         if kind is types.GeneratorType:
-            return self._graph.node(
-                value,
-                label,
-                lambda: [b"generator " + bytecode_digest(value.gi_code), *self._graph.making(value, label)],
-            )
+            return self._graph.node(value, label, lambda: self._generator(value, label))
         if kind is types.BuiltinFunctionType:
             return self._built_in(value, label)
         if kind is Registry:
@@ -103,6 +99,10 @@ class Values:
         if module_of(kind) in _TYPING or kind is types.UnionType:
             return self._typing(value, label)
         return None
+
+    def _generator(self, value: Any, label: str) -> Iterable[Token]:
+        yield b"generator"
+        yield from self._graph.making(value, label) or [bytecode_digest(value.gi_code)]
 
     def _registered(self, registry: Registry, label: str) -> Iterable[Token]:
         self._graph.watch.call(abc.get_cache_token, abc.get_cache_token())

@@ -271,6 +271,22 @@ _counts(
     "'ignore' => 'error'",
 )
 
+_counts(
+    "setting in a class, in its body or a method",
+    "import decimal\nclass Setup:\n    decimal.getcontext().rounding = 'ROUND_UP'\n    def run(self): decimal.getcontext().prec = 6\nsetup = Setup()\nsetup.run()\ndef t(x): return str(decimal.Decimal(1) / x)",
+    "= 6 => = 4",
+)
+_counts(
+    "setting by a path beside the code",
+    "import os, pathlib\nBASE = pathlib.Path(__file__).parent / 'a'\nos.environ['S3KV_ZP'] = str(BASE)\ndef t(x): return os.environ['S3KV_ZP'][-1]",
+    "/ 'a' => / 'b'",
+)
+_counts(
+    "object made by a path beside the code",
+    "import functools\nimport conf\nKEY = functools.cmp_to_key(lambda a, b: len(conf.BASE))\ndef t(x): return sorted([x, 1], key=KEY)\n--- conf.py\nimport os\nBASE = os.path.join(os.path.dirname(__file__), 'a')",
+    "'a') => 'b')",
+)
+
 # What looks alike, and does not count.
 _not(
     "format of bytes, reformatted",

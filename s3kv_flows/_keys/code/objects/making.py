@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import PurePath
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 from s3kv_flows._keys.code.graph import Graph, Place, Token
 from s3kv_flows._keys.code.names import Names
-from s3kv_flows._keys.code.syntax.bodies import BODIES, Found
+from s3kv_flows._keys.code.syntax.bodies import BODIES
 from s3kv_flows._keys.code.syntax.facts import CodeFacts
 from s3kv_flows._keys.code.syntax.modules import absolute_names
 from s3kv_flows._keys.code.syntax.statements import Body, Statement
@@ -45,21 +47,52 @@ class _Statements:
     def __init__(self, graph: Graph, names: Names) -> None:
         self._graph = graph
         self._names = names
+        self._made: set[int] = set()
 
-    def _body(self, namespace: Mapping[str, Any]) -> Found | None:
-        found = BODIES.find(namespace)
-        if found is not None and not found.trusted:
-            self._graph.watch.file(found.stamped, found.stamp)
-        return found
-
-    def _tokens(self, statement: Statement, namespace: dict[str, Any], label: str) -> Iterator[Token]:
-        yield statement.digest
-        # A function with the code of the statement uses the names that the statement uses.
+    def _tokens(
+        self, statement: Statement, namespace: dict[str, Any], label: str, seen: set[tuple[int, Chain]]
+    ) -> list[Token]:
+        tokens: list[Token] = [statement.digest]
         uses = statement.uses
-        facts = CodeFacts(statement.digest, uses, frozenset(), _NO_EFFECTS)
         self._graph.mark_modes(uses.names)
+        kept: list[Chain] = []
+        for chain in uses.globals:
+            owner, name = _found(namespace, chain)
+            value = owner.get(name)
+            if _is_place(value, owner):
+                # Each machine has the code in another directory: what made the path counts.
+                self._graph.watch.name(owner, name, value)
+                tokens += self._of_name(owner, (name,), label, seen)
+            else:
+                kept.append(chain)
+            if id(value) in self._made:
+                # The name leads back to what is being visited, and not to what is said of the name.
+                tokens += self._of_name(owner, (name,), label, seen)
+        # A function with the code of the statement uses the names that the statement uses.
+        facts = CodeFacts(statement.digest, replace(uses, globals=tuple(kept)), frozenset(), _NO_EFFECTS)
         stem = label.partition(".")[0]
-        yield from self._names.globals(FunctionType(statement.code, namespace), facts, f"{stem}.made")
+        tokens += self._names.globals(FunctionType(statement.code, namespace), facts, f"{stem}.made")
+        return tokens
+
+    def _of_name(
+        self, namespace: dict[str, Any], path: Chain, label: str, seen: set[tuple[int, Chain]]
+    ) -> list[Token]:
+        found = BODIES.find(namespace)
+        if found is None or (id(namespace), path) in seen:
+            return []
+        seen.add((id(namespace), path))
+        tokens: list[Token] = []
+        for made in found.body.making(path):
+            tokens += self._tokens(made, namespace, label, seen)
+        for imported, name in found.body.origins(path[0]) if path else ():
+            module = self._module(imported, namespace)
+            if module is not None and name in vars(module):
+                tokens += self._of_name(vars(module), (name, *path[1:]), label, seen)
+        if not tokens:
+            tokens.append(found.body.digest)  # somewhere in there, by a name that is put together
+        if not found.trusted:
+            tokens += [b"untrusted", self._graph.namespace(namespace, str(namespace.get("__name__")))]
+        return tokens
 
     def _module(self, imported: Import, namespace: Mapping[str, Any]) -> ModuleType | None:
         """Return the project's module that an import statement loaded; None for an installed one."""
@@ -74,10 +107,6 @@ class _Statements:
 class Making(_Statements):
     """Finds the statements that made values."""
 
-    def __init__(self, graph: Graph, names: Names) -> None:
-        super().__init__(graph, names)
-        self._made: set[int] = set()
-
     def tokens(self, value: object, label: str) -> list[Token]:
         """Return the tokens of the statements that made the value under a label; none where nothing tells."""
         self._made.add(id(value))
@@ -87,30 +116,6 @@ class Making(_Statements):
             namespace, path = _path_of(place)
             if namespace is not None:
                 tokens += self._of_name(namespace, path, label, seen)
-        return tokens
-
-    def _of_name(
-        self, namespace: dict[str, Any], path: Chain, label: str, seen: set[tuple[int, Chain]]
-    ) -> list[Token]:
-        found = self._body(namespace)
-        if found is None or (id(namespace), path) in seen:
-            return []
-        seen.add((id(namespace), path))
-        tokens: list[Token] = []
-        for made in found.body.making(path):
-            tokens += self._tokens(made, namespace, label)
-            for chain in made.uses.globals:
-                # A name for what is being visited leads back to it, and not to what is said of that name.
-                if id(namespace.get(chain[0])) in self._made:
-                    tokens += self._of_name(namespace, chain[:1], label, seen)
-        for imported, name in found.body.origins(path[0]) if path else ():
-            module = self._module(imported, namespace)
-            if module is not None and name in vars(module):
-                tokens += self._of_name(vars(module), (name, *path[1:]), label, seen)
-        if not tokens:
-            tokens.append(found.body.digest)  # somewhere in there, by a name that is put together
-        if not found.trusted:
-            tokens += [b"untrusted", self._graph.namespace(namespace, str(namespace.get("__name__")))]
         return tokens
 
 
@@ -126,13 +131,13 @@ class Settings(_Statements):
         if id(namespace) in self._seen:
             return
         self._seen.add(id(namespace))
-        found = self._body(namespace)
+        found = BODIES.find(namespace)
         if found is None:
             return
         statements = self._settings(found.body, namespace)
         for statement in statements:
             yield b"sets"
-            yield from self._tokens(statement, namespace, stem)
+            yield from self._tokens(statement, namespace, stem, set())
         if not found.trusted and (statements or not found.compiled):
             yield b"untrusted"
         for imported in found.body.imports:
@@ -180,8 +185,29 @@ class Settings(_Statements):
             owner = vars(sys.modules[module_of(value)]) if module_of(value) in sys.modules else None
         if owner is None or not self._is_project(str(owner.get("__name__"))):
             return None
-        found = self._body(owner)
+        found = BODIES.find(owner)
         return found.body if found is not None else None
+
+
+def _found(namespace: dict[str, Any], chain: Chain) -> tuple[dict[str, Any], str]:
+    """Return the namespace that a chain leads to through modules, and the name that it has there."""
+    for at, name in enumerate(chain[:-1]):
+        module = namespace.get(name)
+        if not issubclass(type(module), ModuleType):
+            return namespace, chain[at]
+        namespace = vars(module)
+    return namespace, chain[-1]
+
+
+def _is_place(value: object, namespace: Mapping[str, Any]) -> bool:
+    """Return whether a value is a path to where the code of a module is, or around it."""
+    if not isinstance(value, (str, PurePath)):
+        return False
+    path, file = str(value), namespace.get("__file__")
+    if not isinstance(file, str) or not PurePath(path).is_absolute():
+        return False
+    directory = PurePath(file).parent
+    return PurePath(path).is_relative_to(directory) or directory.is_relative_to(path)
 
 
 def _package(namespace: Mapping[str, Any]) -> str:

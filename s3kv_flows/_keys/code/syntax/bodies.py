@@ -20,7 +20,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 from s3kv_flows._keys.code.syntax.modules import MODULES, ModuleText
-from s3kv_flows._keys.code.syntax.sources import TextStamp, stamp_of
+from s3kv_flows._keys.code.syntax.sources import stamp_of
 from s3kv_flows._keys.code.syntax.statements import Body, body_of_cells, body_of_code
 from s3kv_flows._keys.errors import Unkeyable
 
@@ -53,20 +53,16 @@ class Found(NamedTuple):
     Attributes:
         body: Its statements.
         trusted: Whether the module was loaded from that text.
-        stamped: The file whose stamp tells whether the text is still that; empty for a notebook.
-        stamp: Its stamp when it was read.
         compiled: Whether the import system compiled that text last: a sign, where nothing proves it, that the
             module was loaded from it.
     """
 
     body: Body
     trusted: bool
-    stamped: str
-    stamp: TextStamp | None
     compiled: bool
 
 
-_UNREAD = Found(Body(b"unread", ()), trusted=False, stamped="", stamp=None, compiled=False)
+_UNREAD = Found(Body(b"unread", ()), trusted=False, compiled=False)
 
 
 class Bodies:
@@ -75,7 +71,7 @@ class Bodies:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._known: dict[tuple[str, object], Body | None] = {}
-        self._last: dict[str, tuple[object, Found]] = {}
+        self._last: dict[str, tuple[object, object, Found]] = {}
         self._trusted: dict[tuple[str, object], bool] = {}
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._unlock)
@@ -92,17 +88,16 @@ class Bodies:
         with self._lock:
             if not isinstance(namespace.get("__file__"), str):
                 return self._of_cells(name, namespace)
+            spec = namespace.get("__spec__")
+            last = self._last.get(name)
+            if last is not None and last[0] is namespace and last[1] is spec:
+                return last[2]  # whatever became of the file since
             try:
                 text = MODULES.look_at(name)
             except Unkeyable:
                 text = None
-            found = self._of_text(text, namespace) if text is not None else None
-            spec = namespace.get("__spec__")
-            last = self._last.get(name)
-            if found is None and last is not None and last[0] is spec:
-                return last[1]  # its file is gone
-            found = found or _UNREAD
-            self._last[name] = spec, found
+            found = (self._of_text(text, namespace) if text is not None else None) or _UNREAD
+            self._last[name] = namespace, spec, found
             return found
 
     def _of_text(self, text: ModuleText, namespace: Mapping[str, Any]) -> Found | None:
@@ -115,7 +110,7 @@ class Bodies:
         if at not in self._trusted:
             self._trusted[at] = _is_trusted(text)
         trusted = text.trusted or self._trusted[at]
-        return Found(body, trusted, text.stamped, text.stamp, trusted or _is_compiled(text, namespace))
+        return Found(body, trusted, trusted or _is_compiled(text, namespace))
 
     def _of_cells(self, name: str, namespace: Mapping[str, Any]) -> Found | None:
         texts = tuple(_cells(namespace))
@@ -125,7 +120,7 @@ class Bodies:
         if at not in self._known:
             self._known[at] = _parsed(list(texts))
         body = self._known[at]
-        return None if body is None else Found(body, trusted=True, stamped="", stamp=None, compiled=True)
+        return None if body is None else Found(body, trusted=True, compiled=True)
 
 
 def _is_trusted(text: ModuleText) -> bool:
@@ -160,6 +155,7 @@ def _is_compiled(text: ModuleText, namespace: Mapping[str, Any]) -> bool:
 def _read(text: ModuleText, namespace: Mapping[str, Any]) -> Body | None:
     """Return the body of a module's file, which has not changed while it was read."""
     loader: Any = namespace.get("__loader__")
+    found: Body | None
     try:
         if text.path.endswith((".py", ".pyw")) and Path(text.path).is_file():
             found = Body(text.digest, (Path(text.path).read_bytes(),))
