@@ -81,7 +81,7 @@ _counts(
 )
 _counts(
     "object through a package and a star",
-    "from pkg import *\ndef t(x): return KEY(x)\n--- pkg/__init__.py\nfrom .impl import KEY\n--- pkg/impl.py\nimport functools\nKEY = functools.cmp_to_key(lambda a, b: a - b)",
+    "from pkg import *\ndef t(x): return sorted([x, 1], key=KEY)\n--- pkg/__init__.py\nfrom .impl import KEY\n--- pkg/impl.py\nimport functools\nKEY = functools.cmp_to_key(lambda a, b: a - b)",
     "a - b => b - a",
 )
 _counts(
@@ -278,7 +278,7 @@ _counts(
 )
 _counts(
     "setting by a path beside the code",
-    "import os, pathlib\nBASE = pathlib.Path(__file__).parent / 'a'\nos.environ['S3KV_ZP'] = str(BASE)\ndef t(x): return os.environ['S3KV_ZP'][-1]",
+    "import os\nfrom conf import BASE\nos.environ['S3KV_ZP'] = str(BASE)\ndef t(x): return os.environ['S3KV_ZP'][-1]\n--- conf.py\nimport pathlib\nBASE = pathlib.Path(__file__).parent / 'a'",
     "/ 'a' => / 'b'",
 )
 _counts(

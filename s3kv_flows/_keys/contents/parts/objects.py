@@ -38,6 +38,8 @@ class Layout(NamedTuple):
     left_out: frozenset[str]
 
 
+_homes: dict[str, str] = {}
+"""The modules that objects were found in by their names."""
 _layouts: WeakKeyDictionary[type, Layout | None] = WeakKeyDictionary()
 _left_out: WeakKeyDictionary[type, frozenset[str]] = WeakKeyDictionary()
 
@@ -85,10 +87,13 @@ def _is_installed_as(name: str, value: Any) -> bool:
     """Return whether a value is what an installed module has under a name, as pickle would find it."""
     said = getattr(value, "__module__", None)
     kind = module_of(type(value))
-    likely = [one for one in (said, kind, kind.partition(".")[0]) if isinstance(one, str)]
-    if any(_finds(one, name, value) for one in likely):
-        return True
-    return not isinstance(said, str) and any(_finds(one, name, value) for one in list(sys.modules))
+    likely = [one for one in (said, kind, kind.partition(".")[0], _homes.get(name)) if isinstance(one, str)]
+    home = next((one for one in likely if _finds(one, name, value)), None)
+    if home is None and not isinstance(said, str):
+        home = next((one for one in list(sys.modules) if _finds(one, name, value)), None)
+    if home is not None:
+        _homes[name] = home
+    return home is not None
 
 
 def _finds(module: str, name: str, value: object) -> bool:
