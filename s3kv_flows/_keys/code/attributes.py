@@ -1,4 +1,4 @@
-"""Attributes that code uses of an instance, where it uses nothing else of it."""
+"""Attributes that are all that code uses of an instance."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Objects among the values of code: by content, or by the statements that made them."""
+"""Objects among the values of code: containers, instances, how they were made."""

@@ -1,4 +1,4 @@
-"""Statements for what no value shows: how a value was made, which settings a module leaves."""
+"""Statements for what no value shows: makings of values, and settings."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class _Statements:
         for chain in uses.globals:
             owner, name = _found(namespace, chain)
             value = owner.get(name)
-            if _is_place(value, owner):
+            if any(_is_place(value, one) for one in self._files(owner, name)):
                 # Each machine has the code in another directory: what made the path counts.
                 self._graph.watch.name(owner, name, value)
                 tokens += self._of_name(owner, (name,), label, seen)
@@ -73,6 +73,15 @@ class _Statements:
         stem = label.partition(".")[0]
         tokens += self._names.globals(FunctionType(statement.code, namespace), facts, f"{stem}.made")
         return tokens
+
+    def _files(self, namespace: Mapping[str, Any], name: str) -> list[str]:
+        """Return the file of a module; for a notebook, which has none, those that a name is imported from."""
+        found = BODIES.find(namespace) if "__file__" not in namespace else None
+        modules = (
+            [self._module(imported, namespace) for imported, _ in found.body.origins(name)] if found else []
+        )
+        spaces = [namespace, *(vars(module) for module in modules if module is not None)]
+        return [space["__file__"] for space in spaces if isinstance(space.get("__file__"), str)]
 
     def _of_name(
         self, namespace: dict[str, Any], path: Chain, label: str, seen: set[tuple[int, Chain]]
@@ -199,14 +208,11 @@ def _found(namespace: dict[str, Any], chain: Chain) -> tuple[dict[str, Any], str
     return namespace, chain[-1]
 
 
-def _is_place(value: object, namespace: Mapping[str, Any]) -> bool:
-    """Return whether a value is a path to where the code of a module is, or around it."""
-    if not isinstance(value, (str, PurePath)):
+def _is_place(value: object, file: str) -> bool:
+    """Return whether a value is a path to where the code in a file is, or around it."""
+    if not isinstance(value, (str, PurePath)) or not PurePath(value).is_absolute():
         return False
-    path, file = str(value), namespace.get("__file__")
-    if not isinstance(file, str) or not PurePath(path).is_absolute():
-        return False
-    directory = PurePath(file).parent
+    path, directory = str(value), PurePath(file).parent
     return PurePath(path).is_relative_to(directory) or directory.is_relative_to(path)
 
 

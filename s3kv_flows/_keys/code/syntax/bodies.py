@@ -1,4 +1,4 @@
-"""The bodies of running modules: their texts, where those are what was loaded.
+"""The texts of running modules, and whether those are what was loaded.
 
 A module that is loaded keeps nothing of its statements, so nothing can be compared with its text. The text is
 trusted where the file was not written since the module was loaded: it was looked at before, or it is older
