@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -47,6 +48,11 @@ ODD_KEYS = [
 ]
 
 
+TAKEN_FOR_PATHS_BY_SEAWEEDFS = {
+    key for key in ODD_KEYS if re.search(r"\\|//|^/|(^|/)\.\.?/|.{251}", key) or len(key.encode()) > 250
+}
+
+
 def raw(store: S3KV, name: str) -> bytes:
     body: bytes = outside(store).get_object(Bucket=store.bucket_name, Key=name)["Body"].read()
     return body
@@ -62,6 +68,8 @@ def test_a_value_is_bare_json_in_the_layout_of_s3kv(store: S3KV) -> None:
 def test_odd_keys_are_keys(store: S3KV, server: Server, key: str) -> None:
     if server.name == "moto" and key in MIXED_UP_BY_MOTO:
         pytest.skip("moto decodes the names of objects once more than it should")
+    if server.name == "seaweedfs" and key in TAKEN_FOR_PATHS_BY_SEAWEEDFS:
+        pytest.skip("SeaweedFS takes names for paths of files, with parts of 255 bytes")
     store.add(key, key, tags={"odd": "yes"})
     assert store.get(key) == key
     assert store.exists(key)
