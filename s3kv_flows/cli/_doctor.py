@@ -53,19 +53,25 @@ def _cells(facts: BucketFacts) -> list[str]:
 
 def _rows(facts: BucketFacts) -> list[tuple[str, str]]:
     puts, deletes, uploads = facts.puts, facts.deletes, facts.uploads
+    carries = {
+        "atomic": f"holds, also in a race of {facts.writers}",
+        "sequential": "holds in sequence, not in a race",
+        "no": "does not hold",
+    }
     spelling = "" if puts is None or puts.quoted or puts.replace == "no" else ", ETag without quotes"
     return [
         ("versions", _yes(facts.versioned)),
         ("Object Lock", _yes(facts.object_lock)),
         ("default retention", _yes(facts.default_retention)),
-        ("PUT If-None-Match", "not tried" if puts is None else _CARRIES[puts.create]),
-        ("PUT If-Match", "not tried" if puts is None else _CARRIES[puts.replace] + spelling),
+        ("PUT and GET", _plain(facts)),
+        ("PUT If-None-Match", "not tried" if puts is None else carries[puts.create]),
+        ("PUT If-Match", "not tried" if puts is None else carries[puts.replace] + spelling),
         ("DELETE If-Match", "not tried" if deletes is None else _honoured(honours=deletes.single)),
         (
             "ETags in a batch of deletions",
             "not tried" if deletes is None else _honoured(honours=deletes.batch),
         ),
-        ("tags", _yes(facts.tags)),
+        ("tags", "not tried" if facts.tags is None else _kept(keeps=facts.tags)),
         ("tags on multipart uploads", "not tried" if uploads is None else _kept(keeps=uploads.tags)),
         (
             "locks on multipart uploads",
@@ -75,11 +81,12 @@ def _rows(facts: BucketFacts) -> list[tuple[str, str]]:
     ]
 
 
-_CARRIES = {
-    "atomic": "holds, also in a race of 32",
-    "sequential": "holds in sequence, not in a race",
-    "no": "does not hold",
-}
+def _plain(facts: BucketFacts) -> str:
+    if facts.plain is None:
+        return "not tried"
+    if facts.plain.refused is None:
+        return "work"
+    return f"{facts.plain.refused} fails" + (f": {facts.plain.code}" if facts.plain.code else "")
 
 
 def _yes(fact: bool | None) -> str:  # noqa: FBT001  # its only parameter
