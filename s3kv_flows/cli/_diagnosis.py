@@ -137,12 +137,19 @@ def _refusal(facts: BucketFacts) -> _Judgement | None:
     return "cannot work", f"every {request} fails: {plain.message}", "make a plain PUT and GET work first"
 
 
+def _blocked(found: Examination) -> _Judgement | None:
+    """Return why nothing else works where the bucket of the store fails plain requests."""
+    if _refusal(found.bucket) is None:
+        return None
+    return "cannot work", "objects cannot be written and read", "see cache"
+
+
 _DENIED = {"AccessDenied", "AllAccessDisabled", "403"}
 
 
 def _updates(found: Examination) -> _Judgement:
-    if refusal := _refusal(found.bucket):
-        return refusal
+    if blocked := _blocked(found):
+        return blocked
     puts = found.bucket.puts
     if puts is not None and puts.carry_updates:
         return "works", "conditional PUTs hold, also in races", ""
@@ -155,8 +162,8 @@ def _updates(found: Examination) -> _Judgement:
 
 def _single_flight(found: Examination) -> _Judgement:
     leases = found.lease_bucket
-    if refusal := _refusal(leases) or _refusal(found.bucket):
-        return refusal
+    if blocked := _blocked(found) or _refusal(leases):
+        return blocked
     if leases.default_retention:
         return (
             "cannot work",
@@ -183,8 +190,8 @@ def _single_flight(found: Examination) -> _Judgement:
 
 def _checkpoints(found: Examination) -> _Judgement:
     bucket = found.bucket
-    if refusal := _refusal(bucket):
-        return refusal
+    if blocked := _blocked(found):
+        return blocked
     if not _excludes(found):
         return "cannot work", _why_no_conditions(bucket), _ADVICE_PLAIN.format(what="checkpoints")
     if bucket.default_retention:
@@ -204,8 +211,8 @@ def _excludes(found: Examination) -> bool:
 
 def _finalizing(found: Examination) -> _Judgement:
     bucket = found.bucket
-    if refusal := _refusal(bucket):
-        return refusal
+    if blocked := _blocked(found):
+        return blocked
     if not bucket.object_lock:
         return (
             "cannot work",
@@ -231,8 +238,8 @@ def _finalizing(found: Examination) -> _Judgement:
 
 def _cleanup(found: Examination) -> _Judgement:
     bucket = found.bucket
-    if refusal := _refusal(bucket):
-        return refusal
+    if blocked := _blocked(found):
+        return blocked
     if bucket.tags is None:
         return (
             "with limits",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from s3kv_flows.cli._diagnosis import Diagnosis
@@ -27,7 +27,8 @@ def show(diagnosis: Diagnosis, console: Console) -> None:
     console.print(_facts(found))
     console.print(_features(diagnosis))
     for feature in diagnosis.failed:
-        console.print(Text(f"{feature.name} is needed and cannot work: {feature.advice}.", "red"))
+        said = f"{feature.name} is needed and cannot work: {feature.advice}."
+        console.print(Text(said, "red"), soft_wrap=True)  # in one line, to be copied
 
 
 def _skew(found: Examination) -> Text:
@@ -77,7 +78,7 @@ def _rows(facts: BucketFacts) -> list[tuple[str, str]]:
             "locks on multipart uploads",
             "not tried" if uploads is None or not facts.object_lock else _kept(keeps=uploads.locks),
         ),
-        ("lifecycle rules", facts.lifecycle or "not known"),
+        ("lifecycle rules", "accepted" if facts.lifecycle == "taken" else facts.lifecycle or "not known"),
     ]
 
 
@@ -102,7 +103,9 @@ def _kept(*, keeps: bool) -> str:
 
 
 def _features(diagnosis: Diagnosis) -> Table:
-    table = Table("feature", "", "because", "what to do", box=None, padding=(1, 3, 0, 0))
+    # A setting to copy is folded where it is too long for its column, and not cut off.
+    texts = [Column(name, overflow="fold") for name in ("because", "what to do")]
+    table = Table("feature", "", *texts, box=None, padding=(1, 3, 0, 0))
     for feature in diagnosis.features:
         table.add_row(
             feature.name, Text(feature.verdict, _STYLES[feature.verdict]), feature.why, feature.advice

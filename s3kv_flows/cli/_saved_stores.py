@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 
 __all__ = ["endpoint_of", "in_one_line", "is_name", "is_saved", "prefect_client", "saved_store"]
 
-_OTHER_REGION = {"AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException"}
+_OTHER_REGION = {
+    *("AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "PermanentRedirect", "301"),
+}
 """The codes of a request that was signed for, or sent to, another region than that of the bucket."""
+
+_NO_REASON = "400"
+"""The code of a bad HEAD request, whose response has no body: S3 says nothing else about a wrong region."""
 
 
 def saved_store(name: str) -> S3KVStore:
@@ -83,13 +88,15 @@ def endpoint_of(store: S3KVStore) -> str | None:
 
 
 def in_one_line(exc: Exception) -> str:
-    """Return the message of an error, with what to do about a region, which the server does not say."""
+    """Return the message of an error, with what to do about a region, which servers do not say."""
     from pydantic import ValidationError
 
     if isinstance(exc, ValidationError):
         return _problems(exc)
-    if getattr(exc, "code", "") in _OTHER_REGION:
-        return f"{exc} This is about the region: give that of the bucket (s3kv init --region, AWS_REGION)."
+    code = getattr(exc, "code", "")
+    if code in _OTHER_REGION or code == _NO_REASON:
+        is_about = "is about" if code in _OTHER_REGION else "may be about"
+        return f"{exc}. This {is_about} the region: give that of the bucket (s3kv init --region, AWS_REGION)"
     return str(exc)
 
 

@@ -13,9 +13,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from rich.console import Console
 
 from s3kv_flows.cli import app
 from s3kv_flows.cli._diagnosis import Feature, FeatureName, diagnose
+from s3kv_flows.cli._doctor import show
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._layout.keys import PROBE
 from s3kv_flows.store._s3.capabilities import Atomicity, ConditionalPuts
@@ -166,6 +168,17 @@ def test_bytes_that_come_back_otherwise_are_no_cache(store: S3KV, monkeypatch: p
     cache = judged(examined(store.client.server, store.bucket_name), "cache")
     assert cache.verdict == "cannot work"
     assert "when_required" in cache.advice
+
+
+def test_a_setting_is_shown_in_full(
+    store: S3KV, refusing: Callable[[Refuse], str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    diagnosis = diagnose(examined(refusing(refuse_checksums), store.bucket_name))
+    show(diagnosis, Console(width=80))
+    shown = capsys.readouterr().out
+    assert "…" not in shown
+    assert 'set boto_config={"request_checksum_calculation": "when_required"}' in shown.splitlines()[-1]
+    assert "PUT fails: NotImplemented" in shown
 
 
 def test_with_the_setting_that_is_advised_it_works(store: S3KV, refusing: Callable[[Refuse], str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from s3kv_flows import S3KVStore
 from s3kv_flows.cli import app
 from s3kv_flows.cli._saved_stores import in_one_line
 from s3kv_flows.store import S3KV
-from s3kv_flows.store.errors import StoreUnavailableError, UnsupportedByServerError
+from s3kv_flows.store.errors import S3KVError, StoreUnavailableError, UnsupportedByServerError
 
 BUCKET = "my-bucket"
 
@@ -115,6 +116,22 @@ def test_other_ways_to_name_a_bucket_are_refused_with_what_to_write(name: str, s
         init("--bucket", name)
     assert in_one_line(caught.value).startswith(f"bucket_name: bucket name {name!r}")
     assert "\n" not in in_one_line(caught.value)
+
+
+@pytest.mark.usefixtures("prefect_api")
+def test_a_server_of_another_region_is_said_to_be_one(
+    answering: Callable[..., str], new_bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = "<Error><Code>AuthorizationHeaderMalformed</Code><Message>unexpected scope</Message></Error>"
+    url = answering(400, body)
+    with pytest.raises(S3KVError) as caught:
+        init("--bucket", new_bucket, "--endpoint-url", url)
+    assert "This may be about the region" in in_one_line(caught.value), "it is the answer to a HEAD"
+    monkeypatch.setenv("S3_BUCKET", new_bucket)
+    monkeypatch.setenv("S3_ENDPOINT_URL", url)
+    with pytest.raises(S3KVError, match="AuthorizationHeaderMalformed: unexpected scope") as caught:
+        app(["doctor"], result_action="return_value")
+    assert "This is about the region: give that of the bucket" in in_one_line(caught.value)
 
 
 @pytest.mark.parametrize("code", ["AuthorizationHeaderMalformed", "PermanentRedirect"])

@@ -86,7 +86,9 @@ class Examination:
 def examine(
     client: S3Client, bucket: str, prefix: str, *, lease_bucket: str | None = None, lease_prefix: str
 ) -> Examination:
-    """Examine the buckets of a store: some 400 requests; all objects are deleted again.
+    """Examine the buckets of a store: some 400 requests.
+
+    All objects are deleted again; without the permission to delete, a small one stays.
 
     Args:
         client: The client.
