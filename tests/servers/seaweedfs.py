@@ -34,6 +34,10 @@ _ACCESS_KEY, _SECRET_KEY = "contracts", "contracts-secret"
 _PORTS = ("master.port", "volume.port", "filer.port", "s3.port")
 
 
+_UNTIL_STDIN_ENDS = '{ "$@"; kill $$; } & read _; kill -KILL 0'
+"""Runs a program until it ends, or the tests do in whatever way: then their end of a pipe is closed."""
+
+
 class SeaweedFSError(RuntimeError):
     """SeaweedFS does not start; with what it said."""
 
@@ -51,9 +55,9 @@ def seaweedfs() -> Iterator[Server]:
         log = Path(state) / "log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [program, *arguments],
+                ["/bin/sh", "-c", _UNTIL_STDIN_ENDS, "sh", program, *arguments],
                 cwd=state,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -66,7 +70,7 @@ def seaweedfs() -> Iterator[Server]:
             # It takes 15 s to end by itself, for clients that do not exist any more.
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            process.communicate()
 
 
 def _configuration(state: Path) -> tuple[list[str], str]:
