@@ -27,7 +27,7 @@ from s3kv_flows.store._leases.backend import backend_of, open_leases
 from s3kv_flows.store._leases.leases import Leases
 from s3kv_flows.store._leases.records import LeaseBackend
 from s3kv_flows.store._outputs.audit import LockAudit, audit
-from s3kv_flows.store._s3.config import S3Config
+from s3kv_flows.store._s3.config import S3Config, refuse_bucket_in_endpoint
 from s3kv_flows.store._values.codecs import Codec
 from s3kv_flows.store._values.local_cache import LocalCache
 
@@ -167,7 +167,8 @@ class S3KVStore(ResultStorage, WritableFileSystem):
         return Namespace(prefix).prefix
 
     @model_validator(mode="after")
-    def _validate_encryption(self) -> S3KVStore:
+    def _validate_endpoint_and_encryption(self) -> S3KVStore:
+        refuse_bucket_in_endpoint(self.endpoint_url, self.bucket_name)
         self._encryption()
         return self
 

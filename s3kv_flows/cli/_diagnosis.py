@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FEATURES", "Diagnosis", "Feature", "FeatureName", "diagnose"]
 
-FeatureName = Literal["cache", "updates", "single-flight", "finalizing", "cleanup", "lifecycle"]
+FeatureName = Literal[
+    "cache", "updates", "single-flight", "checkpoints", "finalizing", "cleanup", "lifecycle"
+]
 Verdict = Literal["works", "with limits", "cannot work"]
 
 _SKEW_SECONDS = 300
@@ -75,6 +77,9 @@ _Judgement: TypeAlias = "tuple[Verdict, str, str]"
 
 
 def _cache(found: Examination) -> _Judgement:
+    bucket = found.bucket
+    if refusal := _refusal(bucket):
+        return refusal
     skew = found.clock_skew_seconds
     if abs(skew) > _SKEW_SECONDS:
         return (
@@ -82,10 +87,69 @@ def _cache(found: Examination) -> _Judgement:
             f"this machine's clock is {skew:+.0f} s from the server's",
             "set the clock: at 15 minutes, S3 refuses every request",
         )
-    return "works", "the bucket can be listed, and the clocks agree", ""
+    if bucket.default_retention:
+        return (
+            "with limits",
+            f"bucket {bucket.bucket!r} has a default retention, which locks each result; nothing was tried",
+            "use a bucket without it for what is to be replaced or cleaned up",
+        )
+    if bucket.plain is None:
+        return (
+            "with limits",
+            "whether the bucket locks whatever is written may not be read; nothing was tried",
+            "grant s3:GetBucketObjectLockConfiguration",
+        )
+    if bucket.plain.stays:
+        return (
+            "with limits",
+            "objects can be written and read, and not deleted: one of 64 bytes stays",
+            "grant s3:DeleteObject, also for all other features to be tried",
+        )
+    return "works", "objects can be written and read, and the clocks agree", ""
+
+
+_QUOTA = ("quota", "full", "storage", "507")
+"""What codes of a server without space contain: ``QuotaExceeded``, ``XMinioStorageFull``."""
+
+
+def _refusal(facts: BucketFacts) -> _Judgement | None:
+    """Return what is wrong where objects cannot be written and read at all."""
+    plain = facts.plain
+    if plain is None or plain.refused is None:
+        return None
+    request, code = plain.refused, f" ({plain.code})" if plain.code else ""
+    where = f"bucket {facts.bucket!r}"
+    if plain.checksums:
+        return (
+            "cannot work",
+            f"{where} fails every {request} with the checksums that boto3 adds{code}; without, it works",
+            'set boto_config={"request_checksum_calculation": "when_required"} in the store',
+        )
+    if any(word in plain.code.lower() for word in _QUOTA):
+        return "cannot work", f"{where} takes no more{code}", "free space, or raise the quota"
+    if plain.code in _DENIED:
+        verb, action = ("write to", "PutObject") if request == "PUT" else ("read", "GetObject")
+        return (
+            "cannot work",
+            f"these credentials may list {where}, and not {verb} it{code}",
+            f"grant s3:{action}, and where a key in KMS encrypts, its use",
+        )
+    return "cannot work", f"every {request} fails: {plain.message}", "make a plain PUT and GET work first"
+
+
+def _blocked(found: Examination) -> _Judgement | None:
+    """Return why nothing else works where the bucket of the store fails plain requests."""
+    if _refusal(found.bucket) is None:
+        return None
+    return "cannot work", "objects cannot be written and read", "see cache"
+
+
+_DENIED = {"AccessDenied", "AllAccessDisabled", "403"}
 
 
 def _updates(found: Examination) -> _Judgement:
+    if blocked := _blocked(found):
+        return blocked
     puts = found.bucket.puts
     if puts is not None and puts.carry_updates:
         return "works", "conditional PUTs hold, also in races", ""
@@ -98,6 +162,8 @@ def _updates(found: Examination) -> _Judgement:
 
 def _single_flight(found: Examination) -> _Judgement:
     leases = found.lease_bucket
+    if blocked := _blocked(found) or _refusal(leases):
+        return blocked
     if leases.default_retention:
         return (
             "cannot work",
@@ -119,16 +185,45 @@ def _single_flight(found: Examination) -> _Judgement:
         )
     if leases.deletes is None or not leases.deletes.single:
         return "with limits", "leases exclude; deletions ignore conditions", _ADVICE_SWEEP
-    return "works", f"one of {_WRITERS} racing writers wins", ""
+    return "works", f"one of {leases.writers} racing writers wins", ""
+
+
+def _checkpoints(found: Examination) -> _Judgement:
+    bucket = found.bucket
+    if blocked := _blocked(found):
+        return blocked
+    if not _excludes(found):
+        return "cannot work", _why_no_conditions(bucket), _ADVICE_PLAIN.format(what="checkpoints")
+    if bucket.default_retention:
+        return (
+            "with limits",
+            f"bucket {bucket.bucket!r} has a default retention, which locks each state",
+            "states stay until it ends: use a bucket without it",
+        )
+    return "works", "each state is created once, also by racing writers", ""
+
+
+def _excludes(found: Examination) -> bool:
+    """Tell whether one of several writers that create a key wins: by experiment, or else as is declared."""
+    puts = found.bucket.puts or found.declared_puts
+    return puts is not None and puts.create == "atomic"
 
 
 def _finalizing(found: Examination) -> _Judgement:
     bucket = found.bucket
+    if blocked := _blocked(found):
+        return blocked
     if not bucket.object_lock:
         return (
             "cannot work",
             f"bucket {bucket.bucket!r} has no Object Lock",
             "create one that has it: s3kv init NAME --bucket ... --object-lock",
+        )
+    if not _excludes(found):
+        return (
+            "cannot work",
+            f"{_why_no_conditions(bucket)}; so two writers could publish the same key",
+            "finalize with accept_races=True (--accept-races); caching(retention=...) works as it is",
         )
     if bucket.uploads is None:
         return "works", "the bucket has Object Lock; multipart uploads could not be tried", ""
@@ -143,6 +238,8 @@ def _finalizing(found: Examination) -> _Judgement:
 
 def _cleanup(found: Examination) -> _Judgement:
     bucket = found.bucket
+    if blocked := _blocked(found):
+        return blocked
     if bucket.tags is None:
         return (
             "with limits",
@@ -178,13 +275,13 @@ FEATURES: dict[FeatureName, Callable[[Examination], tuple[Verdict, str, str]]] =
     "cache": _cache,
     "updates": _updates,
     "single-flight": _single_flight,
+    "checkpoints": _checkpoints,
     "finalizing": _finalizing,
     "cleanup": _cleanup,
     "lifecycle": _lifecycle,
 }
 """The features, with the function that judges each."""
 
-_WRITERS = 32
 _ADVICE_PLAIN = "use a bucket without versions for {what}"
 _ADVICE_SWEEP = "released leases stay as small objects until maintain_store removes them"
 

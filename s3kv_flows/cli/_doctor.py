@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from s3kv_flows.cli._diagnosis import Diagnosis
@@ -27,7 +27,8 @@ def show(diagnosis: Diagnosis, console: Console) -> None:
     console.print(_facts(found))
     console.print(_features(diagnosis))
     for feature in diagnosis.failed:
-        console.print(Text(f"{feature.name} is needed and cannot work: {feature.advice}.", "red"))
+        said = f"{feature.name} is needed and cannot work: {feature.advice}."
+        console.print(Text(said, "red"), soft_wrap=True)  # in one line, to be copied
 
 
 def _skew(found: Examination) -> Text:
@@ -53,33 +54,40 @@ def _cells(facts: BucketFacts) -> list[str]:
 
 def _rows(facts: BucketFacts) -> list[tuple[str, str]]:
     puts, deletes, uploads = facts.puts, facts.deletes, facts.uploads
+    carries = {
+        "atomic": f"holds, also in a race of {facts.writers}",
+        "sequential": "holds in sequence, not in a race",
+        "no": "does not hold",
+    }
     spelling = "" if puts is None or puts.quoted or puts.replace == "no" else ", ETag without quotes"
     return [
         ("versions", _yes(facts.versioned)),
         ("Object Lock", _yes(facts.object_lock)),
         ("default retention", _yes(facts.default_retention)),
-        ("PUT If-None-Match", "not tried" if puts is None else _CARRIES[puts.create]),
-        ("PUT If-Match", "not tried" if puts is None else _CARRIES[puts.replace] + spelling),
+        ("PUT and GET", _plain(facts)),
+        ("PUT If-None-Match", "not tried" if puts is None else carries[puts.create]),
+        ("PUT If-Match", "not tried" if puts is None else carries[puts.replace] + spelling),
         ("DELETE If-Match", "not tried" if deletes is None else _honoured(honours=deletes.single)),
         (
             "ETags in a batch of deletions",
             "not tried" if deletes is None else _honoured(honours=deletes.batch),
         ),
-        ("tags", _yes(facts.tags)),
+        ("tags", "not tried" if facts.tags is None else _kept(keeps=facts.tags)),
         ("tags on multipart uploads", "not tried" if uploads is None else _kept(keeps=uploads.tags)),
         (
             "locks on multipart uploads",
             "not tried" if uploads is None or not facts.object_lock else _kept(keeps=uploads.locks),
         ),
-        ("lifecycle rules", facts.lifecycle or "not known"),
+        ("lifecycle rules", "accepted" if facts.lifecycle == "taken" else facts.lifecycle or "not known"),
     ]
 
 
-_CARRIES = {
-    "atomic": "holds, also in a race of 32",
-    "sequential": "holds in sequence, not in a race",
-    "no": "does not hold",
-}
+def _plain(facts: BucketFacts) -> str:
+    if facts.plain is None:
+        return "not tried"
+    if facts.plain.refused is None:
+        return "work"
+    return f"{facts.plain.refused} fails" + (f": {facts.plain.code}" if facts.plain.code else "")
 
 
 def _yes(fact: bool | None) -> str:  # noqa: FBT001  # its only parameter
@@ -95,7 +103,9 @@ def _kept(*, keeps: bool) -> str:
 
 
 def _features(diagnosis: Diagnosis) -> Table:
-    table = Table("feature", "", "because", "what to do", box=None, padding=(1, 3, 0, 0))
+    # A setting to copy is folded where it is too long for its column, and not cut off.
+    texts = [Column(name, overflow="fold") for name in ("because", "what to do")]
+    table = Table("feature", "", *texts, box=None, padding=(1, 3, 0, 0))
     for feature in diagnosis.features:
         table.add_row(
             feature.name, Text(feature.verdict, _STYLES[feature.verdict]), feature.why, feature.advice

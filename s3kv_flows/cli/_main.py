@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from json import dumps
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
@@ -19,7 +20,7 @@ from s3kv_flows.cli import _cleanup as cleanup_commands
 from s3kv_flows.cli import _lifecycle as lifecycle_commands
 from s3kv_flows.cli import _outputs as output_commands
 from s3kv_flows.cli._diagnosis import FeatureName
-from s3kv_flows.cli._saved_stores import is_saved, saved_store
+from s3kv_flows.cli._saved_stores import endpoint_of, in_one_line, is_saved, saved_store
 
 __all__ = ["app", "main"]
 
@@ -45,6 +46,8 @@ def init(
     region: str | None = None,
     prefix: str = "s3kv/",
     namespace: str = "",
+    verify: Path | None = None,
+    no_verify: Annotated[bool, Parameter(negative="")] = False,
     object_lock: Annotated[bool, Parameter(negative="")] = False,
     save_credentials: Annotated[bool, Parameter(negative="")] = False,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
@@ -58,14 +61,19 @@ def init(
     bucket
         The bucket.
     endpoint_url
-        URL of an S3-compatible server; by default S3_ENDPOINT_URL or AWS_ENDPOINT_URL_S3 of the
-        environment, or else AWS.
+        URL of an S3-compatible server, without the bucket; by default S3_ENDPOINT_URL of the environment,
+        or what boto3 finds there or in a profile (AWS_ENDPOINT_URL), or else AWS. It is saved.
     region
         Region of the bucket.
     prefix
         The prefix of the names of values; results lie beside it.
     namespace
         Sets the cached results of this store's users apart from those of others in the bucket.
+    verify
+        Path of the only CA bundle to trust, on each machine that runs tasks. By default, every process
+        trusts what boto3 would: AWS_CA_BUNDLE, the profile, or the bundle that it ships.
+    no_verify
+        Verify no certificates at all.
     object_lock
         Create the bucket with Object Lock, so that outputs can be finalized. It versions the bucket.
     save_credentials
@@ -77,17 +85,24 @@ def init(
     from s3kv_flows.blocks import S3KVStore
     from s3kv_flows.store._kv import endpoint_from_environment
 
+    if verify is not None and no_verify:
+        raise ValueError("--verify names a CA bundle, and --no-verify trusts everybody: give one of them")
+    if verify is not None and not verify.is_file():
+        raise ValueError(f"--verify: there is no CA bundle {str(verify)!r}")
     store = S3KVStore(
         bucket_name=bucket,
         endpoint_url=endpoint_url or endpoint_from_environment(),
         region_name=region,
         prefix=prefix,
         namespace=namespace,
+        # Whoever loads the store has another working directory.
+        verify=not no_verify if verify is None else str(verify.absolute()),
         **(_credentials() if save_credentials else {}),
     )
     # First the checks that leave nothing behind when they fail: the name, and Prefect's API.
     if is_saved(name) and not overwrite:
         raise ValueError(f"a store is already saved as {name!r}: choose another name, or give --overwrite")
+    store.endpoint_url = endpoint_of(store)
     created = store.values.create_bucket(object_lock=object_lock)
     print(f"{'Created' if created else 'Found'} bucket {bucket!r} at {store.values.client.server}.")  # noqa: T201
     store.save(name, overwrite=overwrite)
@@ -104,9 +119,9 @@ def doctor(
 ) -> int:
     """Examine what a server supports, and which features of this package work on it.
 
-    It tries everything in objects of its own, and deletes them: some 400 requests, within seconds. In a
-    bucket with a default retention it writes nothing. Exit status 1 if a feature cannot work that is
-    required, or that the store is configured for.
+    It tries everything in objects of its own, and deletes them: some 400 requests, within seconds. Without
+    the permission to delete, one of 64 bytes stays; in a bucket with a default retention it writes nothing.
+    Exit status 1 if a feature cannot work that is required, or that the store is configured for.
 
     Parameters
     ----------
@@ -190,7 +205,7 @@ def main() -> None:
     try:
         sys.exit(app(result_action="return_value"))
     except (S3KVError, ValueError) as exc:
-        sys.exit(f"s3kv: {exc}")
+        sys.exit(f"s3kv: {in_one_line(exc)}")
     except BrokenPipeError:  # the reader of the output closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -11,10 +12,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
+    from pydantic import ValidationError
 
     from s3kv_flows.blocks import S3KVStore
 
-__all__ = ["is_name", "is_saved", "prefect_client", "saved_store"]
+__all__ = ["endpoint_of", "in_one_line", "is_name", "is_saved", "prefect_client", "saved_store"]
+
+_OTHER_REGION = {
+    *("AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "PermanentRedirect", "301"),
+}
+"""The codes of a request that was signed for, or sent to, another region than that of the bucket."""
+
+_NO_REASON = "400"
+"""The code of a bad HEAD request, whose response has no body: S3 says nothing else about a wrong region."""
 
 
 def saved_store(name: str) -> S3KVStore:
@@ -36,10 +46,7 @@ def saved_store(name: str) -> S3KVStore:
         cause = exc.__cause__ if isinstance(exc.__cause__, ValidationError) else None
         if cause is None:
             raise
-        problems = "; ".join(
-            f"{'.'.join(map(str, one['loc'])) or 'store'}: {one['msg']}" for one in cause.errors()
-        )
-        raise ValueError(f"the store that is saved as {name!r} is not valid: {problems}") from exc
+        raise ValueError(f"the store that is saved as {name!r} is not valid: {_problems(cause)}") from exc
 
 
 def is_saved(name: str) -> bool:
@@ -64,6 +71,40 @@ def is_saved(name: str) -> bool:
     except (httpx.HTTPError, RuntimeError) as exc:
         sys.exit(f"s3kv: cannot load the store from Prefect's API: {exc}")
     return True
+
+
+def endpoint_of(store: S3KVStore) -> str | None:
+    """Return the endpoint that a store uses, None for AWS itself.
+
+    boto3 also finds one in the environment and in profiles, which other processes do not have.
+    """
+    from s3kv_flows.store._s3.config import is_aws
+
+    if store.endpoint_url:
+        return store.endpoint_url
+    used = str(store.values.client.boto3_client.meta.endpoint_url)
+    named = (os.environ.get("AWS_ENDPOINT_URL_S3"), os.environ.get("AWS_ENDPOINT_URL"))
+    return used if used in named or not is_aws(used) else None
+
+
+def in_one_line(exc: Exception) -> str:
+    """Return the message of an error, with what to do about a region, which servers do not say."""
+    from pydantic import ValidationError
+
+    if isinstance(exc, ValidationError):
+        return _problems(exc)
+    code = getattr(exc, "code", "")
+    if code in _OTHER_REGION or code == _NO_REASON:
+        is_about = "is about" if code in _OTHER_REGION else "may be about"
+        return f"{exc}. This {is_about} the region: give that of the bucket (s3kv init --region, AWS_REGION)"
+    return str(exc)
+
+
+def _problems(exc: ValidationError) -> str:
+    return "; ".join(
+        f"{'.'.join(map(str, one['loc'])) or 'store'}: {one['msg'].removeprefix('Value error, ')}"
+        for one in exc.errors()
+    )
 
 
 def is_name(text: str) -> bool:

@@ -29,7 +29,7 @@ from s3kv_flows.store._outputs.outputs import FinalizedOutputs
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.clients import shared_client
 from s3kv_flows.store._s3.concurrency import map_concurrently
-from s3kv_flows.store._s3.config import AWS, Encryption, S3Config
+from s3kv_flows.store._s3.config import AWS, Encryption, S3Config, refuse_bucket_in_endpoint
 from s3kv_flows.store._s3.transport.client_errors import raising_client_errors
 from s3kv_flows.store._s3.types import Fetched, ListedObject, ListedVersion, ObjectInfo, Written
 from s3kv_flows.store._values.codecs import Codec, LenientJsonCodec, codec_named
@@ -134,6 +134,7 @@ class S3KV:
         if not bucket:
             raise ValueError("no bucket: pass bucket_name, or set S3_BUCKET in the environment")
         self.bucket_name = validate_bucket_name(bucket)
+        refuse_bucket_in_endpoint(self.config.endpoint_url, bucket)
         self.namespace = self._namespace(prefix, suffix)
         self.codec: Codec = self._json if codec == self._json.name else codec_named(codec)
         self._cache_directory, self._cache_max_bytes = cache_directory, cache_max_bytes

@@ -74,6 +74,16 @@ def answer_puts(monkeypatch: pytest.MonkeyPatch, change: Callable[[dict[str, Any
     monkeypatch.setattr(S3Client, "put_object", intercepted)
 
 
+def is_no_path(key: str) -> bool:
+    """Tell whether SeaweedFS, which takes names for paths of files, refuses a key or takes it for another."""
+    parts = key.split("/")
+    return (
+        "\\" in key
+        or bool({"", ".", ".."} & set(parts[:-1]))
+        or any(len(one.encode()) > 250 for one in parts)
+    )
+
+
 def carries_updates(store: S3KV) -> bool:
     """Tell whether compare-and-swap can work in this bucket."""
     capabilities = store.client.capabilities

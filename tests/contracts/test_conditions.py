@@ -21,6 +21,7 @@ from s3kv_flows.store.errors import (
     UnsupportedByServerError,
 )
 from tests.contracts.helpers import WEEK, carries_updates, just_before
+from tests.servers import Server
 from tests.support.waiting import PATIENCE
 
 OTHER_ETAG = '"00000000000000000000000000000000"'
@@ -63,7 +64,7 @@ def test_a_key_is_created_once(swapping: S3KV) -> None:
     assert swapping.get("key") == 3
 
 
-def test_of_many_that_create_a_key_one_wins(swapping: S3KV) -> None:
+def test_of_many_that_create_a_key_one_wins(swapping: S3KV, server: Server) -> None:
     def create(number: int) -> bool:
         try:
             swapping.add("key", number, mode="create")
@@ -71,7 +72,7 @@ def test_of_many_that_create_a_key_one_wins(swapping: S3KV) -> None:
             return False
         return True
 
-    assert sum(map_concurrently(create, range(16))) == 1
+    assert sum(map_concurrently(create, range(server.racers))) == 1
 
 
 def test_a_value_is_swapped_only_while_it_has_the_etag(swapping: S3KV) -> None:

@@ -18,6 +18,7 @@ from s3kv_flows.store.errors import (
     KeyLockedError,
 )
 from tests.contracts.helpers import NAME, WEEK, chain, finalize, hide, outside
+from tests.servers import Server
 
 MIB = 1 << 20
 
@@ -153,7 +154,11 @@ def test_a_repair_digs_through_all_that_lies_on_top(locking_store: S3KV) -> None
     assert chain(locking_store) == [(receipt.version_id, True, False)]
 
 
-def test_what_lay_on_top_of_a_long_name_is_kept_under_a_short_one(locking_store: S3KV) -> None:
+def test_what_lay_on_top_of_a_long_name_is_kept_under_a_short_one(
+    locking_store: S3KV, server: Server
+) -> None:
+    if server.name == "seaweedfs":
+        pytest.skip("SeaweedFS keeps no 1000 bytes without a slash, as names of files")
     key = "x" * 1000
     receipt = finalize(locking_store, key, 1)
     hide(locking_store, "newer version", receipt.object_name)

@@ -363,4 +363,5 @@ def test_a_sweep_frees_the_parts_of_a_killed_writer_when_they_are_old_enough(
     left = find_incomplete(large, now + timedelta(hours=1), timedelta(minutes=5))
     assert abort_incomplete(large, left) == [NAME]
     assert unfinished(large) == []
-    assert abort_incomplete(large, left) == [], "gone already"
+    if server.name != "seaweedfs":  # where what was aborted can be aborted again
+        assert abort_incomplete(large, left) == [], "gone already"

@@ -22,6 +22,7 @@ from s3kv_flows.store.errors import (
     UnsupportedByServerError,
 )
 from tests.contracts.helpers import NAME, WEEK, chain, excludes, finalize, outside
+from tests.servers import Server
 from tests.support.proxy import CountingProxy
 from tests.support.waiting import PATIENCE
 
@@ -152,8 +153,8 @@ def test_finalizing_is_four_requests(make_store: Callable[..., S3KV], proxy: Cou
 # --- races ------------------------------------------------------------------------------------------
 
 
-def race(store: S3KV, **options: Any) -> Counter[str]:
-    start = threading.Barrier(16)
+def race(store: S3KV, writers: int, **options: Any) -> Counter[str]:
+    start = threading.Barrier(writers)
 
     def publish(number: int) -> str:
         start.wait(timeout=PATIENCE)
@@ -162,29 +163,31 @@ def race(store: S3KV, **options: Any) -> Counter[str]:
         except S3KVError as exc:
             return type(exc).__name__
 
-    with ThreadPoolExecutor(16) as pool:
-        return Counter(pool.map(publish, range(16)))
+    with ThreadPoolExecutor(writers) as pool:
+        return Counter(pool.map(publish, range(writers)))
 
 
-def test_of_16_writers_that_finalize_at_once_one_wins_or_none_writes(locking_store: S3KV) -> None:
+def test_of_writers_that_finalize_at_once_one_wins_or_none_writes(
+    locking_store: S3KV, server: Server
+) -> None:
     exclusive = excludes(locking_store)
-    outcomes = race(locking_store)
+    outcomes = race(locking_store, server.racers)
     if exclusive:
         assert outcomes["written"] == 1
-        assert outcomes["ConflictError"] + outcomes["AlreadyFinalizedError"] == 15
+        assert outcomes["ConflictError"] + outcomes["AlreadyFinalizedError"] == server.racers - 1
         assert len(chain(locking_store)) == 1
         assert locking_store.get_retention("key") is not None
     else:
-        assert outcomes == {"UnsupportedByServerError": 16}
+        assert outcomes == {"UnsupportedByServerError": server.racers}
         assert chain(locking_store) == [], "it was refused before anything was written"
         with pytest.raises(UnsupportedByServerError, match="accept_races=True"):
             locking_store.outputs.finalize("key", 1, WEEK)
 
 
-def test_who_accepts_races_gets_one_that_stands(locking_store: S3KV) -> None:
-    outcomes = race(locking_store, accept_races=True)
+def test_who_accepts_races_gets_one_that_stands(locking_store: S3KV, server: Server) -> None:
+    outcomes = race(locking_store, server.racers, accept_races=True)
     assert outcomes["written"] >= 1
-    assert sum(outcomes.values()) == 16
+    assert sum(outcomes.values()) == server.racers
     lost = {"ConflictError", "AlreadyFinalizedError", "KeyLockedError", "HiddenOutputError"}
     assert set(outcomes) <= {"written"} | lost
     seen = locking_store.objects.head(NAME)
@@ -192,10 +195,12 @@ def test_who_accepts_races_gets_one_that_stands(locking_store: S3KV) -> None:
 
 
 @pytest.mark.slow
-def test_of_writers_that_supersede_at_once_all_that_is_there_is_locked(locking_store: S3KV) -> None:
+def test_of_writers_that_supersede_at_once_all_that_is_there_is_locked(
+    locking_store: S3KV, server: Server
+) -> None:
     finalize(locking_store, "key", {"writer": -1})
     exclusive = excludes(locking_store)
-    outcomes = race(locking_store, supersede=True, accept_races=not exclusive)
+    outcomes = race(locking_store, server.racers, supersede=True, accept_races=not exclusive)
     assert outcomes["superseded"] >= 1
     versions = locking_store.versions("key")
     assert len(versions) == 1 + outcomes["superseded"]

@@ -18,7 +18,7 @@ from s3kv_flows.store.errors import (
     InvalidTagError,
     KeyNotFoundError,
 )
-from tests.contracts.helpers import outside
+from tests.contracts.helpers import is_no_path, outside
 from tests.servers import Server
 
 MIXED_UP_BY_MOTO = ["a?b", "a#b", "%2F", "%25"]
@@ -62,6 +62,8 @@ def test_a_value_is_bare_json_in_the_layout_of_s3kv(store: S3KV) -> None:
 def test_odd_keys_are_keys(store: S3KV, server: Server, key: str) -> None:
     if server.name == "moto" and key in MIXED_UP_BY_MOTO:
         pytest.skip("moto decodes the names of objects once more than it should")
+    if server.name == "seaweedfs" and is_no_path(key):
+        pytest.skip("SeaweedFS takes names for paths of files, with parts of 255 bytes")
     store.add(key, key, tags={"odd": "yes"})
     assert store.get(key) == key
     assert store.exists(key)
@@ -192,7 +194,7 @@ class Upper:
     ],
 )
 def test_each_codec_brings_its_values_back_and_is_recorded(
-    make_store: Callable[..., S3KV], codec: Any, value: Any, content_type: str
+    make_store: Callable[..., S3KV], server: Server, codec: Any, value: Any, content_type: str
 ) -> None:
     store = make_store(codec=codec)
     store.add("key", value)
@@ -200,7 +202,8 @@ def test_each_codec_brings_its_values_back_and_is_recorded(
     name = codec if isinstance(codec, str) else codec.name
     assert store.info("key").codec == name
     head = outside(store).head_object(Bucket=store.bucket_name, Key="s3kv/key.json")
-    assert head["ContentType"] == content_type
+    if (server.name, codec) != ("seaweedfs", "bytes"):  # which goes by the suffix, .json, instead
+        assert head["ContentType"] == content_type
     assert {key.lower(): value for key, value in head["Metadata"].items()}["s3kv-codec"] == name
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.servers.ceph import DEFAULT_ROOT, ceph
 from tests.servers.endpoint import endpoint
 from tests.servers.moto import moto
+from tests.servers.seaweedfs import seaweedfs
 from tests.servers.server import Server, User
 
 __all__ = ["SERVERS", "Server", "User"]
@@ -23,4 +24,5 @@ SERVERS: Mapping[str, Callable[[], AbstractContextManager[Server]]] = {
     "ceph": _ceph,
     "endpoint": endpoint,
     "moto": moto,
+    "seaweedfs": seaweedfs,
 }

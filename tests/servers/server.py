@@ -22,8 +22,9 @@ class Server:
     """A running S3 server.
 
     Attributes:
-        name: ``moto``, ``ceph``, or ``endpoint`` for one that was running already.
+        name: ``moto``, ``ceph``, ``seaweedfs``, or ``endpoint`` for one that was running already.
         new_user: Makes another user, where the server has users.
+        racers: How many writers of one key it serves at once within milliseconds.
         is_ours: Whether all of it goes away at the end; otherwise buckets have to be emptied.
     """
 
@@ -32,4 +33,5 @@ class Server:
     access_key: str
     secret_key: str
     new_user: Callable[[], User] | None = None
+    racers: int = 16
     is_ours: bool = True

@@ -108,11 +108,36 @@ def fingerprint(text: str) -> str:
 def validate_bucket_name(name: str) -> str:
     """Return the bucket name, or raise ValueError if S3 would reject it."""
     if not _BUCKET.fullmatch(name):
-        raise ValueError(
-            f"bucket name {name!r}: S3 accepts 3 to 63 lower-case letters, digits, dots and hyphens, "
-            "beginning and ending with a letter or digit"
-        )
+        raise ValueError(f"bucket name {name!r}: {_what_to_write(name)}")
     return name
+
+
+def _what_to_write(name: str) -> str:
+    """Say what is wrong with the name of a bucket, and what is meant instead, as far as that is clear."""
+    scheme, _, path = name.rpartition("://")
+    bucket, _, prefix = path.partition("/")
+    if scheme in ("s3", "s3a", "s3n"):
+        where = f", and the prefix {prefix.rstrip('/') + '/'!r}" if prefix.strip("/") else ""
+        return f"this is a URL: write {bucket!r}{where}"
+    if scheme:
+        return "this is a URL: write the bucket alone; the server is endpoint_url"
+    if name.startswith("arn:"):
+        bucket = name.rpartition(":::")[2].partition("/")[0]
+        if ":::" in name and _BUCKET.fullmatch(bucket):
+            return f"this is an ARN: write {bucket!r}"
+        return (
+            "this is the ARN of an access point, which answers nothing about the versions, locks and "
+            "lifecycle rules of its bucket: write the name of the bucket"
+        )
+    tenant, colon, bucket = name.partition(":")
+    if colon:
+        return f"boto3 sends no colons: write {bucket!r}, with credentials of the tenant {tenant!r}"
+    rule = (
+        "S3 accepts 3 to 63 lower-case letters, digits, dots and hyphens, beginning and ending with a "
+        "letter or digit"
+    )
+    accepted = re.sub(r"[^a-z0-9.-]+", "-", name.lower()).strip("-.")
+    return f"{rule}, such as {accepted!r}" if _BUCKET.fullmatch(accepted) else rule
 
 
 def _refuse_control_characters(text: str, what: str) -> None:

@@ -1,32 +1,34 @@
 """Capabilities of servers and buckets: declared, or probed and cached.
 
 Each client has one instance. All code that depends on a feature which a server may lack consults it. Servers
-are recognized by their endpoint (AWS) or by the ids in their responses (Ceph ``tx000...-``, moto
-``x-amzn-requestid``); capabilities that are not in this table are probed by
-:mod:`s3kv_flows.store._s3.probes`, once per client and bucket:
+are recognized by their endpoint (AWS), by the ids in their responses (Ceph ``tx000...-``, moto
+``x-amzn-requestid``) or by the name that these have (SeaweedFS); capabilities that are not in this table are
+probed by :mod:`s3kv_flows.store._s3.probes`, once per client and bucket:
 
-==================================== ======= ======= =========================== ======================
-                                     AWS     moto    Ceph 16                     Ceph 20
-==================================== ======= ======= =========================== ======================
-PUT If-None-Match, no versions       atomic  atomic  atomic                      atomic
-PUT If-None-Match, versioned bucket  atomic  atomic  ignored                     in sequence alone
-PUT If-Match, no versions            atomic  atomic  atomic, ETag without quotes atomic
-PUT If-Match, versioned bucket       atomic  atomic  always refused              in sequence alone
-DELETE If-Match; ETag in a batch     yes     yes; no ignored; ignored            yes; not known
-tags on multipart uploads            yes     yes     dropped                     yes
-lock headers on multipart uploads    yes     dropped dropped                     yes
-If-None-Match on multipart uploads   yes     yes     ignored                     not known
-If-Match on multipart uploads        yes     ignored ignored                     not known
-lock headers on copies               yes     dropped dropped                     yes
-tags replaced by a copy              yes     yes     ignored                     ignored
-copies under a customer key          yes     yes     refused                     not known
-locks copied with the object         no      no      yes                         not known
-lifecycle rules carried out          yes     no      yes                         yes
-==================================== ======= ======= =========================== ======================
+=================================== ====== ======= ================= ================= ===========
+                                    AWS    moto    Ceph 16           Ceph 20           SeaweedFS 4
+=================================== ====== ======= ================= ================= ===========
+PUT If-None-Match, no versions      atomic atomic  atomic            atomic            atomic
+PUT If-None-Match, versioned bucket atomic atomic  ignored           in sequence alone atomic
+PUT If-Match, no versions           atomic atomic  atomic, bare ETag atomic            atomic
+PUT If-Match, versioned bucket      atomic atomic  always refused    in sequence alone atomic
+DELETE If-Match; ETag in a batch    yes    yes; no ignored; ignored  yes; not known    yes; yes
+tags on multipart uploads           yes    yes     dropped           yes               yes
+lock headers on multipart uploads   yes    dropped dropped           yes               yes
+If-None-Match on multipart uploads  yes    yes     ignored           not known         in sequence
+If-Match on multipart uploads       yes    ignored ignored           not known         in sequence
+lock headers on copies              yes    dropped dropped           yes               dropped
+tags replaced by a copy             yes    yes     ignored           ignored           yes
+copies under a customer key         yes    yes     refused           not known         yes
+locks copied with the object        no     no      yes               not known         yes
+HEAD shows locks to everybody       no     yes     no                not known         yes
+lifecycle rules carried out         yes    no      yes               yes               not known
+=================================== ====== ======= ================= ================= ===========
 
-AWS and moto are declared; moto's standalone server has a gap between condition and write, which the embedded
-one closes (:mod:`s3kv_flows._demo.servers`). Ceph does not report its version, so it is probed, like every
-other server. ``tests/contracts/test_capabilities.py`` verifies the columns of the servers that it runs on.
+AWS, moto and SeaweedFS are declared. moto's standalone server has a gap between condition and write, which
+the embedded one closes (:mod:`s3kv_flows._demo.servers`); for a race of eight, SeaweedFS takes seconds. Ceph
+does not report its version, so it is probed, like every other server.
+``tests/contracts/test_capabilities.py`` verifies the columns of the servers that it runs on.
 """
 
 from __future__ import annotations
@@ -134,6 +136,7 @@ class Declared:
             tags fails on versioned buckets of Ceph 16, and does nothing on those of Ceph 20.
         lists_versions_after_any_name: Whether a listing of versions can start after a name that no key has.
             moto omits the first version after it.
+        racers: How many writers of one key it serves at once within milliseconds.
     """
 
     conditional_puts: ConditionalPuts | None = None
@@ -145,6 +148,7 @@ class Declared:
     executes_lifecycle: bool | None = None
     takes_empty_tag_set: bool = True
     lists_versions_after_any_name: bool = True
+    racers: int = 32
 
 
 DECLARED: Mapping[str, Declared] = {
@@ -165,6 +169,15 @@ DECLARED: Mapping[str, Declared] = {
         executes_lifecycle=False,
         takes_empty_tag_set=False,
         lists_versions_after_any_name=False,
+    ),
+    "seaweedfs": Declared(
+        ConditionalPuts("atomic", "atomic"),
+        ConditionalDeletes(single=True, batch=True),
+        # Of uploads that are completed at once, several meet the same condition.
+        MultipartUploads(tags=True, locks=True),
+        Copies(replace_tags=True, locks=False),
+        shows_locks=True,
+        racers=4,
     ),
     "ceph": Declared(executes_lifecycle=True),
     "": Declared(),
@@ -245,7 +258,7 @@ class Capabilities:
     @property
     def locks_travel(self) -> bool:
         """Whether a copy may have the locks of its source."""
-        return self.server == "ceph"
+        return self.server in ("ceph", "seaweedfs")
 
     # --- probed ----------------------------------------------------------------------------------
 
@@ -408,6 +421,8 @@ def _server_of(headers: Mapping[str, str]) -> str:
     if _CEPH_REQUEST.match(headers.get("x-amz-request-id", "")):
         return "ceph"
     software = headers.get("server", "").lower()
+    if software.startswith("seaweedfs"):
+        return "seaweedfs"
     if "x-amzn-requestid" in headers and software.startswith(("waitress", "werkzeug", "amazon.com")):
         return "" if "x-amz-request-id" in headers else "moto"
     return ""

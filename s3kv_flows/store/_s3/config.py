@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-__all__ = ["AWS", "Encryption", "S3Config", "is_aws", "server_of"]
+__all__ = ["AWS", "Encryption", "S3Config", "is_aws", "refuse_bucket_in_endpoint", "server_of"]
 
 _KEY_BYTES = 32
 
@@ -125,6 +125,27 @@ def server_of(url: str) -> str:
         return url
     partition = "aws-us-gov" if "us-gov-" in host["service"] else _PARTITIONS[host["domain"]]
     return AWS if partition == "aws" else f"{AWS} ({partition})"
+
+
+def refuse_bucket_in_endpoint(endpoint_url: str | None, bucket: str) -> None:
+    """Raise ValueError for an endpoint that names the bucket, as consoles show it.
+
+    Requests would name the bucket twice, and be about objects ``bucket/...`` in it. Any other path stays: it
+    may be that of a gateway.
+    """
+    url = urlsplit(endpoint_url or "")
+    path, _, last = url.path.rstrip("/").rpartition("/")
+    host = url.netloc
+    if is_aws(endpoint_url or "") and host.startswith(f"{bucket}.s3"):
+        host = host.removeprefix(f"{bucket}.")
+    if last == bucket:
+        url = url._replace(path=path)
+    elif host == url.netloc:
+        return
+    raise ValueError(
+        f"endpoint_url {endpoint_url!r} contains the bucket {bucket!r}, which is given apart: write "
+        f"{url._replace(netloc=host).geturl()!r}"
+    )
 
 
 @dataclass(frozen=True)

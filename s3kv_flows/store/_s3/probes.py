@@ -13,7 +13,8 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from s3kv_flows.store._layout.keys import PROBE
 from s3kv_flows.store._s3.capabilities import (
@@ -23,6 +24,7 @@ from s3kv_flows.store._s3.capabilities import (
     Copies,
     MultipartUploads,
 )
+from s3kv_flows.store._s3.types import NotModified
 from s3kv_flows.store.errors import (
     AccessDeniedError,
     ConflictError,
@@ -34,7 +36,7 @@ from s3kv_flows.store.errors import (
 if TYPE_CHECKING:
     from s3kv_flows.store._s3.client import S3Client
 
-__all__ = ["Probes"]
+__all__ = ["PlainRequests", "Probes"]
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +47,25 @@ millisecond may go unnoticed. They confirm a server that is designed to be atomi
 _TYPE = "application/octet-stream"
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class PlainRequests:
+    """Whether an object could be written, and read as it was written, without any condition.
+
+    Attributes:
+        refused: The request that failed; None if none did.
+        code: The code of its error, if the server sent one.
+        message: What is wrong.
+        checksums: Whether it works without the checksums that boto3 adds, so that they are the cause.
+        stays: Whether the object stays, because these credentials may not delete it.
+    """
+
+    refused: Literal["PUT", "GET"] | None = None
+    code: str = ""
+    message: str = ""
+    checksums: bool = False
+    stays: bool = False
 
 
 class Probes:
@@ -79,6 +100,22 @@ class Probes:
             if self._client.capabilities.is_versioned(bucket):
                 raise
             return False
+
+    def plain_requests(self, bucket: str, prefix: str) -> PlainRequests:
+        """Write an object, read it, and delete it: 4 to 6 requests.
+
+        Without the permission to delete, it always has the same name, so that no more than one stays.
+        """
+        name, stays = f"{prefix}{PROBE}{secrets.token_hex(8)}", False
+        try:
+            self._require_delete_permission(bucket, name)
+        except AccessDeniedError:
+            name, stays = f"{prefix}{PROBE}kept", True
+        if stays:
+            found = self._write_and_read(bucket, name)
+            return replace(found, stays=found.refused != "PUT")
+        with self._removed(bucket, name):
+            return self._write_and_read(bucket, name)
 
     def conditional_puts(self, bucket: str, prefix: str, *, briefly: bool = False) -> ConditionalPuts | None:
         """Try conditional PUTs, in sequence and in races: 200 requests if they hold, briefly 35."""
@@ -178,6 +215,21 @@ class Probes:
         return True
 
     # --- how -------------------------------------------------------------------------------------
+
+    def _write_and_read(self, bucket: str, name: str) -> PlainRequests:
+        body, stored = secrets.token_bytes(64), bytearray(64)
+        try:
+            self._client.put_object(bucket, name, body, content_type=_TYPE)
+        except S3KVError as exc:
+            return PlainRequests("PUT", exc.code, str(exc))
+        try:
+            found = self._client.open_object(bucket, name)
+            if isinstance(found, NotModified) or found.info.size != len(body):
+                return PlainRequests("GET", "", f"{name!r} is not stored as it was sent")
+            found.read_into(memoryview(stored))
+        except S3KVError as exc:
+            return PlainRequests("GET", exc.code, str(exc))
+        return PlainRequests() if stored == body else PlainRequests("GET", "", f"{name!r} has other bytes")
 
     def _try(self, bucket: str, prefix: str, experiment: Callable[[str], T]) -> T | None:
         try:
