@@ -1,1 +1,0 @@
-"""Objects among the values of code: containers, instances, how they were made."""
