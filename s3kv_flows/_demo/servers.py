@@ -54,9 +54,6 @@ def embedded_s3() -> Iterator[str]:
         threads=16,
         connection_limit=1000,
         max_request_body_size=6 << 30,
-        # A head and its small body leave in one packet; and what is large comes in large pieces, and stays
-        # in memory, where moto has it anyway.
-        send_bytes=18_000,
         recv_bytes=256 << 10,
         inbuf_overflow=64 << 20,
         outbuf_overflow=64 << 20,

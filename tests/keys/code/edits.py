@@ -820,7 +820,9 @@ _not(
 _counts("an instance that is passed on", _SETTINGS + "def t(x): return x * C.rate, vars(C)", "'a' => 'b'")
 _counts("a method of an instance", _SETTINGS + "def t(x): return x * C.rate, C.f()", "'a' => 'b'")
 _counts(
-    "an instance that is asked by name", _SETTINGS + "def t(x): return getattr(C, x), C.rate", "'a' => 'b'"
+    "an instance that is asked by name",
+    _SETTINGS + "def t(x): return getattr(C, str(x), 0), C.rate",
+    "'a' => 'b'",
 )
 _counts(
     "an attribute of an instance within an instance",
