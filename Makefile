@@ -10,9 +10,6 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
 SHOW := 2>&1 | sed -u -n -e 's/^Collecting \([^ ]*\).*/    \1/p' -e '/^ERROR/p' -e 's/^Installing collected.*/    installing them/p'
 
-# What neither moto nor Ceph 16 can show: a real server with locks, on which conditions hold with versions.
-ON_SEAWEEDFS := capabilities conditions examination guard leases locks outputs
-
 .PHONY: help demo test test-matrix conformance seaweedfs slow oracle bench lint types format clean
 
 help: ## List the targets
@@ -29,7 +26,6 @@ test-matrix: ## Run what hangs on Prefect and boto3 on the oldest and the newest
 
 conformance: $(VENV)/dev-installed .ceph/complete ## Run the contracts of the store on real servers, and slow tests
 	@$(BIN)/pytest -n 2 --dist worksteal tests/contracts --server ceph -m "slow or not slow" -rs
-	@$(BIN)/pytest -n 2 --dist worksteal $(ON_SEAWEEDFS:%=tests/contracts/test_%.py) --server seaweedfs -rs
 	@$(BIN)/pytest -n 2 --dist worksteal --ignore tests/contracts -m slow -rs
 	@test -z "$${S3KV_TEST_ENDPOINT:-}" || $(BIN)/pytest tests/contracts --server endpoint -rs
 

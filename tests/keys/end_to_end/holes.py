@@ -15,7 +15,6 @@ HOLES = {
     "struct": _BY_TYPE,
     "hash that has begun": _BY_TYPE,
     "weak reference to a helper": _BY_TYPE,
-    "name of the module": "stale: an imported module's key is that of a script, whatever __name__ says",
     "final method": "needless: the decorator leaves an attribute with the method",
     "plugins found in a package": "lost: the package's path counts, with the directory in it",
 }
