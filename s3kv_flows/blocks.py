@@ -147,6 +147,7 @@ class S3KVStore(ResultStorage, WritableFileSystem):
                 raise error
 
         def __getattr__(self, name: str) -> Any:
+            # Prefect asks for the id when a task ends, also where it dropped the cache policy of the task.
             if name == "_block_document_id":
                 require_policy(self)
             return super().__getattr__(name)

@@ -9,8 +9,10 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import uuid
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -101,7 +103,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Spare the garbage collector what is there until the end: modules of many megabytes, and the tests."""
+    """Exempt modules and tests, which live until the end, from garbage collection."""
     gc.collect()
     gc.freeze()
     gc.enable()
@@ -235,12 +237,40 @@ def logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixtur
 
 
 @pytest.fixture
-def answering() -> Iterator[Callable[..., str]]:
-    """Start servers that give one answer to everything; return the URL of each."""
-    import threading
-    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+def nothing_leased() -> Iterator[None]:
+    """Require that a test leaves no lease, and nobody who waits for one, in this process."""
+    from s3kv_flows.store._leases.renewer import shared_renewer
+    from tests.support.waiting import until
 
+    yield
+    renewer = shared_renewer()
+    until(lambda: renewer._thread is None)
+    assert renewer._entries == {}
+    assert renewer.queue._queues == {}
+
+
+@pytest.fixture
+def serving() -> Iterator[Callable[[type[BaseHTTPRequestHandler]], str]]:
+    """Start HTTP servers, each with a handler; return the URL of each."""
     servers: list[tuple[ThreadingHTTPServer, threading.Thread]] = []
+
+    def start(handler: type[BaseHTTPRequestHandler]) -> str:
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        servers.append((server, thread))
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server, thread in servers:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture
+def answering(serving: Callable[[type[BaseHTTPRequestHandler]], str]) -> Callable[..., str]:
+    """Return a function that starts a server with one answer to everything, and returns its URL."""
 
     def start(status: int, body: str, *, length: int | None = None) -> str:
         class Handler(BaseHTTPRequestHandler):
@@ -259,17 +289,9 @@ def answering() -> Iterator[Callable[..., str]]:
             def log_message(self, *_: object) -> None:
                 pass
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        servers.append((server, thread))
-        return f"http://127.0.0.1:{server.server_port}"
+        return serving(Handler)
 
-    yield start
-    for server, thread in servers:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return start
 
 
 @pytest.fixture

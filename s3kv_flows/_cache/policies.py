@@ -13,7 +13,7 @@ from prefect.context import TaskRunContext
 
 from s3kv_flows._cache.content_policy import ContentPolicy, KeyOptions, TaskKey
 from s3kv_flows._cache.naming import format_key
-from s3kv_flows._cache.preflight import NO_KEY
+from s3kv_flows._cache.preflight import NO_KEY, OTHER_STORAGE
 from s3kv_flows._keys.by_value import adopt_tables, export_tables
 from s3kv_flows._keys.errors import Unkeyable
 from s3kv_flows._prefect import automatic_tags, is_refreshing, run_logger
@@ -22,6 +22,7 @@ from s3kv_flows._results.refused import YIELDS, YIELDS_REMEDY
 from s3kv_flows._results.run_store import bind_serializer
 from s3kv_flows._results.serializer import FrameSerializer
 from s3kv_flows.blocks import S3KVStore
+from s3kv_flows.store.errors import InvalidKeyError
 
 __all__ = ["ResultPolicy"]
 
@@ -69,9 +70,11 @@ class ResultPolicy(CachePolicy):
             ValueError: The task has another storage or serializer than ``caching()`` gave it, or S3 would
                 refuse the key as a name (InvalidKeyError). Prefect logs it, and saves no result.
         """
-        if self.is_required and not _is_of_caching(task_ctx):
-            return NO_KEY  # there is no serializer of ours that could keep the reason
-        store, serializer = _storage_and_serializer(task_ctx)
+        store, serializer = task_ctx.result_store.result_storage, task_ctx.result_store.serializer
+        if not isinstance(store, S3KVStore) or not isinstance(serializer, FrameSerializer):
+            if self.is_required:
+                return NO_KEY  # there is no serializer of ours that could keep the reason
+            raise ValueError(OTHER_STORAGE.format(task=task_ctx.task.name))  # of their combination
         try:
             made = self._make_key(task_ctx, inputs, flow_parameters, store.namespace)
             if made is None:
@@ -137,11 +140,9 @@ class ResultPolicy(CachePolicy):
         return replace(self, policy=self.policy - other)
 
 
-def _refusal(name: str | None, exc: Exception) -> Exception:
-    if isinstance(exc, Unkeyable):
-        return exc
+def _refusal(name: str | None, exc: Exception) -> InvalidKeyError:
     what = "the key" if name is None else f"the key {name!r}"
-    refusal = ValueError(f"{what} cannot be made: {exc!r}")
+    refusal = InvalidKeyError(f"{what} cannot be made: {exc if isinstance(exc, Unkeyable) else repr(exc)}")
     refusal.__cause__ = exc
     return refusal
 
@@ -166,20 +167,6 @@ def _say_once(notes: tuple[str, ...]) -> None:
         if note not in _said:
             _said.add(note)
             run_logger().info("What counts in keys: %s", note)
-
-
-def _is_of_caching(run: TaskRunContext) -> bool:
-    store = run.result_store
-    return isinstance(store.result_storage, S3KVStore) and isinstance(store.serializer, FrameSerializer)
-
-
-def _storage_and_serializer(run: TaskRunContext) -> tuple[S3KVStore, FrameSerializer]:
-    storage, serializer = run.result_store.result_storage, run.result_store.serializer
-    if not isinstance(storage, S3KVStore) or not isinstance(serializer, FrameSerializer):
-        raise ValueError(  # noqa: TRY004  # the combination is wrong, not a type
-            f"task {run.task.name!r} has another result_storage or result_serializer than caching() gave it"
-        )
-    return storage, serializer
 
 
 def _attempt_of(run: TaskRunContext, key: str) -> CacheAttempt:

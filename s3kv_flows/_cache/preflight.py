@@ -13,7 +13,13 @@ from s3kv_flows._results.records import FoundResult
 from s3kv_flows._results.serializer import FrameSerializer
 from s3kv_flows.blocks import S3KVStore
 
-__all__ = ["NO_KEY", "PreflightLockManager", "require_savable"]
+__all__ = ["NO_KEY", "OTHER_STORAGE", "PreflightLockManager", "require_savable"]
+
+OTHER_STORAGE = (
+    "the result of task {task!r} is not saved: it has another result_storage or result_serializer than "
+    "caching() gave it"
+)
+"""Said of a task whose storage or serializer ``with_options`` has replaced."""
 
 NO_KEY = "key-that-cannot-be-made"
 """The key of a run that must have one, and has none: taking its lock fails the run."""
@@ -115,10 +121,7 @@ def require_savable(key: str) -> None:
     store, serializer = run.result_store.result_storage, run.result_store.serializer
     if not isinstance(store, S3KVStore) or not isinstance(serializer, FrameSerializer):
         if key == NO_KEY:
-            raise ValueError(
-                f"task {run.task.name!r} has another result_storage or result_serializer than caching() gave "
-                "it, and its result has to be saved"
-            )
+            raise ValueError(OTHER_STORAGE.format(task=run.task.name))
         return
     attempt = serializer.attempt
     # Tasks within this one inherit the manager from Prefect: their results are not locked.

@@ -14,10 +14,10 @@ import prefect
 from prefect.transactions import BaseTransaction, get_transaction
 
 from s3kv_flows._prefect import staged_record
+from s3kv_flows._results.codec import RESULT_CODEC
 from s3kv_flows._results.records import FoundResult, Record
 from s3kv_flows._results.serializer import FrameSerializer
 from s3kv_flows.store._s3.bodies import Body, Pieces
-from s3kv_flows.store._values.codecs import codec_named
 from s3kv_flows.store.errors import LeaseTimeoutError
 
 __all__ = ["find_staged", "require_no_relative"]
@@ -85,7 +85,7 @@ def _staged_result(relative: BaseTransaction) -> FoundResult | str:
     return FoundResult(
         record=Record(prefect.__version__, inputs=attempt.inputs, parts=attempt.parts),
         remaining=remaining,
-        value=codec_named(serializer.codec).decode(_copy_of(frame)),
+        value=RESULT_CODEC.decode(_copy_of(frame)),
         size=len(frame),
         was_locked=attempt.finalizes,
     )

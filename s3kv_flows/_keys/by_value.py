@@ -18,10 +18,10 @@ from typing import Any
 from s3kv_flows._keys.code.code_identity import adopt_table, export_table
 from s3kv_flows._keys.code.syntax.bytecode import code_key, nested_codes
 from s3kv_flows._keys.code.watch import content_of
+from s3kv_flows._keys.project import is_script
 
 __all__ = ["adopt_tables", "export_tables"]
 
-_LOADER = "__prefect_loader_"
 _PICKLERS = ("cloudpickle", "ray.cloudpickle", "joblib.externals.cloudpickle")
 _LOOKED_THROUGH = 1_000
 """Members of a container: a notebook may hold millions of numbers, and few functions."""
@@ -78,7 +78,7 @@ def _table_of(function: FunctionType, others: Iterable[Mapping[bytes, bytes]]) -
     key = code_key(code)
     table = next((one for one in others if key in one), None)
     if table is None:
-        # Unpickling a class where it came from gives it methods whose text is told by the tables alone.
+        # A class that is unpickled where it came from gets methods that only the tables have a text for.
         table = export_table(function) or dict(_of_adopted(code))
     _known[at] = (weakref.ref(code, lambda _: _known.pop(at, None)), table)
     return table
@@ -97,7 +97,7 @@ def _by_value() -> Iterator[ModuleType]:
     for name, module in list(sys.modules.items()):
         if not isinstance(module, ModuleType):
             continue
-        if name in ("__main__", "__mp_main__") or name.startswith(_LOADER):
+        if is_script(name):
             yield module
         elif registered:  # a package stands for all its modules
             parts = name.split(".")

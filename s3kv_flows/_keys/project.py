@@ -20,17 +20,38 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 __all__ = [
+    "RUNNING",
     "file_of_module",
+    "is_loaded_by_prefect",
     "is_project_file",
     "is_project_function",
     "is_project_module",
+    "is_script",
     "module_of",
     "own_package",
 ]
 
 _MODULE = vars(type)["__module__"]
 _NEVER = {"prefect", "s3kv_flows"}
+_LOADED_BY_PREFECT = "__prefect_loader_"
+
+RUNNING = ("__main__", "__mp_main__")
+"""Names of the module that ``python pipeline.py`` runs, here and in a child that multiprocessing spawned."""
 _INSTALLED = ("/site-packages/", "/dist-packages/")
+
+
+def is_script(name: str) -> bool:
+    """Return whether a module has a name that does not tell its file.
+
+    So are the running script's, and that which Prefect gives to the file of a deployment whose own name is
+    taken.
+    """
+    return name in RUNNING or is_loaded_by_prefect(name)
+
+
+def is_loaded_by_prefect(name: str) -> bool:
+    """Return whether Prefect made up the name of a module, which is another one in each process."""
+    return name.startswith(_LOADED_BY_PREFECT)
 
 
 def is_project_function(function: FunctionType, packages: Collection[str] = ()) -> bool:
@@ -100,7 +121,7 @@ def _is_project(name: str, file: str | None, packages: Collection[str]) -> bool:
     top = name.partition(".")[0]
     if top in _NEVER:
         return False
-    if name == "__main__" or top in packages:
+    if name in RUNNING or top in packages:
         return True
     if file is None:
         module = sys.modules.get(name)

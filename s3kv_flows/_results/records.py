@@ -235,7 +235,7 @@ def write_result(results: S3KV, key: str, payload: Payload, prefect_version: str
 
 
 def _fencing_number(attempt: CacheAttempt | None) -> int | None:
-    """Return the fencing number of a run's lease, which it must still hold; None without a lease."""
+    """Return the fencing number of a run's lease, after a check that it is still held; None without one."""
     if attempt is None or attempt.lease is None:
         return None
     attempt.lease.require(above=attempt.fence)

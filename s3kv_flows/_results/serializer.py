@@ -98,7 +98,7 @@ class FrameSerializer(Serializer):
 
         Raises:
             EncodingError: The codec cannot hold the value, and the result must be saved. Otherwise
-                :meth:`dumps` raises it, and Prefect completes the run without a result.
+                :meth:`dumps` raises it, whatever became of the value, and the run completes without a result.
             EditedError: The run used other code than its key names, and its result must be saved.
         """
         if self._attempt is None:
@@ -106,10 +106,12 @@ class FrameSerializer(Serializer):
         try:
             self._attempt.require_own_texts()
             frame = self._encode_own(obj, self._attempt)
-        except Exception:
+        except Exception as exc:
             if self._options.must_save:
                 raise
-            return  # a run that need not save its result is not failed here, whatever went wrong
+            # No reason to fail this run; but what its caller makes of the value must not be saved, either.
+            self._attempt.unsavable = exc
+            return
         if keeps_for_long and isinstance(frame, Pieces):
             frame = frame.copy_to(memoryview(bytearray(len(frame))))
         self._attempt.encoded = (obj, frame)

@@ -34,7 +34,7 @@ class Item:
     def all_problems(self, found: Iterable[Problem]) -> list[str]:
         """Return everything that is wrong, with what the validation found.
 
-        Where it wants text, it is told what stands in the file: of ``no``, it has seen False alone.
+        A field that must be text is shown as the file has it: YAML has made False of ``no``.
         """
         lines, told = list(self.problems), set[tuple[str, ...]]()
         for problem in found:

@@ -14,7 +14,7 @@ from prefect.transactions import transaction
 
 from s3kv_flows import caching
 from s3kv_flows.store.errors import EncodingError
-from tests.support.lake import WEEK, Lake, in_flow
+from tests.support.lake import WEEK, Lake, change, in_flow, is_unchanged
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
@@ -27,15 +27,6 @@ def making(lake: Lake, **options: Any) -> Any:
         return {"list": [number], "array": np.full(100_000, number)}
 
     return make
-
-
-def change(value: dict[str, Any]) -> None:
-    value["list"].append("changed")
-    value["array"][:] = -1
-
-
-def is_unchanged(value: dict[str, Any], number: int = 1) -> bool:
-    return bool(value["list"] == [number] and (value["array"] == number).all())
 
 
 @pytest.mark.parametrize("how", ["transaction", "nested transaction", "task", "subflow of a task"])
@@ -142,6 +133,25 @@ def test_an_intermediate_result_that_cannot_be_encoded_completes_and_says_so(
 
     run: Any = task(**caching(lake.name, code="source"))(unpicklable)
     assert run() is lock
+    assert "was not saved" in logged.text
+    assert lake.objects() == []
+
+
+def test_what_could_not_be_encoded_is_not_cached_either_once_its_caller_has_changed_it(
+    lake: Lake, logged: pytest.LogCaptureFixture
+) -> None:
+    def unpicklable() -> Any:
+        return {"lock": threading.Lock(), "number": 1}
+
+    make: Any = task(**caching(lake.name, code="source"))(unpicklable)
+
+    @flow
+    def run() -> None:
+        with transaction():
+            value = make()
+            value["lock"], value["number"] = None, 2
+
+    run()
     assert "was not saved" in logged.text
     assert lake.objects() == []
 

@@ -8,7 +8,7 @@ import pickle
 import re
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import timedelta
@@ -31,16 +31,7 @@ from s3kv_flows.store.errors import KeyLockedError, LeaseTimeoutError, Unsupport
 from tests.support.lake import WEEK, Lake, adding_task, in_flow
 from tests.support.waiting import PATIENCE, Clock, until
 
-pytestmark = pytest.mark.usefixtures("prefect_api")
-
-
-@pytest.fixture(autouse=True)
-def _nothing_is_left_behind() -> Iterator[None]:
-    yield
-    renewer = shared_renewer()
-    until(lambda: renewer._thread is None)
-    assert renewer._entries == {}
-    assert renewer.queue._queues == {}
+pytestmark = pytest.mark.usefixtures("prefect_api", "nothing_leased")
 
 
 def lease_objects(lake: Lake) -> list[str]:

@@ -18,10 +18,9 @@ from pydantic import SecretStr
 from s3kv_flows import S3KVStore, caching
 from s3kv_flows._cache.content_policy import KeyOptions
 from s3kv_flows._cache.policies import ResultPolicy
-from s3kv_flows._keys.errors import Unkeyable
 from s3kv_flows._keys.parts import unpack_code
 from s3kv_flows.store._values.frames import about
-from s3kv_flows.store.errors import ConflictError
+from s3kv_flows.store.errors import ConflictError, InvalidKeyError
 from tests.support.lake import WEEK, Lake, in_flow
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -182,7 +181,7 @@ def test_a_run_that_has_to_be_saved_fails_before_it_computes(
 ) -> None:
     rows = iter([1, 2])
     saved = task(**caching(locked_lake.name, **options))(consume)
-    with pytest.raises(Unkeyable, match="input 'rows'"):
+    with pytest.raises(InvalidKeyError, match="input 'rows'"):
         in_flow(lambda: saved(rows))
     assert list(rows) == [1, 2]
     assert not any(

@@ -16,7 +16,7 @@ from prefect.transactions import IsolationLevel, transaction
 
 from s3kv_flows import LeaseLockManager, caching
 from s3kv_flows.store.errors import ConflictError, LeaseTimeoutError
-from tests.support.lake import WEEK, Lake, in_flow
+from tests.support.lake import WEEK, Lake, change, in_flow, is_unchanged
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
@@ -34,15 +34,6 @@ def making(lake: Lake, **more: Any) -> Any:
         return {"list": [number], "array": np.full(100_000, number)}
 
     return make
-
-
-def change(value: dict[str, Any]) -> None:
-    value["list"].append("changed")
-    value["array"][:] = -1
-
-
-def is_unchanged(value: dict[str, Any], number: int = 1) -> bool:
-    return bool(value["list"] == [number] and (value["array"] == number).all())
 
 
 def in_transaction(body: Callable[[], Any]) -> Any:

@@ -20,9 +20,8 @@ from prefect.states import Cancelled, Completed, Crashed, Failed
 from prefect.transactions import transaction
 
 from s3kv_flows import caching, finalizing
-from s3kv_flows._keys.errors import Unkeyable
 from s3kv_flows.store._s3.client import S3Client
-from s3kv_flows.store.errors import AccessDeniedError, EncodingError, StoreUnavailableError
+from s3kv_flows.store.errors import AccessDeniedError, EncodingError, InvalidKeyError, StoreUnavailableError
 from tests.support.lake import WEEK, Lake, in_flow
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -209,7 +208,7 @@ def consume(rows: Any) -> list[int]:
 def test_an_input_without_content_fails_a_run_that_must_save_its_result(locked_lake: Lake) -> None:
     rows = iter([1, 2])
     run: Any = task(**caching(locked_lake.name, on_unsaved="fail"))(consume)
-    with pytest.raises(Unkeyable, match="input 'rows'"):
+    with pytest.raises(InvalidKeyError, match="input 'rows'"):
         run(rows)
     assert list(rows) == [1, 2]
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import http.client
 import json
 import re
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -39,9 +38,8 @@ def _one_race(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def refusing(s3_url: str) -> Iterator[Callable[[Refuse], str]]:
+def refusing(s3_url: str, serving: Callable[[type[BaseHTTPRequestHandler]], str]) -> Callable[[Refuse], str]:
     """Start a server that refuses some requests and passes on the others; return its URL."""
-    started: list[tuple[ThreadingHTTPServer, threading.Thread]] = []
 
     def start(refuse: Refuse) -> str:
         class Handler(BaseHTTPRequestHandler):
@@ -73,17 +71,9 @@ def refusing(s3_url: str) -> Iterator[Callable[[Refuse], str]]:
             def log_message(self, *_: object) -> None:
                 pass
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        started.append((server, thread))
-        return f"http://127.0.0.1:{server.server_port}"
+        return serving(Handler)
 
-    yield start
-    for server, thread in started:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return start
 
 
 def has_checksum(request: BaseHTTPRequestHandler) -> bool:

@@ -183,7 +183,7 @@ def test_a_lease_record_whose_response_was_lost_is_recognized(
     def lost(self: S3Client, *args: object, **kwargs: object) -> object:
         original(self, *args, **kwargs)  # type: ignore[arg-type]
         monkeypatch.setattr(S3Client, "put_object", original)
-        refused = ConflictError("PreconditionFailed")  # as boto3's second attempt is told
+        refused = ConflictError("PreconditionFailed")  # the answer to boto3's second attempt
         refused.was_lost = True
         raise refused
 

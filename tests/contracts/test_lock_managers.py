@@ -27,11 +27,10 @@ from prefect.results import ResultStore
 from prefect.transactions import CommitMode, IsolationLevel, atransaction, transaction
 
 from s3kv_flows import LeaseLockManager, S3KVStore
-from s3kv_flows.store._leases.renewer import shared_renewer
 from s3kv_flows.store.errors import LeaseTimeoutError
 from tests.support.waiting import PATIENCE, until
 
-pytestmark = pytest.mark.usefixtures("prefect_api")
+pytestmark = pytest.mark.usefixtures("prefect_api", "nothing_leased")
 
 BRIEF = 0.3
 """Seconds of a wait, or of a time to hold, that is to end."""
@@ -131,15 +130,6 @@ class Threads(ThreadPoolExecutor):
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         return super().submit(copy_context().run, function, *args, **kwargs)
-
-
-@pytest.fixture(autouse=True)
-def _nothing_is_left_behind() -> Iterator[None]:
-    yield
-    renewer = shared_renewer()
-    until(lambda: renewer._thread is None)
-    assert renewer._entries == {}
-    assert renewer.queue._queues == {}
 
 
 def test_it_has_the_methods_of_the_protocol(ways: Ways) -> None:

@@ -640,7 +640,7 @@ def table() -> dict[str, dict[str, str]]:
 @pytest.fixture
 def embedded(request: pytest.FixtureRequest) -> None:
     if request.config.getoption("--server") != "moto":
-        pytest.skip("what the seed is told, and repeats, depends on the server")
+        pytest.skip("the seed repeats the messages of the server")
 
 
 @pytest.mark.usefixtures("embedded")

@@ -256,7 +256,7 @@ USER = "def t():\n    import slow_to_import\n    return slow_to_import.LAST\n"
 
 
 class Runner:
-    """A process that loads projects, and runs their tasks when it is told to."""
+    """A process that loads projects and runs their tasks, on commands by its standard input."""
 
     def __init__(self, env: dict[str, str]) -> None:
         self.process = subprocess.Popen(

@@ -21,8 +21,7 @@ from prefect.states import Completed
 from prefect.transactions import transaction
 
 from s3kv_flows import caching
-from s3kv_flows._keys.errors import Unkeyable
-from s3kv_flows.store.errors import EncodingError
+from s3kv_flows.store.errors import EncodingError, InvalidKeyError
 from tests.support.lake import WEEK, Lake, in_flow
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -266,7 +265,7 @@ def test_a_task_that_yields_and_is_locked_named_or_alone_fails_before_it_compute
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_a_task_that_yields_and_must_be_saved_fails(lake: Lake, kind: str) -> None:
     run, computed = counting(kind, **caching(lake.name, on_unsaved="fail"))
-    with pytest.raises(Unkeyable, match="a task that yields is never cached"):
+    with pytest.raises(InvalidKeyError, match="a task that yields is never cached"):
         items_of(run, 2)
     assert computed == []
 

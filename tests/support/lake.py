@@ -67,3 +67,13 @@ def in_flow(body: Callable[[], Any]) -> Any:
         return body()
 
     return run()
+
+
+def change(value: dict[str, Any]) -> None:
+    """Change a result with a list and an array in place: in its pickle, and in its buffer."""
+    value["list"].append("changed")
+    value["array"][:] = -1
+
+
+def is_unchanged(value: dict[str, Any], number: int = 1) -> bool:
+    return bool(value["list"] == [number] and (value["array"] == number).all())

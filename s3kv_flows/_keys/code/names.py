@@ -23,7 +23,12 @@ from s3kv_flows._keys.code.syntax.modules import (
 )
 from s3kv_flows._keys.code.syntax.texts import Chain, Import
 from s3kv_flows._keys.code.watch import ABSENT, content_of
-from s3kv_flows._keys.project import is_project_file, is_project_function, is_project_module
+from s3kv_flows._keys.project import (
+    is_loaded_by_prefect,
+    is_project_file,
+    is_project_function,
+    is_project_module,
+)
 
 __all__ = ["Names"]
 
@@ -90,7 +95,7 @@ class Names:
     def _own_name(self, namespace: Mapping[str, Any], name: str) -> Token:
         self._graph.watch.name(namespace, "__name__", namespace.get("__name__", ABSENT))
         # The name that Prefect gives to a file is another one in each process.
-        return f"name {'of a loader' if name.startswith('__prefect_loader_') else name}".encode()
+        return f"name {'of a loader' if is_loaded_by_prefect(name) else name}".encode()
 
     def cell(self, function: FunctionType, cell: CellType, name: str, facts: CodeFacts) -> Iterable[Token]:
         """Yield the tokens of a closure's cell; of a module, those of the names that are used of it."""

@@ -16,7 +16,7 @@ from s3kv_flows._keys.code.names import Names
 from s3kv_flows._keys.code.syntax.facts import CODES
 from s3kv_flows._keys.code.values import Values
 from s3kv_flows._keys.code.watch import ABSENT, content_of
-from s3kv_flows._keys.project import is_project_function, module_of
+from s3kv_flows._keys.project import is_project_function, is_script, module_of
 
 __all__ = ["Walk"]
 
@@ -205,7 +205,7 @@ class Walk(Graph):
 
 def stem(name: str, namespace: dict[str, Any] | None = None) -> str:
     """Return the name of a module among the parts: the same for a script and for an import of it."""
-    if name in ("__main__", "__mp_main__") or name.startswith("__prefect_loader_"):
+    if is_script(name):
         if namespace is None:
             module: ModuleType | None = sys.modules.get(name)
             namespace = vars(module) if module is not None else {}

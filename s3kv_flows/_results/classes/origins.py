@@ -12,8 +12,8 @@ from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 from s3kv_flows._keys.identity import Identity
-from s3kv_flows._keys.project import module_of
-from s3kv_flows._results.classes.scripts import is_script, modules_of_file, stem_of
+from s3kv_flows._keys.project import is_script, module_of
+from s3kv_flows._results.classes.scripts import modules_of_file, stem_of
 
 __all__ = ["Origin", "find", "origin_of"]
 

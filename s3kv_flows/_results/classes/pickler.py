@@ -15,7 +15,7 @@ from abc import abstractmethod
 from typing import Any, BinaryIO
 
 from s3kv_flows._keys.project import module_of
-from s3kv_flows._results.classes.by_value import copying_scripts
+from s3kv_flows._results.classes.cloudpickle_registry import copying_scripts
 from s3kv_flows._results.classes.copies import Copies, class_or_copy, fill_copy, make_copy
 from s3kv_flows._results.classes.origins import Origin, origin_of
 from s3kv_flows._results.refused import require_lasting

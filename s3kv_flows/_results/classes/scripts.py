@@ -12,17 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-from s3kv_flows._keys.project import file_of_module
+from s3kv_flows._keys.project import RUNNING, file_of_module, is_loaded_by_prefect
 
-__all__ = ["is_script", "modules_of_file", "stem_of"]
-
-_RUNNING = ("__main__", "__mp_main__")
-_LOADED_BY_PREFECT = "__prefect_loader_"
-
-
-def is_script(name: str) -> bool:
-    """Return whether a module has a name that does not tell its file."""
-    return name in _RUNNING or name.startswith(_LOADED_BY_PREFECT)
+__all__ = ["modules_of_file", "stem_of"]
 
 
 def stem_of(module: ModuleType | None) -> str:
@@ -39,8 +31,8 @@ def modules_of_file(stem: str) -> Iterator[ModuleType]:
 
 
 def _candidates(stem: str) -> Iterator[object]:
-    for name in (*_RUNNING, stem):  # where most are: to look through all takes longer than the rest
+    for name in (*RUNNING, stem):  # where most are: to look through all takes longer than the rest
         yield sys.modules.get(name)
     for name, module in list(sys.modules.items()):
-        if name.startswith(_LOADED_BY_PREFECT) or name.endswith(f".{stem}"):
+        if is_loaded_by_prefect(name) or name.endswith(f".{stem}"):
             yield module

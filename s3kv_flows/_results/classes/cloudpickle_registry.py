@@ -11,7 +11,7 @@ from types import ModuleType
 
 import cloudpickle
 
-from s3kv_flows._results.classes.scripts import is_script
+from s3kv_flows._keys.project import is_script
 
 __all__ = ["copying_scripts"]
 
