@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import uuid
@@ -20,6 +21,10 @@ from typing import TYPE_CHECKING, Any
 import certifi
 from hypothesis import HealthCheck, settings
 
+# As users have them, whatever this machine is set to: children inherit both.
+os.environ.pop("PYTHONUNBUFFERED", None)
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 gc.disable()  # until all is imported: that makes hardly any garbage
 _HOME = Path(tempfile.mkdtemp(prefix="s3kv-tests-"))
 # Prefect reads all known authorities for each of its clients, which takes 20 ms or more; no test meets any.

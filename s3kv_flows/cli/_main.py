@@ -203,7 +203,11 @@ def main() -> None:
     from s3kv_flows.store.errors import S3KVError
 
     try:
-        sys.exit(app(result_action="return_value"))
+        try:
+            status = app(result_action="return_value")
+        finally:
+            sys.stdout.flush()  # here, where it is noticed that nobody reads it
+        sys.exit(status)
     except (S3KVError, ValueError) as exc:
         sys.exit(f"s3kv: {in_one_line(exc)}")
     except BrokenPipeError:  # the reader of the output closed it

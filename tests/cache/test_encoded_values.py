@@ -7,14 +7,13 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pytest
 from prefect import flow, task
 from prefect.transactions import transaction
 
 from s3kv_flows import caching
 from s3kv_flows.store.errors import EncodingError
-from tests.support.lake import WEEK, Lake, change, in_flow, is_unchanged
+from tests.support.lake import WEEK, Lake, change, changeable, in_flow, is_unchanged
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
@@ -24,7 +23,7 @@ def making(lake: Lake, **options: Any) -> Any:
 
     @task(**caching(lake.name, **options))
     def make(number: int) -> dict[str, Any]:
-        return {"list": [number], "array": np.full(100_000, number)}
+        return changeable(number)
 
     return make
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-import numpy as np
 import pytest
 from prefect import flow, task
 from prefect.cache_policies import INPUTS
@@ -16,7 +15,7 @@ from prefect.transactions import IsolationLevel, transaction
 
 from s3kv_flows import LeaseLockManager, caching
 from s3kv_flows.store.errors import ConflictError, LeaseTimeoutError
-from tests.support.lake import WEEK, Lake, change, in_flow, is_unchanged
+from tests.support.lake import WEEK, Lake, change, changeable, in_flow, is_unchanged
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
@@ -31,7 +30,7 @@ def making(lake: Lake, **more: Any) -> Any:
     @task(**options(lake, **more))
     def make(number: int) -> dict[str, Any]:
         lake.ran.append(number)
-        return {"list": [number], "array": np.full(100_000, number)}
+        return changeable(number)
 
     return make
 

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from prefect import flow, task
 
 from s3kv_flows import Retention, S3KVStore, caching
@@ -69,11 +70,21 @@ def in_flow(body: Callable[[], Any]) -> Any:
     return run()
 
 
+def changeable(number: int) -> dict[str, Any]:
+    """Return a result that can be changed in place: in its pickle, and in a buffer that a frame views."""
+    return {"list": [number], "array": _noise(number)}
+
+
+def _noise(number: int) -> Any:
+    # What compresses is copied, and viewed by nothing.
+    return np.random.default_rng(number).integers(0, 2**62, 100_000)
+
+
 def change(value: dict[str, Any]) -> None:
-    """Change a result with a list and an array in place: in its pickle, and in its buffer."""
+    """Change the result of :func:`changeable`."""
     value["list"].append("changed")
     value["array"][:] = -1
 
 
 def is_unchanged(value: dict[str, Any], number: int = 1) -> bool:
-    return bool(value["list"] == [number] and (value["array"] == number).all())
+    return bool(value["list"] == [number] and (value["array"] == _noise(number)).all())

@@ -7,6 +7,7 @@ import contextlib
 import importlib
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from s3kv_flows._keys.code import names
 from s3kv_flows._keys.code.syntax.modules import ModuleTexts
 from s3kv_flows._keys.identity import Identity, place_of
 from tests.keys.code.late_modules import PATCHES, TEXTS
+from tests.support.waiting import until
 
 Load = Callable[[str], Any]
 TASK = "def t():\n    import late\n    return late\n--- late.py\n"
@@ -125,6 +127,12 @@ def test_a_module_that_was_loaded_before_the_first_key_has_that_of_a_new_process
     assert digest(task) == unloaded
 
 
+def _now(place: Path) -> int:
+    """Return the time by the clock of files."""
+    with tempfile.NamedTemporaryFile(dir=place.parent) as file:
+        return os.fstat(file.fileno()).st_ctime_ns
+
+
 @pytest.mark.parametrize("moved", ["directory", "link", ""])
 def test_what_a_text_computes_counts_by_value_where_the_file_may_be_another(
     project: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, moved: str
@@ -139,6 +147,7 @@ def test_what_a_text_computes_counts_by_value_where_the_file_may_be_another(
     modules = sys.modules[ModuleTexts.__module__]
     times = [one.lstat().st_ctime_ns for one in [*tmp_path.rglob("*"), *place.parents]]
     monkeypatch.setattr(modules, "_STARTED_NS", max(times))
+    until(lambda: _now(tmp_path) > max(times))  # the clock of files ticks some hundred times a second
     if moved == "directory":
         place.rename(tmp_path / "other")
         (tmp_path / "other").rename(place)
