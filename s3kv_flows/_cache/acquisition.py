@@ -21,7 +21,7 @@ from prefect.context import TaskRunContext
 from s3kv_flows._cache.driver import Wait
 from s3kv_flows._cache.lookup import current_attempt, lookup, require_own
 from s3kv_flows._cache.preflight import require_savable
-from s3kv_flows._cache.staged import find_staged, require_no_relative
+from s3kv_flows._cache.staged import find_staged, require_staged
 from s3kv_flows._prefect import is_refreshing, run_logger
 from s3kv_flows._results.payload import CacheAttempt
 from s3kv_flows._results.records import FoundResult
@@ -136,9 +136,10 @@ class Acquisition:
                 found = self._find_staged(store, readable)
                 if found is None and readable is not None:
                     found = lookup(store, self.key)
+                if found is None:
+                    found = self._require_staged(store, readable)
                 if found is not None:
                     return Acquired(store, found)
-                require_no_relative(self.key, self.is_same_lock)
                 ticket = queue.enter(self.queue_key, self.holder)
                 if ticket is None:
                     return None
@@ -147,9 +148,8 @@ class Acquisition:
                     if shared_renewer().knows(self.queue_key, self.holder):
                         return Acquired(store, was_held=True)  # by another call with the same holder
                     # A run that has ended may still have to be committed.
-                    if (found := self._find_staged(store, readable)) is not None:
+                    if (found := self._require_staged(store, readable)) is not None:
                         return Acquired(store, found)
-                    require_no_relative(self.key, self.is_same_lock)
         finally:
             if ticket is not None:
                 queue.leave(self.queue_key, ticket, result_ready=found is not None)
@@ -174,6 +174,17 @@ class Acquisition:
     def _find_staged(self, store: S3KVStore, readable: CacheAttempt | None) -> FoundResult | None:
         """Return what another run of the same transaction has staged, and count the hit: no request."""
         found = None if readable is None else find_staged(self.key, self.is_same_lock)
+        return self._counted(store, readable, found)
+
+    def _require_staged(self, store: S3KVStore, readable: CacheAttempt | None) -> FoundResult | None:
+        """Do as :meth:`_find_staged`; raise LeaseTimeoutError if this run would wait for itself."""
+        found = require_staged(self.key, self.is_same_lock, reads=readable is not None)
+        return self._counted(store, readable, found)
+
+    @staticmethod
+    def _counted(
+        store: S3KVStore, readable: CacheAttempt | None, found: FoundResult | None
+    ) -> FoundResult | None:
         if readable is not None and found is not None:
             require_own(store.results, readable, found)
             store.results.client.counters.add("results.hits")

@@ -20,7 +20,7 @@ from s3kv_flows._results.serializer import FrameSerializer
 from s3kv_flows.store._s3.bodies import Body, Pieces
 from s3kv_flows.store.errors import LeaseTimeoutError
 
-__all__ = ["find_staged", "require_no_relative"]
+__all__ = ["find_staged", "require_staged"]
 
 
 def find_staged(key: str, is_same_lock: Callable[[object], bool]) -> FoundResult | None:
@@ -35,20 +35,28 @@ def find_staged(key: str, is_same_lock: Callable[[object], bool]) -> FoundResult
     return found if isinstance(found, FoundResult) else None
 
 
-def require_no_relative(key: str, is_same_lock: Callable[[object], bool]) -> None:
-    """Refuse to wait for a run of the same transaction, which cannot release its lease before this run ends.
+def require_staged(
+    key: str, is_same_lock: Callable[[object], bool], *, reads: bool = True
+) -> FoundResult | None:
+    """Do as :func:`find_staged`, and refuse to wait for a run whose result cannot be used.
+
+    Such a run cannot release its lease before this one ends. Both are decided by one look, because the other
+    run may stage its result at any time.
 
     Args:
         key: The cache key.
         is_same_lock: Tells whether a lock manager takes the same lease for the key.
+        reads: Whether this run may use the result of another one.
 
     Raises:
         LeaseTimeoutError: There is such a run.
     """
     relative = _open_relative(key, is_same_lock)
     if relative is None:
-        return
+        return None
     staged = _staged_result(relative)
+    if reads and isinstance(staged, FoundResult):
+        return staged
     reason = "and this run would compute it anew" if isinstance(staged, FoundResult) else staged
     raise LeaseTimeoutError(
         f"{key!r} is computed in the same transaction, which holds its lease until it commits, {reason}: "
@@ -93,7 +101,10 @@ def _staged_result(relative: BaseTransaction) -> FoundResult | str:
 
 def _relatives(transaction: BaseTransaction | None) -> Iterator[BaseTransaction]:
     """Yield the open transactions around the current one, and those that they will commit."""
-    while transaction is not None:
+    seen: set[int] = set()
+    # One that has ended, while a thread of it still runs, returns itself as its parent.
+    while transaction is not None and id(transaction) not in seen:
+        seen.add(id(transaction))
         yield from _with_children(transaction)
         transaction = transaction.get_parent()
 

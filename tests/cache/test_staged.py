@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -14,6 +15,8 @@ from prefect.cache_policies import INPUTS
 from prefect.transactions import IsolationLevel, transaction
 
 from s3kv_flows import LeaseLockManager, caching
+from s3kv_flows._cache import acquisition
+from s3kv_flows._cache.staged import find_staged
 from s3kv_flows.store.errors import ConflictError, LeaseTimeoutError
 from tests.support.lake import WEEK, Lake, change, changeable, in_flow, is_unchanged
 
@@ -123,6 +126,45 @@ def test_asynchronous_runs_of_a_task_one_after_the_other_and_at_once(lake: Lake)
 
     assert asyncio.run(outer()) == [[1], [2], [2], [2]]
     assert lake.ran == [1, 2]
+
+
+def test_a_result_that_is_staged_while_another_run_looks_it_up(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, looked_up, ended = threading.Event(), threading.Event(), threading.Event()
+    lookup = acquisition.lookup
+
+    def lookup_for_long(*args: Any) -> Any:
+        found = lookup(*args)
+        if started.is_set():  # this is the other run
+            looked_up.set()
+            assert ended.wait(60)
+        return found
+
+    monkeypatch.setattr(acquisition, "lookup", lookup_for_long)
+
+    @task(**options(lake))
+    async def make() -> list[Any]:
+        lake.ran.append(1)
+        started.set()
+        await asyncio.to_thread(looked_up.wait, 60)
+        return [1]
+
+    @task
+    async def outer() -> list[list[Any]]:
+        first = asyncio.create_task(make())
+        first.add_done_callback(lambda _: ended.set())
+        await asyncio.to_thread(started.wait, 60)
+        return [await make(), await first]
+
+    assert asyncio.run(outer()) == [[1], [1]]
+    assert lake.ran == [1]
+
+
+def test_a_thread_that_outlives_its_transaction_finds_nothing_staged() -> None:
+    with transaction():
+        context = contextvars.copy_context()
+    assert context.run(find_staged, "key", lambda _: True) is None
 
 
 def test_what_was_refreshed_in_the_transaction_is_what_it_reads(lake: Lake) -> None:
