@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import enum
 import functools
@@ -13,7 +14,33 @@ from typing import Any
 from s3kv_flows._keys.code.syntax.sources import text_of
 from s3kv_flows._keys.project import is_project_module, module_of
 
-__all__ = ["NOT_CONTENT", "fields_of_record", "is_project_class", "parts_of_class", "slots_of", "state_of"]
+__all__ = [
+    "NOT_CONTENT",
+    "Registry",
+    "fields_of_record",
+    "is_project_class",
+    "parts_of_class",
+    "slots_of",
+    "state_of",
+]
+
+
+class Registry:
+    """The classes that were registered with an abstract one, which C keeps.
+
+    Args:
+        cls: The abstract class.
+    """
+
+    def __init__(self, cls: type) -> None:
+        self._cls = cls
+
+    def classes(self) -> list[type]:
+        """Return the classes that live."""
+        dump: Any = vars(abc).get("_get_dump")  # nothing else tells them
+        references = dump(self._cls)[0] if dump is not None else ()
+        return [cls for cls in (one() for one in list(references)) if cls is not None]
+
 
 NOT_CONTENT = frozenset({"__module__", "__doc__", "__annotations__", "__qualname__", "__name__"})
 """Attributes that decorators copy onto what they return."""
@@ -29,6 +56,7 @@ _DERIVED = frozenset(
         "__abstractmethods__", "_abc_impl", "__parameters__", "_is_protocol", "_is_runtime_protocol",
         "__protocol_attrs__", "__callable_proto_members_only__", "__non_callable_proto_members__",
         "__readonly_keys__", "__mutable_keys__", "__closed__", "__extra_items__", "__type_params__",
+        "__final__",
         # by dataclasses and attrs, from fields, which count
         "__dataclass_fields__", "__dataclass_params__", "__attrs_attrs__", "__attrs_own_setattr__",
         "__attrs_props__", "__attrs_init__", "__attrs_base_of_slotted__",
@@ -83,6 +111,10 @@ def parts_of_class(cls: type) -> Iterator[tuple[str, object]]:
     attributes = vars(cls).copy()  # in which pickle may write meanwhile
     yield from _annotations(cls)
     yield from _fields(attributes)
+    if "_abc_impl" in attributes:
+        yield "registered", Registry(cls)
+    if attributes.get("_is_runtime_protocol") is True:
+        yield "is checked at run time", True
     members: dict[str, Any] = {}
     if isinstance(cls, enum.EnumMeta):
         members = dict(cls.__members__)

@@ -21,7 +21,7 @@ from s3kv_flows._keys.code.classes import is_project_class
 from s3kv_flows._keys.code.syntax.modules import NotLoaded
 from s3kv_flows._keys.code.watch import ABSENT, Watch, content_of
 
-__all__ = ["SCHEME", "CodeDigest", "Found", "Graph", "Isolated", "Rules", "Token"]
+__all__ = ["SCHEME", "CodeDigest", "Found", "Graph", "Isolated", "Place", "Rules", "Token"]
 
 SCHEME = "1"
 """Another number gives all code another digest."""
@@ -34,6 +34,10 @@ _READS_ANNOTATIONS = frozenset(
     {"__annotations__", "get_type_hints", "get_annotations", "signature", "getfullargspec", "__signature__"}
 )
 _READS_SUBCLASSES = "__subclasses__"
+
+
+_FOR_READERS = frozenset({"__final__", "__override__"})
+"""What decorators for type checkers leave with a function."""
 
 
 class Isolated(NamedTuple):
@@ -69,6 +73,13 @@ class Rules:
     ignored_names: frozenset[str]
     ignored_types: Collection[type]
     packages: Collection[str]
+
+
+class Place(NamedTuple):
+    """A name of a module's namespace, a function, a class, or a function's closure."""
+
+    holder: Any
+    name: str
 
 
 class CodeDigest(NamedTuple):
@@ -137,6 +148,9 @@ class Graph(ABC):
         self._numbers: dict[int, int] = {}
         self._leaves: dict[tuple[bytes, str], int] = {}
         self._notes: dict[str, None] = {}
+        self._places: dict[str, tuple[Any, str]] = {}
+        self._more_places: dict[str, dict[tuple[int, str], Place]] = {}  # of a name of two modules
+        self._entered: dict[int, tuple[dict[str, Any], str]] = {}
 
     @abstractmethod
     def token(self, value: object, label: str) -> Token:
@@ -159,6 +173,15 @@ class Graph(ABC):
     def namespace(self, namespace: dict[str, Any], name: str) -> Token:
         """Return the token of everything in a module."""
 
+    @abstractmethod
+    def making(self, value: object, label: str) -> Sequence[Token]:
+        """Return the tokens of the statements that made a value which shows nothing of itself.
+
+        Args:
+            value: Which one.
+            label: Under which the value was reached.
+        """
+
     def number(self, subject: object) -> int | None:
         """Return the number of a node, None for an unknown value."""
         return self._numbers.get(id(subject))
@@ -180,6 +203,8 @@ class Graph(ABC):
 
     def attribute(self, holder: object, name: str, value: object, label: str) -> Token:
         """Return the token of the value of an object's name, which the walked code may write."""
+        if (name != CONTENT and type(holder) in (dict, FunctionType)) or issubclass(type(holder), type):
+            self.place(holder, name, label)
         if not self.is_written(holder, name):
             token = self.token(value, label)
             return token if isinstance(token, int) else self._leaf(token, label)
@@ -193,6 +218,27 @@ class Graph(ABC):
         if not self.is_written(cell, name):
             self.watch.cell(cell, content)
         return b"empty" if content is ABSENT else self.attribute(cell, name, content, label)
+
+    def place(self, holder: object, name: str, label: str) -> None:
+        """Record where the values under a label come from: which name of a module, a function, a class."""
+        known = self._places.setdefault(label, (holder, name))
+        if known[0] is not holder or known[1] != name:
+            self._more_places.setdefault(label, {})[id(holder), name] = Place(holder, name)
+
+    def places(self, label: str) -> Collection[Place]:
+        """Return where the values under a label come from."""
+        while label and label not in self._places:
+            label = label.rpartition(".")[0]
+        first = [Place(*self._places[label])] if label else []
+        return [*first, *self._more_places.get(label, {}).values()]
+
+    def enter(self, namespace: dict[str, Any], label: str) -> None:
+        """Record that a function or a class of a module is reached."""
+        self._entered.setdefault(id(namespace), (namespace, label.partition(".")[0]))
+
+    def entered(self) -> Sequence[tuple[dict[str, Any], str]]:
+        """Return the namespaces of modules that functions and classes were reached of, and the names."""
+        return list(self._entered.values())
 
     def alone(self, value: object) -> bytes:
         """Return the digest of a value without regard to its place in the graph."""
@@ -226,7 +272,7 @@ class Graph(ABC):
     def names(self, holder: object, present: Iterable[str]) -> list[str]:
         """Return the sorted names of an object that count, as if all that are ever bound were."""
         bound = {name for name in self.written_names(holder) if self.is_rebound(holder, name)}
-        return sorted({*present, *bound}, key=str)
+        return sorted({*present, *bound} - _FOR_READERS, key=str)
 
     def is_changed(self, value: object) -> bool:
         """Return whether the walked code changes what is in a value, which then counts as first seen.

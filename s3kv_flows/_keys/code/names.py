@@ -50,6 +50,8 @@ _OF_THE_MODULE = frozenset(
 So they do not count, but for ``__name__``, where it is more than the name of a logger.
 """
 
+_TELLS_PLACE = frozenset({"__file__", "__path__", "__spec__", "__loader__", "__cached__"})
+
 _READS_NAMESPACE = frozenset({"globals", "eval", "exec"})
 _FINDS_BY_NAME = frozenset(
     {
@@ -107,6 +109,7 @@ class Names:
                     yield from self._of_module(content, chain, 1, name)
             return
         label = f"{function.__qualname__}.{name}"
+        self._graph.place(function, name, label)
         chains = [chain for chain in facts.uses.cells if chain[0] == name]
         used = attributes_used(content, chains, self._graph.is_project)
         if not used or self._graph.is_rebound(cell, name):
@@ -202,6 +205,7 @@ class Names:
             yield self.bound(namespace, name, value, f"{label}.{name}")
             return
         self._graph.watch.name(namespace, name, value)
+        self._graph.place(namespace, name, f"{label}.{name}")
         for one in used:
             yield from self._of_instance(one, f"{label}.{name}")
 
@@ -219,6 +223,11 @@ class Names:
         while True:
             name = str(module.__name__)
             own = is_project_module(name, self._graph.rules.packages)
+            if own and type(module) is not ModuleType and self._graph.is_project(type(module)):
+                # Its attributes may be those of its class, which read any of its names.
+                yield b"module of a class"
+                yield self._graph.token(type(module), label)
+                at = len(chain)
             if at == len(chain):
                 yield ".".join(chain).encode()
                 yield self._graph.token(module, label)
@@ -231,6 +240,9 @@ class Names:
             last = name.rpartition(".")[2]
             if self._graph.is_ignored(attribute, f"{name}.{attribute}", f"{last}.{attribute}"):
                 return
+            if own and attribute in _TELLS_PLACE:
+                yield from self._place(module, attribute)
+                return
             yield ".".join(chain[: at + 1]).encode()
             if value is ABSENT and not self._graph.is_written(vars(module), attribute):
                 yield f"absent {attribute}".encode() if own else f"installed {name}".encode()
@@ -239,6 +251,14 @@ class Names:
             else:
                 yield f"installed {name}".encode()
             return
+
+    def _place(self, module: ModuleType, attribute: str) -> Iterable[Token]:
+        """Yield the tokens of where a module is: of a path, the names of the modules in it."""
+        yield attribute.encode()
+        if attribute == "__path__":
+            found = MODULES.within(str(module.__name__))
+            self._graph.watch.call(lambda: MODULES.within(str(module.__name__)), found)
+            yield from (one.encode() for one in found)
 
     def _attribute(self, module: ModuleType, name: str, *, own: bool) -> Any:
         namespace = vars(module)

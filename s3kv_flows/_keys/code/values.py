@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import abc
 import contextvars
 import functools
 import types
 import typing
+import weakref
 from collections import ChainMap
 from collections.abc import Iterable
 from operator import attrgetter
 from typing import Any
 
 from s3kv_flows._keys.code.changes.first_seen import CONTENT
-from s3kv_flows._keys.code.classes import NOT_CONTENT
-from s3kv_flows._keys.code.containers import ATOMS, CONTAINERS, IMMUTABLE, Containers
+from s3kv_flows._keys.code.classes import NOT_CONTENT, Registry
 from s3kv_flows._keys.code.graph import Graph, Token
-from s3kv_flows._keys.code.instances import Instances
+from s3kv_flows._keys.code.objects.containers import ATOMS, CONTAINERS, IMMUTABLE, Containers
+from s3kv_flows._keys.code.objects.instances import Instances
 from s3kv_flows._keys.code.syntax.bytecode import bytecode_digest
 from s3kv_flows._keys.code.syntax.texts import constant
 from s3kv_flows._keys.project import is_project_module, module_of
@@ -79,9 +81,13 @@ class Values:
         if kind is types.CodeType:
             return b"code " + bytecode_digest(value)
         if kind is types.GeneratorType:
-            return b"generator " + bytecode_digest(value.gi_code)
+            return self._graph.node(value, label, lambda: self._generator(value, label))
         if kind is types.BuiltinFunctionType:
             return self._built_in(value, label)
+        if kind is Registry:
+            return self._graph.node(value, label, lambda: self._registered(value, label))
+        if kind is weakref.ref:
+            return self._graph.node(value, label, lambda: self._reference(value, label))
         if kind is contextvars.ContextVar:
             return self._graph.node(
                 value, label, lambda: [b"variable", self._graph.token(_content_of(self._graph, value), label)]
@@ -93,6 +99,22 @@ class Values:
         if module_of(kind) in _TYPING or kind is types.UnionType:
             return self._typing(value, label)
         return None
+
+    def _generator(self, value: Any, label: str) -> Iterable[Token]:
+        yield b"generator"
+        yield from self._graph.making(value, label) or [bytecode_digest(value.gi_code)]
+
+    def _registered(self, registry: Registry, label: str) -> Iterable[Token]:
+        self._graph.watch.call(abc.get_cache_token, abc.get_cache_token())
+        yield b"registry"
+        for cls in sorted(registry.classes(), key=self._graph.alone):
+            yield self._graph.token(cls, label)
+
+    def _reference(self, value: Any, label: str) -> Iterable[Token]:
+        target = value()
+        self._graph.watch.call(lambda: value() is target, found=True)
+        yield b"reference"
+        yield self._graph.token(target, label)
 
     def _cached(self, value: Any, label: str) -> Iterable[Token]:
         yield b"cached"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from pathlib import PurePath
 from types import FunctionType, ModuleType
@@ -13,6 +13,7 @@ from s3kv_flows._keys.code.changes.changes import Changes
 from s3kv_flows._keys.code.classes import parts_of_class
 from s3kv_flows._keys.code.graph import Found, Graph, Rules, Token
 from s3kv_flows._keys.code.names import Names
+from s3kv_flows._keys.code.objects.making import Making, Settings
 from s3kv_flows._keys.code.syntax.facts import CODES
 from s3kv_flows._keys.code.values import Values
 from s3kv_flows._keys.code.watch import ABSENT, content_of
@@ -36,14 +37,33 @@ class Walk(Graph):
         while True:
             before = self.knowledge()
             self.restart()
+            self._making = Making(self, self._names)
             self._changes.call(root)
             head = [self.token(root, "value"), *(other(self) for other in others)]
-            while self.queue:
-                node, visit = self.queue.popleft()
-                node.tokens = list(visit())
+            self._visit()
+            head += self._settings()
             # A name that turns out to be written counts otherwise, also where it was visited before.
             if not self.is_stale and before == self.knowledge():
                 return self.found(head)
+
+    def _visit(self) -> None:
+        while self.queue:
+            node, visit = self.queue.popleft()
+            node.tokens = list(visit())
+
+    def _settings(self) -> list[Token]:
+        """Return the tokens of what the modules left behind, which may reach further modules."""
+        found: list[Token] = []
+        settings = Settings(self, self._names)
+        done = 0
+        while done < len(self.entered()):
+            found += settings.tokens(*self.entered()[done])
+            done += 1
+            self._visit()
+        return found
+
+    def making(self, value: object, label: str) -> Sequence[Token]:
+        return self._making.tokens(value, label)
 
     def token(self, value: object, label: str) -> Token:
         known = self.number(value)
@@ -78,6 +98,7 @@ class Walk(Graph):
 
     def _function(self, function: FunctionType, label: str) -> Iterable[Token]:
         self.watch.function(function)
+        self.enter(function.__globals__, label)
         facts = CODES.facts(function)
         self._names.mark_written(function, facts)
         self._changes.visit(function)
@@ -162,6 +183,9 @@ class Walk(Graph):
 
     def _class(self, cls: type, label: str) -> Iterable[Token]:
         self.watch.mapping(vars(cls))
+        module = sys.modules.get(module_of(cls))
+        if isinstance(module, ModuleType):
+            self.enter(vars(module), label)
         yield b"class"
         # A class in a class or a function loses the rest of its qualified name in a pickle by value.
         yield cls.__name__.encode()

@@ -371,8 +371,10 @@ def test_ignored_classes_do_not_count(project: Load) -> None:
 
 
 def test_a_pickle_by_value_has_the_key_of_its_file_where_its_table_came_with_it(
-    project: Load, tmp_path: Path
+    project: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Tells that the module, which is newer than this process, was loaded from its file as it is.
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     m = project(
         "N = 2\nt, u = (lambda x: f(x) * N), (lambda x: f(x) * 2.0)\ndef f(x: int): return x + 1\ndef other(): pass"
     )

@@ -13,11 +13,16 @@ from s3kv_flows._keys.code.graph import SCHEME
 from tests.keys.code.cases import Edit
 from tests.keys.code.edits import EDITS as PLAIN
 from tests.keys.code.edits_of_idioms import IDIOMS
+from tests.keys.code.edits_of_objects import OBJECTS
 from tests.keys.code.edits_of_projects import PROJECTS
 from tests.keys.code.processes import digests, verdict
 
-EDITS = [*PLAIN, *IDIOMS, *PROJECTS]
-BARE = [edit for edit in EDITS if not re.search(r"prefect|sklearn|pandas|pydantic|numpy", edit.text)]
+EDITS = [*PLAIN, *IDIOMS, *OBJECTS, *PROJECTS]
+BARE = [
+    edit
+    for edit in EDITS
+    if not re.search(r"prefect|sklearn|pandas|pydantic|numpy|sqlalchemy|httpx|click|typer", edit.text)
+]
 """The edits that import no library: a second of CPU for each process, where all take four."""
 
 GOLDEN = Path(__file__).with_name("golden.json")

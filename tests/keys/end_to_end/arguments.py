@@ -32,6 +32,7 @@ ARGUMENTS = {
     "pandas pipe": "({'a': [1, 2]},)",
     "pydantic alias": "({'K': 2},)",
     "pydantic discriminated by literal": "({'kind': 'a'},)",
+    "an instance that is asked by name": "('rate',)",
 }
 """Arguments by the names of edits: text that is evaluated among the names of the project's module."""
 
@@ -40,6 +41,7 @@ LEFT_OUT = {
     "dispatch table": "no argument is a key of it and can be added to",
     "helper in a lambda": "its value, an iterator, cannot be pickled",
     "helper as an argument": "its value is an iterator, which comes from the cache as another",
+    "object as a default": "a default is an input, and this one has no content",
     "exception class": "it fails, and failures are not cached",
     "set of functions": "its value follows the order of a set, which no two processes share",
     "ignored name": "it is stale, as its user wants it",

@@ -9,6 +9,7 @@ whether somebody read them.
 from __future__ import annotations
 
 import copyreg
+import sys
 from collections import OrderedDict
 from contextlib import suppress
 from types import MemberDescriptorType
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from s3kv_flows._keys.contents.parts.kinds import Parts, PartsOf, Walk, name_of
+from s3kv_flows._keys.project import is_project_module, module_of
 
 __all__ = ["PARTS", "Layout", "attributes", "instance", "layout_of", "reduced", "state_of"]
 
@@ -36,6 +38,8 @@ class Layout(NamedTuple):
     left_out: frozenset[str]
 
 
+_homes: dict[str, str] = {}
+"""The modules that objects were found in by their names."""
 _layouts: WeakKeyDictionary[type, Layout | None] = WeakKeyDictionary()
 _left_out: WeakKeyDictionary[type, frozenset[str]] = WeakKeyDictionary()
 
@@ -54,7 +58,10 @@ def reduced(walk: Walk, value: Any) -> Parts:
     found: Any = _reduction(kind, value)
     if isinstance(found, str):
         # By a name that it has in a module; of the project's, what it holds may change in place.
-        held = state_of(value) if walk.code_of(kind) is not None else None
+        code = walk.code_of(kind)
+        if code is None and not _is_installed_as(found, value):
+            raise TypeError(f"it is pickled by its name alone, {found}, which no installed module has")
+        held = state_of(value) if code is not None else None
         return Parts(b"global", [getattr(value, "__module__", None), found, held])
     whole: tuple[Any, ...] = tuple(found) + (None,) * 4
     make, args, state, items, pairs, setter = whole[:6]
@@ -74,6 +81,26 @@ def reduced(walk: Walk, value: Any) -> Parts:
             mapped = list(dict.items(value))
     rest = (state, listed, mapped, setter)
     return Parts(b"reduced", [start, rest])
+
+
+def _is_installed_as(name: str, value: Any) -> bool:
+    """Return whether a value is what an installed module has under a name, as pickle would find it."""
+    said = getattr(value, "__module__", None)
+    kind = module_of(type(value))
+    likely = [one for one in (said, kind, kind.partition(".")[0], _homes.get(name)) if isinstance(one, str)]
+    home = next((one for one in likely if _finds(one, name, value)), None)
+    if home is None and not isinstance(said, str):
+        home = next((one for one in list(sys.modules) if _finds(one, name, value)), None)
+    if home is not None:
+        _homes[name] = home
+    return home is not None
+
+
+def _finds(module: str, name: str, value: object) -> bool:
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, "__dict__", {}).get(part)
+    return found is value and not is_project_module(module)
 
 
 def _reduction(kind: Any, value: Any) -> Any:

@@ -48,6 +48,7 @@ _lock = _as("a lock, which exists in this process only", "create it inside the t
 _connection = _as("a connection, or an end of one", "pass its address, and connect inside the task")
 _process = _as("running, or about to run", "pass its result")
 _reference = _as("a weak reference", "pass the object")
+_anonymous = _as("a name that a SQL expression has in this process only", "pass its text: str(query)")
 _cursor = _as("a reader, which can be read only once", "pass a table, or the path of its data")
 
 PARTS: dict[str, PartsOf] = {
@@ -82,6 +83,7 @@ PARTS: dict[str, PartsOf] = {
     "concurrent.Future": _process,
     "concurrent.Executor": _process,
     "distributed.Future": _process,
+    "sqlalchemy._anonymous_label": _anonymous,
     "weakref.ReferenceType": _reference,
     "weakref.ProxyType": _reference,
     "weakref.CallableProxyType": _reference,

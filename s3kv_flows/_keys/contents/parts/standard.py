@@ -106,6 +106,15 @@ def _partial(walk: Walk, value: Any) -> Parts:
     return Parts(b"partial", [value.func, value.args, value.keywords, state_of(value)])
 
 
+def _struct(walk: Walk, value: Any) -> Parts:  # noqa: ARG001
+    return Parts(b"struct", [value.format])
+
+
+def _begun_hash(walk: Walk, value: Any) -> Parts:  # noqa: ARG001
+    size = () if value.digest_size else (64,)  # of SHAKE, which gives as much as one wants
+    return Parts(b"hash", [value.name, value.block_size, value.digest(*size)])
+
+
 def _plain_list(walk: Walk, value: Any) -> Parts:  # noqa: ARG001
     return Parts(b"view", list(value))
 
@@ -139,4 +148,11 @@ PARTS: dict[str, PartsOf] = {
     "_io.BytesIO": _bytes_io,
     "_io.StringIO": _string_io,
     "functools.partial": _partial,
+    "_struct.Struct": _struct,
+    "_hashlib.HASH": _begun_hash,
+    "_hashlib.HASHXOF": _begun_hash,
+    "_hashlib.HMAC": _begun_hash,
+    **{f"_{name}.{name}": _begun_hash for name in ("md5", "sha1")},
+    "_blake2.blake2b": _begun_hash,
+    "_blake2.blake2s": _begun_hash,
 }

@@ -97,6 +97,7 @@ class Instances:
             if digest is not None:
                 yield digest
                 return
+            yield from self._graph.making(value, label)
         for base, content in _BUILT_IN_BASES.items():
             if base in bases:
                 if base is dict:
@@ -161,8 +162,12 @@ class Instances:
             return
         digest = self.digest(value)
         if digest is None:
-            self._graph.note(f"{label} counts by its type, {cls.__qualname__}, and by its strings and flags")
             digest = f"by type {module_of(cls)}.{cls.__qualname__}".encode()
+            self._graph.note(
+                f"{label} counts by its type, {cls.__qualname__}, by its strings and flags, and by the "
+                "statements that make it"
+            )
+            yield from self._graph.making(value, label)
         yield digest
         own = ask(value, "__dict__")
         is_client = digest.startswith(b"by type") and module_of(cls).partition(".")[0] not in _RUNNING

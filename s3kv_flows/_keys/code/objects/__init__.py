@@ -1,0 +1,1 @@
+"""Objects among the values of code: containers, instances, how they were made."""
