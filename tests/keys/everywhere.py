@@ -298,6 +298,7 @@ def environment(lake: Lake, api: str, *paths: Path, **more: str) -> dict[str, st
     """Return the environment of a process that runs the project."""
     return {
         **os.environ,
+        "PYTHONDONTWRITEBYTECODE": "",  # as users have it: of a file that is new, its compiled one tells
         "LAKE": lake.name,
         "PREFECT_API_URL": api,
         "PREFECT_LOGGING_LEVEL": "ERROR",

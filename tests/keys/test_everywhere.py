@@ -131,7 +131,8 @@ def test_where_pytest_rewrote_the_code_there_is_no_hit_of_other_code(
     place = write(tmp_path / "tests", {**PROJECT, "test_pipeline.py": text})
     options = ["-q", "-s", "-p", "no:cacheprovider", "--rootdir", str(place), "-c", os.devnull]
     (outcomes,) = computed.run("-m", "pytest", *options, "test_pipeline.py", cwd=place).values()
-    assert misses(outcomes) <= {"scale"}, "where an assertion stands"
+    # Whether it hits depends on how fresh the file is: a text that is not what runs proves no settings.
+    assert misses(outcomes) <= set(VALUES)
 
 
 @pytest.mark.slow  # processes that start others: twenty seconds of one core
@@ -343,11 +344,15 @@ def test_old_code_and_the_new_text_of_its_file_never_share_a_result(seen: Seen, 
         assert seen.new_first[case.name] == ["Completed", NEW]
 
 
-def test_code_that_was_loaded_from_the_new_text_has_its_key(seen: Seen) -> None:
-    """A reload, as a notebook's autoreload does it, or an import after the edit: no needless miss."""
+def test_code_that_was_loaded_from_the_new_text_gives_what_the_new_text_does(seen: Seen) -> None:
+    """A reload, as a notebook's autoreload does it, or an import after the edit.
+
+    It may compute: of a file that was written while the process ran, nothing proves the settings at its top.
+    """
     fresh = [case for case in CASES if case.value == NEW and not case.loads]
-    assert {seen.new_after_old[case.name][0] for case in fresh} == {"Cached"}
-    assert {seen.old_after_new[case.name][0] for case in fresh} == {"Cached"}
+    outcomes = [found[case.name] for case in fresh for found in (seen.new_after_old, seen.old_after_new)]
+    assert {value for _, value in outcomes} == {NEW}
+    assert {state for state, _ in outcomes} <= {"Cached", "Completed"}
 
 
 LAZY = """

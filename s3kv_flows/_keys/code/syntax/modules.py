@@ -32,7 +32,15 @@ from s3kv_flows._keys.code.syntax.texts import FileText, Import
 from s3kv_flows._keys.errors import Unkeyable
 from s3kv_flows._keys.project import is_project_file
 
-__all__ = ["MODULES", "ModuleText", "ModuleTexts", "NotLoaded", "absolute_names", "is_loading"]
+__all__ = [
+    "MODULES",
+    "ModuleText",
+    "ModuleTexts",
+    "NotLoaded",
+    "absolute_names",
+    "is_as_at_start",
+    "is_loading",
+]
 
 _TIMES = 10
 
@@ -194,7 +202,7 @@ class ModuleTexts:
             loaded = _compare(file, stamp, module)
             if loaded is not None:
                 self._compared[file.name] = (file.spec, stamp, loaded)
-        trusted = is_witnessed or _is_as_at_start(file.path, stamp)
+        trusted = is_witnessed or is_as_at_start(file.path, stamp)
         if loaded is not None:
             first = loaded.first
             is_same = not (first.is_of_other_text or first.has_computed or first.differs)
@@ -344,7 +352,7 @@ def _table(file: _File, stamp: TextStamp | None) -> Table | None:
     return TEXTS.table(file.path, stamp, lambda: _source(file)) if stamp is not None else None
 
 
-def _is_as_at_start(path: str, stamp: TextStamp | None) -> bool:
+def is_as_at_start(path: str, stamp: TextStamp | None) -> bool:
     """Return whether a file stood at its place already when this process started.
 
     Not so where somebody renamed a directory that it is in, or let a link point to another one.
