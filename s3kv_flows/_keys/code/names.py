@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from types import CellType, FunctionType, ModuleType
 from typing import Any
 
-from s3kv_flows._keys.code.changes.attributes import AttributeUsed, attributes_used
+from s3kv_flows._keys.code.changes.attributes import AttributePath, attributes_used
 from s3kv_flows._keys.code.changes.lookup import Bound, looked_up
 from s3kv_flows._keys.code.graph import Graph, Token
 from s3kv_flows._keys.code.syntax.facts import CodeFacts
@@ -209,14 +209,17 @@ class Names:
         for one in used:
             yield from self._of_instance(one, f"{label}.{name}")
 
-    def _of_instance(self, used: AttributeUsed, label: str) -> Iterable[Token]:
+    def _of_instance(self, path: AttributePath, label: str) -> Iterable[Token]:
         """Yield the tokens of an attribute of an instance, of which nothing else counts."""
-        holder, name = used
-        attributes = vars(holder)
-        if not self._graph.is_rebound(holder, name):
-            self._graph.watch.name(attributes, name, attributes[name])
-        yield name.encode()
-        yield self._graph.attribute(holder, name, attributes[name], f"{label}.{name}")
+        for step, (holder, name) in enumerate(path, 1):
+            value, label = vars(holder)[name], f"{label}.{name}"
+            yield name.encode()
+            rebound = self._graph.is_rebound(holder, name)
+            if not rebound:
+                self._graph.watch.name(vars(holder), name, value)
+            if rebound or step == len(path):
+                yield self._graph.attribute(holder, name, value, label)
+                return
 
     def _of_module(self, module: ModuleType, chain: Chain, at: int, label: str) -> Iterable[Token]:
         """Follow attributes through modules; what the first that is none has of its own counts with it."""

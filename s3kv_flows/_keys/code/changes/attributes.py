@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from s3kv_flows._keys.code.syntax.texts import Chain
 from s3kv_flows._keys.code.watch import ABSENT
 
-__all__ = ["AttributeUsed", "attributes_used"]
+__all__ = ["AttributePath", "AttributeUsed", "attributes_used"]
 
 _GET = object.__getattribute__
 
@@ -20,36 +20,40 @@ class AttributeUsed(NamedTuple):
     name: str
 
 
+AttributePath = tuple[AttributeUsed, ...]
+"""The attributes that lead from an instance to what is used: of ``settings.cache.rate``, two."""
+
+
 def attributes_used(
     value: object, chains: Sequence[Chain], is_project: Callable[[type], bool]
-) -> list[AttributeUsed]:
+) -> list[AttributePath]:
     """Return the attributes that chains such as ``settings.rate`` use of an instance of the project.
 
-    None where a chain may use more: the instance itself, which is passed on or called, a method, which gets
-    it as ``self``, or an attribute that its class has a say in.
+    The list is empty if a chain may use more: the instance itself, which is passed on or called, a method,
+    which gets it as ``self``, or an attribute that its class has a say in.
 
     Args:
         value: What the first name of each chain is bound to.
         chains: All uses of that name in some code.
         is_project: Tells whether a class is the project's: others count by their content.
     """
-    used: dict[tuple[int, str], AttributeUsed] = {}
+    used: dict[Chain, AttributePath] = {}
     for chain in chains:
-        one = _attribute_used(value, chain, is_project)
-        if one is None:
+        path = _attribute_path(value, chain, is_project)
+        if not path:
             return []
-        used[id(one.holder), one.name] = one
+        used[chain[: len(path) + 1]] = path
     return list(used.values())
 
 
-def _attribute_used(value: object, chain: Chain, is_project: Callable[[type], bool]) -> AttributeUsed | None:
-    found: AttributeUsed | None = None
+def _attribute_path(value: object, chain: Chain, is_project: Callable[[type], bool]) -> AttributePath:
+    path: list[AttributeUsed] = []
     for name in chain[1:]:
         if not _is_plain(value, name, is_project):
             break
-        found = AttributeUsed(value, name)
+        path.append(AttributeUsed(value, name))
         value = vars(value)[name]
-    return found
+    return tuple(path)
 
 
 def _is_plain(value: object, name: str, is_project: Callable[[type], bool]) -> bool:

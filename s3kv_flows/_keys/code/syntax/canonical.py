@@ -12,7 +12,8 @@ One pass over a file visits each node once: nested functions enter the dump arou
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 
 from s3kv_flows._keys.code.syntax.texts import Chain, CodeText, FileText, Import, constant
@@ -48,12 +49,19 @@ def canonical_file(tree: ast.Module) -> tuple[FileText, Sequence[tuple[Scope, Co
 
 
 class _Frame:
-    __slots__ = ("names", "tokens", "writes")
+    __slots__ = ("bound", "names", "of_others", "tokens", "writes")
 
     def __init__(self) -> None:
         self.tokens: list[str] = []
         self.names: set[str] = set()
         self.writes: set[Chain] = set()
+        self.bound: set[str] = set()
+        self.of_others: set[str] = set()  # global and nonlocal ones
+
+    def writes_outside(self) -> set[Chain]:
+        """Return what is changed of the functions around, and of the module."""
+        own = self.bound - self.of_others
+        return {chain for chain in self.writes if chain[0] not in own}
 
 
 class _Dump:
@@ -81,6 +89,9 @@ class _Dump:
             ast.If: self._if,
             ast.Import: self._import,
             ast.ImportFrom: self._import_from,
+            ast.Global: self._of_others,
+            ast.Nonlocal: self._of_others,
+            **dict.fromkeys((ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp), self._comprehension),
         }
 
     def enter(self) -> _Frame:
@@ -90,7 +101,7 @@ class _Dump:
     def leave(self, around: _Frame) -> CodeText:
         inner, self._frame = self._frame, around
         around.names |= inner.names
-        around.writes |= inner.writes
+        around.writes |= inner.writes_outside()
         digest = sha256("\n".join(inner.tokens).encode()).digest()
         return CodeText(digest, frozenset(inner.names), frozenset(inner.writes))
 
@@ -99,7 +110,11 @@ class _Dump:
         special = self._special.get(kind)
         if special is not None:
             special(node)
-            return
+        else:
+            self._any(node)
+
+    def _any(self, node: ast.AST) -> None:
+        kind = node.__class__
         opening, fields = _FIELDS.get(kind) or _fields(kind)
         tokens = self._frame.tokens
         tokens.append(opening)
@@ -128,6 +143,28 @@ class _Dump:
             else:  # names of global, the missing key of ** in a dict, the missing default of an argument
                 tokens.append("-" if node is None else node)
         tokens.append("]")
+
+    def _of_others(self, node: ast.Global | ast.Nonlocal) -> None:
+        self._frame.of_others.update(node.names)
+        self._any(node)
+
+    def _comprehension(self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp) -> None:
+        with self._names_of_its_own() as bound:
+            self._any(node)
+            targets = {one for generator in node.generators for one in _targets(generator.target)}
+            by_walrus = bound - targets
+            bound &= targets
+        self._frame.bound |= by_walrus
+
+    @contextmanager
+    def _names_of_its_own(self) -> Iterator[set[str]]:
+        """Have what binds names within a function bind none of the function's."""
+        frame = self._frame
+        bound, writes = frame.bound, frame.writes
+        frame.bound, frame.writes = set(), set()
+        yield frame.bound
+        writes |= frame.writes_outside()
+        frame.bound, frame.writes = bound, writes
 
     def _pass(self, node: ast.Pass) -> None:
         pass
@@ -162,6 +199,8 @@ class _Dump:
     def _name(self, node: ast.Name) -> None:
         self._frame.tokens.append(f"={node.id}")
         self._frame.names.add(node.id)
+        if not isinstance(node.ctx, ast.Load):
+            self._frame.bound.add(node.id)
 
     def _attribute(self, node: ast.Attribute) -> None:
         if not isinstance(node.ctx, ast.Load):
@@ -258,9 +297,11 @@ class _Dump:
             self._node(keyword.value)
         self.nodes(getattr(node, "type_params", []))
         in_class, self._in_class = self._in_class, True
-        self.nodes(node.body)
+        with self._names_of_its_own():
+            self.nodes(node.body)
         self._in_class = in_class
         tokens.append(")")
+        self._frame.bound.add(node.name)
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         tokens = self._frame.tokens
@@ -271,6 +312,7 @@ class _Dump:
             self._annotations(node)
         self._scope(node)
         tokens.append(")")
+        self._frame.bound.add(node.name)
 
     def _lambda(self, node: ast.Lambda) -> None:
         self._defaults(node.args)
@@ -301,6 +343,7 @@ class _Dump:
             ("**", [given.kwarg] if given.kwarg else []),
         ):
             tokens += [f"{kind}{argument.arg}" for argument in arguments]
+            self._frame.bound.update(argument.arg for argument in arguments)
         tokens.append(":")
         if isinstance(node, ast.Lambda):
             self._node(node.body)
@@ -310,6 +353,10 @@ class _Dump:
         text = self.leave(around)
         self.functions.append((node, text))
         self._frame.tokens.append(text.digest.hex())
+
+
+def _targets(target: ast.expr) -> set[str]:
+    return {node.id for node in ast.walk(target) if isinstance(node, ast.Name)}
 
 
 def _is_type_checking(test: ast.expr) -> bool:

@@ -67,10 +67,16 @@ def writes_of(code: CodeType) -> frozenset[Chain]:
     """Return what code, and all that is nested in it, changes in place: as ``CodeText.writes``."""
     if not _IS_KNOWN:
         return frozenset()
-    found = {_as_in_text(chain) for chain in _Reader(code).changes}
+    return frozenset(map(_as_in_text, _changes_of(code))) - {(), ("__annotations__",)}
+
+
+def _changes_of(code: CodeType) -> set[Chain]:
+    found = set(_Reader(code).changes)
     for inner in nested_codes(code):
-        found |= writes_of(inner)
-    return frozenset(found - {(), ("__annotations__",)})
+        found |= {
+            chain for chain in _changes_of(inner) if chain[0][0] in "@?" or chain[0] in inner.co_freevars
+        }
+    return found
 
 
 def _as_in_text(chain: Chain) -> Chain:
