@@ -31,10 +31,12 @@ Token = bytes | int
 
 _READS_DOCS = frozenset({"__doc__", "getdoc"})
 _READS_ANNOTATIONS = frozenset(
-    {"__annotations__", "get_type_hints", "get_annotations", "signature", "getfullargspec", "__signature__"}
-)
+    [
+        "__annotations__", "__signature__", "get_annotations", "get_type_hints", "getfullargspec", "signature",
+        "TypeAdapter", "beartype", "typechecked", "validate_arguments", "validate_call",
+    ]
+)  # fmt: skip
 _READS_SUBCLASSES = "__subclasses__"
-
 
 _FOR_READERS = frozenset({"__final__", "__override__"})
 """What decorators for type checkers leave with a function."""
@@ -303,6 +305,11 @@ class Graph(ABC):
             self.modes.add("annotations")
         if _READS_SUBCLASSES in names:
             self.modes.add("subclasses")
+
+    @property
+    def reads_documentation(self) -> bool:
+        """Whether the walked code reads docstrings or annotations."""
+        return not self.modes.isdisjoint(("docs", "annotations"))
 
     def note(self, text: str) -> None:
         """Keep a text for the user, once."""

@@ -94,6 +94,12 @@ class Names:
                 yield self._graph.namespace(namespace, module)
             yield from self._chain(namespace, chain, label.rpartition(".")[0] or label)
 
+    def documented(self, function: FunctionType, facts: CodeFacts, label: str) -> Iterable[Token]:
+        """Yield the tokens of docstrings and annotations in a function, and of what those name."""
+        yield facts.documentation.digest
+        for name in sorted(facts.documentation.names - _OF_THE_MODULE):
+            yield from self._chain(function.__globals__, (name,), label.rpartition(".")[0] or label)
+
     def _own_name(self, namespace: Mapping[str, Any], name: str) -> Token:
         self._graph.watch.name(namespace, "__name__", namespace.get("__name__", ABSENT))
         # The name that Prefect gives to a file is another one in each process.
@@ -308,7 +314,9 @@ class Names:
         if text.loaded is None or not text.trusted:
             self._graph.watch.file(text.stamped, text.stamp)
         yield b"text"
-        yield text.digest
+        yield text.said.digest
+        if self._graph.reads_documentation:
+            yield text.said.documentation.digest
         if text.loaded is not None:
             yield from self._of_loaded(text, text.loaded)
         elif is_loading(module):  # by another thread
@@ -317,7 +325,7 @@ class Names:
             yield self._graph.namespace(vars(module), text.name)
         is_package = text.path.endswith(("__init__.py", "__init__.pyc"))
         package = text.name if is_package else text.name.rpartition(".")[0]
-        for imported in text.imports:
+        for imported in text.said.imports:
             yield from self._texts(absolute_names(imported, package))
 
     def _of_loaded(self, text: ModuleText, loaded: Loaded) -> Iterable[Token]:

@@ -126,6 +126,8 @@ class Walk(Graph):
             yield name.encode()
             yield from self._names.cell(function, cell, name, facts)
         yield from self._names.globals(function, facts, label)
+        if self.reads_documentation:
+            yield from self._names.documented(function, facts, label)
         yield from self._names.imports(function, facts)
 
     def _own_attributes(self, function: FunctionType, label: str) -> Iterable[Token]:

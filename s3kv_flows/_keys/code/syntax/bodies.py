@@ -162,9 +162,9 @@ def _read(text: ModuleText, namespace: Mapping[str, Any]) -> Body | None:
     found: Body | None
     try:
         if text.path.endswith((".py", ".pyw")) and Path(text.path).is_file():
-            found = Body(text.digest, (Path(text.path).read_bytes(),))
+            found = Body(text.said.digest, (Path(text.path).read_bytes(),))
         elif getattr(loader, "get_source", None) is not None and (source := loader.get_source(text.name)):
-            found = Body(text.digest, (source,))
+            found = Body(text.said.digest, (source,))
         else:
             code = loader.get_code(text.name) if hasattr(loader, "get_code") else None
             found = body_of_code(code) if code is not None else None

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 
-from s3kv_flows._keys.code.syntax.texts import Chain, CodeText, FileText, Import, constant
+from s3kv_flows._keys.code.syntax.texts import Chain, CodeText, Documentation, FileText, Import, constant
 
 __all__ = ["Scope", "canonical_file"]
 
@@ -45,11 +45,11 @@ def canonical_file(tree: ast.Module) -> tuple[FileText, Sequence[tuple[Scope, Co
     outermost = dump.enter()
     dump.nodes(tree.body)
     whole = dump.leave(outermost)
-    return FileText(whole.digest, dump.imports), dump.functions
+    return FileText(whole.digest, dump.imports, whole.documentation), dump.functions
 
 
 class _Frame:
-    __slots__ = ("bound", "names", "of_others", "tokens", "writes")
+    __slots__ = ("bound", "documentation", "documented", "names", "of_others", "tokens", "writes")
 
     def __init__(self) -> None:
         self.tokens: list[str] = []
@@ -57,6 +57,8 @@ class _Frame:
         self.writes: set[Chain] = set()
         self.bound: set[str] = set()
         self.of_others: set[str] = set()  # global and nonlocal ones
+        self.documentation: list[str] = []
+        self.documented: set[str] = set()  # the names in it
 
     def writes_outside(self) -> set[Chain]:
         """Return what is changed of the functions around, and of the module."""
@@ -102,8 +104,14 @@ class _Dump:
         inner, self._frame = self._frame, around
         around.names |= inner.names
         around.writes |= inner.writes_outside()
-        digest = sha256("\n".join(inner.tokens).encode()).digest()
-        return CodeText(digest, frozenset(inner.names), frozenset(inner.writes))
+        documentation = _NOTHING
+        if inner.documentation:
+            documentation = Documentation(_digest(inner.documentation), frozenset(inner.documented))
+            around.documentation.append(documentation.digest.hex())
+            around.documented |= inner.documented
+        return CodeText(
+            _digest(inner.tokens), frozenset(inner.names), frozenset(inner.writes), documentation
+        )
 
     def _node(self, node: ast.AST) -> None:
         kind = node.__class__
@@ -193,8 +201,10 @@ class _Dump:
         self._frame.tokens.append(")")
 
     def _expression(self, node: ast.Expr) -> None:
-        if not isinstance(node.value, ast.Constant):  # docstrings of attributes, ``...``
+        if not isinstance(node.value, ast.Constant):  # docstrings, also of attributes, ``...``
             self._node(node.value)
+        elif isinstance(node.value.value, str):
+            self._frame.documentation.append(constant(node.value.value))
 
     def _name(self, node: ast.Name) -> None:
         self._frame.tokens.append(f"={node.id}")
@@ -310,6 +320,8 @@ class _Dump:
         self._defaults(node.args)
         if node.decorator_list:
             self._annotations(node)
+        else:
+            self._document(node)
         self._scope(node)
         tokens.append(")")
         self._frame.bound.add(node.name)
@@ -324,6 +336,14 @@ class _Dump:
         arguments = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
         self.nodes([argument.annotation if argument is not None else None for argument in arguments])
         self.nodes([node.returns])
+
+    def _document(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        frame, self._frame = self._frame, _Frame()
+        self._annotations(node)
+        if any(token not in _NO_ANNOTATIONS for token in self._frame.tokens):
+            frame.documentation += [node.name, *self._frame.tokens]
+            frame.documented |= self._frame.names
+        self._frame = frame
 
     def _defaults(self, arguments: ast.arguments) -> None:
         self.nodes(arguments.defaults)
@@ -353,6 +373,14 @@ class _Dump:
         text = self.leave(around)
         self.functions.append((node, text))
         self._frame.tokens.append(text.digest.hex())
+
+
+_NOTHING = Documentation()
+_NO_ANNOTATIONS = frozenset("[]-")
+
+
+def _digest(tokens: Sequence[str]) -> bytes:
+    return sha256("\n".join(tokens).encode()).digest()
 
 
 def _targets(target: ast.expr) -> set[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from s3kv_flows._keys.code.syntax.bytecode import Uses, bytecode_digest, uses_of
 from s3kv_flows._keys.code.syntax.sources import TEXTS, SourceTexts
-from s3kv_flows._keys.code.syntax.texts import Chain
+from s3kv_flows._keys.code.syntax.texts import Chain, Documentation
 from s3kv_flows._keys.code.syntax.writes import Effects, effects_of, writes_of
 
 __all__ = ["CODES", "CodeFacts", "Codes"]
@@ -25,12 +25,14 @@ class CodeFacts:
         uses: The names it uses.
         effects: What it does to what it names, as far as its bytecode shows.
         writes: What it changes in place, as far as its text says, or its bytecode shows.
+        documentation: What its text has for readers.
     """
 
     digest: bytes
     uses: Uses
     writes: frozenset[Chain]
     effects: Effects
+    documentation: Documentation = Documentation()
 
 
 class Codes:
@@ -68,6 +70,7 @@ class Codes:
             replace(uses, globals=kept),
             text.writes,
             effects_of(code),
+            text.documentation,
         )
 
 

@@ -51,8 +51,7 @@ class ModuleText:
 
     Attributes:
         name: Of the module.
-        digest: Of the file's text, or of its code where that is what runs.
-        imports: What it imports, wherever in the file.
+        said: What the file's text says, or its code where that is what runs.
         path: The file.
         stamped: The file, or the archive that it is in.
         stamp: Of that, when it was read.
@@ -62,8 +61,7 @@ class ModuleText:
     """
 
     name: str
-    digest: bytes
-    imports: Sequence[Import]
+    said: FileText
     path: str
     stamped: str
     stamp: TextStamp | None
@@ -188,9 +186,7 @@ class ModuleTexts:
         # A thread that imports the module may have read the file before somebody wrote it.
         if stamp is not None and not loads:
             self._seen_unloaded[file.name] = (file.path, stamp)
-        return ModuleText(
-            file.name, said.digest, said.imports, file.path, file.stamped, stamp, None, False, True
-        )
+        return ModuleText(file.name, said, file.path, file.stamped, stamp, None, False, True)
 
     def _loaded(self, file: _File, module: ModuleType) -> ModuleText:
         stamp, said = self._text(file, is_loaded=True)
@@ -208,15 +204,7 @@ class ModuleTexts:
             is_same = not (first.is_of_other_text or first.has_computed or first.differs)
             trusted = is_same or (trusted and not first.is_of_other_text)
         text = ModuleText(
-            file.name,
-            said.digest,
-            said.imports,
-            file.path,
-            file.stamped,
-            stamp,
-            loaded,
-            is_witnessed,
-            trusted,
+            file.name, said, file.path, file.stamped, stamp, loaded, is_witnessed, trusted
         )
         if trusted and file.spec is not None:
             self._confirmed[file.name] = (file.spec, text)

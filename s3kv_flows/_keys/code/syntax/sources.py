@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 from s3kv_flows._keys.code.syntax.bytecode import code_key, nested_codes
 from s3kv_flows._keys.code.syntax.canonical import Scope, canonical_file
-from s3kv_flows._keys.code.syntax.texts import CodeText
+from s3kv_flows._keys.code.syntax.texts import CodeText, Documentation
 
 __all__ = ["TEXTS", "SourceTexts", "Table", "TextStamp", "is_same_code", "stamp_of"]
 
@@ -329,13 +329,19 @@ def _loaded_source(loader: Any, name: str) -> str | None:
 
 def _packed(said: CodeText) -> bytes:
     names, writes = " ".join(sorted(said.names)), " ".join(sorted(map(".".join, said.writes)))
-    return said.digest + f"{names}\n{writes}".encode()
+    documentation = said.documentation
+    documented = " ".join([documentation.digest.hex(), *sorted(documentation.names)])
+    return said.digest + f"{names}\n{writes}\n{documented}".encode()
 
 
 def _unpacked(packed: bytes) -> CodeText:
-    names, _, writes = packed[32:].decode().partition("\n")
+    names, writes, documented = packed[32:].decode().split("\n")
+    digest, _, documented_names = documented.partition(" ")
     return CodeText(
-        packed[:32], frozenset(names.split()), frozenset(tuple(one.split(".")) for one in writes.split())
+        packed[:32],
+        frozenset(names.split()),
+        frozenset(tuple(one.split(".")) for one in writes.split()),
+        Documentation(bytes.fromhex(digest), frozenset(documented_names.split())),
     )
 
 

@@ -6,10 +6,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["Chain", "CodeText", "FileText", "Import", "constant"]
+__all__ = ["Chain", "CodeText", "Documentation", "FileText", "Import", "constant"]
 
 Chain = tuple[str, ...]
 """A name and the attributes that follow it."""
+
+
+class Documentation(NamedTuple):
+    """The docstrings of a text, and the annotations of the functions in it.
+
+    They make a difference to code that reads them, and to no other.
+
+    Attributes:
+        digest: Of all of them.
+        names: That occur in the annotations.
+    """
+
+    digest: bytes = b""
+    names: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -22,11 +36,13 @@ class CodeText:
         writes: What is changed in place: ``CACHE[k] = v`` and ``CACHE.update(...)`` are ``("CACHE",)``,
             ``config.cache[k] = v`` is ``("config", "cache")``; what is bound anew, as by
             ``config.rate = 1``, ends with a sign: ``("config", "rate=")``.
+        documentation: Of the function, and of what is nested in it.
     """
 
     digest: bytes
     names: frozenset[str]
     writes: frozenset[Chain]
+    documentation: Documentation = Documentation()
 
 
 class Import(NamedTuple):
@@ -43,10 +59,12 @@ class FileText(NamedTuple):
     Attributes:
         digest: Of the whole.
         imports: Wherever they stand, but for those for type checkers.
+        documentation: Of all that is in it.
     """
 
     digest: bytes
     imports: Sequence[Import]
+    documentation: Documentation = Documentation()
 
 
 def constant(value: object) -> str:
