@@ -136,8 +136,8 @@ def parts_of_class(cls: type) -> Iterator[tuple[str, object]]:
             private = name.startswith("_") and name.endswith("_")
             if private and not _is_written(value):
                 continue
-        if name == "__hash__" and value is None:
-            continue  # follows from __eq__
+        if name == "__hash__" and value is None and "__eq__" in attributes:
+            continue  # follows from that
         yield name, value
 
 

@@ -129,6 +129,7 @@ class Graph(ABC):
         self.rules = rules
         self.root: object = None
         self.modes: set[str] = set()
+        self.names_of_texts: set[str] = set()
         self._validated: set[int] = set()
         self._written: set[tuple[int, str]] = set()
         self._rebound: set[tuple[int, str]] = set()
@@ -141,7 +142,7 @@ class Graph(ABC):
         self.watch = Watch()
         self.queue: deque[tuple[_Node, Callable[[], Iterable[Token]]]] = deque()
         self.parts: dict[str, bytes] = {}
-        self.texts: dict[str, Token] = {}
+        self.texts: dict[str, Token] = {}  # of modules that functions import when they run
         self.not_loaded: set[NotLoaded] = set()
         self.is_stale = False
         self._asked: set[tuple[int, str]] = set()

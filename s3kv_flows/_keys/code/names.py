@@ -307,6 +307,7 @@ class Names:
             self._graph.not_loaded.add(NotLoaded(name, text.path, text.stamped, text.stamp))
         token = self._graph.node(text, name, lambda: self._of_text(text))
         self._graph.texts[name] = token
+        self._graph.names_of_texts.add(name)
         return token
 
     def _of_text(self, text: ModuleText) -> Iterable[Token]:

@@ -54,12 +54,14 @@ class Walk(Graph):
     def _settings(self) -> list[Token]:
         """Return the tokens of what the modules left behind, which may reach further modules."""
         found: list[Token] = []
+        known = len(self.names_of_texts)
         settings = Settings(self, self._names)
         done = 0
         while done < len(self.entered()):
             found += settings.tokens(*self.entered()[done])
             done += 1
             self._visit()
+        self.is_stale |= len(self.names_of_texts) > known  # what modules leave with those counts, too
         return found
 
     def making(self, value: object, label: str) -> Sequence[Token]:

@@ -369,3 +369,41 @@ _not(
     "import cfg, pathlib\ndef t(x): return pathlib.Path(cfg.__file__).name\n--- cfg.py\nN = 1",
     "N = 1 => N = 2",
 )
+
+_counts("hash that is taken away", "class A:\n    k = 1\ndef t(x): return {A(): 1}", "k = 1 => k = 1\n    __hash__ = None")
+
+# what a module that a task imports when it runs was changed to before
+_LAZY = "\n--- lazy1.py\nimport functools\nfrom lazy2 import *\ndef make(n): return [n]\nTABLE, N = make(1), 1\nclass A:\n    def __init__(s, n): s.n = n\nCONF = A(1)\n@functools.lru_cache\ndef f(x): return x + 1\ndef set_table(n):\n    global TABLE\n    TABLE = [n]\n--- lazy2.py\nSTAR = [1]"
+for _name, _change, _use, _edit in (
+    ("value", "lazy1.TABLE = lazy1.make(2)", "TABLE", "make(2) => make(3)"),
+    ("instance", "lazy1.CONF = lazy1.A(2)", "CONF.n", "A(2) => A(3)"),
+    ("attribute", "lazy1.CONF.n = 2", "CONF.n", "n = 2 => n = 3"),
+    ("list", "lazy1.TABLE.append(2)", "TABLE", "append(2) => append(3)"),
+    ("list that is imported from it", "from lazy1 import TABLE\nTABLE.append(2)", "TABLE", "append(2) => append(3)"),
+    ("function", "def g(x): return 5\nlazy1.f = g", "f(x)", "return 5 => return 6"),
+    ("value that a function changes", "def g(): lazy1.TABLE = [5]\ng()", "TABLE", "[5] => [6]"),
+    ("value that its own function changes", "lazy1.set_table(5)", "TABLE", "table(5) => table(6)"),
+    ("constant", "lazy1.N = 2", "N", "N = 2 => N = 3"),
+    ("name that a star imports", "lazy1.STAR = [2]", "STAR", "[2] => [3]"),
+    ("attribute, by name", "setattr(lazy1, 'TABLE', 5)", "TABLE", ", 5) => , 6)"),
+):
+    _counts(
+        f"{_name} of a module that is imported in a body",
+        f"import lazy1\n{_change}\ndef t(x):\n    import lazy1\n    return lazy1.{_use}{_LAZY}",
+        _edit,
+    )
+_counts(
+    "value that another module puts into a module that is imported in a body",
+    f"import lazy3\ndef t(x):\n    import lazy1\n    return lazy1.TABLE\n--- lazy3.py\nimport lazy1\nlazy1.TABLE = lazy1.make(2){_LAZY}",
+    "make(2) => make(3)",
+)
+_counts(
+    "value of a module of a package that is imported in a body",
+    "from lazy4 import values as v\nv.TABLE = v.make(2)\ndef t(x):\n    from lazy4.values import TABLE\n    return TABLE\n--- lazy4/values.py\ndef make(n): return [n]\nTABLE = make(1)",
+    "v.make(2) => v.make(3)",
+)
+_not(
+    "value that is put into a module, and not reached",
+    "import lazy5\nlazy5.OTHER = lazy5.make(2)\ndef t(x): return lazy5.TABLE\n--- lazy5.py\ndef make(n): return [n]\nTABLE, OTHER = make(1), make(1)",
+    "lazy5.make(2) => lazy5.make(3)",
+)

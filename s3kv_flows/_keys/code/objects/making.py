@@ -23,7 +23,7 @@ __all__ = ["Making", "Settings"]
 
 
 class _Question(NamedTuple):
-    """What an import statement is of: an installed package; with a name, the body that a function is in."""
+    """What an import statement is of: what can be set; with a name, the body that a function is in."""
 
     imported: Import
     name: str
@@ -37,7 +37,8 @@ class _Known(NamedTuple):
     statements: list[Statement]
 
 
-_SETTINGS: dict[int, _Known] = {}
+_SETTINGS: dict[int, list[_Known]] = {}
+_MOST_KNOWN = 8
 _NO_EFFECTS = Effects(frozenset(), frozenset(), frozenset())
 
 
@@ -129,7 +130,10 @@ class Making(_Statements):
 
 
 class Settings(_Statements):
-    """Finds the statements by which modules leave settings with installed packages."""
+    """Finds the statements by which modules leave settings with others, which count without what they hold.
+
+    Those are installed packages, and modules of the project that functions import when they run.
+    """
 
     def __init__(self, graph: Graph, names: Names) -> None:
         super().__init__(graph, names)
@@ -156,8 +160,8 @@ class Settings(_Statements):
                     yield from self.tokens(vars(module), name.rpartition(".")[2])
 
     def _settings(self, body: Body, namespace: Mapping[str, Any]) -> list[Statement]:
-        known = _SETTINGS.get(id(body))
-        if known is not None and known.body is body:
+        all_known = [known for known in _SETTINGS.get(id(body), ()) if known.body is body]
+        for known in all_known:
             answers = known.asked
             if all(self._answer(namespace, question) is answer for question, answer in answers.items()):
                 return known.statements
@@ -169,14 +173,17 @@ class Settings(_Statements):
             return answer
 
         statements = body.settings(ask, ask)
-        _SETTINGS[id(body)] = _Known(body, asked, statements)
+        _SETTINGS[id(body)] = [*all_known[-_MOST_KNOWN:], _Known(body, asked, statements)]
         return statements
 
     def _answer(self, namespace: Mapping[str, Any], question: _Question) -> Body | bool | None:
         imported, name = question
-        return self._function(imported, name, namespace) if name else self._is_installed(imported)
+        return self._function(imported, name, namespace) if name else self._can_be_set(imported, namespace)
 
-    def _is_installed(self, imported: Import) -> bool:
+    def _can_be_set(self, imported: Import, namespace: Mapping[str, Any]) -> bool:
+        found = absolute_names(imported, _package(namespace))
+        if not self._graph.names_of_texts.isdisjoint(found):
+            return True
         if imported.level:
             return False
         top = imported.name.partition(".")[0]

@@ -1,8 +1,8 @@
 """What a module's text runs when it is imported, statement by statement.
 
 Two kinds of statements count where no value tells what they did: those that made a value without a content
-(a compiled format, a callback for C), and those that left a setting with an installed package (a seed, the
-precision of decimals).
+(a compiled format, a callback for C), and those that left a setting with another module: an installed one (a
+seed, the precision of decimals), or one that counts by its text.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ class Statement:
         )
 
 
-Installed = Callable[[Import], bool]
-"""Tells whether an import statement is one of installed packages."""
+CanBeSet = Callable[[Import], bool]
+"""Tells whether an import statement is of modules that settings can be left with."""
 Called = Callable[[Import, str], "Body | None"]
 """Returns the body of the project's module that a function is imported from."""
 
@@ -125,20 +125,20 @@ class Body:
             return [imported for one in self._whole for imported in one.uses.imports]
         return self._tree.imports()
 
-    def settings(self, installed: Installed, called: Called) -> list[Statement]:
-        """Return the statements that change what installed packages keep for the whole process.
+    def settings(self, can_be_set: CanBeSet, called: Called) -> list[Statement]:
+        """Return the statements that change what other modules keep for the whole process.
 
         Args:
-            installed: Tells the imports of installed packages.
+            can_be_set: Tells the imports of such modules.
             called: Finds functions of the project that statements call: what they set counts.
         """
         if self._whole:
             return [one for one in self._whole if _may_set(one.code)]
-        return self._tree.settings(installed, called)
+        return self._tree.settings(can_be_set, called)
 
-    def sets_by(self, name: str, installed: Installed, called: Called, busy: frozenset[str]) -> bool:
+    def sets_by(self, name: str, can_be_set: CanBeSet, called: Called, busy: frozenset[str]) -> bool:
         """Return whether a function, or a method of a class, leaves a setting when it is called."""
-        return not self._whole and self._tree.sets_by(name, installed, called, busy)
+        return not self._whole and self._tree.sets_by(name, can_be_set, called, busy)
 
     @property
     def _tree(self) -> _Tree:
@@ -172,9 +172,9 @@ class _Tree:
     def imports(self) -> list[Import]:
         return [one for node in self._nodes if isinstance(node, _IMPORTS) for one in _imports(node)]
 
-    def settings(self, installed: Installed, called: Called) -> list[Statement]:
+    def settings(self, can_be_set: CanBeSet, called: Called) -> list[Statement]:
         found: dict[bytes, Statement] = {}
-        scope = _Scope(self._nodes, installed)
+        scope = _Scope(self._nodes, can_be_set)
         for cell in self._cells:
             for at, node in enumerate(cell.body):
                 # What a cell ends with is shown: it may be there for that.
@@ -185,19 +185,19 @@ class _Tree:
                     found[statement.digest] = statement
         return list(found.values())
 
-    def sets_by(self, name: str, installed: Installed, called: Called, busy: frozenset[str]) -> bool:
+    def sets_by(self, name: str, can_be_set: CanBeSet, called: Called, busy: frozenset[str]) -> bool:
         """Return whether a function, or a method of a class, leaves a setting when it is called."""
         if name in busy:
             return False
         busy |= {name}
         for definition in self._definitions.get(name, ()):
             nodes = list(ast.walk(definition))
-            scope = _Scope([*self._nodes, *nodes], installed)
+            scope = _Scope([*self._nodes, *nodes], can_be_set)
             if any(scope.sets(node, strict=True) for node in nodes):
                 return True
             chains = [_called(node) for node in nodes]
             chains += [_chain(base)[0] for base in getattr(definition, "bases", ())]
-            if any(self._leads_to_setter(chain, installed, called, busy) for chain in chains):
+            if any(self._leads_to_setter(chain, can_be_set, called, busy) for chain in chains):
                 return True
         return False
 
@@ -206,24 +206,23 @@ class _Tree:
             return True
         return any(
             scope.sets(one, strict=strict)
-            or self._leads_to_setter(_called(one), scope.installed, called, frozenset())
+            or self._leads_to_setter(_called(one), scope.can_be_set, called, frozenset())
             for one in _now(node)
         )
 
     def _leads_to_setter(
-        self, chain: Chain, installed: Installed, called: Called, busy: frozenset[str]
+        self, chain: Chain, can_be_set: CanBeSet, called: Called, busy: frozenset[str]
     ) -> bool:
         if not chain:
             return False
         root = self._aliases.get(chain[0], chain[0])
         if root in self._definitions:
-            return self.sets_by(root, installed, called, busy)
+            return self.sets_by(root, can_be_set, called, busy)
         for imported, name in self._imported_as.get(root, ()):
             last = name or (chain[1] if len(chain) > 1 else "")
-            if last and not installed(imported):
-                other = called(imported, last)
-                if other is not None and other.sets_by(last, installed, called, busy):
-                    return True
+            other = called(imported, last) if last else None
+            if other is not None and other.sets_by(last, can_be_set, called, busy):
+                return True
         return False
 
     @cached_property
@@ -295,8 +294,8 @@ def body_of_code(code: CodeType) -> Body:
 class _Scope:
     """What the names of a module stand for, as its text says."""
 
-    def __init__(self, nodes: Sequence[ast.AST], installed: Installed) -> None:
-        self.installed = installed
+    def __init__(self, nodes: Sequence[ast.AST], can_be_set: CanBeSet) -> None:
+        self.can_be_set = can_be_set
         self._roots: dict[str, Chain] = {}
         """By names: what they were imported as."""
         self._made: set[str] = set()
@@ -305,7 +304,7 @@ class _Scope:
         for node in nodes:
             if isinstance(node, _IMPORTS):
                 for imported, bound, name in _names_bound(node):
-                    if imported.level or not installed(imported):
+                    if not can_be_set(imported._replace(names=(name,) if name else ())):
                         self._roots.pop(bound, None)
                     elif bound == "*":
                         self._has_star = True
@@ -317,7 +316,7 @@ class _Scope:
 
     def _assigned(self, target: ast.expr, value: ast.expr) -> None:
         chain, calls = _chain(value)
-        if isinstance(target, ast.Name) and chain and self._is_installed(chain):
+        if isinstance(target, ast.Name) and chain and self._can_be_set(chain):
             if calls:
                 if _SHARED.fullmatch(chain[-1]):
                     self._made.add(target.id)
@@ -325,7 +324,7 @@ class _Scope:
                 self._roots[target.id] = (*self._roots.get(chain[0], (chain[0],)), *chain[1:])
 
     def sets(self, node: ast.AST, *, strict: bool) -> bool:
-        """Return whether a node changes something of an installed package."""
+        """Return whether a node changes something of a module that can be set."""
         targets: list[ast.expr] = []
         if isinstance(node, (ast.Assign, ast.Delete)):
             targets = list(node.targets)
@@ -348,11 +347,11 @@ class _Scope:
         chain, _ = _chain(decorator)
         return bool(chain) and self._is_loud(chain) and any(map(_REGISTERS.fullmatch, chain))
 
-    def _is_installed(self, chain: Chain) -> bool:
+    def _can_be_set(self, chain: Chain) -> bool:
         return chain[0] in self._roots or (self._has_star and chain[0] not in self._bound)
 
     def _is_loud(self, chain: Chain) -> bool:
-        if not self._is_installed(chain):
+        if not self._can_be_set(chain):
             return False
         whole = (*self._roots.get(chain[0], chain[:1]), *chain[1:])
         return whole[0] not in _QUIET and whole[:2] not in _QUIET_CHAINS
