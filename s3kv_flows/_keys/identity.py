@@ -11,10 +11,9 @@ from pathlib import PurePath
 from s3kv_flows._keys.code.code_identity import CodeIdentity, innermost
 from s3kv_flows._keys.code.graph import CodeDigest
 from s3kv_flows._keys.code.syntax.modules import NotLoaded
-from s3kv_flows._keys.code.walk import stem
 from s3kv_flows._keys.contents.encoder import ContentEncoder, Digest
 from s3kv_flows._keys.errors import Unkeyable
-from s3kv_flows._keys.project import own_package
+from s3kv_flows._keys.project import own_package, stem_of_module
 
 __all__ = ["CodeDigest", "Digest", "Identity", "NotLoaded", "identity_of", "place_of"]
 
@@ -124,7 +123,8 @@ def place_of(function: Callable[..., object]) -> str:
     target = innermost(function)
     if target is None:
         return type(function).__qualname__
-    return f"{stem(str(target.__globals__.get('__name__')), target.__globals__)}.{target.__qualname__}"
+    namespace = target.__globals__
+    return f"{stem_of_module(str(namespace.get('__name__')), namespace)}.{target.__qualname__}"
 
 
 def _no_code() -> None:

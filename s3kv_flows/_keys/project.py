@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import sysconfig
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import cache, lru_cache
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -29,6 +29,7 @@ __all__ = [
     "is_script",
     "module_of",
     "own_package",
+    "stem_of_module",
 ]
 
 _MODULE = vars(type)["__module__"]
@@ -52,6 +53,17 @@ def is_script(name: str) -> bool:
 def is_loaded_by_prefect(name: str) -> bool:
     """Return whether Prefect made up the name of a module, which is another one in each process."""
     return name.startswith(_LOADED_BY_PREFECT)
+
+
+def stem_of_module(name: str, namespace: Mapping[str, Any] | None = None) -> str:
+    """Return the last part of a module's name: the same for a script and for an import of it."""
+    if is_script(name):
+        if namespace is None:
+            module: ModuleType | None = sys.modules.get(name)
+            namespace = vars(module) if module is not None else {}
+        file = namespace.get("__file__")
+        return Path(file).stem if isinstance(file, str) else "main"
+    return name.rpartition(".")[2]
 
 
 def is_project_function(function: FunctionType, packages: Collection[str] = ()) -> bool:

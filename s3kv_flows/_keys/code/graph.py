@@ -32,8 +32,8 @@ Token = bytes | int
 _READS_DOCS = frozenset({"__doc__", "getdoc"})
 _READS_ANNOTATIONS = frozenset(
     [
-        "__annotations__", "__signature__", "get_annotations", "get_type_hints", "getfullargspec", "signature",
-        "TypeAdapter", "beartype", "typechecked", "validate_arguments", "validate_call",
+        "__annotations__", "__signature__", "get_annotations", "get_type_hints", "getfullargspec",
+        "signature", "TypeAdapter", "beartype", "typechecked", "validate_arguments", "validate_call",
     ]
 )  # fmt: skip
 _READS_SUBCLASSES = "__subclasses__"

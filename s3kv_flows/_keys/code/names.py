@@ -28,6 +28,7 @@ from s3kv_flows._keys.project import (
     is_project_file,
     is_project_function,
     is_project_module,
+    stem_of_module,
 )
 
 __all__ = ["Names"]
@@ -83,8 +84,9 @@ class Names:
         """Yield the tokens of the global names that a function uses, and of their values."""
         namespace = function.__globals__
         module = str(namespace.get("__name__"))
+        stem = stem_of_module(module, namespace)
         for chain in facts.uses.globals:
-            if self._graph.is_ignored(chain[0], f"{module}.{chain[0]}"):
+            if self._graph.is_ignored(chain[0], f"{module}.{chain[0]}", f"{stem}.{chain[0]}"):
                 continue
             if chain[0] in _OF_THE_MODULE:
                 if chain[0] == "__name__" and facts.uses.reads_own_name:
@@ -246,7 +248,7 @@ class Names:
             if issubclass(type(value), ModuleType):
                 module, at = value, at + 1
                 continue
-            last = name.rpartition(".")[2]
+            last = stem_of_module(name, vars(module))
             if self._graph.is_ignored(attribute, f"{name}.{attribute}", f"{last}.{attribute}"):
                 return
             if own and attribute in _TELLS_PLACE:
@@ -353,7 +355,9 @@ class Names:
         if text.is_witnessed:
             return
         for name, value in sorted(found.filled.items()):
-            if value is not UNBOUND and not self._graph.is_ignored(name, f"{text.name}.{name}"):
+            if value is not UNBOUND and not self._graph.is_ignored(
+                name, f"{text.name}.{name}", f"{last}.{name}"
+            ):
                 self._graph.mark_written(namespace, name, rebound=True)
                 yield name.encode()
                 yield self._graph.attribute(namespace, name, value, f"{last}.{name}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
-from pathlib import PurePath
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -17,7 +16,7 @@ from s3kv_flows._keys.code.objects.making import Making, Settings
 from s3kv_flows._keys.code.syntax.facts import CODES
 from s3kv_flows._keys.code.values import Values
 from s3kv_flows._keys.code.watch import ABSENT, content_of
-from s3kv_flows._keys.project import is_project_function, is_script, module_of
+from s3kv_flows._keys.project import is_project_function, module_of, stem_of_module
 
 __all__ = ["Walk"]
 
@@ -73,10 +72,10 @@ class Walk(Graph):
 
     def function(self, function: FunctionType) -> Token:
         name = str(function.__globals__.get("__name__"))
-        label = f"{stem(name, function.__globals__)}.{function.__qualname__}"
+        label = f"{stem_of_module(name, function.__globals__)}.{function.__qualname__}"
         if not is_project_function(function, self.rules.packages):
             return self._installed(function, name, label)
-        if self.is_ignored(function.__qualname__, f"{name}.{function.__qualname__}"):
+        if self.is_ignored(function.__qualname__, f"{name}.{function.__qualname__}", label):
             return f"ignored {function.__qualname__}".encode()
         return self.node(function, label, lambda: self._function(function, label))
 
@@ -84,14 +83,14 @@ class Walk(Graph):
         name = f"{module_of(cls)}.{cls.__qualname__}"
         if not self.is_project(cls):
             return f"installed {name.replace('pathlib._local.', 'pathlib.')}".encode()  # as 3.13 calls it
-        if cls in self.rules.ignored_types or self.is_ignored(cls.__qualname__, name):
+        label = f"{stem_of_module(module_of(cls))}.{cls.__qualname__}"
+        if cls in self.rules.ignored_types or self.is_ignored(cls.__qualname__, name, label):
             return f"ignored {cls.__qualname__}".encode()
-        label = f"{stem(module_of(cls))}.{cls.__qualname__}"
         return self.node(cls, label, lambda: self._class(cls, label))
 
     def namespace(self, namespace: dict[str, Any], name: str) -> Token:
         known = self.number(namespace)
-        label = stem(name, namespace)
+        label = stem_of_module(name, namespace)
         return (
             known
             if known is not None
@@ -229,14 +228,3 @@ class Walk(Graph):
             if not self.is_ignored(name, f"{label}.{name}"):
                 yield name.encode()
                 yield self._names.bound(namespace, name, namespace_now.get(name, ABSENT), f"{label}.{name}")
-
-
-def stem(name: str, namespace: dict[str, Any] | None = None) -> str:
-    """Return the name of a module among the parts: the same for a script and for an import of it."""
-    if is_script(name):
-        if namespace is None:
-            module: ModuleType | None = sys.modules.get(name)
-            namespace = vars(module) if module is not None else {}
-        file = namespace.get("__file__")
-        return PurePath(file).stem if isinstance(file, str) else "main"
-    return name.rpartition(".")[2]

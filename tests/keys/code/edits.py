@@ -127,12 +127,36 @@ _counts(
 _counts("function attribute", "def f(x): return f.k\nf.k = 1\ndef t(x): return f(x)", "f.k = 1 => f.k = 2")
 _counts("own attribute", "def t(x): return t.k\nt.k = 1", "t.k = 1 => t.k = 2")
 _counts("docstring that is read", 'def f(x):\n    "one"\ndef t(x): return f.__doc__', "one => two")
-_counts("docstring of a nested function that is read", "def t(x):\n    def g():\n        'one'\n    return g.__doc__", "one => two")
-_counts("docstring of a nested class that is read", "def t(x):\n    class G:\n        'one'\n    return G.__doc__", "one => two")
-_counts("annotation of a nested function that is read", "def t(x):\n    def g(a: int): pass\n    return g.__annotations__", "int => str")
-_counts("what a nested function's annotation names", "import typing\nclass R:\n    a: int\ndef t(x):\n    def g(a: R): pass\n    return typing.get_type_hints(g)", "a: int\n => a: str\n")
-_counts("annotation of a validated nested function", "from pydantic import validate_call\ndef t(x):\n    def g(a: int): return a\n    return validate_call(g)(x)", "int => float")
-_counts("docstring of a module imported in a body that is read", "def t(x):\n    import docs1\n    return docs1.f.__doc__\n--- docs1.py\ndef f():\n    'one'", "one => two")
+_counts(
+    "docstring of a nested function that is read",
+    "def t(x):\n    def g():\n        'one'\n    return g.__doc__",
+    "one => two",
+)
+_counts(
+    "docstring of a nested class that is read",
+    "def t(x):\n    class G:\n        'one'\n    return G.__doc__",
+    "one => two",
+)
+_counts(
+    "annotation of a nested function that is read",
+    "def t(x):\n    def g(a: int): pass\n    return g.__annotations__",
+    "int => str",
+)
+_counts(
+    "what a nested function's annotation names",
+    "import typing\nclass R:\n    a: int\ndef t(x):\n    def g(a: R): pass\n    return typing.get_type_hints(g)",
+    "a: int\n => a: str\n",
+)
+_counts(
+    "annotation of a validated nested function",
+    "from pydantic import validate_call\ndef t(x):\n    def g(a: int): return a\n    return validate_call(g)(x)",
+    "int => float",
+)
+_counts(
+    "docstring of a module imported in a body that is read",
+    "def t(x):\n    import docs1\n    return docs1.f.__doc__\n--- docs1.py\ndef f():\n    'one'",
+    "one => two",
+)
 _counts("annotations that are read", "def f(x: int): pass\ndef t(x): return f.__annotations__", "int => str")
 _counts("globals by string", "def h(x): return x + 1\ndef t(x): return globals()['h'](x)", "+ 1 => + 2")
 _counts("eval", "def h(x): return x + 1\ndef t(x): return eval('h(x)')", "+ 1 => + 2")
@@ -708,7 +732,11 @@ _not(
     "k = 1 => k = 2",
 )
 _not("docstring of a nested function", "def t(x):\n    def g():\n        'one'\n    return g()", "one => two")
-_not("annotation of a nested function", "class A: pass\ndef t(x):\n    def g(a: int): return a\n    return g(x)", "int => A")
+_not(
+    "annotation of a nested function",
+    "class A: pass\ndef t(x):\n    def g(a: int): return a\n    return g(x)",
+    "int => A",
+)
 _not("attribute docstring", "class A:\n    k = 1\n    'one'\ndef t(x): return A.k", "'one' => 'two'")
 _not(
     "logger's name",

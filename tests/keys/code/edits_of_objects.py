@@ -370,7 +370,11 @@ _not(
     "N = 1 => N = 2",
 )
 
-_counts("hash that is taken away", "class A:\n    k = 1\ndef t(x): return {A(): 1}", "k = 1 => k = 1\n    __hash__ = None")
+_counts(
+    "hash that is taken away",
+    "class A:\n    k = 1\ndef t(x): return {A(): 1}",
+    "k = 1 => k = 1\n    __hash__ = None",
+)
 
 # what a module that a task imports when it runs was changed to before
 _LAZY = "\n--- lazy1.py\nimport functools\nfrom lazy2 import *\ndef make(n): return [n]\nTABLE, N = make(1), 1\nclass A:\n    def __init__(s, n): s.n = n\nCONF = A(1)\n@functools.lru_cache\ndef f(x): return x + 1\ndef set_table(n):\n    global TABLE\n    TABLE = [n]\n--- lazy2.py\nSTAR = [1]"
@@ -379,7 +383,12 @@ for _name, _change, _use, _edit in (
     ("instance", "lazy1.CONF = lazy1.A(2)", "CONF.n", "A(2) => A(3)"),
     ("attribute", "lazy1.CONF.n = 2", "CONF.n", "n = 2 => n = 3"),
     ("list", "lazy1.TABLE.append(2)", "TABLE", "append(2) => append(3)"),
-    ("list that is imported from it", "from lazy1 import TABLE\nTABLE.append(2)", "TABLE", "append(2) => append(3)"),
+    (
+        "list that is imported from it",
+        "from lazy1 import TABLE\nTABLE.append(2)",
+        "TABLE",
+        "append(2) => append(3)",
+    ),
     ("function", "def g(x): return 5\nlazy1.f = g", "f(x)", "return 5 => return 6"),
     ("value that a function changes", "def g(): lazy1.TABLE = [5]\ng()", "TABLE", "[5] => [6]"),
     ("value that its own function changes", "lazy1.set_table(5)", "TABLE", "table(5) => table(6)"),

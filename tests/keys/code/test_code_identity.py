@@ -370,6 +370,23 @@ def test_ignored_classes_do_not_count(project: Load) -> None:
     assert made.digest(m.t) != before
 
 
+def test_a_script_has_the_name_of_its_file_where_names_are_ignored(tmp_path: Path) -> None:
+    path = tmp_path / "pipeline.py"
+    text = "RATE = 1\ndef helper(): return RATE\ndef t(): return RATE, helper()\n"
+    made = identity(ignore=["pipeline.RATE", "pipeline.helper"])
+
+    def key_of(text: str) -> str:
+        path.write_text(text)
+        namespace: dict[str, Any] = {"__name__": "__main__", "__file__": str(path)}
+        exec(compile(text, str(path), "exec"), namespace)  # noqa: S102
+        return made.digest(namespace["t"])
+
+    before = key_of(text)
+    assert key_of(text.replace("= 1", "= 2")) == before
+    assert key_of(text.replace("return RATE\n", "return -RATE\n")) == before
+    assert key_of(text.replace("RATE, ", "0, ")) != before
+
+
 def test_a_pickle_by_value_has_the_key_of_its_file_where_its_table_came_with_it(
     project: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 
-from s3kv_flows._keys.code.syntax.texts import Chain, CodeText, Documentation, FileText, Import, constant
+from s3kv_flows._keys.code.syntax.texts import (
+    NO_DOCUMENTATION,
+    Chain,
+    CodeText,
+    Documentation,
+    FileText,
+    Import,
+    constant,
+)
 
 __all__ = ["Scope", "canonical_file"]
 
@@ -104,14 +112,12 @@ class _Dump:
         inner, self._frame = self._frame, around
         around.names |= inner.names
         around.writes |= inner.writes_outside()
-        documentation = _NOTHING
+        documentation = NO_DOCUMENTATION
         if inner.documentation:
             documentation = Documentation(_digest(inner.documentation), frozenset(inner.documented))
             around.documentation.append(documentation.digest.hex())
             around.documented |= inner.documented
-        return CodeText(
-            _digest(inner.tokens), frozenset(inner.names), frozenset(inner.writes), documentation
-        )
+        return CodeText(_digest(inner.tokens), frozenset(inner.names), frozenset(inner.writes), documentation)
 
     def _node(self, node: ast.AST) -> None:
         kind = node.__class__
@@ -375,7 +381,6 @@ class _Dump:
         self._frame.tokens.append(text.digest.hex())
 
 
-_NOTHING = Documentation()
 _NO_ANNOTATIONS = frozenset("[]-")
 
 

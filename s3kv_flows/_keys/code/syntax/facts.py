@@ -10,7 +10,7 @@ from typing import Any
 
 from s3kv_flows._keys.code.syntax.bytecode import Uses, bytecode_digest, uses_of
 from s3kv_flows._keys.code.syntax.sources import TEXTS, SourceTexts
-from s3kv_flows._keys.code.syntax.texts import Chain, Documentation
+from s3kv_flows._keys.code.syntax.texts import NO_DOCUMENTATION, Chain, Documentation
 from s3kv_flows._keys.code.syntax.writes import Effects, effects_of, writes_of
 
 __all__ = ["CODES", "CodeFacts", "Codes"]
@@ -32,7 +32,7 @@ class CodeFacts:
     uses: Uses
     writes: frozenset[Chain]
     effects: Effects
-    documentation: Documentation = Documentation()
+    documentation: Documentation = NO_DOCUMENTATION
 
 
 class Codes:

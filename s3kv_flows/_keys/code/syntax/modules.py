@@ -15,7 +15,7 @@ import pkgutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -203,9 +203,7 @@ class ModuleTexts:
             first = loaded.first
             is_same = not (first.is_of_other_text or first.has_computed or first.differs)
             trusted = is_same or (trusted and not first.is_of_other_text)
-        text = ModuleText(
-            file.name, said, file.path, file.stamped, stamp, loaded, is_witnessed, trusted
-        )
+        text = ModuleText(file.name, said, file.path, file.stamped, stamp, loaded, is_witnessed, trusted)
         if trusted and file.spec is not None:
             self._confirmed[file.name] = (file.spec, text)
         return text

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["Chain", "CodeText", "Documentation", "FileText", "Import", "constant"]
+__all__ = ["NO_DOCUMENTATION", "Chain", "CodeText", "Documentation", "FileText", "Import", "constant"]
 
 Chain = tuple[str, ...]
 """A name and the attributes that follow it."""
@@ -26,6 +26,9 @@ class Documentation(NamedTuple):
     names: frozenset[str] = frozenset()
 
 
+NO_DOCUMENTATION = Documentation()
+
+
 @dataclass(frozen=True)
 class CodeText:
     """The text of one function.
@@ -42,7 +45,7 @@ class CodeText:
     digest: bytes
     names: frozenset[str]
     writes: frozenset[Chain]
-    documentation: Documentation = Documentation()
+    documentation: Documentation = NO_DOCUMENTATION
 
 
 class Import(NamedTuple):
@@ -64,7 +67,7 @@ class FileText(NamedTuple):
 
     digest: bytes
     imports: Sequence[Import]
-    documentation: Documentation = Documentation()
+    documentation: Documentation = NO_DOCUMENTATION
 
 
 def constant(value: object) -> str:
