@@ -375,7 +375,7 @@ def test_a_script_has_the_name_of_its_file_where_names_are_ignored(tmp_path: Pat
     text = "RATE = 1\ndef helper(): return RATE\ndef t(): return RATE, helper()\n"
     made = identity(ignore=["pipeline.RATE", "pipeline.helper"])
 
-    def key_of(text: str) -> str:
+    def key_of(text: str) -> bytes:
         path.write_text(text)
         namespace: dict[str, Any] = {"__name__": "__main__", "__file__": str(path)}
         exec(compile(text, str(path), "exec"), namespace)  # noqa: S102
