@@ -301,6 +301,7 @@ class _Scope:
         self._made: set[str] = set()
         """Names of what installed packages keep for all, as it was returned."""
         self._has_star = False
+        self._bound = {name for node in nodes for name in _bound_by(node)}
         for node in nodes:
             if isinstance(node, _IMPORTS):
                 for imported, bound, name in _names_bound(node):
@@ -312,7 +313,6 @@ class _Scope:
                         self._roots[bound] = (imported.name.partition(".")[0], *([name] if name else ()))
             elif isinstance(node, ast.Assign) and len(node.targets) == 1:
                 self._assigned(node.targets[0], node.value)
-        self._bound = {name for node in nodes for name in _bound_by(node)}
 
     def _assigned(self, target: ast.expr, value: ast.expr) -> None:
         chain, calls = _chain(value)
