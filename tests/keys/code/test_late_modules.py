@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -133,7 +134,7 @@ def _now(place: Path) -> int:
         return os.fstat(file.fileno()).st_ctime_ns
 
 
-@pytest.mark.parametrize("moved", ["directory", "link", ""])
+@pytest.mark.parametrize("moved", ["directory", "a place that it imports from", "link", ""])
 def test_what_a_text_computes_counts_by_value_where_the_file_may_be_another(
     project: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, moved: str
 ) -> None:
@@ -144,13 +145,22 @@ def test_what_a_text_computes_counts_by_value_where_the_file_may_be_another(
         place.symlink_to(tmp_path / "real")
     unloaded = digest(task)
     task()
-    modules = sys.modules[ModuleTexts.__module__]
+    shutil.copytree(place, tmp_path / "copy")
     times = [one.lstat().st_ctime_ns for one in [*tmp_path.rglob("*"), *place.parents]]
-    monkeypatch.setattr(modules, "_STARTED_NS", max(times))
+    monkeypatch.setattr("s3kv_flows._keys.started.STARTED_NS", max(times))
     until(lambda: _now(tmp_path) > max(times))  # the clock of files ticks some hundred times a second
     if moved == "directory":
         place.rename(tmp_path / "other")
         (tmp_path / "other").rename(place)
+    elif moved == "a place that it imports from":
+        known = {str(place): (place.stat().st_dev, place.stat().st_ino)}
+        monkeypatch.setattr("s3kv_flows._keys.started._KNOWN_PLACES", known)
+        place.rename(tmp_path / "other")
+        (tmp_path / "copy").rename(place)
+        (place / "more").touch()
+    elif not moved:  # what goes on beside it makes no difference
+        for busy in (place, tmp_path):
+            (busy / "more").touch()
     elif moved == "link":
         place.unlink()
         place.symlink_to(tmp_path / "real")

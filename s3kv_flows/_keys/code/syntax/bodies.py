@@ -19,10 +19,11 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
-from s3kv_flows._keys.code.syntax.modules import MODULES, ModuleText, is_as_at_start
+from s3kv_flows._keys.code.syntax.modules import MODULES, ModuleText
 from s3kv_flows._keys.code.syntax.sources import stamp_of
 from s3kv_flows._keys.code.syntax.statements import Body, body_of_cells, body_of_code
 from s3kv_flows._keys.errors import Unkeyable
+from s3kv_flows._keys.started import stood_at_start
 
 __all__ = ["BODIES", "Bodies", "Found"]
 
@@ -126,7 +127,7 @@ class Bodies:
 def _is_trusted(text: ModuleText) -> bool:
     if text.stamp is None:
         return False
-    if is_as_at_start(text.path, text.stamp):
+    if stood_at_start(text.path, text.stamp.newest_ns):
         return True  # also where something rewrote its code, as pytest does
     if text.name in _UNDER_WAY:
         try:
@@ -137,7 +138,7 @@ def _is_trusted(text: ModuleText) -> bool:
             )
         except (OSError, *_UNPARSED):
             return False
-    return text.name not in _EARLIER and max(text.stamp.modified_ns, text.stamp.changed_ns) <= _LOADED_NS
+    return text.name not in _EARLIER and text.stamp.newest_ns <= _LOADED_NS
 
 
 def _is_compiled(text: ModuleText, namespace: Mapping[str, Any]) -> bool:

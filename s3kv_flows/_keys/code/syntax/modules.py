@@ -14,7 +14,6 @@ import os
 import pkgutil
 import sys
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -31,6 +30,7 @@ from s3kv_flows._keys.code.syntax.sources import TEXTS, Table, TextStamp, is_sam
 from s3kv_flows._keys.code.syntax.texts import FileText, Import
 from s3kv_flows._keys.errors import Unkeyable
 from s3kv_flows._keys.project import is_project_file
+from s3kv_flows._keys.started import stood_at_start
 
 __all__ = [
     "MODULES",
@@ -38,7 +38,6 @@ __all__ = [
     "ModuleTexts",
     "NotLoaded",
     "absolute_names",
-    "is_as_at_start",
     "is_loading",
 ]
 
@@ -198,7 +197,7 @@ class ModuleTexts:
             loaded = _compare(file, stamp, module)
             if loaded is not None:
                 self._compared[file.name] = (file.spec, stamp, loaded)
-        trusted = is_witnessed or is_as_at_start(file.path, stamp)
+        trusted = is_witnessed or (stamp is not None and stood_at_start(file.path, stamp.newest_ns))
         if loaded is not None:
             first = loaded.first
             is_same = not (first.is_of_other_text or first.has_computed or first.differs)
@@ -337,52 +336,6 @@ def _compare(file: _File, stamp: TextStamp | None, module: ModuleType) -> Loaded
 def _table(file: _File, stamp: TextStamp | None) -> Table | None:
     return TEXTS.table(file.path, stamp, lambda: _source(file)) if stamp is not None else None
 
-
-def is_as_at_start(path: str, stamp: TextStamp | None) -> bool:
-    """Return whether a file stood at its place already when this process started.
-
-    Not so where somebody renamed a directory that it is in, or let a link point to another one.
-    """
-    if stamp is None or not _is_old(stamp):
-        return False
-    places = {one for start in (os.path.abspath(path), os.path.realpath(path)) for one in Path(start).parents}  # noqa: PTH100 -- links and all
-    return not any(map(_was_put_there, places))
-
-
-def _was_put_there(place: Path) -> bool:
-    try:
-        own, around = place.lstat(), place.parent.stat()
-    except OSError:
-        return True
-    is_new, changed = own.st_ctime_ns > _STARTED_NS, around.st_mtime_ns > _STARTED_NS
-    # What is written into a directory changes its time, too, and not that of the one around it.
-    return is_new or changed if place.is_symlink() else is_new and changed
-
-
-def _is_old(stamp: TextStamp) -> bool:
-    return max(stamp.modified_ns, stamp.changed_ns) <= _STARTED_NS
-
-
-def _started_ns() -> int:
-    """Return when this process started, by the clock of files; 0 where that is not known.
-
-    A process that was forked has code that its parent loaded, at a time that nobody knows.
-    """
-    try:
-        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
-        flags, started = int(fields[6]), int(fields[19])
-        if flags & 0x40:  # forked, and went on without exec
-            return 0
-        age_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - started * 10**9 // os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError, IndexError, AttributeError):
-        return 0
-    return time.time_ns() - age_ns + _TICKS_NS
-
-
-_TICKS_NS = 20_000_000
-"""The two clocks are of some milliseconds each; no module is loaded so soon after its process started."""
-
-_STARTED_NS = _started_ns()
 
 MODULES = ModuleTexts()
 """The texts of the files of this process's modules."""

@@ -40,6 +40,11 @@ class TextStamp(NamedTuple):
     size: int
     inode: int
 
+    @property
+    def newest_ns(self) -> int:
+        """The time of the last change of its content or its status."""
+        return max(self.modified_ns, self.changed_ns)
+
 
 def stamp_of(path: str) -> TextStamp | None:
     """Return the stamp of a file; None where it cannot be looked at."""
