@@ -345,6 +345,8 @@ class Names:
         if found.is_of_other_text or (found.has_computed and not text.trusted):
             yield self._graph.namespace(namespace, text.name)
             return
+        if not text.trusted and not text.compiled:
+            yield b"untrusted"
         last = text.name.rpartition(".")[2]
         for name, value in sorted(found.differs.items()):
             if not self._graph.is_ignored(name, f"{text.name}.{name}", f"{last}.{name}"):

@@ -408,7 +408,7 @@ _counts(
 )
 _counts(
     "value of a module of a package that is imported in a body",
-    "from lazy4 import values as v\nv.TABLE = v.make(2)\ndef t(x):\n    from lazy4.values import TABLE\n    return TABLE\n--- lazy4/values.py\ndef make(n): return [n]\nTABLE = make(1)",
+    "from lazy4 import values as v\nv.TABLE = v.make(2)\ndef t(x):\n    from lazy4.values import TABLE\n    return TABLE\n--- lazy4/__init__.py\n--- lazy4/values.py\ndef make(n): return [n]\nTABLE = make(1)",
     "v.make(2) => v.make(3)",
 )
 _not(

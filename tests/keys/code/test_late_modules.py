@@ -147,14 +147,14 @@ def test_what_a_text_computes_counts_by_value_where_the_file_may_be_another(
     task()
     shutil.copytree(place, tmp_path / "copy")
     times = [one.lstat().st_ctime_ns for one in [*tmp_path.rglob("*"), *place.parents]]
-    monkeypatch.setattr("s3kv_flows._keys.started.STARTED_NS", max(times))
+    monkeypatch.setattr("s3kv_flows._keys.provenance.STARTED_NS", max(times))
     until(lambda: _now(tmp_path) > max(times))  # the clock of files ticks some hundred times a second
     if moved == "directory":
         place.rename(tmp_path / "other")
         (tmp_path / "other").rename(place)
     elif moved == "a place that it imports from":
         known = {str(place): (place.stat().st_dev, place.stat().st_ino)}
-        monkeypatch.setattr("s3kv_flows._keys.started._KNOWN_PLACES", known)
+        monkeypatch.setattr("s3kv_flows._keys.provenance._KNOWN_PLACES", known)
         place.rename(tmp_path / "other")
         (tmp_path / "copy").rename(place)
         (place / "more").touch()

@@ -1,9 +1,7 @@
 """The texts of running modules, and whether those are what was loaded.
 
-A module that is loaded keeps nothing of its statements, so nothing can be compared with its text. The text is
-trusted where the file was not written since the module was loaded: it was looked at before, or it is older
-than this process; or it is older than this file was loaded, and the module is not; or the module was being
-loaded then, from code that the text compiles to.
+The text is trusted where the module is known to have been loaded from it: see
+:mod:`s3kv_flows._keys.provenance`.
 """
 
 from __future__ import annotations
@@ -12,40 +10,20 @@ import linecache
 import os
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from types import CodeType, FunctionType, ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 from s3kv_flows._keys.code.syntax.modules import MODULES, ModuleText
 from s3kv_flows._keys.code.syntax.sources import stamp_of
 from s3kv_flows._keys.code.syntax.statements import Body, body_of_cells, body_of_code
 from s3kv_flows._keys.errors import Unkeyable
-from s3kv_flows._keys.started import stood_at_start
 
 __all__ = ["BODIES", "Bodies", "Found"]
 
 _UNPARSED = (SyntaxError, ValueError, RecursionError, MemoryError)
-_TICKS_NS = 20_000_000
-"""The clock of files is behind by some milliseconds."""
-_LOADED_NS = time.time_ns() - _TICKS_NS
-_EARLIER = frozenset(sys.modules)
-
-
-def _codes_under_way() -> dict[str, CodeType]:
-    """Return the code of the modules that are being loaded, which import this one."""
-    found: dict[str, CodeType] = {}
-    frame: Any = sys._getframe()  # noqa: SLF001 -- where else is the code of a module?
-    while frame is not None:
-        if frame.f_code.co_name == "<module>":
-            found[str(frame.f_globals.get("__name__"))] = frame.f_code
-        frame = frame.f_back
-    return found
-
-
-_UNDER_WAY = _codes_under_way()
 
 
 class Found(NamedTuple):
@@ -73,7 +51,6 @@ class Bodies:
         self._lock = threading.RLock()
         self._known: dict[tuple[str, object], Body | None] = {}
         self._last: dict[str, tuple[object, object, Found]] = {}
-        self._trusted: dict[tuple[str, object], bool] = {}
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._unlock)
 
@@ -108,10 +85,7 @@ class Bodies:
         body = self._known[at]
         if body is None:
             return None
-        if at not in self._trusted:
-            self._trusted[at] = _is_trusted(text)
-        trusted = text.trusted or self._trusted[at]
-        return Found(body, trusted, trusted or _is_compiled(text, namespace))
+        return Found(body, text.trusted, text.trusted or text.compiled)
 
     def _of_cells(self, name: str, namespace: Mapping[str, Any]) -> Found | None:
         texts = tuple(_cells(namespace))
@@ -122,39 +96,6 @@ class Bodies:
             self._known[at] = _parsed(list(texts))
         body = self._known[at]
         return None if body is None else Found(body, trusted=True, compiled=True)
-
-
-def _is_trusted(text: ModuleText) -> bool:
-    if text.stamp is None:
-        return False
-    if stood_at_start(text.path, text.stamp.newest_ns):
-        return True  # also where something rewrote its code, as pytest does
-    if text.name in _UNDER_WAY:
-        try:
-            return (
-                compile(Path(text.path).read_bytes(), text.path, "exec", dont_inherit=True)
-                == _UNDER_WAY[text.name]
-                and stamp_of(text.path) == text.stamp
-            )
-        except (OSError, *_UNPARSED):
-            return False
-    return text.name not in _EARLIER and text.stamp.newest_ns <= _LOADED_NS
-
-
-def _is_compiled(text: ModuleText, namespace: Mapping[str, Any]) -> bool:
-    """Return whether the file that the import system keeps of a module is of its text as it is."""
-    cached = namespace.get("__cached__")
-    if text.stamp is not None and text.stamped != text.path:
-        return True  # an archive has no such files, and its importer cannot read one that replaced it
-    if not isinstance(cached, str) or text.stamp is None:
-        return False
-    try:
-        with Path(cached).open("rb") as file:
-            head = file.read(16)
-    except OSError:
-        return False
-    size, modified = text.stamp.size & 0xFFFFFFFF, text.stamp.modified_ns // 10**9 & 0xFFFFFFFF
-    return head[4:] == bytes(4) + modified.to_bytes(4, "little") + size.to_bytes(4, "little")
 
 
 def _read(text: ModuleText, namespace: Mapping[str, Any]) -> Body | None:

@@ -1,4 +1,4 @@
-"""Compiled files that Python would run instead of a text."""
+"""Compiled files, compared with the texts beside them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
+from s3kv_flows._keys.code.syntax.bytecode import bytecode_digest
 from s3kv_flows._keys.code.syntax.sources import TextStamp, stamp_of
 
-__all__ = ["compiled_instead"]
+__all__ = ["compiled_instead", "is_compiled"]
 
 _HEADER = 16
 _HASHED, _CHECKED = 1, 2
@@ -46,6 +47,33 @@ def compiled_instead(spec: Any, text: bytes, stamp: TextStamp | None) -> CodeTyp
         return None
     if not _is_valid(found, text, stamp):
         return None
+    return _code(found)
+
+
+def is_compiled(cached: object, path: str, stamp: TextStamp | None) -> bool:
+    """Return whether the file that the import system keeps of a module is of its text as it is.
+
+    That is a sign, where nothing proves it, that the module was loaded from that text.
+
+    Args:
+        cached: The module's ``__cached__``.
+        path: Of its text.
+        stamp: Of that file.
+    """
+    if not isinstance(cached, str) or stamp is None:
+        return False
+    try:
+        found, text = Path(cached).read_bytes(), Path(path).read_bytes()
+        if _is_valid(found, text, stamp):
+            return True
+        code = _code(found) if found[:4] == importlib.util.MAGIC_NUMBER else None
+        own = compile(text, path, "exec", dont_inherit=True)
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return code is not None and bytecode_digest(code) == bytecode_digest(own)
+
+
+def _code(found: bytes) -> CodeType | None:
     try:
         code = marshal.loads(memoryview(found)[_HEADER:])  # noqa: S302 -- what Python itself would load
     except (ValueError, EOFError, TypeError):

@@ -24,13 +24,13 @@ from typing import Any, NamedTuple
 from s3kv_flows._keys.code.syntax.bindings import bindings_of
 from s3kv_flows._keys.code.syntax.bytecode import bytecode_digest, code_key, nested_codes, uses_of
 from s3kv_flows._keys.code.syntax.canonical import canonical_file
-from s3kv_flows._keys.code.syntax.compiled import compiled_instead
+from s3kv_flows._keys.code.syntax.compiled import compiled_instead, is_compiled
 from s3kv_flows._keys.code.syntax.loaded import Loaded
 from s3kv_flows._keys.code.syntax.sources import TEXTS, Table, TextStamp, is_same_code, parsing, stamp_of
 from s3kv_flows._keys.code.syntax.texts import FileText, Import
 from s3kv_flows._keys.errors import Unkeyable
 from s3kv_flows._keys.project import is_project_file
-from s3kv_flows._keys.started import stood_at_start
+from s3kv_flows._keys.provenance import was_loaded_from
 
 __all__ = [
     "MODULES",
@@ -56,7 +56,8 @@ class ModuleText:
         stamp: Of that, when it was read.
         loaded: The module with what its text binds; None where it is not loaded, or has no text.
         is_witnessed: Whether the module was loaded after its file was read, and the file is the same since.
-        trusted: Whether the module, if it is loaded, was loaded from this text.
+        trusted: Whether the module, if it is loaded, is known to have been loaded from this text.
+        compiled: Whether there is a sign of that, where nothing proves it.
     """
 
     name: str
@@ -67,6 +68,7 @@ class ModuleText:
     loaded: Loaded | None
     is_witnessed: bool
     trusted: bool
+    compiled: bool = True
 
 
 class NotLoaded(NamedTuple):
@@ -197,12 +199,20 @@ class ModuleTexts:
             loaded = _compare(file, stamp, module)
             if loaded is not None:
                 self._compared[file.name] = (file.spec, stamp, loaded)
-        trusted = is_witnessed or (stamp is not None and stood_at_start(file.path, stamp.newest_ns))
+        trusted = is_witnessed or (
+            stamp is not None and was_loaded_from(file.name, file.stamped, stamp.newest_ns)
+        )
         if loaded is not None:
-            first = loaded.first
-            is_same = not (first.is_of_other_text or first.has_computed or first.differs)
-            trusted = is_same or (trusted and not first.is_of_other_text)
-        text = ModuleText(file.name, said, file.path, file.stamped, stamp, loaded, is_witnessed, trusted)
+            trusted = trusted and not loaded.first.is_of_other_text
+        # An archive has no compiled files beside it, and its importer cannot read one that replaced it.
+        compiled = (
+            trusted
+            or file.stamped != file.path
+            or is_compiled(vars(module).get("__cached__"), file.path, stamp)
+        )
+        text = ModuleText(
+            file.name, said, file.path, file.stamped, stamp, loaded, is_witnessed, trusted, compiled
+        )
         if trusted and file.spec is not None:
             self._confirmed[file.name] = (file.spec, text)
         return text

@@ -1,4 +1,9 @@
-"""Whether a file stood at its place when this process started."""
+"""Whether a module was loaded from its file as it is.
+
+A module keeps nothing of its statements, so they cannot be compared with a text. What proves it is time: the
+file is older than this process; or it is older than the import of this file, and the module is not; or the
+module was being loaded then, from code that the text compiles to.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +12,51 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from types import CodeType
+from typing import Any
 
-__all__ = ["stood_at_start"]
+__all__ = ["was_loaded_from"]
+
+_UNPARSED = (SyntaxError, ValueError, RecursionError, MemoryError)
 
 
-def stood_at_start(path: str, newest_ns: int) -> bool:
+def was_loaded_from(name: str, path: str, newest_ns: int) -> bool:
+    """Return whether a module is known to have been loaded from its file as it is now.
+
+    Args:
+        name: Of the module.
+        path: Of the file, or of the archive that it is in.
+        newest_ns: When the content or the status of that changed last, in nanoseconds since the epoch.
+    """
+    if _stood_at_start(path, newest_ns):
+        return True  # also where something rewrote its code, as pytest does
+    if name not in _UNDER_WAY:
+        return name not in _EARLIER and newest_ns <= _LOADED_NS
+    try:
+        code = compile(Path(path).read_bytes(), path, "exec", dont_inherit=True)
+        now = os.stat(path)  # noqa: PTH116 -- as stamp_of
+    except (OSError, *_UNPARSED):
+        return False
+    return code == _UNDER_WAY[name] and max(now.st_mtime_ns, now.st_ctime_ns) == newest_ns
+
+
+def _codes_under_way() -> dict[str, CodeType]:
+    """Return the code of the modules that are being loaded, which import this one."""
+    found: dict[str, CodeType] = {}
+    frame: Any = sys._getframe()  # noqa: SLF001 -- where else is the code of a module?
+    while frame is not None:
+        if frame.f_code.co_name == "<module>":
+            found[str(frame.f_globals.get("__name__"))] = frame.f_code
+        frame = frame.f_back
+    return found
+
+
+def _stood_at_start(path: str, newest_ns: int) -> bool:
     """Return whether a file has been at its place, as it is, since before this process started.
 
     Not so where it was written since, or where somebody renamed a directory that it is in, or let a link
     point to another one. What is seen of that is the time of the last change of its status, as ``rename``
     leaves it; of the directories that this process imports from, whether they are the same.
-
-    Args:
-        path: Of the file.
-        newest_ns: When its content or its status changed last, in nanoseconds since the epoch.
     """
     if newest_ns > STARTED_NS:
         return False
@@ -78,3 +114,6 @@ _TICKS_NS = 20_000_000
 
 STARTED_NS = _started_ns()
 _KNOWN_PLACES = _known_places()
+_LOADED_NS = time.time_ns() - _TICKS_NS
+_EARLIER = frozenset(sys.modules)
+_UNDER_WAY = _codes_under_way()
