@@ -101,14 +101,16 @@ class Bodies:
 def _read(text: ModuleText, namespace: Mapping[str, Any]) -> Body | None:
     """Return the body of a module's file, which has not changed while it was read."""
     loader: Any = namespace.get("__loader__")
+    # What `python -m` runs out of an archive is called __main__, which its loader does not know.
+    name = getattr(namespace.get("__spec__"), "name", None) or text.name
     found: Body | None
     try:
         if text.path.endswith((".py", ".pyw")) and Path(text.path).is_file():
             found = Body(text.said.digest, (Path(text.path).read_bytes(),))
-        elif getattr(loader, "get_source", None) is not None and (source := loader.get_source(text.name)):
+        elif getattr(loader, "get_source", None) is not None and (source := loader.get_source(name)):
             found = Body(text.said.digest, (source,))
         else:
-            code = loader.get_code(text.name) if hasattr(loader, "get_code") else None
+            code = loader.get_code(name) if hasattr(loader, "get_code") else None
             found = body_of_code(code) if code is not None else None
     except (OSError, ImportError):
         return None
