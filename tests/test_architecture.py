@@ -37,7 +37,16 @@ ORDER: Mapping[str, tuple[str, ...]] = {
         "maintenance",
         "store",
     ),
-    "s3kv_flows._keys": ("identity", "by_value", "parts", "code", "contents", "project", "errors"),
+    "s3kv_flows._keys": (
+        "identity",
+        "by_value",
+        "parts",
+        "code",
+        "contents",
+        "project",
+        "colours",
+        "errors",
+    ),
     "s3kv_flows.maintenance": (
         "_lifecycle",
         "_sweeping",

@@ -15,6 +15,7 @@ from s3kv_flows._keys.code.syntax.sources import text_of
 from s3kv_flows._keys.project import is_project_module, module_of
 
 __all__ = [
+    "LRU_CACHED",
     "NOT_CONTENT",
     "Registry",
     "fields_of_record",
@@ -42,6 +43,8 @@ class Registry:
         return [cls for cls in (one() for one in list(references)) if cls is not None]
 
 
+LRU_CACHED = type(functools.lru_cache(abs))
+"""The type of what ``functools.lru_cache`` makes of a function."""
 NOT_CONTENT = frozenset({"__module__", "__doc__", "__annotations__", "__qualname__", "__name__"})
 """Attributes that decorators copy onto what they return."""
 

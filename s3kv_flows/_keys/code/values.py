@@ -14,9 +14,10 @@ from operator import attrgetter
 from typing import Any
 
 from s3kv_flows._keys.code.changes.first_seen import CONTENT
-from s3kv_flows._keys.code.classes import NOT_CONTENT, Registry
+from s3kv_flows._keys.code.classes import LRU_CACHED, NOT_CONTENT, Registry
+from s3kv_flows._keys.code.contained import ATOMS, CONTAINERS, IMMUTABLE
 from s3kv_flows._keys.code.graph import Graph, Token
-from s3kv_flows._keys.code.objects.containers import ATOMS, CONTAINERS, IMMUTABLE, Containers
+from s3kv_flows._keys.code.objects.containers import Containers
 from s3kv_flows._keys.code.objects.instances import Instances
 from s3kv_flows._keys.code.syntax.bytecode import bytecode_digest
 from s3kv_flows._keys.code.syntax.texts import constant
@@ -37,7 +38,6 @@ _PARTS: dict[type, tuple[str, ...]] = {
     types.SimpleNamespace: ("__dict__",),
     ChainMap: ("maps",),
 }
-_LRU_CACHED = type(functools.lru_cache(abs))
 
 
 class Values:
@@ -62,9 +62,14 @@ class Values:
         if kind in _PARTS:
             return self._parts(value, kind.__name__, _PARTS[kind], label)
         if kind in IMMUTABLE:
-            return self._instances.digest(value) or f"by type {kind.__qualname__}".encode()
+            return self._immutable(value, label)
         token = self._code(value, kind, label)
         return token if token is not None else self._instances.token(value, label)
+
+    def _immutable(self, value: object, label: str) -> Token:
+        content = self._instances.content(value, label) or [f"by type {type(value).__qualname__}".encode()]
+        # The time zone of a time may be of a class of the project.
+        return content[0] if len(content) == 1 else self._graph.node(value, label, lambda: content)
 
     def _code(self, value: Any, kind: type, label: str) -> Token | None:
         if kind is types.FunctionType:
@@ -85,14 +90,14 @@ class Values:
         if kind is types.BuiltinFunctionType:
             return self._built_in(value, label)
         if kind is Registry:
-            return self._graph.node(value, label, lambda: self._registered(value, label))
+            return self._graph.node(value, label, lambda: self._registered(value, label), unordered=True)
         if kind is weakref.ref:
             return self._graph.node(value, label, lambda: self._reference(value, label))
         if kind is contextvars.ContextVar:
             return self._graph.node(
                 value, label, lambda: [b"variable", self._graph.token(_content_of(self._graph, value), label)]
             )
-        if kind is _LRU_CACHED:
+        if kind is LRU_CACHED:
             return self._graph.node(value, label, lambda: self._cached(value, label))
         if module_of(kind) in _TYPING and hasattr(value, "__origin__") and hasattr(value, "__args__"):
             return self._alias(value, label)
@@ -107,7 +112,7 @@ class Values:
     def _registered(self, registry: Registry, label: str) -> Iterable[Token]:
         self._graph.watch.call(abc.get_cache_token, abc.get_cache_token())
         yield b"registry"
-        for cls in sorted(registry.classes(), key=self._graph.alone):
+        for cls in self._graph.ordered(registry.classes()):
             yield self._graph.token(cls, label)
 
     def _reference(self, value: Any, label: str) -> Iterable[Token]:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from operator import attrgetter
 from pathlib import PurePath
 from types import FunctionType, ModuleType
 from typing import Any
 
 from s3kv_flows._keys.code.changes.changes import Changes
+from s3kv_flows._keys.code.changes.first_look import first_look
+from s3kv_flows._keys.code.changes.first_seen import Written
 from s3kv_flows._keys.code.classes import parts_of_class
 from s3kv_flows._keys.code.graph import Found, Graph, Rules, Token
 from s3kv_flows._keys.code.names import Names
 from s3kv_flows._keys.code.objects.making import Making, Settings
+from s3kv_flows._keys.code.objects.order import Order
 from s3kv_flows._keys.code.syntax.facts import CODES
+from s3kv_flows._keys.code.syntax.modules import NotLoaded
 from s3kv_flows._keys.code.values import Values
 from s3kv_flows._keys.code.watch import ABSENT, content_of
 from s3kv_flows._keys.project import is_project_function, is_script, module_of
@@ -25,8 +28,11 @@ __all__ = ["Walk"]
 class Walk(Graph):
     """Walks from a root, breadth first. One object per digest that is not known yet."""
 
-    def __init__(self, rules: Rules) -> None:
-        super().__init__(rules)
+    def __init__(self, rules: Rules, *, is_first_look: bool = False, in_any_order: bool = False) -> None:
+        super().__init__(rules, is_first_look=is_first_look)
+        self.roots: Sequence[Token] = ()
+        self._not_loaded_at_first: set[NotLoaded] = set()
+        self._in_any_order = in_any_order
         self._values = Values(self)
         self._names = Names(self)
         self._changes = Changes(self, rules.packages)
@@ -34,17 +40,59 @@ class Walk(Graph):
     def run(self, root: object, others: Iterable[Callable[[Graph], Token]] = ()) -> Found:
         """Return the digest of a root, and of further dependencies."""
         self.root = root
+        self._changes.call(root)
+
+        def head() -> list[Token]:
+            found = [self.token(root, "value"), *(other(self) for other in others)]
+            self._visit()
+            return found + self._settings()
+
+        found = self._until_all_is_known(head)
+        self.not_loaded |= self._not_loaded_at_first
+        return self.found(found)
+
+    def _explore(self, roots: Sequence[object]) -> None:
+        def look() -> list[Token]:
+            found = [self.token(root, "value") for root in roots]
+            self._visit()
+            return found
+
+        self.roots = self._until_all_is_known(look)
+
+    def _until_all_is_known(self, look: Callable[[], list[Token]]) -> list[Token]:
         while True:
             before = self.knowledge()
             self.restart()
             self._making = Making(self, self._names)
-            self._changes.call(root)
-            head = [self.token(root, "value"), *(other(self) for other in others)]
-            self._visit()
-            head += self._settings()
+            self._order = Order(None if self._in_any_order else self._in_any_order_from)
+            found = look()
             # A name that turns out to be written counts otherwise, also where it was visited before.
             if not self.is_stale and before == self.knowledge():
-                return self.found(head)
+                return found
+
+    def _in_any_order_from(self, roots: Sequence[object]) -> Walk:
+        walk = Walk(self.rules, is_first_look=self.is_first_look, in_any_order=True)
+        walk.learn(self)
+        walk._explore(roots)
+        return walk
+
+    def _first_from(self, root: object) -> Walk:
+        walk = Walk(self.rules, is_first_look=True)
+        walk.root = root
+        walk._changes.call(root)
+        walk._explore([root])
+        return walk
+
+    def ordered(self, members: Iterable[object]) -> list[object]:
+        return self._order.sorted(members)
+
+    def first_digest(self, written: Written, value: object) -> bytes:
+        def explore(root: object) -> Walk:
+            walk = self._first_from(root)
+            self._not_loaded_at_first |= walk.not_loaded
+            return walk
+
+        return first_look(self.rules.first_seen, written, value, explore)
 
     def _visit(self) -> None:
         while self.queue:
@@ -200,7 +248,7 @@ class Walk(Graph):
         if "subclasses" in self.modes:
             found: list[type] = list(filter(self.is_project, type.__subclasses__(cls)))
             self.watch.call(lambda: len(type.__subclasses__(cls)), len(type.__subclasses__(cls)))
-            for subclass in sorted(found, key=attrgetter("__name__")):
+            for subclass in self.ordered(found):
                 yield self.token(subclass, label)
         parts = dict(parts_of_class(cls))
         for name, value in parts.items():

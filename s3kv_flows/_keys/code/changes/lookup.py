@@ -9,13 +9,13 @@ from contextlib import suppress
 from types import FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
+from s3kv_flows._keys.code.classes import LRU_CACHED
 from s3kv_flows._keys.code.syntax.facts import CODES
 from s3kv_flows._keys.code.syntax.writes import WITHIN
 
 __all__ = ["Bound", "Fresh", "Keyword", "Super", "bound_to", "function_of", "looked_up", "setter_of"]
 
 _MOST_MEMBERS = 1_000
-_CACHED = type(functools.lru_cache(abs))
 _CONTAINERS: tuple[Any, ...] = (dict, list, tuple, set, frozenset, deque)
 
 
@@ -174,7 +174,7 @@ def _of_class(cls: type | None, mro: tuple[type, ...], name: str, instance: Any)
         elif type(found) is _FIELD:
             with suppress(AttributeError, TypeError, IndexError):
                 yield found.__get__(instance)
-        elif type(found) is _CACHED:
+        elif type(found) is LRU_CACHED:
             yield from bound_to(found.__wrapped__, (instance,))
         else:
             yield found

@@ -11,7 +11,7 @@ import types
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from s3kv_flows._keys.code.changes.first_seen import CONTENT
+from s3kv_flows._keys.code.changes.first_seen import CONTENT, Written
 from s3kv_flows._keys.code.classes import fields_of_record, state_of
 from s3kv_flows._keys.code.graph import Graph, Token
 from s3kv_flows._keys.code.watch import ABSENT
@@ -93,9 +93,9 @@ class Instances:
             if wrapped is not None and callable(value):
                 yield self._graph.token(wrapped, label)
                 return
-            digest = self.digest(value)
-            if digest is not None:
-                yield digest
+            tokens = self.content(value, label)
+            if tokens is not None:
+                yield from tokens
                 return
             yield from self._graph.making(value, label)
         for base, content in _BUILT_IN_BASES.items():
@@ -160,17 +160,18 @@ class Instances:
             yield b"type adapter"
             yield self._graph.token(ask(value, "_type"), label)
             return
-        digest = self.digest(value)
-        if digest is None:
-            digest = f"by type {module_of(cls)}.{cls.__qualname__}".encode()
+        content = self.content(value, label)
+        if content is None:
             self._graph.note(
                 f"{label} counts by its type, {cls.__qualname__}, by its strings and flags, and by the "
                 "statements that make it"
             )
             yield from self._graph.making(value, label)
-        yield digest
+            yield f"by type {module_of(cls)}.{cls.__qualname__}".encode()
+        else:
+            yield from content
         own = ask(value, "__dict__")
-        is_client = digest.startswith(b"by type") and module_of(cls).partition(".")[0] not in _RUNNING
+        is_client = content is None and module_of(cls).partition(".")[0] not in _RUNNING
         if isinstance(own, dict):
             self._graph.watch.mapping(own)
             for name, content in sorted(own.copy().items(), key=lambda item: str(item[0])):
@@ -179,26 +180,20 @@ class Instances:
                     yield str(name).encode()
                     yield self._graph.token(content, label)
 
-    def digest(self, value: object) -> bytes | None:
-        """Return the token of a value by its content, None for a value without content."""
-        rules = self._graph.rules
+    def content(self, value: object, label: str) -> list[Token] | None:
+        """Return the tokens of a value by its content, None for a value without content."""
         try:
-            size = ask(value, "nbytes")
-            if isinstance(size, int) and size > _HUGE_BYTES:
-                self._graph.note(
-                    f"{type(value).__qualname__} of more than 256 MB: a change in place goes unnoticed"
-                )
-                seen = rules.first_seen.digest(
-                    value, "huge", value, lambda: (rules.value_digest(value), True)
-                )
-                return b"value " + seen
-            digest = rules.value_digest(value)
+            return [self._huge(value)] if _is_huge(value) else self._graph.content(value, label)
         except UnsteadyError:
             raise  # it has a content, whatever it is
         except Exception:  # noqa: BLE001 -- Unkeyable, or what the value's own code raises when it is asked
             return None
-        self._graph.watch.value(value, digest)
-        return b"value " + digest
+
+    def _huge(self, value: object) -> Token:
+        self._graph.note(f"{type(value).__qualname__} of more than 256 MB: a change in place goes unnoticed")
+        rules, written = self._graph.rules, Written(value, "huge", value)
+        seen = rules.first_seen.get(written)
+        return b"value " + (seen or rules.first_seen.keep(written, rules.content(value).digest))
 
     def _holds_code(self, value: Any) -> bool:
         if type(value) is types.MethodType:
@@ -216,6 +211,12 @@ def ask(value: object, name: str) -> Any:
         return getattr(value, name, None)
     except Exception:  # noqa: BLE001
         return None
+
+
+def _is_huge(value: object) -> bool:
+    """Return whether an array of numbers is large; objects in one may hold code, which is not kept."""
+    size = ask(value, "nbytes")
+    return isinstance(size, int) and size > _HUGE_BYTES and not ask(ask(value, "dtype"), "hasobject")
 
 
 def _is_plain(cls: type) -> bool:
