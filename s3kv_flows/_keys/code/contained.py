@@ -13,7 +13,7 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["ATOMS", "CONTAINERS", "IMMUTABLE", "containers_in", "kinds_in", "members_of"]
+__all__ = ["ATOMS", "CONTAINERS", "IMMUTABLE", "containers_in", "is_container", "kinds_in", "members_of"]
 
 ATOMS = frozenset((type(None), bool, int, float, complex, str, bytes, type(...)))
 IMMUTABLE = frozenset(
@@ -52,14 +52,14 @@ CONTAINERS = frozenset(
 
 def containers_in(value: Any) -> list[Any]:
     """Return a container, and all containers below it; nothing for what is none."""
-    if type(value) not in CONTAINERS:
+    if not is_container(value):
         return []
     found, seen = [value], {id(value)}
     for container in found:
         if CONTAINERS.isdisjoint(kinds_in(container)):
             continue
         for member in members_of(container):
-            if type(member) in CONTAINERS and id(member) not in seen:
+            if is_container(member) and id(member) not in seen:
                 seen.add(id(member))
                 found.append(member)
     return found
@@ -72,9 +72,16 @@ def members_of(container: Any) -> list[Any]:
 
 def kinds_in(container: Any) -> set[type]:
     """Return the types of the members of a container."""
-    kinds = set(map(type, container))
-    if isinstance(container, Mapping):
-        kinds |= set(map(type, container.values()))
+    members = members_of(container)
     if isinstance(container, defaultdict) and container.default_factory is not None:
-        kinds.add(type(container.default_factory))
-    return kinds
+        members.append(container.default_factory)
+    try:
+        return set(map(type, members))
+    except Exception:  # noqa: BLE001 -- a metaclass may have any hash, or none: such a class is as any other
+        return {kind if type(kind) is type else object for kind in map(type, members)}
+
+
+def is_container(value: object) -> bool:
+    """Return whether a value is a built-in container, and not of a class that is derived of one."""
+    kind = type(value)
+    return type(kind) is type and kind in CONTAINERS  # a metaclass may have any hash

@@ -20,6 +20,7 @@ from s3kv_flows._keys.code.changes.first_look import Met, digest_of_token
 from s3kv_flows._keys.code.changes.first_seen import CONTENT, FirstSeen, Written
 from s3kv_flows._keys.code.classes import is_project_class
 from s3kv_flows._keys.code.syntax.modules import NotLoaded
+from s3kv_flows._keys.code.syntax.texts import encoded
 from s3kv_flows._keys.code.watch import ABSENT, Content, Watch, content_of
 from s3kv_flows._keys.colours import Node
 
@@ -350,14 +351,14 @@ class Graph(ABC):
         for node in self._nodes:
             count = seen[node.label] = seen.get(node.label, 0) + 1
             labels.append(node.label if count == 1 else f"{node.label}#{count}")
-        whole = sha256(f"s3kv code {SCHEME}\n".encode())
+        whole = sha256(encoded(f"s3kv code {SCHEME}\n"))
         for tokens in (head, *(node.tokens for node in self._nodes)):
             _add(whole, tokens)
         parts = dict(self.parts)
         for label, node in zip(labels, self._nodes, strict=True):
             part = sha256()
             _add(
-                part, [b"-> " + labels[one].encode() if isinstance(one, int) else one for one in node.tokens]
+                part, [b"-> " + encoded(labels[one]) if isinstance(one, int) else one for one in node.tokens]
             )
             parts[label] = part.digest()
         code = CodeDigest(whole.digest(), parts, tuple(self._notes))

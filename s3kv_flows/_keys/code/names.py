@@ -21,7 +21,7 @@ from s3kv_flows._keys.code.syntax.modules import (
     absolute_names,
     is_loading,
 )
-from s3kv_flows._keys.code.syntax.texts import Chain, Import
+from s3kv_flows._keys.code.syntax.texts import Chain, Import, encoded
 from s3kv_flows._keys.code.watch import ABSENT, content_of
 from s3kv_flows._keys.project import (
     is_loaded_by_prefect,
@@ -97,7 +97,7 @@ class Names:
     def _own_name(self, namespace: Mapping[str, Any], name: str) -> Token:
         self._graph.watch.name(namespace, "__name__", namespace.get("__name__", ABSENT))
         # The name that Prefect gives to a file is another one in each process.
-        return f"name {'of a loader' if is_loaded_by_prefect(name) else name}".encode()
+        return encoded(f"name {'of a loader' if is_loaded_by_prefect(name) else name}")
 
     def cell(self, function: FunctionType, cell: CellType, name: str, facts: CodeFacts) -> Iterable[Token]:
         """Yield the tokens of a closure's cell; of a module, those of the names that are used of it."""
@@ -193,13 +193,13 @@ class Names:
                     yield self._graph.token(built_in, name)
                 return
             if not self._graph.is_written(namespace, name):
-                yield f"absent {name}".encode()
+                yield encoded(f"absent {name}")
                 return
         if issubclass(type(value), ModuleType) and not self._graph.is_written(namespace, name):
             self._graph.watch.name(namespace, name, value)
             yield from self._of_module(value, chain, 1, name)
             return
-        yield name.encode()
+        yield encoded(name)
         used = attributes_used(value, [chain], self._graph.is_project)
         if not used or self._graph.is_rebound(namespace, name):
             yield self.bound(namespace, name, value, f"{label}.{name}")
@@ -215,7 +215,7 @@ class Names:
         attributes = vars(holder)
         if not self._graph.is_rebound(holder, name):
             self._graph.watch.name(attributes, name, attributes[name])
-        yield name.encode()
+        yield encoded(name)
         yield self._graph.attribute(holder, name, attributes[name], f"{label}.{name}")
 
     def _of_module(self, module: ModuleType, chain: Chain, at: int, label: str) -> Iterable[Token]:
@@ -229,7 +229,7 @@ class Names:
                 yield self._graph.token(type(module), label)
                 at = len(chain)
             if at == len(chain):
-                yield ".".join(chain).encode()
+                yield encoded(".".join(chain))
                 yield self._graph.token(module, label)
                 return
             attribute = chain[at]
@@ -243,22 +243,22 @@ class Names:
             if own and attribute in _TELLS_PLACE:
                 yield from self._place(module, attribute)
                 return
-            yield ".".join(chain[: at + 1]).encode()
+            yield encoded(".".join(chain[: at + 1]))
             if value is ABSENT and not self._graph.is_written(vars(module), attribute):
-                yield f"absent {attribute}".encode() if own else f"installed {name}".encode()
+                yield encoded(f"absent {attribute}") if own else encoded(f"installed {name}")
             elif own or is_project_object(value):
                 yield self.bound(vars(module), attribute, value, f"{last}.{attribute}")
             else:
-                yield f"installed {name}".encode()
+                yield encoded(f"installed {name}")
             return
 
     def _place(self, module: ModuleType, attribute: str) -> Iterable[Token]:
         """Yield the tokens of where a module is: of a path, the names of the modules in it."""
-        yield attribute.encode()
+        yield encoded(attribute)
         if attribute == "__path__":
             found = MODULES.within(str(module.__name__))
             self._graph.watch.call(lambda: MODULES.within(str(module.__name__)), found)
-            yield from (one.encode() for one in found)
+            yield from (encoded(one) for one in found)
 
     def _attribute(self, module: ModuleType, name: str, *, own: bool) -> Any:
         namespace = vars(module)
@@ -334,7 +334,7 @@ class Names:
         last = text.name.rpartition(".")[2]
         for name, value in sorted(found.differs.items()):
             if not self._graph.is_ignored(name, f"{text.name}.{name}", f"{last}.{name}"):
-                yield name.encode()
+                yield encoded(name)
                 yield (
                     b"absent" if value is UNBOUND else self.bound(namespace, name, value, f"{last}.{name}")
                 )
@@ -343,7 +343,7 @@ class Names:
         for name, value in sorted(found.filled.items()):
             if value is not UNBOUND and not self._graph.is_ignored(name, f"{text.name}.{name}"):
                 self._graph.mark_written(namespace, name, rebound=True)
-                yield name.encode()
+                yield encoded(name)
                 yield self._graph.attribute(namespace, name, value, f"{last}.{name}")
 
     def _mark_changed(self, names: Iterable[str]) -> None:
@@ -366,7 +366,7 @@ class Names:
         for cls in found.classes:
             watch.mapping(vars(cls))
         for container in found.containers:
-            if isinstance(container, dict):
+            if isinstance(container, Mapping):
                 watch.mapping(container)
             else:
                 watch.collection(container)

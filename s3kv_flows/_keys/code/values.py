@@ -20,7 +20,7 @@ from s3kv_flows._keys.code.graph import Graph, Token
 from s3kv_flows._keys.code.objects.containers import Containers
 from s3kv_flows._keys.code.objects.instances import Instances
 from s3kv_flows._keys.code.syntax.bytecode import bytecode_digest
-from s3kv_flows._keys.code.syntax.texts import constant
+from s3kv_flows._keys.code.syntax.texts import constant, encoded
 from s3kv_flows._keys.project import is_project_module, module_of
 
 __all__ = ["Values"]
@@ -51,23 +51,24 @@ class Values:
     def token(self, value: object, label: str) -> Token:
         """Return the token of a value that is no node yet."""
         kind = type(value)  # never isinstance, which a proxy answers for its target
-        if kind in ATOMS:
-            return f"{kind.__name__} {constant(value)}".encode()
-        if kind in CONTAINERS:
+        is_plain = type(kind) is type  # a metaclass may have any hash
+        if is_plain and kind in ATOMS:
+            return encoded(f"{kind.__name__} {constant(value)}")
+        if is_plain and kind in CONTAINERS:
             return self._containers.token(value, label)
         if self._graph.is_changed(value) and not self._graph.is_project(kind):
             return self._graph.attribute(value, CONTENT, value, label)
         if kind is types.SimpleNamespace and self._graph.written_names(value):
             return self._instances.changed(value, label)
-        if kind in _PARTS:
+        if is_plain and kind in _PARTS:
             return self._parts(value, kind.__name__, _PARTS[kind], label)
-        if kind in IMMUTABLE:
+        if is_plain and kind in IMMUTABLE:
             return self._immutable(value, label)
         token = self._code(value, kind, label)
         return token if token is not None else self._instances.token(value, label)
 
     def _immutable(self, value: object, label: str) -> Token:
-        content = self._instances.content(value, label) or [f"by type {type(value).__qualname__}".encode()]
+        content = self._instances.content(value, label) or [encoded(f"by type {type(value).__qualname__}")]
         # The time zone of a time may be of a class of the project.
         return content[0] if len(content) == 1 else self._graph.node(value, label, lambda: content)
 
@@ -82,7 +83,7 @@ class Values:
             name = str(value.__name__)
             if is_project_module(name, self._graph.rules.packages):
                 return self._graph.namespace(vars(value), name)
-            return f"installed {name}".encode()
+            return encoded(f"installed {name}")
         if kind is types.CodeType:
             return b"code " + bytecode_digest(value)
         if kind is types.GeneratorType:
@@ -131,21 +132,21 @@ class Values:
         return self._graph.node(value, label, lambda: self._attributes(value, kind, names, label))
 
     def _attributes(self, value: object, kind: str, names: tuple[str, ...], label: str) -> Iterable[Token]:
-        yield kind.encode()
+        yield encoded(kind)
         for name in names:
             yield self._graph.token(attrgetter(name)(value), label)
         if names == ("func", "args", "keywords"):
             own = getattr(value, "__dict__", {})
             for name in sorted(set(own) - NOT_CONTENT):
-                yield name.encode()
+                yield encoded(name)
                 yield self._graph.token(own[name], label)
 
     def _built_in(self, value: Any, label: str) -> Token:
         owner = value.__self__
         if owner is None or isinstance(owner, types.ModuleType):
-            return f"installed {value.__module__}.{value.__qualname__}".encode()
+            return encoded(f"installed {value.__module__}.{value.__qualname__}")
         return self._graph.node(
-            value, label, lambda: (f"method {value.__name__}".encode(), self._graph.token(owner, label))
+            value, label, lambda: (encoded(f"method {value.__name__}"), self._graph.token(owner, label))
         )
 
     def _alias(self, value: Any, label: str) -> Token:
@@ -165,7 +166,7 @@ class Values:
             return self._graph.node(
                 value, label, lambda: [b"typing", *(self._graph.token(one, label) for one in kept.values())]
             )
-        return f"installed {value!r}".encode()
+        return encoded(f"installed {value!r}")
 
 
 def _content_of(graph: Graph, variable: contextvars.ContextVar[object]) -> object:

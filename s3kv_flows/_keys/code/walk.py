@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import PurePath
 from types import FunctionType, ModuleType
 from typing import Any
@@ -18,6 +18,7 @@ from s3kv_flows._keys.code.objects.making import Making, Settings
 from s3kv_flows._keys.code.objects.order import Order
 from s3kv_flows._keys.code.syntax.facts import CODES
 from s3kv_flows._keys.code.syntax.modules import NotLoaded
+from s3kv_flows._keys.code.syntax.texts import encoded
 from s3kv_flows._keys.code.values import Values
 from s3kv_flows._keys.code.watch import ABSENT, content_of
 from s3kv_flows._keys.project import is_project_function, is_script, module_of
@@ -123,15 +124,15 @@ class Walk(Graph):
         if not is_project_function(function, self.rules.packages):
             return self._installed(function, name, label)
         if self.is_ignored(function.__qualname__, f"{name}.{function.__qualname__}"):
-            return f"ignored {function.__qualname__}".encode()
+            return encoded(f"ignored {function.__qualname__}")
         return self.node(function, label, lambda: self._function(function, label))
 
     def cls(self, cls: type) -> Token:
         name = f"{module_of(cls)}.{cls.__qualname__}"
         if not self.is_project(cls):
-            return f"installed {name.replace('pathlib._local.', 'pathlib.')}".encode()  # as 3.13 calls it
-        if cls in self.rules.ignored_types or self.is_ignored(cls.__qualname__, name):
-            return f"ignored {cls.__qualname__}".encode()
+            return encoded(f"installed {name.replace('pathlib._local.', 'pathlib.')}")  # as 3.13 calls it
+        if any(one is cls for one in self.rules.ignored_types) or self.is_ignored(cls.__qualname__, name):
+            return encoded(f"ignored {cls.__qualname__}")
         label = f"{stem(module_of(cls))}.{cls.__qualname__}"
         return self.node(cls, label, lambda: self._class(cls, label))
 
@@ -152,26 +153,29 @@ class Walk(Graph):
         self._changes.visit(function)
         self.mark_modes(facts.uses.names)
         yield b"function"
-        yield function.__qualname__.encode()
+        yield encoded(function.__qualname__)
         yield facts.digest
         arguments = function.__code__.co_varnames
         defaults = function.__defaults__ or ()
         yield b"%d defaults" % len(defaults)
-        first = function.__code__.co_argcount - len(defaults)
-        for at, value in enumerate(defaults):
-            yield self.attribute(function, f"{arguments[first + at]}=", value, label)
+        first = function.__code__.co_argcount - len(
+            defaults
+        )  # a program may set more than there are arguments
+        for at, value in enumerate(defaults, first):
+            name = arguments[at] if at >= 0 else str(at)
+            yield self.attribute(function, f"{name}=", value, label)
         keywords = function.__kwdefaults__ or {}
         if keywords:
             self.watch.mapping(keywords)
         yield b"%d keywords" % len(keywords)
-        for name in sorted(keywords):
-            yield name.encode()
+        for name in sorted(keywords, key=str):
+            yield encoded(name)
             yield self.attribute(function, f"{name}=", keywords[name], label)
         yield from self._own_attributes(function, label)
         if "annotations" in self.modes or self.is_validated(function):
             yield self.token(dict(function.__annotations__), label)
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-            yield name.encode()
+            yield encoded(name)
             yield from self._names.cell(function, cell, name, facts)
         yield from self._names.globals(function, facts, label)
         yield from self._names.imports(function, facts)
@@ -180,17 +184,17 @@ class Walk(Graph):
         self.watch.mapping(function.__dict__)
         attributes = function.__dict__.copy()
         names = self.names(function, attributes)
-        names = [name for name in names if not name.endswith("=")]  # of arguments
+        names = [name for name in names if not str(name).endswith("=")]  # of arguments
         yield b"%d attributes" % len(names)
         for name in names:
-            yield name.encode()
+            yield encoded(name)
             yield self.attribute(function, name, attributes.get(name, ABSENT), label)
         if "docs" in self.modes:
-            yield f"docs {function.__doc__}".encode("utf-8", "surrogatepass")
+            yield encoded(f"docs {function.__doc__}")
 
     def _installed(self, function: FunctionType, name: str, label: str) -> Token:
         last = getattr(function.__code__, "co_qualname", function.__code__.co_name).rpartition(".")[2]
-        installed = f"installed {name}.{last}".encode()
+        installed = encoded(f"installed {name}.{last}")
         wrapped = function.__dict__.get("__wrapped__", ABSENT)
         if not function.__closure__ and wrapped is ABSENT:
             return installed
@@ -206,8 +210,8 @@ class Walk(Graph):
             self.watch.mapping(function.__dict__)
             self.mark_validated(function, wrapped)
             yield self.token(wrapped, label)
-        registry = function.__dict__.get("registry")
-        if function.__globals__.get("__name__") == "functools" and registry is not None:
+        registry: Any = function.__dict__.get("registry")
+        if function.__globals__.get("__name__") == "functools" and issubclass(type(registry), Mapping):
             self.watch.mapping(registry)
             found = [
                 (
@@ -218,14 +222,14 @@ class Walk(Graph):
                 for cls, implementation in registry.copy().items()
             ]
             for name, cls, implementation in sorted(found, key=lambda one: one[0]):
-                yield name.encode()
+                yield encoded(name)
                 yield self.token(cls, label)
                 yield self.token(implementation, label)
             return
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
             content = content_of(cell)
             if content is not function:
-                yield name.encode()
+                yield encoded(name)
                 self.mark_validated(function, content)
                 yield self.cell(cell, name, label)
 
@@ -236,7 +240,7 @@ class Walk(Graph):
             self.enter(vars(module), label)
         yield b"class"
         # A class in a class or a function loses the rest of its qualified name in a pickle by value.
-        yield cls.__name__.encode()
+        yield encoded(cls.__name__)
         metaclass = type(cls)
         if self.is_project(metaclass):
             yield self.token(metaclass, label)
@@ -244,7 +248,7 @@ class Walk(Graph):
         for base in cls.__bases__:
             yield self.token(base, label)
         if "docs" in self.modes:
-            yield f"docs {cls.__doc__}".encode("utf-8", "surrogatepass")
+            yield encoded(f"docs {cls.__doc__}")
         if "subclasses" in self.modes:
             found: list[type] = list(filter(self.is_project, type.__subclasses__(cls)))
             self.watch.call(lambda: len(type.__subclasses__(cls)), len(type.__subclasses__(cls)))
@@ -258,7 +262,7 @@ class Walk(Graph):
         for name in (*(name for name in parts if name not in rebound), *rebound):
             if self.is_ignored(f"{cls.__qualname__}.{name}"):
                 continue
-            yield name.encode()
+            yield encoded(name)
             yield self.attribute(cls, name, parts.get(name, ABSENT), f"{label}.{name}")
 
     def _namespace(self, namespace: dict[str, Any], label: str) -> Iterable[Token]:
@@ -266,12 +270,14 @@ class Walk(Graph):
         namespace_now = namespace.copy()
         is_notebook = "get_ipython" in namespace
         for name in self.names(namespace, namespace_now):
-            if name.startswith("__") and name.endswith("__"):
+            if type(name) is str and name.startswith("__") and name.endswith("__"):
                 continue
-            if is_notebook and (name.startswith("_") or name in ("In", "Out", "exit", "quit", "get_ipython")):
+            if is_notebook and (
+                str(name).startswith("_") or name in ("In", "Out", "exit", "quit", "get_ipython")
+            ):
                 continue
             if not self.is_ignored(name, f"{label}.{name}"):
-                yield name.encode()
+                yield encoded(name)
                 yield self._names.bound(namespace, name, namespace_now.get(name, ABSENT), f"{label}.{name}")
 
 

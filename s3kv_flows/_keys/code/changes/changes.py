@@ -127,9 +127,8 @@ class _Run:
         code = function.__code__
         names = code.co_varnames[: code.co_argcount]
         defaults = function.__defaults__ or ()
-        self._locals: dict[str, object] = dict(
-            zip(names[len(names) - len(defaults) :], defaults, strict=True)
-        )
+        # From the last one: a program may set more defaults than there are arguments.
+        self._locals: dict[str, object] = dict(zip(reversed(names), reversed(defaults), strict=False))
         self._locals.update(function.__kwdefaults__ or {})
         self._locals.update(
             zip(names, (one for one in bound.given if type(one) is not Keyword), strict=False)

@@ -9,7 +9,15 @@ from types import FunctionType, MethodType
 from typing import Any
 
 from s3kv_flows._keys.code.changes.first_seen import CONTENT
-from s3kv_flows._keys.code.contained import ATOMS, CONTAINERS, IMMUTABLE, containers_in, kinds_in, members_of
+from s3kv_flows._keys.code.contained import (
+    ATOMS,
+    CONTAINERS,
+    IMMUTABLE,
+    containers_in,
+    is_container,
+    kinds_in,
+    members_of,
+)
 from s3kv_flows._keys.code.graph import Graph, Token
 from s3kv_flows._keys.errors import Unkeyable, UnsteadyError
 
@@ -102,7 +110,7 @@ def _plain_in(value: Any) -> Iterable[tuple[Any, bool]]:
             mixed.append(id(container))
         if not CONTAINERS.isdisjoint(kinds):
             for member in members_of(container):
-                if type(member) in CONTAINERS:
+                if is_container(member):
                     around.setdefault(id(member), []).append(id(container))
     found = set(mixed)
     for one in mixed:

@@ -14,8 +14,9 @@ from typing import Any
 from s3kv_flows._keys.code.changes.first_seen import CONTENT, Written
 from s3kv_flows._keys.code.classes import fields_of_record, state_of
 from s3kv_flows._keys.code.graph import Graph, Token
+from s3kv_flows._keys.code.syntax.texts import encoded
 from s3kv_flows._keys.code.watch import ABSENT
-from s3kv_flows._keys.errors import UnsteadyError
+from s3kv_flows._keys.errors import TooDeepError, UnsteadyError
 from s3kv_flows._keys.project import is_project_module, module_of
 
 __all__ = ["Instances"]
@@ -54,19 +55,19 @@ class Instances:
         """Return the token of an instance."""
         cls = type(value)
         if issubclass(cls, _LOGGERS) or module_of(cls).partition(".")[0] in _LOGGING_PACKAGES:
-            return f"by type {cls.__qualname__}".encode()
+            return encoded(f"by type {cls.__qualname__}")
         if self._graph.is_project(cls):
             return self._graph.node(value, label, lambda: self._of_project(value, label))
         if issubclass(cls, enum.Enum):
             member = (ask(value, "_name_"), ask(value, "_value_"))
-            return f"installed {module_of(cls)}.{cls.__qualname__} {member!r}".encode()
+            return encoded(f"installed {module_of(cls)}.{cls.__qualname__} {member!r}")
         attributes = ask(value, "__dict__")
         wrapped = attributes.get("__wrapped__") if isinstance(attributes, dict) else None
         if wrapped is not None:
             return self._graph.node(value, label, lambda: self._wrapper(value, wrapped, label))
         name = _found_by_name(value)
         if name is not None:
-            return f"installed {name}".encode()
+            return encoded(f"installed {name}")
         if isinstance(attributes, dict) and self._graph.written_names(value):
             return self.changed(value, label)
         fields = fields_of_record(value)
@@ -79,7 +80,7 @@ class Instances:
         yield b"instance"
         yield self._graph.token(cls, label)
         if issubclass(cls, enum.Enum):
-            yield str(ask(value, "_name_")).encode()
+            yield encoded(str(ask(value, "_name_")))
             yield self._graph.token(ask(value, "_value_"), label)
             return
         bases = [base for base in cls.__mro__ if not self._graph.is_project(base)]
@@ -115,7 +116,7 @@ class Instances:
 
     def changed(self, value: object, label: str) -> Token:
         """Return the token of an installed class's instance some of whose attributes are written."""
-        name = f"instance {module_of(type(value))}.{type(value).__qualname__}".encode()
+        name = encoded(f"instance {module_of(type(value))}.{type(value).__qualname__}")
         return self._graph.node(value, label, lambda: (name, *self._state(value, label)))
 
     def _state(self, value: object, label: str) -> Iterable[Token]:
@@ -127,17 +128,17 @@ class Instances:
             self._graph.watch.call(lambda: [*map(id, state_of(value).values())], [*map(id, state.values())])
         for name in self._graph.names(value, state):
             if not self._graph.is_ignored(f"{type(value).__qualname__}.{name}"):
-                yield name.encode()
+                yield encoded(name)
                 yield self._graph.attribute(value, name, state.get(name, ABSENT), label)
 
     def _wrapper(self, value: Any, wrapped: object, label: str) -> Iterable[Token]:
         """Yield the tokens of a package's object that wraps a function, as a task or a flow does."""
-        yield f"wrapper {type(value).__qualname__}".encode()
+        yield encoded(f"wrapper {type(value).__qualname__}")
         self._graph.watch.call(lambda: value.__dict__.get("__wrapped__") is wrapped, found=True)
         yield self._graph.token(wrapped, label)
 
     def _record(self, value: object, label: str) -> Iterable[Token]:
-        yield f"record {module_of(type(value))}.{type(value).__qualname__}".encode()
+        yield encoded(f"record {module_of(type(value))}.{type(value).__qualname__}")
         own = ask(value, "__dict__")
         if isinstance(own, dict):
             self._graph.watch.mapping(own)
@@ -146,7 +147,7 @@ class Instances:
             found = [*map(id, fields.values())]
             self._graph.watch.call(lambda: [*map(id, (fields_of_record(value) or {}).values())], found)
         for name, content in fields.items():
-            yield name.encode()
+            yield encoded(name)
             yield self._graph.token(content, label)
 
     def _opaque(self, value: object, label: str) -> Iterable[Token]:
@@ -154,7 +155,7 @@ class Instances:
         cls = type(value)
         if module_of(cls).startswith(_COMPILED):
             # Made of annotations, which count; holds addresses.
-            yield f"by type {module_of(cls)}.{cls.__qualname__}".encode()
+            yield encoded(f"by type {module_of(cls)}.{cls.__qualname__}")
             return
         if module_of(cls) == "pydantic.type_adapter":
             yield b"type adapter"
@@ -167,7 +168,7 @@ class Instances:
                 "statements that make it"
             )
             yield from self._graph.making(value, label)
-            yield f"by type {module_of(cls)}.{cls.__qualname__}".encode()
+            yield encoded(f"by type {module_of(cls)}.{cls.__qualname__}")
         else:
             yield from content
         own = ask(value, "__dict__")
@@ -177,14 +178,14 @@ class Instances:
             for name, content in sorted(own.copy().items(), key=lambda item: str(item[0])):
                 is_setting = is_client and type(content) in _SETTINGS
                 if is_setting or self._holds_code(content):
-                    yield str(name).encode()
+                    yield encoded(name)
                     yield self._graph.token(content, label)
 
     def content(self, value: object, label: str) -> list[Token] | None:
         """Return the tokens of a value by its content, None for a value without content."""
         try:
             return [self._huge(value)] if _is_huge(value) else self._graph.content(value, label)
-        except UnsteadyError:
+        except (TooDeepError, UnsteadyError):
             raise  # it has a content, whatever it is
         except Exception:  # noqa: BLE001 -- Unkeyable, or what the value's own code raises when it is asked
             return None

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from s3kv_flows._keys.code.contained import ATOMS
 from s3kv_flows._keys.code.syntax.facts import CODES
-from s3kv_flows._keys.code.syntax.texts import constant
+from s3kv_flows._keys.code.syntax.texts import constant, encoded
 from s3kv_flows._keys.colours import Node, colour, components
 from s3kv_flows._keys.project import is_project_function, qualname_of
 
@@ -90,27 +90,27 @@ def label_of(value: Any) -> bytes:
             value = value.func
         else:
             break
-        layers += kind.__name__.encode() + b" "
+        layers += encoded(kind.__name__) + b" "
     return layers + _label(value, type(value))
 
 
 def _label(value: Any, kind: type) -> bytes:
-    if kind in ATOMS:
-        return f"{kind.__name__} {constant(value)}".encode()
+    if type(kind) is type and kind in ATOMS:  # a metaclass may have any hash
+        return encoded(f"{kind.__name__} {constant(value)}")
     if kind is FunctionType:
         own = CODES.facts(value).digest if is_project_function(value) else b""
-        return f"function {value.__qualname__} ".encode("utf-8", "surrogatepass") + own
+        return encoded(f"function {value.__qualname__} ") + own
     if issubclass(kind, type):
-        return f"class {qualname_of(value)}".encode("utf-8", "surrogatepass")
+        return encoded(f"class {qualname_of(value)}")
     if kind is BuiltinFunctionType:
-        return f"built in {value.__qualname__}".encode()
+        return encoded(f"built in {value.__qualname__}")
     if kind in (tuple, frozenset) and len(value) <= _MOST_MEMBERS:
         members = [
-            label_of(one) if type(one) not in (tuple, frozenset) else type(one).__name__.encode()
+            label_of(one) if type(one) not in (tuple, frozenset) else encoded(type(one).__name__)
             for one in value
         ]
-        return b"%s %s" % (kind.__name__.encode(), b"\n".join(members if kind is tuple else sorted(members)))
+        return b"%s %s" % (encoded(kind.__name__), b"\n".join(members if kind is tuple else sorted(members)))
     if issubclass(kind, enum.Enum):
         name = vars(value).get("_name_")
-        return f"member {qualname_of(kind)}.{name}".encode("utf-8", "surrogatepass")
-    return f"{kind.__name__} {qualname_of(kind)}".encode("utf-8", "surrogatepass")
+        return encoded(f"member {qualname_of(kind)}.{name}")
+    return encoded(f"{kind.__name__} {qualname_of(kind)}")

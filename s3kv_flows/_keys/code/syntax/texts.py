@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["Chain", "CodeText", "FileText", "Import", "constant"]
+__all__ = ["Chain", "CodeText", "FileText", "Import", "constant", "encoded"]
 
 Chain = tuple[str, ...]
 """A name and the attributes that follow it."""
@@ -47,6 +47,12 @@ class FileText(NamedTuple):
 
     digest: bytes
     imports: Sequence[Import]
+
+
+def encoded(name: object) -> bytes:
+    """Return bytes for a name: also for half a character, and for a key of a namespace that is no text."""
+    text = name if isinstance(name, str) else f"<{type(name).__name__}> {name!r}"
+    return text.encode("utf-8", "surrogatepass")
 
 
 def constant(value: object) -> str:
