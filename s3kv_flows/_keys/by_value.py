@@ -16,6 +16,7 @@ from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from s3kv_flows._keys.code.code_identity import adopt_table, export_table
+from s3kv_flows._keys.code.contained import attributes_of
 from s3kv_flows._keys.code.syntax.bytecode import code_key, nested_codes
 from s3kv_flows._keys.code.watch import content_of
 from s3kv_flows._keys.project import is_script
@@ -141,16 +142,7 @@ def _functions_of(namespace: Mapping[str, Any]) -> Iterator[FunctionType]:
         elif kind in _HOLDERS:
             queue += [getattr(value, attribute, None) for attribute in _HOLDERS[kind]]
         else:
-            attributes = _attributes(value)
+            attributes = attributes_of(value) or {}
             # An object of the module's own may hold functions; others can hold the whole process.
             is_own = vars(kind).get("__module__") == name
             queue += attributes.values() if is_own else [attributes.get("__wrapped__")]
-
-
-def _attributes(value: object) -> dict[str, Any]:
-    """Return the attributes of an object, without a question that a user's class could answer."""
-    try:
-        attributes = object.__getattribute__(value, "__dict__")
-    except AttributeError:
-        return {}
-    return attributes if isinstance(attributes, dict) else {}

@@ -132,7 +132,7 @@ def parts_of_class(cls: type) -> Iterator[tuple[str, object]]:
         value = attributes[name]
         if name in derived or name in members:
             continue
-        if type(value) in (MemberDescriptorType, GetSetDescriptorType) or _is_generated(
+        if issubclass(type(value), (MemberDescriptorType, GetSetDescriptorType)) or _is_generated(
             attributes, name, value
         ):
             continue
@@ -209,7 +209,7 @@ def _annotations(cls: type) -> Iterator[tuple[str, object]]:
         except Exception as failure:  # noqa: BLE001 -- names for type checkers only
             said = {"?": type(failure).__name__}
     if said:
-        yield "annotations", dict(said)
+        yield "annotations", dict(said) if isinstance(said, Mapping) else said
 
 
 def _derived(attributes: Mapping[str, Any]) -> frozenset[str]:
@@ -282,7 +282,7 @@ def _state_of_member(member: Any) -> object:
 
 
 def _function(value: Any) -> FunctionType | None:
-    if type(value) in (staticmethod, classmethod):
+    if issubclass(type(value), (staticmethod, classmethod)):
         value = value.__func__
     if type(value) is property:
         value = value.fget

@@ -159,17 +159,17 @@ class CodeIdentity:
         return found
 
     def _walk(self, value: object, others: Sequence[Dependency]) -> Found:
+        walk = Walk(self._rules)
         try:
-            return Walk(self._rules).run(value, others)
+            return walk.run(value, others)
         except (Unkeyable, MemoryError):
             raise
         except Exception as exc:
             if changed_meanwhile(exc):
                 raise
             # The last resort: a class or a module of anybody may raise anything at any question.
-            name = getattr(value, "__qualname__", type(value).__qualname__)
             raise Unkeyable(
-                f"the code of {name} cannot be digested ({type(exc).__name__}: {exc})",
+                f"{walk.visited or 'the code'} cannot be digested ({type(exc).__name__}: {exc})",
                 'leave out what fails with ignore=, or use code="source"',
             ) from exc
 

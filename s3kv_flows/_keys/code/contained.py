@@ -1,4 +1,4 @@
-"""Atoms and built-in containers, and what is in these."""
+"""Atoms, built-in containers and what is in these, and attributes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,16 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["ATOMS", "CONTAINERS", "IMMUTABLE", "containers_in", "is_container", "kinds_in", "members_of"]
+__all__ = [
+    "ATOMS",
+    "CONTAINERS",
+    "IMMUTABLE",
+    "attributes_of",
+    "containers_in",
+    "is_container",
+    "kinds_in",
+    "members_of",
+]
 
 ATOMS = frozenset((type(None), bool, int, float, complex, str, bytes, type(...)))
 IMMUTABLE = frozenset(
@@ -48,6 +57,15 @@ CONTAINERS = frozenset(
         frozenset,
     )
 )
+
+
+def attributes_of(value: object) -> dict[str, Any] | None:
+    """Return the ``__dict__`` of an object, without a question to its class; None where it has none."""
+    try:
+        found = object.__getattribute__(value, "__dict__")
+    except Exception:  # noqa: BLE001 -- a property of that name may raise anything
+        return None
+    return found if issubclass(type(found), dict) else None
 
 
 def containers_in(value: Any) -> list[Any]:

@@ -120,6 +120,7 @@ class Graph(ABC):
         self.rules = rules
         self.is_first_look = is_first_look
         self.root: object = None
+        self.visited = ""
         self.modes: set[str] = set()
         self._validated: set[int] = set()
         self._written: set[tuple[int, str]] = set()
@@ -210,7 +211,9 @@ class Graph(ABC):
 
     def attribute(self, holder: object, name: str, value: object, label: str) -> Token:
         """Return the token of the value of an object's name, which the walked code may write."""
-        if (name != CONTENT and type(holder) in (dict, FunctionType)) or issubclass(type(holder), type):
+        if (name != CONTENT and issubclass(type(holder), (dict, FunctionType))) or issubclass(
+            type(holder), type
+        ):
             self.place(holder, name, label)
         if not self.is_written(holder, name):
             token = self.token(value, label)

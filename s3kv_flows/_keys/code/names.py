@@ -380,7 +380,7 @@ def _strings_in(value: Any) -> set[str]:
             found.add(one)
         elif type(one) is dict:
             to_look_at += [*one.keys(), *one.values()]
-        elif type(one) in (list, tuple, set, frozenset):
+        elif issubclass(type(one), (list, tuple, set, frozenset)):
             to_look_at += one
         if len(to_look_at) > _LOOKED_THROUGH:
             break

@@ -98,6 +98,7 @@ class Walk(Graph):
     def _visit(self) -> None:
         while self.queue:
             node, visit = self.queue.popleft()
+            self.visited = node.label
             node.tokens = list(visit())
 
     def _settings(self) -> list[Token]:

@@ -6,7 +6,7 @@ A digest that was computed before costs this check alone.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from operator import is_
 from types import CellType, FunctionType, ModuleType
 from typing import Any, NamedTuple
@@ -85,11 +85,11 @@ class Watch:
 
     def mapping(self, mapping: Mapping[Any, Any]) -> None:
         """Watch keys, values and their order."""
-        self._mappings[id(mapping)] = (mapping, tuple(mapping), tuple(mapping.values()))
+        self._mappings[id(mapping)] = (mapping, tuple(_keys(mapping)), tuple(_values(mapping)))
 
     def collection(self, members: Collection[Any]) -> None:
         """Watch members, and their order."""
-        self._collections[id(members)] = (members, tuple(members))
+        self._collections[id(members)] = (members, tuple(_members(members)))
 
     def value(self, value: object, content: Content) -> None:
         """Watch a value by its content, as its identity does not show a change."""
@@ -131,12 +131,13 @@ class Watch:
                 return False
         try:
             for mapping, keys, values in self._mappings.values():
-                if len(mapping) != len(keys) or not (
-                    all(map(is_, mapping.values(), values)) and all(map(is_, mapping, keys))
+                own = _keys(mapping)
+                if len(own) != len(keys) or not (
+                    all(map(is_, _values(mapping), values)) and all(map(is_, own, keys))
                 ):
                     return False
             for members, snapshot in self._collections.values():
-                if len(members) != len(snapshot) or not all(map(is_, members, snapshot)):
+                if not _is_same(members, snapshot):
                     return False
         except RuntimeError:  # changed by another thread meanwhile
             return False
@@ -155,3 +156,29 @@ class Watch:
             )
         except Exception:  # noqa: BLE001 -- Unkeyable now, or the value's own code fails
             return False
+
+
+def _keys(mapping: Mapping[Any, Any]) -> Collection[Any]:
+    """Return the keys of a mapping; of a dictionary those that it has, whatever its class says."""
+    return dict.keys(mapping) if isinstance(mapping, dict) else mapping.keys()
+
+
+def _values(mapping: Mapping[Any, Any]) -> Collection[Any]:
+    return dict.values(mapping) if isinstance(mapping, dict) else mapping.values()
+
+
+_BASES: tuple[Any, ...] = (list, set)
+
+
+def _members(collection: Collection[Any]) -> Iterator[Any]:
+    """Return an iterator of a collection; of a list or a set by what it has, whatever its class says."""
+    for base in _BASES:
+        if isinstance(collection, base):
+            found: Iterator[Any] = base.__iter__(collection)
+            return found
+    return iter(collection)
+
+
+def _is_same(collection: Collection[Any], snapshot: tuple[object, ...]) -> bool:
+    members = tuple(_members(collection))
+    return len(members) == len(snapshot) and all(map(is_, members, snapshot))

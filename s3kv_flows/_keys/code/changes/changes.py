@@ -193,7 +193,7 @@ class _Run:
                 self._marks.mark_written(value, CONTENT, rebound=False)
 
     def _rebind(self, holder: object, name: str) -> None:
-        if type(holder) in (Fresh, Bound, Super):
+        if issubclass(type(holder), (Fresh, Bound, Super)):
             return
         self._to_do += setter_of(holder, name)
         self._marks.mark_written(

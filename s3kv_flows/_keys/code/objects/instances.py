@@ -176,7 +176,7 @@ class Instances:
         if isinstance(own, dict):
             self._graph.watch.mapping(own)
             for name, content in sorted(own.copy().items(), key=lambda item: str(item[0])):
-                is_setting = is_client and type(content) in _SETTINGS
+                is_setting = is_client and any(type(content) is one for one in _SETTINGS)
                 if is_setting or self._holds_code(content):
                     yield encoded(name)
                     yield self._graph.token(content, label)
@@ -185,8 +185,10 @@ class Instances:
         """Return the tokens of a value by its content, None for a value without content."""
         try:
             return [self._huge(value)] if _is_huge(value) else self._graph.content(value, label)
-        except (TooDeepError, UnsteadyError):
-            raise  # it has a content, whatever it is
+        except TooDeepError as exc:  # it has a content, whatever it is
+            raise TooDeepError(f"{label}: {exc.reason}", exc.remedy) from exc
+        except UnsteadyError:
+            raise  # so has this one
         except Exception:  # noqa: BLE001 -- Unkeyable, or what the value's own code raises when it is asked
             return None
 

@@ -104,9 +104,9 @@ def _label(value: Any, kind: type) -> bytes:
         return encoded(f"class {qualname_of(value)}")
     if kind is BuiltinFunctionType:
         return encoded(f"built in {value.__qualname__}")
-    if kind in (tuple, frozenset) and len(value) <= _MOST_MEMBERS:
+    if (kind is tuple or kind is frozenset) and len(value) <= _MOST_MEMBERS:
         members = [
-            label_of(one) if type(one) not in (tuple, frozenset) else encoded(type(one).__name__)
+            label_of(one) if not issubclass(type(one), (tuple, frozenset)) else encoded(type(one).__name__)
             for one in value
         ]
         return b"%s %s" % (encoded(kind.__name__), b"\n".join(members if kind is tuple else sorted(members)))

@@ -18,7 +18,7 @@ from operator import attrgetter, is_
 from types import CodeType, FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
 from typing import Any
 
-from s3kv_flows._keys.code.contained import ATOMS, CONTAINERS, containers_in
+from s3kv_flows._keys.code.contained import ATOMS, CONTAINERS, attributes_of, containers_in
 from s3kv_flows._keys.code.syntax.bindings import (
     Bindings,
     Defined,
@@ -141,7 +141,7 @@ class Loaded:
 
     def _is_expected(self, name: str, value: object) -> bool:
         """Return whether a module may have a name that its text does not bind."""
-        if name.startswith("__") and name.endswith("__"):
+        if str(name).startswith("__") and str(name).endswith("__"):
             return type(value) is not FunctionType or name in _OF_INTERPRETER
         return issubclass(type(value), ModuleType) and sys.modules.get(f"{self._name}.{name}") is value
 
@@ -288,11 +288,11 @@ class _Names:
 
 def _is_made(name: str, member: object, cls: type) -> bool:
     """Return whether a class has a member that its text does not bind, without that somebody put it there."""
-    if type(cls) is enum.EnumMeta and name.startswith("_"):
+    if type(cls) is enum.EnumMeta and str(name).startswith("_"):
         return True
     if type(member) in (MemberDescriptorType, GetSetDescriptorType) or name == "_abc_impl":
         return True
-    is_special = name.startswith("__") and name.endswith("__")
+    is_special = str(name).startswith("__") and str(name).endswith("__")
     return is_special and (type(_of_descriptor(member)) is not FunctionType or name in _OF_INTERPRETER)
 
 
@@ -309,7 +309,7 @@ def _is_name_of(own: str, name: str) -> bool:
 
 
 def _of_descriptor(value: Any) -> Any:
-    if type(value) in (staticmethod, classmethod):
+    if issubclass(type(value), (staticmethod, classmethod)):
         return value.__func__
     return value.fget if type(value) is property else value
 
@@ -320,11 +320,8 @@ def _innermost(value: Any) -> FunctionType | None:
         value = _of_descriptor(value)
         if type(value) is FunctionType and "__wrapped__" not in value.__dict__:
             return value
-        try:
-            own = object.__getattribute__(value, "__dict__")
-        except (AttributeError, TypeError):
-            return None
-        if type(own) is not dict or "__wrapped__" not in own:
+        own = attributes_of(value)
+        if own is None or "__wrapped__" not in own:
             return value if type(value) is FunctionType else None
         value = own["__wrapped__"]
     return None

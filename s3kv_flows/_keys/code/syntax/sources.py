@@ -65,31 +65,45 @@ def parsing() -> Iterator[None]:
     to parse. One thread at a time: what two of them set and restored in turn would stay set.
     """
     with _PARSES.lock:
-        collects = gc.isenabled()
-        gc.disable()
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                yield
-        finally:
+        if _PARSES.restore is not None:  # this thread parses already
+            yield
+            return
+        collects, quiet = gc.isenabled(), warnings.catch_warnings()
+
+        def restore() -> None:
+            quiet.__exit__(None, None, None)
             if collects:
                 gc.enable()
 
+        quiet.__enter__()
+        _PARSES.restore = restore
+        try:
+            gc.disable()
+            warnings.simplefilter("ignore")
+            yield
+        finally:
+            _PARSES.restore = None
+            restore()
+
 
 class _Parses:
-    """Which thread parses."""
+    """Which thread parses, and how to restore what it set for the whole process."""
 
     def __init__(self) -> None:
-        self.unlock()
-
-    def unlock(self) -> None:
-        """Replace the lock in the child of a fork, where the thread that held it does not exist."""
         self.lock = threading.RLock()
+        self.restore: Callable[[], None] | None = None
+
+    def go_on(self) -> None:
+        """Go on in the child of a fork, where the thread that parsed, and would restore it, does not exist."""
+        self.lock = threading.RLock()
+        restore, self.restore = self.restore, None
+        if restore is not None:
+            restore()
 
 
 _PARSES = _Parses()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_PARSES.unlock)
+    os.register_at_fork(after_in_child=_PARSES.go_on)
 
 
 class Table:
