@@ -25,6 +25,7 @@ from s3kv_flows._keys.code.changes.lookup import (
     Super,
     bound_to,
     function_of,
+    look_anew,
     looked_up,
     setter_of,
 )
@@ -63,6 +64,7 @@ class Changes:
     """What the functions of one walk change. What they reach later is followed when it is visited."""
 
     def __init__(self, marks: Marks, packages: Collection[str]) -> None:
+        look_anew()
         self._marks = marks
         self._packages = packages
         self._names: set[str] = set()

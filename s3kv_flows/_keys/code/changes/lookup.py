@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from types import FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any, NamedTuple
@@ -14,7 +14,17 @@ from s3kv_flows._keys.code.contained import attributes_of
 from s3kv_flows._keys.code.syntax.facts import CODES
 from s3kv_flows._keys.code.syntax.writes import WITHIN
 
-__all__ = ["Bound", "Fresh", "Keyword", "Super", "bound_to", "function_of", "looked_up", "setter_of"]
+__all__ = [
+    "Bound",
+    "Fresh",
+    "Keyword",
+    "Super",
+    "bound_to",
+    "function_of",
+    "look_anew",
+    "looked_up",
+    "setter_of",
+]
 
 _MOST_MEMBERS = 1_000
 _MOST_LAYERS = 20_000
@@ -42,6 +52,8 @@ class Bound(NamedTuple):
     given: tuple[object, ...]
 
 
+_SET: dict[int, tuple[type, frozenset[str]]] = {}
+"""By classes: the attributes that their methods set."""
 _FIELD: Any = type(vars(Bound)["function"])
 """The type of what finds a field of a named tuple."""
 
@@ -169,14 +181,27 @@ def _attribute(value: Any, name: str) -> Iterator[object]:
 
 
 def _set_on_self(cls: type) -> set[str]:
+    """Return the attributes that methods of a class set: found once, as each method may be looked up."""
     found: set[str] = set()
     for base in cls.__mro__:
-        for held in vars(base).copy().values():
-            if type(held) is FunctionType and held.__code__.co_argcount:
-                first = held.__code__.co_varnames[0]
-                changes = CODES.facts(held).effects.changes
-                found |= {chain[1][:-1] for chain in changes if len(chain) == 2 and chain[0] == first}
+        known = _SET.get(id(base))
+        if known is None:
+            known = _SET[id(base)] = (base, frozenset(_set_by(vars(base).copy().values())))
+        found |= known[1]
     return found
+
+
+def look_anew() -> None:
+    """Forget what methods set, as they may be others now."""
+    _SET.clear()
+
+
+def _set_by(held: Iterable[object]) -> Iterator[str]:
+    for one in held:
+        if type(one) is FunctionType and one.__code__.co_argcount:
+            first = one.__code__.co_varnames[0]
+            changes = CODES.facts(one).effects.changes
+            yield from (chain[1][:-1] for chain in changes if len(chain) == 2 and chain[0] == first)
 
 
 def _of_class(cls: type | None, mro: tuple[type, ...], name: str, instance: Any) -> Iterator[object]:

@@ -1,4 +1,4 @@
-"""The order of the members of sets: by what each is, the same in each process."""
+"""The order of members of sets: by what each is."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ class _Parses:
         self.restore: Callable[[], None] | None = None
 
     def go_on(self) -> None:
-        """Go on in the child of a fork, where the thread that parsed, and would restore it, does not exist."""
+        """Go on in the child of a fork, where the thread that would restore it does not exist."""
         self.lock = threading.RLock()
         restore, self.restore = self.restore, None
         if restore is not None:
