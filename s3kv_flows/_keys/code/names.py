@@ -347,7 +347,7 @@ class Names:
                 yield self._graph.attribute(namespace, name, value, f"{last}.{name}")
 
     def _mark_changed(self, names: Iterable[str]) -> None:
-        """Record names of modules that walked code changes, wherever they are."""
+        """Record names that the walked code assigns in some module: no loaded module is compared by them."""
         new = {*names} - self._changed
         self._changed |= new
         self._graph.is_stale |= any(not new.isdisjoint(namespace) for namespace in self._compared)
