@@ -287,7 +287,7 @@ class _Names:
 
 
 def _is_made(name: str, member: object, cls: type) -> bool:
-    """Return whether the interpreter or the metaclass made a member of a class that the text does not bind."""
+    """Return whether interpreter or metaclass made a member that the text of a class does not name."""
     if type(cls) is enum.EnumMeta and str(name).startswith("_"):
         return True
     if type(member) in (MemberDescriptorType, GetSetDescriptorType) or name == "_abc_impl":
