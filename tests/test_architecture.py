@@ -45,6 +45,7 @@ ORDER: Mapping[str, tuple[str, ...]] = {
         "contents",
         "project",
         "provenance",
+        "colours",
         "errors",
     ),
     "s3kv_flows.maintenance": (

@@ -41,7 +41,9 @@ __all__ = [
 
 
 def require_own(results: S3KV, attempt: CacheAttempt, found: FoundResult) -> None:
-    """Refuse a result of another run: no request, unless this run finalizes and the result is not locked.
+    """Refuse a result that was made of other inputs, or that hides a locked version.
+
+    It makes a request only where this run finalizes its output and the result is not locked.
 
     Raises:
         ConflictError: The result was made of other inputs.
@@ -54,7 +56,7 @@ def require_own(results: S3KV, attempt: CacheAttempt, found: FoundResult) -> Non
             results.client, results.bucket_name, results.namespace.name_of(attempt.key), attempt.key
         )
         run_logger().warning(
-            "The result %r exists, and is not locked: it was written without a retention, or that was lifted",
+            "The result %r exists, and is not locked: it was written without retention, or that was removed",
             attempt.key,
         )
 

@@ -16,6 +16,7 @@ from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from s3kv_flows._keys.code.code_identity import adopt_table, export_table
+from s3kv_flows._keys.code.contained import attributes_of
 from s3kv_flows._keys.code.syntax.bytecode import code_key, nested_codes
 from s3kv_flows._keys.code.watch import content_of
 from s3kv_flows._keys.project import is_script
@@ -42,9 +43,9 @@ _adopted: dict[bytes, bytes] = {}
 def export_tables() -> dict[bytes, bytes]:
     """Return the digests of the functions that this process would pickle by value.
 
-    They are those of the files, or cells of a notebook, in which such a module's functions are defined: those
-    that its names lead to, by classes, containers, closures, decorators and partials. :func:`adopt_tables`
-    takes them.
+    Functions are found from the global names of each module that is pickled by value, through classes,
+    containers, closures, decorators and partials. The table of a function has the digests of all functions
+    in its file, or in its cell of a notebook. The other process calls :func:`adopt_tables` with the result.
     """
     by_file: dict[str, list[Mapping[bytes, bytes]]] = {}
     for module in _by_value():
@@ -57,8 +58,8 @@ def export_tables() -> dict[bytes, bytes]:
 
 
 def adopt_tables(tables: Mapping[bytes, bytes]) -> None:
-    """Use the digests that :func:`export_tables` returned in another process for the same code here."""
-    if not tables.keys() <= _adopted.keys():  # each pickled task brings them all
+    """Use digests that another process exported with :func:`export_tables`, for the same code here."""
+    if not tables.keys() <= _adopted.keys():  # every pickled task brings the same tables
         adopt_table(tables)
         _adopted.update(tables)
 
@@ -68,7 +69,7 @@ def _table_of(function: FunctionType, others: Iterable[Mapping[bytes, bytes]]) -
 
     Args:
         function: Which one.
-        others: Of the same file, which may have been edited since parts of it were loaded.
+        others: The tables that were found for the same file: several if it was edited between imports.
     """
     code = function.__code__
     at = id(code)
@@ -78,7 +79,7 @@ def _table_of(function: FunctionType, others: Iterable[Mapping[bytes, bytes]]) -
     key = code_key(code)
     table = next((one for one in others if key in one), None)
     if table is None:
-        # A class that is unpickled where it came from gets methods that only the tables have a text for.
+        # The methods of a class that was unpickled by value have no file: their digests came with it.
         table = export_table(function) or dict(_of_adopted(code))
     _known[at] = (weakref.ref(code, lambda _: _known.pop(at, None)), table)
     return table
@@ -106,7 +107,7 @@ def _by_value() -> Iterator[ModuleType]:
 
 
 def _registered() -> set[str]:
-    """Return the modules that a pickler was told to pickle by value: Ray and joblib have one of their own."""
+    """Return the modules that are registered to be pickled by value; Ray and joblib have own picklers."""
     names: set[str] = set()
     for pickler in _PICKLERS:
         told = getattr(sys.modules.get(pickler), "list_registry_pickle_by_value", None)
@@ -118,7 +119,7 @@ def _registered() -> set[str]:
 def _functions_of(namespace: Mapping[str, Any]) -> Iterator[FunctionType]:
     """Yield the functions of a module that its names lead to."""
     name = namespace.get("__name__")
-    queue: deque[Any] = deque(list(namespace.values()))  # whose classes answer no question of ours
+    queue: deque[Any] = deque(list(namespace.values()))  # objects of any class: no user's code may run
     seen: set[int] = set()
     while queue:
         value = queue.popleft()
@@ -141,16 +142,7 @@ def _functions_of(namespace: Mapping[str, Any]) -> Iterator[FunctionType]:
         elif kind in _HOLDERS:
             queue += [getattr(value, attribute, None) for attribute in _HOLDERS[kind]]
         else:
-            attributes = _attributes(value)
+            attributes = attributes_of(value) or {}
             # An object of the module's own may hold functions; others can hold the whole process.
             is_own = vars(kind).get("__module__") == name
             queue += attributes.values() if is_own else [attributes.get("__wrapped__")]
-
-
-def _attributes(value: object) -> dict[str, Any]:
-    """Return the attributes of an object, without a question that a user's class could answer."""
-    try:
-        attributes = object.__getattribute__(value, "__dict__")
-    except AttributeError:
-        return {}
-    return attributes if isinstance(attributes, dict) else {}

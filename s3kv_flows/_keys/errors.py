@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["Unkeyable", "UnsteadyError", "changed_meanwhile", "steady"]
+__all__ = ["TooDeepError", "Unkeyable", "UnsteadyError", "changed_meanwhile", "steady"]
 
 _Found = TypeVar("_Found")
 _MOST_LOOKS = 20
@@ -26,6 +26,10 @@ class Unkeyable(TypeError):  # noqa: N818 -- reads as what it says of the value
 
     def __reduce__(self) -> tuple[type[Unkeyable], tuple[str, str]]:
         return type(self), (self.reason, self.remedy)
+
+
+class TooDeepError(Unkeyable):
+    """Raised for a value with a content that is nested too deeply to be gone through."""
 
 
 class UnsteadyError(Unkeyable):

@@ -29,10 +29,12 @@ __all__ = [
     "is_script",
     "module_of",
     "own_package",
+    "qualname_of",
     "stem_of_module",
 ]
 
 _MODULE = vars(type)["__module__"]
+_QUALNAME = vars(type)["__qualname__"]
 _NEVER = {"prefect", "s3kv_flows"}
 _LOADED_BY_PREFECT = "__prefect_loader_"
 
@@ -91,6 +93,11 @@ def module_of(cls: type) -> str:
     """Return the name of the module of a class, whatever its metaclass or its slots say."""
     name: object = _MODULE.__get__(cls)
     return name if isinstance(name, str) else type.__repr__(cls).split("'")[1].rpartition(".")[0]
+
+
+def qualname_of(cls: type) -> str:
+    """Return the qualified name of a class, whatever its metaclass says."""
+    return str(_QUALNAME.__get__(cls))
 
 
 def file_of_module(module: ModuleType | None) -> str | None:

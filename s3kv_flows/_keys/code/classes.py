@@ -15,6 +15,7 @@ from s3kv_flows._keys.code.syntax.sources import text_of
 from s3kv_flows._keys.project import is_project_module, module_of
 
 __all__ = [
+    "LRU_CACHED",
     "NOT_CONTENT",
     "Registry",
     "fields_of_record",
@@ -42,6 +43,8 @@ class Registry:
         return [cls for cls in (one() for one in list(references)) if cls is not None]
 
 
+LRU_CACHED = type(functools.lru_cache(abs))
+"""The type of what ``functools.lru_cache`` makes of a function."""
 NOT_CONTENT = frozenset({"__module__", "__doc__", "__annotations__", "__qualname__", "__name__"})
 """Attributes that decorators copy onto what they return."""
 
@@ -60,9 +63,13 @@ _DERIVED = frozenset(
         # by dataclasses and attrs, from fields, which count
         "__dataclass_fields__", "__dataclass_params__", "__attrs_attrs__", "__attrs_own_setattr__",
         "__attrs_props__", "__attrs_init__", "__attrs_base_of_slotted__",
-        # by pydantic, from fields and validators, which count
-        "__pydantic_fields__", "model_fields", "__signature__", "__class_vars__", "__private_attributes__",
-        "__fields__", "__validators__", "model_computed_fields",
+    ]
+)
+_DERIVED_BY_PYDANTIC = frozenset(
+    [
+        # from fields and validators, which count
+        "model_fields", "__signature__", "__class_vars__", "__private_attributes__", "__fields__",
+        "__validators__", "model_computed_fields",
     ]
 )
 # fmt: on
@@ -116,15 +123,16 @@ def parts_of_class(cls: type) -> Iterator[tuple[str, object]]:
     if attributes.get("_is_runtime_protocol") is True:
         yield "is checked at run time", True
     members: dict[str, Any] = {}
-    if isinstance(cls, enum.EnumMeta):
-        members = dict(cls.__members__)
+    if issubclass(type(cls), enum.EnumMeta):
+        members = dict(vars(cls).get("_member_map_", {}))
         yield "members", [(name, _state_of_member(member)) for name, member in members.items()]
-    is_named_tuple = cls.__bases__ == (tuple,) and "_fields" in attributes
-    for name in sorted(attributes):
+    is_named_tuple = cls.__bases__ == (tuple,) and type(attributes.get("_fields")) is tuple
+    derived = _derived(attributes)
+    for name in sorted(attributes, key=str):
         value = attributes[name]
-        if name in _DERIVED or name in members or name.startswith("__pydantic_"):
+        if name in derived or name in members:
             continue
-        if type(value) in (MemberDescriptorType, GetSetDescriptorType) or _is_generated(
+        if issubclass(type(value), (MemberDescriptorType, GetSetDescriptorType)) or _is_generated(
             attributes, name, value
         ):
             continue
@@ -132,8 +140,8 @@ def parts_of_class(cls: type) -> Iterator[tuple[str, object]]:
             name in attributes["_fields"] or (name in _DERIVED_OF_NAMED_TUPLE and not _is_written(value))
         ):
             continue
-        if members or isinstance(cls, enum.EnumMeta):
-            private = name.startswith("_") and name.endswith("_")
+        if issubclass(type(cls), enum.EnumMeta):
+            private = str(name).startswith("_") and str(name).endswith("_")
             if private and not _is_written(value):
                 continue
         if name == "__hash__" and value is None and "__eq__" in attributes:
@@ -180,10 +188,10 @@ def fields_of_record(value: object) -> dict[str, Any] | None:
     """Return the fields of an instance of a dataclass, an attrs class, or of pydantic's FieldInfo."""
     cls = type(value)
     names: list[str] | None = None
-    if isinstance(getattr(cls, "__dataclass_fields__", None), dict):
-        names = list(cls.__dataclass_fields__)  # type: ignore[attr-defined]
-    elif isinstance(getattr(cls, "__attrs_attrs__", None), tuple):
-        names = [one.name for one in cls.__attrs_attrs__]  # type: ignore[attr-defined]
+    if type(_in_mro(cls, "__dataclass_fields__")) is dict:
+        names = list(_in_mro(cls, "__dataclass_fields__"))
+    elif _attrs_of({"__attrs_attrs__": _in_mro(cls, "__attrs_attrs__")}):
+        names = [one.name for one in _in_mro(cls, "__attrs_attrs__")]
     elif cls.__name__ == "FieldInfo" and hasattr(value, "_attributes_set"):
         return {"set": dict(value._attributes_set), "metadata": list(getattr(value, "metadata", ()))}  # noqa: SLF001
     elif module_of(cls).startswith("attr") and cls.__name__ in ("Factory", "Attribute"):
@@ -201,29 +209,59 @@ def _annotations(cls: type) -> Iterator[tuple[str, object]]:
         except Exception as failure:  # noqa: BLE001 -- names for type checkers only
             said = {"?": type(failure).__name__}
     if said:
-        yield "annotations", dict(said)
+        yield "annotations", dict(said) if isinstance(said, Mapping) else said
+
+
+def _derived(attributes: Mapping[str, Any]) -> frozenset[str]:
+    """Return the names that follow from what else counts; a class may have one of them for itself."""
+    by_pydantic = {name for name in attributes if str(name).startswith("__pydantic_")}
+    if by_pydantic or "__validators__" in attributes:
+        by_pydantic |= _DERIVED_BY_PYDANTIC
+    own = set()
+    if attributes.get("__attrs_attrs__") != _attrs_of(attributes):
+        own.add("__attrs_attrs__")
+    if _options_of(attributes) is None:
+        own |= {"__dataclass_params__", "__dataclass_fields__"}
+    return (_DERIVED | by_pydantic) - own
+
+
+def _options_of(attributes: Mapping[str, Any]) -> list[object] | None:
+    """Return the options of a dataclass; None for what is none, whatever it has under those names."""
+    options, missing = attributes.get("__dataclass_params__"), object()
+    found = [getattr(options, name, missing) for name in _DATACLASS_OPTIONS]
+    is_record = type(attributes.get("__dataclass_fields__")) is dict
+    return None if missing in found or not is_record else found
+
+
+def _attrs_of(attributes: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return the fields of a class of attrs, none for another."""
+    found = attributes.get("__attrs_attrs__")
+    if not isinstance(found, tuple) or not all(type(one).__name__ == "Attribute" for one in found):
+        return ()
+    return found
+
+
+def _mapping_of(attributes: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = attributes.get(name)
+    return found if isinstance(found, Mapping) else {}
 
 
 def _fields(attributes: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
-    options = attributes.get("__dataclass_params__")
+    options = _options_of(attributes)
     if options is not None:
-        yield "dataclass", [getattr(options, name) for name in _DATACLASS_OPTIONS]
-        for name, field in attributes.get("__dataclass_fields__", {}).items():
+        yield "dataclass", options
+        for name, field in attributes["__dataclass_fields__"].items():
             values = [_or_missing(getattr(field, attribute, None)) for attribute in _FIELD]
-            yield f"field:{name}", [*values, dict(field.metadata)]
-    for field in attributes.get("__attrs_attrs__", ()):
+            yield f"field:{name}", [*values, dict(getattr(field, "metadata", ()))]
+    for field in _attrs_of(attributes):
         yield f"field:{field.name}", field
-    for name, field in (
-        attributes.get("__pydantic_fields__") or attributes.get("model_fields") or {}
-    ).items():
+    fields = _mapping_of(attributes, "__pydantic_fields__")
+    if not fields and any(str(name).startswith("__pydantic_") for name in attributes):
+        fields = _mapping_of(attributes, "model_fields")
+    for name, field in fields.items():
         yield f"field:{name}", field
-    private = attributes.get("__private_attributes__")
-    if isinstance(private, Mapping):
-        for name, field in private.items():
-            yield (
-                f"private:{name}",
-                [getattr(field, "default", None), getattr(field, "default_factory", None)],
-            )
+    for name, field in _mapping_of(attributes, "__private_attributes__").items():
+        yield f"private:{name}", [getattr(field, "default", None), getattr(field, "default_factory", None)]
     decorators = attributes.get("__pydantic_decorators__")
     for kind in sorted(getattr(decorators, "__dataclass_fields__", ())):
         found = getattr(decorators, kind)
@@ -237,12 +275,14 @@ def _or_missing(value: object) -> object:
 
 def _state_of_member(member: Any) -> object:
     skipped = {"_value_", "_name_", "__objclass__", "_sort_order_"}
-    extra = {name: value for name, value in vars(member).items() if name not in skipped}
-    return [member.name, member._value_, extra]
+    own: dict[str, object] = getattr(member, "__dict__", {})
+    extra = {name: value for name, value in own.items() if name not in skipped}
+    # Not by `name`, which a class may define anew.
+    return [own.get("_name_"), own.get("_value_"), extra]
 
 
 def _function(value: Any) -> FunctionType | None:
-    if type(value) in (staticmethod, classmethod):
+    if issubclass(type(value), (staticmethod, classmethod)):
         value = value.__func__
     if type(value) is property:
         value = value.fget
@@ -264,7 +304,7 @@ def _is_generated(attributes: Mapping[str, Any], name: str, value: object) -> bo
     function = _function(value)
     if function is None:
         return False
-    if name.startswith("_") and function.__globals__.get("__name__") in _GENERATORS:
+    if str(name).startswith("_") and function.__globals__.get("__name__") in _GENERATORS:
         return True
     code = function.__code__
     if code.co_filename == "<dynamic-code>":  # cloudpickle drops what the library put there
@@ -276,6 +316,11 @@ def _is_generated(attributes: Mapping[str, Any], name: str, value: object) -> bo
     return code.co_filename.startswith("<attrs generated") or (
         "__dataclass_params__" in attributes and code.co_filename == "<string>"
     )
+
+
+def _in_mro(cls: type, name: str) -> Any:
+    """Return what a class or a base of it has under a name, without a question to its metaclass."""
+    return next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
 
 
 def _has(value: object, name: str) -> bool:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from hashlib import sha256
 from types import FunctionType, ModuleType
 from typing import Any
@@ -17,13 +15,14 @@ from typing import Any
 from s3kv_flows._keys.code.changes.first_seen import FirstSeen
 from s3kv_flows._keys.code.classes import is_project_class
 from s3kv_flows._keys.code.depends_on import Dependency
-from s3kv_flows._keys.code.graph import CodeDigest, Found, Isolated, Rules
+from s3kv_flows._keys.code.graph import CodeDigest, Found, Rules
+from s3kv_flows._keys.code.objects.order import label_of
 from s3kv_flows._keys.code.syntax.facts import CODES
 from s3kv_flows._keys.code.syntax.modules import NotLoaded
 from s3kv_flows._keys.code.syntax.sources import TEXTS
 from s3kv_flows._keys.code.walk import Walk
-from s3kv_flows._keys.code.watch import Watch
-from s3kv_flows._keys.errors import steady
+from s3kv_flows._keys.code.watch import Content
+from s3kv_flows._keys.errors import Unkeyable, changed_meanwhile, steady
 from s3kv_flows._keys.project import is_project_function, is_project_module
 
 __all__ = ["CodeIdentity", "adopt_table", "export_table", "innermost"]
@@ -68,16 +67,16 @@ class CodeIdentity:
         packages: Collection[str] = (),
     ) -> None:
         self._rules = Rules(
-            value_digest=value_digest,
-            isolated=self._isolated,
+            content=self._content,
             first_seen=_FIRST_SEEN,
             ignored_names=frozenset(one for one in ignore if isinstance(one, str)),
             ignored_types=frozenset(one for one in ignore if isinstance(one, type)),
             packages=frozenset(packages),
         )
+        self._value_digest = value_digest
         self._depends_on = tuple(depends_on)
         self._kept: OrderedDict[tuple[int, bool], tuple[object, Found]] = OrderedDict()
-        self._local = _Stack()
+        self._local = _OfThread()
 
     def examine(self, function: Callable[..., object]) -> CodeDigest:
         """Return the digest of a function, of each thing that it reaches, and notes for the user.
@@ -89,7 +88,7 @@ class CodeIdentity:
             Unkeyable: A module that the function imports when it runs, or a path that it depends on, cannot
                 be read.
         """
-        return self._find(function, whole=True)[0].code
+        return self._find(function, whole=True).code
 
     def digest(self, function: Callable[..., object]) -> bytes:
         """Return 32 bytes for a function, everything that it reaches, and its further dependencies.
@@ -130,69 +129,87 @@ class CodeIdentity:
                 return None
         elif isinstance(thing, ModuleType) and not is_project_module(thing.__name__, packages):
             return None
-        return self._isolated(thing).digest
+        met = self._local.met
+        return met.name_of(thing) if met is not None else self._find(thing, whole=False).code.digest
 
-    def _isolated(self, value: object) -> Isolated:
-        if id(value) in self._local.active:
-            # The value reaches itself through a digest; its references count where it was entered.
-            self._local.cut(id(value))
-            name = getattr(value, "__qualname__", type(value).__qualname__)
-            return Isolated(sha256(f"cycle {name}".encode()).digest(), Watch(), complete=False)
-        found, complete = self._find(value, whole=False)
-        return Isolated(found.code.digest, found.watch, complete)
-
-    def _find(self, value: object, *, whole: bool) -> tuple[Found, bool]:
-        at = (id(value), whole)
-        stack = self._local
-        depth = stack.enter(id(value))
+    def _content(self, value: object) -> Content:
+        """Return the content of a value in code: what code it holds is visited by the walk that asks."""
+        outer, met = self._local.met, _Met()
+        self._local.met = met
         try:
-            known = self._kept.get(at)
-            if known is not None and known[0] is value and known[1].watch.unchanged(self._rules.value_digest):
-                if stack.not_loaded is not None:
-                    stack.not_loaded |= known[1].not_loaded
-                return known[1], True
-            others = [Dependency(one) for one in self._depends_on] if whole else []
-            with self.modules_not_loaded() as not_loaded:
-                found = steady(lambda: Walk(self._rules).run(value, others))
-                not_loaded |= found.not_loaded
-            found = replace(found, not_loaded=frozenset(not_loaded))
+            return Content(self._value_digest(value), met.things)
         finally:
-            complete = stack.leave(depth)
-        if complete and isinstance(value, (FunctionType, type)):
+            self._local.met = outer
+
+    def _find(self, value: object, *, whole: bool) -> Found:
+        at, local = (id(value), whole), self._local
+        known = self._kept.get(at)
+        if known is not None and known[0] is value and known[1].watch.unchanged(self._content):
+            with contextlib.suppress(KeyError):  # another thread was first
+                self._kept.move_to_end(at)
+            if local.not_loaded is not None:
+                local.not_loaded |= known[1].not_loaded
+            return known[1]
+        others = [Dependency(one) for one in self._depends_on] if whole else []
+        found = steady(lambda: self._walk(value, others))
+        if local.not_loaded is not None:
+            local.not_loaded |= found.not_loaded
+        if isinstance(value, (FunctionType, type)):
             self._keep(at, value, found)
-        return found, complete
+        return found
+
+    def _walk(self, value: object, others: Sequence[Dependency]) -> Found:
+        walk = Walk(self._rules)
+        try:
+            return walk.run(value, others)
+        except (Unkeyable, MemoryError):
+            raise
+        except Exception as exc:
+            if changed_meanwhile(exc):
+                raise
+            # The last resort: a class or a module of anybody may raise anything at any question.
+            raise Unkeyable(
+                f"{walk.visited or 'the code'} cannot be digested ({type(exc).__name__}: {exc})",
+                'leave out what fails with ignore=, or use code="source"',
+            ) from exc
 
     def _keep(self, at: tuple[int, bool], value: object, found: Found) -> None:
         self._kept[at] = (value, found)
         with contextlib.suppress(KeyError):  # another thread was first
+            self._kept.move_to_end(at)
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
 
 
-class _Stack(threading.local):
-    """The values that this thread is digesting, so that a digest that needs itself ends."""
+class _OfThread(threading.local):
+    """What this thread is doing.
+
+    Attributes:
+        not_loaded: Gets the modules whose texts count; None where nobody asks.
+        met: Gets the code that is in a value; None where such code counts by its own digest.
+    """
+
+    not_loaded: set[NotLoaded] | None = None
+    met: _Met | None = None
+
+
+class _Met:
+    """The code that is met in a value, by name: the walk that asks for the value visits it."""
 
     def __init__(self) -> None:
-        self.active: dict[int, int] = {}
-        self.not_loaded: set[NotLoaded] | None = None
-        self._reached = sys.maxsize
+        self.things: list[object] = []
+        self._names: dict[int, bytes] = {}
+        self._counts: dict[bytes, int] = {}
 
-    def enter(self, identity: int) -> int:
-        depth = len(self.active)
-        self.active.setdefault(identity, depth)
-        return depth
-
-    def cut(self, identity: int) -> None:
-        """Record that a digest stands for one that is not complete yet: those in between are not kept."""
-        self._reached = min(self._reached, self.active[identity])
-
-    def leave(self, depth: int) -> bool:
-        """Return whether the value that was entered at a depth is complete in itself."""
-        self.active = dict(list(self.active.items())[:depth])
-        complete = self._reached >= depth
-        if complete:
-            self._reached = sys.maxsize
-        return complete
+    def name_of(self, thing: object) -> bytes:
+        """Return what stands for a class, function or module: another thing than the last of its name."""
+        name = self._names.get(id(thing))
+        if name is None:
+            label = label_of(thing)
+            count = self._counts[label] = self._counts.get(label, 0) + 1
+            name = self._names[id(thing)] = sha256(b"%d %s" % (count, label)).digest()
+            self.things.append(thing)
+        return name
 
 
 def innermost(function: object) -> FunctionType | None:

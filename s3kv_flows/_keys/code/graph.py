@@ -16,12 +16,15 @@ from hashlib import sha256
 from types import CellType, FunctionType
 from typing import Any, NamedTuple
 
-from s3kv_flows._keys.code.changes.first_seen import CONTENT, FirstSeen
+from s3kv_flows._keys.code.changes.first_look import Met, digest_of_token
+from s3kv_flows._keys.code.changes.first_seen import CONTENT, FirstSeen, Written
 from s3kv_flows._keys.code.classes import is_project_class
 from s3kv_flows._keys.code.syntax.modules import NotLoaded
-from s3kv_flows._keys.code.watch import ABSENT, Watch, content_of
+from s3kv_flows._keys.code.syntax.texts import encoded
+from s3kv_flows._keys.code.watch import ABSENT, Content, Watch, content_of
+from s3kv_flows._keys.colours import Node
 
-__all__ = ["SCHEME", "CodeDigest", "Found", "Graph", "Isolated", "Place", "Rules", "Token"]
+__all__ = ["SCHEME", "CodeDigest", "Found", "Graph", "Place", "Rules", "Token"]
 
 SCHEME = "1"
 """Another number gives all code another digest."""
@@ -42,35 +45,19 @@ _FOR_READERS = frozenset({"__final__", "__override__"})
 """What decorators for type checkers leave with a function."""
 
 
-class Isolated(NamedTuple):
-    """The digest of one value alone.
-
-    Attributes:
-        digest: 32 bytes.
-        watch: What it was made of.
-        complete: False where it was requested during its own computation.
-    """
-
-    digest: bytes
-    watch: Watch
-    complete: bool
-
-
 @dataclass(frozen=True)
 class Rules:
     """Settings of all walks of one identity.
 
     Attributes:
-        value_digest: Digests values that hold no code.
-        isolated: Digests one value alone, with everything that it reaches.
+        content: Digests values by their content, and tells which code they hold.
         first_seen: Digests of names that the walked code writes.
         ignored_names: Global or qualified names that do not count.
         ignored_types: Classes whose code does not count.
         packages: Installed packages that count as the project.
     """
 
-    value_digest: Callable[[object], bytes]
-    isolated: Callable[[object], Isolated]
+    content: Callable[[object], Content]
     first_seen: FirstSeen
     ignored_names: frozenset[str]
     ignored_types: Collection[type]
@@ -120,14 +107,22 @@ class _Node:
     subject: object  # kept alive, so that its id stays its own
     label: str
     tokens: list[Token] = field(default_factory=list)
+    unordered: bool = False
 
 
 class Graph(ABC):
-    """Numbers nodes, and keeps which names the walked code writes. One object per walk."""
+    """Numbers nodes, and keeps which names the walked code writes. One object per walk.
 
-    def __init__(self, rules: Rules) -> None:
+    Args:
+        rules: Settings of all walks of one identity.
+        is_first_look: Whether what written names are bound to is visited where it was not seen before.
+    """
+
+    def __init__(self, rules: Rules, *, is_first_look: bool = False) -> None:
         self.rules = rules
+        self.is_first_look = is_first_look
         self.root: object = None
+        self.visited = ""
         self.modes: set[str] = set()
         self.names_of_texts: set[str] = set()
         self._validated: set[int] = set()
@@ -147,6 +142,8 @@ class Graph(ABC):
         self.is_stale = False
         self._asked: set[tuple[int, str]] = set()
         self._asked_for_names: set[int] = set()
+        self.met: list[Met] = []
+        self._met: set[int] = set()
         self._nodes: list[_Node] = []
         self._numbers: dict[int, int] = {}
         self._leaves: dict[tuple[bytes, str], int] = {}
@@ -185,20 +182,31 @@ class Graph(ABC):
             label: Under which the value was reached.
         """
 
+    @abstractmethod
+    def ordered(self, members: Iterable[object]) -> list[object]:
+        """Return the members of a set by what each is: a set has another order in each process."""
+
+    @abstractmethod
+    def first_digest(self, written: Written, value: object) -> bytes:
+        """Return the digest of what a written name is bound to, which was not seen before."""
+
     def number(self, subject: object) -> int | None:
         """Return the number of a node, None for an unknown value."""
         return self._numbers.get(id(subject))
 
-    def node(self, subject: object, label: str, visit: Callable[[], Iterable[Token]]) -> Token:
+    def node(
+        self, subject: object, label: str, visit: Callable[[], Iterable[Token]], *, unordered: bool = False
+    ) -> Token:
         """Return the number of a new node.
 
         Args:
             subject: The value.
             label: Its name among the parts.
             visit: Called later for the tokens of the node.
+            unordered: Whether the order of these tokens says nothing.
         """
         number = len(self._nodes)
-        node = _Node(subject, label)
+        node = _Node(subject, label, unordered=unordered)
         self._nodes.append(node)
         self._numbers[id(subject)] = number
         self.queue.append((node, visit))
@@ -206,14 +214,28 @@ class Graph(ABC):
 
     def attribute(self, holder: object, name: str, value: object, label: str) -> Token:
         """Return the token of the value of an object's name, which the walked code may write."""
-        if (name != CONTENT and type(holder) in (dict, FunctionType)) or issubclass(type(holder), type):
+        if (name != CONTENT and issubclass(type(holder), (dict, FunctionType))) or issubclass(
+            type(holder), type
+        ):
             self.place(holder, name, label)
         if not self.is_written(holder, name):
             token = self.token(value, label)
             return token if isinstance(token, int) else self._leaf(token, label)
-        subject = None if self.is_rebound(holder, name) or name == CONTENT else value
-        seen = self.rules.first_seen.digest(holder, name, subject, lambda: self._alone(value))
-        return self._leaf(b"first " + seen, label)
+        bound = None if self.is_rebound(holder, name) or name == CONTENT else value
+        written = Written(holder, name, bound)
+        seen = self.rules.first_seen.get(written)
+        if seen is None and self.is_first_look:
+            return self._look(written, value, label)
+        return self._leaf(b"first " + (seen or self.first_digest(written, value)), label)
+
+    def _look(self, written: Written, value: object, label: str) -> Token:
+        self._met.add(id(value))
+        token = self.token(value, label)
+        if isinstance(token, bytes):
+            seen = self.rules.first_seen.keep(written, digest_of_token(token))
+            return self._leaf(b"first " + seen, label)
+        self.met.append(Met(written, value, token))
+        return token
 
     def cell(self, cell: CellType, name: str, label: str) -> Token:
         """Return the token of the content of a closure's cell."""
@@ -243,11 +265,16 @@ class Graph(ABC):
         """Return the namespaces of modules that functions and classes were reached of, and the names."""
         return list(self._entered.values())
 
-    def alone(self, value: object) -> bytes:
-        """Return the digest of a value without regard to its place in the graph."""
-        found = self.rules.isolated(value)
-        self.watch.take(found.watch)
-        return found.digest
+    def content(self, value: object, label: str, *, is_watched: bool = True) -> list[Token]:
+        """Return the tokens of a value by its content, and of the code that it holds.
+
+        Raises:
+            Unkeyable: It has none.
+        """
+        content = self.rules.content(value)
+        if is_watched:
+            self.watch.value(value, content)
+        return [b"value " + content.digest, *(self.token(one, label) for one in content.code)]
 
     def mark_written(self, holder: object, name: str, *, rebound: bool) -> None:
         """Record that the walked code mutates the value of an object's name, or rebinds the name."""
@@ -282,7 +309,7 @@ class Graph(ABC):
 
         Not so the root of the walk, which may be that first look.
         """
-        return self.is_written(value, CONTENT) and value is not self.root
+        return self.is_written(value, CONTENT) and value is not self.root and id(value) not in self._met
 
     def is_rebound(self, holder: object, name: str) -> bool:
         """Return whether the walked code rebinds an object's name."""
@@ -335,22 +362,38 @@ class Graph(ABC):
         for node in self._nodes:
             count = seen[node.label] = seen.get(node.label, 0) + 1
             labels.append(node.label if count == 1 else f"{node.label}#{count}")
-        whole = sha256(f"s3kv code {SCHEME}\n".encode())
+        whole = sha256(encoded(f"s3kv code {SCHEME}\n"))
         for tokens in (head, *(node.tokens for node in self._nodes)):
             _add(whole, tokens)
         parts = dict(self.parts)
         for label, node in zip(labels, self._nodes, strict=True):
             part = sha256()
             _add(
-                part, [b"-> " + labels[one].encode() if isinstance(one, int) else one for one in node.tokens]
+                part, [b"-> " + encoded(labels[one]) if isinstance(one, int) else one for one in node.tokens]
             )
             parts[label] = part.digest()
         code = CodeDigest(whole.digest(), parts, tuple(self._notes))
         return Found(code, self.watch, frozenset(self.not_loaded))
 
-    def _alone(self, value: object) -> tuple[bytes, bool]:
-        found = self.rules.isolated(value)
-        return found.digest, found.complete
+    def coloured(self) -> list[Node]:
+        """Return the nodes, not coloured as yet."""
+        return [Node(b"code", node.unordered, node.tokens) for node in self._nodes]
+
+    @property
+    def subjects(self) -> Sequence[object]:
+        """What the nodes are of."""
+        return [node.subject for node in self._nodes]
+
+    def learn(self, other: Graph) -> None:
+        """Take over what another walk knows of written names, and of what matters to the walked code."""
+        self.root = other.root
+        self.modes |= other.modes
+        self._validated |= other._validated
+        self._written |= other._written
+        self._rebound |= other._rebound
+        self._holders += other._holders
+        for at, names in other._written_names.items():
+            self._written_names.setdefault(at, set()).update(names)
 
     def _leaf(self, token: bytes, label: str) -> Token:
         number = self._leaves.get((token, label))

@@ -21,7 +21,7 @@ from s3kv_flows._keys.code.syntax.modules import (
     absolute_names,
     is_loading,
 )
-from s3kv_flows._keys.code.syntax.texts import Chain, Import
+from s3kv_flows._keys.code.syntax.texts import Chain, Import, encoded
 from s3kv_flows._keys.code.watch import ABSENT, content_of
 from s3kv_flows._keys.project import (
     is_loaded_by_prefect,
@@ -105,7 +105,7 @@ class Names:
     def _own_name(self, namespace: Mapping[str, Any], name: str) -> Token:
         self._graph.watch.name(namespace, "__name__", namespace.get("__name__", ABSENT))
         # The name that Prefect gives to a file is another one in each process.
-        return f"name {'of a loader' if is_loaded_by_prefect(name) else name}".encode()
+        return encoded(f"name {'of a loader' if is_loaded_by_prefect(name) else name}")
 
     def cell(self, function: FunctionType, cell: CellType, name: str, facts: CodeFacts) -> Iterable[Token]:
         """Yield the tokens of a closure's cell; of a module, those of the names that are used of it."""
@@ -201,13 +201,13 @@ class Names:
                     yield self._graph.token(built_in, name)
                 return
             if not self._graph.is_written(namespace, name):
-                yield f"absent {name}".encode()
+                yield encoded(f"absent {name}")
                 return
         if issubclass(type(value), ModuleType) and not self._graph.is_written(namespace, name):
             self._graph.watch.name(namespace, name, value)
             yield from self._of_module(value, chain, 1, name)
             return
-        yield name.encode()
+        yield encoded(name)
         used = attributes_used(value, [chain], self._graph.is_project)
         if not used or self._graph.is_rebound(namespace, name):
             yield self.bound(namespace, name, value, f"{label}.{name}")
@@ -221,7 +221,7 @@ class Names:
         """Yield the tokens of an attribute of an instance, of which nothing else counts."""
         for step, (holder, name) in enumerate(path, 1):
             value, label = vars(holder)[name], f"{label}.{name}"
-            yield name.encode()
+            yield encoded(name)
             rebound = self._graph.is_rebound(holder, name)
             if not rebound:
                 self._graph.watch.name(vars(holder), name, value)
@@ -240,7 +240,7 @@ class Names:
                 yield self._graph.token(type(module), label)
                 at = len(chain)
             if at == len(chain):
-                yield ".".join(chain).encode()
+                yield encoded(".".join(chain))
                 yield self._graph.token(module, label)
                 return
             attribute = chain[at]
@@ -254,22 +254,22 @@ class Names:
             if own and attribute in _TELLS_PLACE:
                 yield from self._place(module, attribute)
                 return
-            yield ".".join(chain[: at + 1]).encode()
+            yield encoded(".".join(chain[: at + 1]))
             if value is ABSENT and not self._graph.is_written(vars(module), attribute):
-                yield f"absent {attribute}".encode() if own else f"installed {name}".encode()
+                yield encoded(f"absent {attribute}") if own else encoded(f"installed {name}")
             elif own or is_project_object(value):
                 yield self.bound(vars(module), attribute, value, f"{last}.{attribute}")
             else:
-                yield f"installed {name}".encode()
+                yield encoded(f"installed {name}")
             return
 
     def _place(self, module: ModuleType, attribute: str) -> Iterable[Token]:
         """Yield the tokens of where a module is: of a path, the names of the modules in it."""
-        yield attribute.encode()
+        yield encoded(attribute)
         if attribute == "__path__":
             found = MODULES.within(str(module.__name__))
             self._graph.watch.call(lambda: MODULES.within(str(module.__name__)), found)
-            yield from (one.encode() for one in found)
+            yield from (encoded(one) for one in found)
 
     def _attribute(self, module: ModuleType, name: str, *, own: bool) -> Any:
         namespace = vars(module)
@@ -350,7 +350,7 @@ class Names:
         last = text.name.rpartition(".")[2]
         for name, value in sorted(found.differs.items()):
             if not self._graph.is_ignored(name, f"{text.name}.{name}", f"{last}.{name}"):
-                yield name.encode()
+                yield encoded(name)
                 yield (
                     b"absent" if value is UNBOUND else self.bound(namespace, name, value, f"{last}.{name}")
                 )
@@ -361,11 +361,11 @@ class Names:
                 name, f"{text.name}.{name}", f"{last}.{name}"
             ):
                 self._graph.mark_written(namespace, name, rebound=True)
-                yield name.encode()
+                yield encoded(name)
                 yield self._graph.attribute(namespace, name, value, f"{last}.{name}")
 
     def _mark_changed(self, names: Iterable[str]) -> None:
-        """Record names of modules that walked code changes, wherever they are."""
+        """Record names that the walked code assigns in some module: no loaded module is compared by them."""
         new = {*names} - self._changed
         self._changed |= new
         self._graph.is_stale |= any(not new.isdisjoint(namespace) for namespace in self._compared)
@@ -384,7 +384,7 @@ class Names:
         for cls in found.classes:
             watch.mapping(vars(cls))
         for container in found.containers:
-            if isinstance(container, dict):
+            if isinstance(container, Mapping):
                 watch.mapping(container)
             else:
                 watch.collection(container)
@@ -398,7 +398,7 @@ def _strings_in(value: Any) -> set[str]:
             found.add(one)
         elif type(one) is dict:
             to_look_at += [*one.keys(), *one.values()]
-        elif type(one) in (list, tuple, set, frozenset):
+        elif issubclass(type(one), (list, tuple, set, frozenset)):
             to_look_at += one
         if len(to_look_at) > _LOOKED_THROUGH:
             break

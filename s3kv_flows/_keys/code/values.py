@@ -14,12 +14,13 @@ from operator import attrgetter
 from typing import Any
 
 from s3kv_flows._keys.code.changes.first_seen import CONTENT
-from s3kv_flows._keys.code.classes import NOT_CONTENT, Registry
+from s3kv_flows._keys.code.classes import LRU_CACHED, NOT_CONTENT, Registry
+from s3kv_flows._keys.code.contained import ATOMS, CONTAINERS, IMMUTABLE
 from s3kv_flows._keys.code.graph import Graph, Token
-from s3kv_flows._keys.code.objects.containers import ATOMS, CONTAINERS, IMMUTABLE, Containers
+from s3kv_flows._keys.code.objects.containers import Containers
 from s3kv_flows._keys.code.objects.instances import Instances
 from s3kv_flows._keys.code.syntax.bytecode import bytecode_digest
-from s3kv_flows._keys.code.syntax.texts import constant
+from s3kv_flows._keys.code.syntax.texts import constant, encoded
 from s3kv_flows._keys.project import is_project_module, module_of
 
 __all__ = ["Values"]
@@ -37,7 +38,6 @@ _PARTS: dict[type, tuple[str, ...]] = {
     types.SimpleNamespace: ("__dict__",),
     ChainMap: ("maps",),
 }
-_LRU_CACHED = type(functools.lru_cache(abs))
 
 
 class Values:
@@ -51,20 +51,26 @@ class Values:
     def token(self, value: object, label: str) -> Token:
         """Return the token of a value that is no node yet."""
         kind = type(value)  # never isinstance, which a proxy answers for its target
-        if kind in ATOMS:
-            return f"{kind.__name__} {constant(value)}".encode()
-        if kind in CONTAINERS:
+        is_plain = type(kind) is type  # a metaclass may have any hash
+        if is_plain and kind in ATOMS:
+            return encoded(f"{kind.__name__} {constant(value)}")
+        if is_plain and kind in CONTAINERS:
             return self._containers.token(value, label)
         if self._graph.is_changed(value) and not self._graph.is_project(kind):
             return self._graph.attribute(value, CONTENT, value, label)
         if kind is types.SimpleNamespace and self._graph.written_names(value):
             return self._instances.changed(value, label)
-        if kind in _PARTS:
+        if is_plain and kind in _PARTS:
             return self._parts(value, kind.__name__, _PARTS[kind], label)
-        if kind in IMMUTABLE:
-            return self._instances.digest(value) or f"by type {kind.__qualname__}".encode()
+        if is_plain and kind in IMMUTABLE:
+            return self._immutable(value, label)
         token = self._code(value, kind, label)
         return token if token is not None else self._instances.token(value, label)
+
+    def _immutable(self, value: object, label: str) -> Token:
+        content = self._instances.content(value, label) or [encoded(f"by type {type(value).__qualname__}")]
+        # The time zone of a time may be of a class of the project.
+        return content[0] if len(content) == 1 else self._graph.node(value, label, lambda: content)
 
     def _code(self, value: Any, kind: type, label: str) -> Token | None:
         if kind is types.FunctionType:
@@ -77,7 +83,7 @@ class Values:
             name = str(value.__name__)
             if is_project_module(name, self._graph.rules.packages):
                 return self._graph.namespace(vars(value), name)
-            return f"installed {name}".encode()
+            return encoded(f"installed {name}")
         if kind is types.CodeType:
             return b"code " + bytecode_digest(value)
         if kind is types.GeneratorType:
@@ -85,14 +91,14 @@ class Values:
         if kind is types.BuiltinFunctionType:
             return self._built_in(value, label)
         if kind is Registry:
-            return self._graph.node(value, label, lambda: self._registered(value, label))
+            return self._graph.node(value, label, lambda: self._registered(value, label), unordered=True)
         if kind is weakref.ref:
             return self._graph.node(value, label, lambda: self._reference(value, label))
         if kind is contextvars.ContextVar:
             return self._graph.node(
                 value, label, lambda: [b"variable", self._graph.token(_content_of(self._graph, value), label)]
             )
-        if kind is _LRU_CACHED:
+        if kind is LRU_CACHED:
             return self._graph.node(value, label, lambda: self._cached(value, label))
         if module_of(kind) in _TYPING and hasattr(value, "__origin__") and hasattr(value, "__args__"):
             return self._alias(value, label)
@@ -107,7 +113,7 @@ class Values:
     def _registered(self, registry: Registry, label: str) -> Iterable[Token]:
         self._graph.watch.call(abc.get_cache_token, abc.get_cache_token())
         yield b"registry"
-        for cls in sorted(registry.classes(), key=self._graph.alone):
+        for cls in self._graph.ordered(registry.classes()):
             yield self._graph.token(cls, label)
 
     def _reference(self, value: Any, label: str) -> Iterable[Token]:
@@ -126,21 +132,21 @@ class Values:
         return self._graph.node(value, label, lambda: self._attributes(value, kind, names, label))
 
     def _attributes(self, value: object, kind: str, names: tuple[str, ...], label: str) -> Iterable[Token]:
-        yield kind.encode()
+        yield encoded(kind)
         for name in names:
             yield self._graph.token(attrgetter(name)(value), label)
         if names == ("func", "args", "keywords"):
             own = getattr(value, "__dict__", {})
             for name in sorted(set(own) - NOT_CONTENT):
-                yield name.encode()
+                yield encoded(name)
                 yield self._graph.token(own[name], label)
 
     def _built_in(self, value: Any, label: str) -> Token:
         owner = value.__self__
         if owner is None or isinstance(owner, types.ModuleType):
-            return f"installed {value.__module__}.{value.__qualname__}".encode()
+            return encoded(f"installed {value.__module__}.{value.__qualname__}")
         return self._graph.node(
-            value, label, lambda: (f"method {value.__name__}".encode(), self._graph.token(owner, label))
+            value, label, lambda: (encoded(f"method {value.__name__}"), self._graph.token(owner, label))
         )
 
     def _alias(self, value: Any, label: str) -> Token:
@@ -160,7 +166,7 @@ class Values:
             return self._graph.node(
                 value, label, lambda: [b"typing", *(self._graph.token(one, label) for one in kept.values())]
             )
-        return f"installed {value!r}".encode()
+        return encoded(f"installed {value!r}")
 
 
 def _content_of(graph: Graph, variable: contextvars.ContextVar[object]) -> object:

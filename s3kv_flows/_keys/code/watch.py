@@ -6,16 +6,36 @@ A digest that was computed before costs this check alone.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from operator import is_
 from types import CellType, FunctionType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from s3kv_flows._keys.code.syntax.sources import TextStamp, stamp_of
 
-__all__ = ["ABSENT", "Watch", "content_of"]
+__all__ = ["ABSENT", "Content", "Watch", "content_of"]
 
 ABSENT: Any = object()
+
+
+class Content(NamedTuple):
+    """The content of a value.
+
+    Attributes:
+        digest: 32 bytes, in which a class, function or module of the project counts by its name.
+        code: Those, in the order in which they were met: what they lead to counts, too.
+    """
+
+    digest: bytes
+    code: Sequence[object] = ()
+
+    def is_that(self, other: Content) -> bool:
+        """Return whether another content is the same, of the same code."""
+        return (
+            self.digest == other.digest
+            and len(self.code) == len(other.code)
+            and all(map(is_, self.code, other.code))
+        )
 
 
 def content_of(cell: CellType) -> Any:
@@ -41,7 +61,7 @@ class Watch:
         self._cells: dict[int, tuple[CellType, object]] = {}
         self._mappings: dict[int, tuple[Mapping[Any, Any], tuple[object, ...], tuple[object, ...]]] = {}
         self._collections: dict[int, tuple[Collection[Any], tuple[object, ...]]] = {}
-        self._values: dict[int, tuple[object, bytes]] = {}
+        self._values: dict[int, tuple[object, Content]] = {}
         self._modules: dict[str, ModuleType | None] = {}
         self._files: dict[str, TextStamp | None] = {}
         self._calls: list[tuple[Callable[[], object], object]] = []
@@ -65,15 +85,15 @@ class Watch:
 
     def mapping(self, mapping: Mapping[Any, Any]) -> None:
         """Watch keys, values and their order."""
-        self._mappings[id(mapping)] = (mapping, tuple(mapping), tuple(mapping.values()))
+        self._mappings[id(mapping)] = (mapping, tuple(_keys(mapping)), tuple(_values(mapping)))
 
     def collection(self, members: Collection[Any]) -> None:
         """Watch members, and their order."""
-        self._collections[id(members)] = (members, tuple(members))
+        self._collections[id(members)] = (members, tuple(_members(members)))
 
-    def value(self, value: object, digest: bytes) -> None:
-        """Watch a value by its digest, as its identity does not show a change."""
-        self._values[id(value)] = (value, digest)
+    def value(self, value: object, content: Content) -> None:
+        """Watch a value by its content, as its identity does not show a change."""
+        self._values[id(value)] = (value, content)
 
     def module(self, name: str) -> None:
         """Watch whether a module is loaded, and which."""
@@ -87,23 +107,11 @@ class Watch:
         """Watch the result of a function, by equality."""
         self._calls.append((look, found))
 
-    def take(self, other: Watch) -> None:
-        """Watch everything that another one watches."""
-        self._names.update(other._names)
-        self._functions.update(other._functions)
-        self._cells.update(other._cells)
-        self._mappings.update(other._mappings)
-        self._collections.update(other._collections)
-        self._values.update(other._values)
-        self._modules.update(other._modules)
-        self._files.update(other._files)
-        self._calls += other._calls
-
-    def unchanged(self, value_digest: Callable[[object], bytes]) -> bool:
+    def unchanged(self, content: Callable[[object], Content]) -> bool:
         """Return whether all of it is as it was.
 
         Args:
-            value_digest: Digests the values that can change in place.
+            content: Returns the content of the values that can change in place.
         """
         for namespace, name, found in self._names.values():
             if namespace.get(name, ABSENT) is not found:
@@ -115,7 +123,7 @@ class Watch:
                 or function.__kwdefaults__ is not keyword_defaults
             ):
                 return False
-        return self._contents_unchanged() and self._files_unchanged() and self._values_unchanged(value_digest)
+        return self._contents_unchanged() and self._files_unchanged() and self._values_unchanged(content)
 
     def _contents_unchanged(self) -> bool:
         for cell, found in self._cells.values():
@@ -123,12 +131,13 @@ class Watch:
                 return False
         try:
             for mapping, keys, values in self._mappings.values():
-                if len(mapping) != len(keys) or not (
-                    all(map(is_, mapping.values(), values)) and all(map(is_, mapping, keys))
+                own = _keys(mapping)
+                if len(own) != len(keys) or not (
+                    all(map(is_, _values(mapping), values)) and all(map(is_, own, keys))
                 ):
                     return False
             for members, snapshot in self._collections.values():
-                if len(members) != len(snapshot) or not all(map(is_, members, snapshot)):
+                if not _is_same(members, snapshot):
                     return False
         except RuntimeError:  # changed by another thread meanwhile
             return False
@@ -140,10 +149,36 @@ class Watch:
             return False
         return all(stamp_of(path) == stamp for path, stamp in self._files.items())
 
-    def _values_unchanged(self, value_digest: Callable[[object], bytes]) -> bool:
+    def _values_unchanged(self, content: Callable[[object], Content]) -> bool:
         try:
             return all(look() == found for look, found in self._calls) and all(
-                value_digest(value) == digest for value, digest in self._values.values()
+                content(value).is_that(before) for value, before in self._values.values()
             )
         except Exception:  # noqa: BLE001 -- Unkeyable now, or the value's own code fails
             return False
+
+
+def _keys(mapping: Mapping[Any, Any]) -> Collection[Any]:
+    """Return the keys of a mapping; of a dictionary those that it has, whatever its class says."""
+    return dict.keys(mapping) if isinstance(mapping, dict) else mapping.keys()
+
+
+def _values(mapping: Mapping[Any, Any]) -> Collection[Any]:
+    return dict.values(mapping) if isinstance(mapping, dict) else mapping.values()
+
+
+_BASES: tuple[Any, ...] = (list, set)
+
+
+def _members(collection: Collection[Any]) -> Iterator[Any]:
+    """Return an iterator of a collection; of a list or a set by what it has, whatever its class says."""
+    for base in _BASES:
+        if isinstance(collection, base):
+            found: Iterator[Any] = base.__iter__(collection)
+            return found
+    return iter(collection)
+
+
+def _is_same(collection: Collection[Any], snapshot: tuple[object, ...]) -> bool:
+    members = tuple(_members(collection))
+    return len(members) == len(snapshot) and all(map(is_, members, snapshot))

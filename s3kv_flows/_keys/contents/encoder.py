@@ -28,7 +28,7 @@ from s3kv_flows._keys.contents.builtin_trees import (
 from s3kv_flows._keys.contents.parts import CycleError, Parts, Token, layout_of, parts_of
 from s3kv_flows._keys.contents.parts.secrets import slow_digest
 from s3kv_flows._keys.contents.parts.small import SmallValues
-from s3kv_flows._keys.errors import Unkeyable, steady
+from s3kv_flows._keys.errors import TooDeepError, Unkeyable, steady
 from s3kv_flows._keys.project import module_of
 
 __all__ = ["SCHEME", "ContentEncoder", "Digest"]
@@ -103,7 +103,7 @@ class ContentEncoder:
                 "pass them as two inputs",
             ) from exc
         except RecursionError as exc:
-            raise Unkeyable(
+            raise TooDeepError(
                 f"this {type(value).__name__} is nested too deeply",
                 "pass a flatter value, for example a list instead of a chain of objects",
             ) from exc

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from s3kv_flows._keys.code.contained import attributes_of
 from s3kv_flows._keys.code.syntax.texts import Chain
 from s3kv_flows._keys.code.watch import ABSENT
 
@@ -29,8 +30,8 @@ def attributes_used(
 ) -> list[AttributePath]:
     """Return the attributes that chains such as ``settings.rate`` use of an instance of the project.
 
-    The list is empty if a chain may use more: the instance itself, which is passed on or called, a method,
-    which gets it as ``self``, or an attribute that its class has a say in.
+    The list is empty where a chain may use more than that: where the instance itself is passed on or called,
+    where a method gets it as ``self``, or where its class decides what an attribute is.
 
     Args:
         value: What the first name of each chain is bound to.
@@ -61,10 +62,7 @@ def _is_plain(value: object, name: str, is_project: Callable[[type], bool]) -> b
     cls = type(value)
     if issubclass(cls, type) or not is_project(cls) or cls.__getattribute__ is not _GET:
         return False
-    try:
-        attributes = _GET(value, "__dict__")
-    except AttributeError:
-        return False
+    attributes = attributes_of(value)
     return (
         type(attributes) is dict
         and attributes.get(name, ABSENT) is not ABSENT

@@ -25,6 +25,7 @@ from s3kv_flows._keys.code.changes.lookup import (
     Super,
     bound_to,
     function_of,
+    look_anew,
     looked_up,
     setter_of,
 )
@@ -63,6 +64,7 @@ class Changes:
     """What the functions of one walk change. What they reach later is followed when it is visited."""
 
     def __init__(self, marks: Marks, packages: Collection[str]) -> None:
+        look_anew()
         self._marks = marks
         self._packages = packages
         self._names: set[str] = set()
@@ -127,9 +129,8 @@ class _Run:
         code = function.__code__
         names = code.co_varnames[: code.co_argcount]
         defaults = function.__defaults__ or ()
-        self._locals: dict[str, object] = dict(
-            zip(names[len(names) - len(defaults) :], defaults, strict=True)
-        )
+        # From the last one: a program may set more defaults than there are arguments.
+        self._locals: dict[str, object] = dict(zip(reversed(names), reversed(defaults), strict=False))
         self._locals.update(function.__kwdefaults__ or {})
         self._locals.update(
             zip(names, (one for one in bound.given if type(one) is not Keyword), strict=False)
@@ -194,7 +195,7 @@ class _Run:
                 self._marks.mark_written(value, CONTENT, rebound=False)
 
     def _rebind(self, holder: object, name: str) -> None:
-        if type(holder) in (Fresh, Bound, Super):
+        if issubclass(type(holder), (Fresh, Bound, Super)):
             return
         self._to_do += setter_of(holder, name)
         self._marks.mark_written(

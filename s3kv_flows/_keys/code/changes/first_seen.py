@@ -9,56 +9,77 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
 
-__all__ = ["CONTENT", "FirstSeen"]
+__all__ = ["CONTENT", "FirstSeen", "Written"]
 
 CONTENT = "[]"
-"""Names what is in an object, where that is changed, and not an attribute."""
+"""Names the content of an object, where that is changed, and not an attribute."""
+
+_KEPT = 20_000
 
 
-_KEPT = 1_000
+class Written(NamedTuple):
+    """A name that the reached code writes.
+
+    Attributes:
+        holder: What has the name: the namespace of a module, a cell, an object.
+        name: Which name of it.
+        bound: The value that it is bound to: for another one, there is another first digest. None where the
+            code rebinds the name itself.
+    """
+
+    holder: object
+    name: str
+    bound: object
+
+    @property
+    def at(self) -> tuple[int, str, int]:
+        """What tells it apart, while its holder and its value live."""
+        return id(self.holder), self.name, id(self.bound)
 
 
 class FirstSeen:
-    """Digests of names that are written, each as it was when it was first asked for.
+    """The first digests of written names: one object for the process.
 
-    The holder of a name is kept, so that nothing else can come to have its identity; what was not
-    asked for longest is forgotten when there are 1,000.
+    The holder of a name is kept, so that no other object gets its identity. Of more than 20,000 names, those
+    that were used least recently are forgotten.
     """
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[int, str, int], tuple[object, object, bytes]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[int, str, int], tuple[Written, bytes]] = OrderedDict()
+        self.unlock()
 
     def unlock(self) -> None:
-        """Go on in the child of a fork, where a thread that held the lock is not."""
+        """Replace the lock in the child of a fork, where the thread that held it does not exist."""
         self._lock = threading.Lock()
+        self._looking = 0
 
-    def digest(
-        self, holder: object, name: str, value: object, look: Callable[[], tuple[bytes, bool]]
-    ) -> bytes:
-        """Return the digest that the value of a name had at first.
+    def get(self, written: Written) -> bytes | None:
+        """Return the first digest of a name; None where it was not seen before."""
+        with self._lock:
+            known = self._kept.get(written.at)
+            if known is None:
+                return None
+            self._kept.move_to_end(written.at)
+            return known[1]
 
-        Args:
-            holder: What has the name: the namespace of a module, a cell, an object.
-            name: Which name of it.
-            value: What it was bound to: another one is another first sight. None where the name itself is
-                rebound by the tasks' code.
-            look: Called for the digest at first sight, and whether it is complete; one that is not, as it was
-                asked for while it was made, is not kept.
-        """
-        at = (id(holder), name, id(value))
+    def keep(self, written: Written, digest: bytes) -> bytes:
+        """Keep the first digest of a name, and return it; that of another thread, if that was earlier."""
         with self._lock:
-            known = self._kept.get(at)
-            if known is not None:
-                self._kept.move_to_end(at)
-                return known[2]
-        digest, complete = look()
-        if not complete:
-            return digest
+            return self._kept.setdefault(written.at, (written, digest))[1]
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """Forget nothing while names are seen that depend on each other."""
         with self._lock:
-            digest = self._kept.setdefault(at, (holder, value, digest))[2]
-            while len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
-        return digest
+            self._looking += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._looking -= 1
+                while not self._looking and len(self._kept) > _KEPT:
+                    self._kept.popitem(last=False)

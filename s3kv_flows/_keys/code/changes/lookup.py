@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import functools
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from types import FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
+from s3kv_flows._keys.code.classes import LRU_CACHED
+from s3kv_flows._keys.code.contained import attributes_of
 from s3kv_flows._keys.code.syntax.facts import CODES
 from s3kv_flows._keys.code.syntax.writes import WITHIN
 
-__all__ = ["Bound", "Fresh", "Keyword", "Super", "bound_to", "function_of", "looked_up", "setter_of"]
+__all__ = [
+    "Bound",
+    "Fresh",
+    "Keyword",
+    "Super",
+    "bound_to",
+    "function_of",
+    "look_anew",
+    "looked_up",
+    "setter_of",
+]
 
 _MOST_MEMBERS = 1_000
-_CACHED = type(functools.lru_cache(abs))
+_MOST_LAYERS = 20_000
+"""Of decorators, partials and methods around a function."""
 _CONTAINERS: tuple[Any, ...] = (dict, list, tuple, set, frozenset, deque)
 
 
@@ -39,6 +52,8 @@ class Bound(NamedTuple):
     given: tuple[object, ...]
 
 
+_SET: dict[int, tuple[type, frozenset[str]]] = {}
+"""By classes: the attributes that their methods set."""
 _FIELD: Any = type(vars(Bound)["function"])
 """The type of what finds a field of a named tuple."""
 
@@ -67,30 +82,48 @@ def looked_up(value: Any, part: str, owner: type | None = None) -> Iterator[obje
 
 
 def bound_to(value: Any, given: tuple[object, ...] = ()) -> Iterator[Bound]:
-    """Yield the functions that a call of a value runs, with what they get."""
+    """Yield the functions that a call of a value runs, with what they get.
+
+    A loop, as decorators and partials may be thousands deep, and may lead back to themselves.
+    """
+    pending: list[tuple[Any, tuple[object, ...]]] = [(value, given)]
+    seen: set[int] = set()
+    for one, got in pending:
+        if len(pending) > _MOST_LAYERS:
+            return
+        if type(one) is FunctionType:
+            if id(one) in seen:
+                continue
+            yield Bound(one, got)
+        elif type(one) is not Bound and id(one) in seen:
+            continue
+        seen.add(id(one))
+        pending += _layer(one, got)
+
+
+def _layer(value: Any, given: tuple[object, ...]) -> Iterator[tuple[Any, tuple[object, ...]]]:
+    """Yield what a call of a value calls in its turn, and what that gets."""
     if type(value) is Bound:
-        yield from bound_to(value.function, (*value.given, *given))
+        yield value.function, (*value.given, *given)
     elif type(value) is FunctionType:
-        yield Bound(value, given)
-        wrapped = value.__dict__.get("__wrapped__")
-        if wrapped is not None and wrapped is not value:
-            yield from bound_to(wrapped, given)
+        if "__wrapped__" in value.__dict__:
+            yield value.__dict__["__wrapped__"], given
     elif type(value) is MethodType:
-        yield from bound_to(value.__func__, (value.__self__, *given))
+        yield value.__func__, (value.__self__, *given)
     elif type(value) is functools.partial:
         named = tuple(Keyword(*item) for item in value.keywords.items())
-        yield from bound_to(value.func, (*value.args, *given, *named))
+        yield value.func, (*value.args, *given, *named)
     elif issubclass(type(value), type):
         for name, first in (("__new__", value), ("__init__", Fresh(value))):
             for one in _in_classes(value.__mro__, name):
-                yield from bound_to(function_of(one), (first, *given))
+                yield function_of(one), (first, *given)
     else:
-        wrapped = _own(value).get("__wrapped__") if type(value) not in (Fresh, Super) else None
+        wrapped = _own(value).get("__wrapped__") if not issubclass(type(value), (Fresh, Super)) else None
         if wrapped is not None:  # a task, a cached function
-            yield from bound_to(wrapped, given)
+            yield wrapped, given
         for one in _attribute(value, "__call__"):
             if type(one) is Bound:
-                yield from bound_to(one, given)
+                yield one, given
 
 
 class Super(NamedTuple):
@@ -148,14 +181,27 @@ def _attribute(value: Any, name: str) -> Iterator[object]:
 
 
 def _set_on_self(cls: type) -> set[str]:
+    """Return the attributes that methods of a class set: found once, as each method may be looked up."""
     found: set[str] = set()
     for base in cls.__mro__:
-        for held in vars(base).copy().values():
-            if type(held) is FunctionType and held.__code__.co_argcount:
-                first = held.__code__.co_varnames[0]
-                changes = CODES.facts(held).effects.changes
-                found |= {chain[1][:-1] for chain in changes if len(chain) == 2 and chain[0] == first}
+        known = _SET.get(id(base))
+        if known is None:
+            known = _SET[id(base)] = (base, frozenset(_set_by(vars(base).copy().values())))
+        found |= known[1]
     return found
+
+
+def look_anew() -> None:
+    """Forget what methods set, as they may be others now."""
+    _SET.clear()
+
+
+def _set_by(held: Iterable[object]) -> Iterator[str]:
+    for one in held:
+        if type(one) is FunctionType and one.__code__.co_argcount:
+            first = one.__code__.co_varnames[0]
+            changes = CODES.facts(one).effects.changes
+            yield from (chain[1][:-1] for chain in changes if len(chain) == 2 and chain[0] == first)
 
 
 def _of_class(cls: type | None, mro: tuple[type, ...], name: str, instance: Any) -> Iterator[object]:
@@ -164,7 +210,7 @@ def _of_class(cls: type | None, mro: tuple[type, ...], name: str, instance: Any)
         if type(found) is classmethod:
             first = cls if cls is not None else instance.cls if type(instance) is Fresh else type(instance)
             yield from bound_to(function, (first,))
-        elif type(found) in (property, functools.cached_property):
+        elif issubclass(type(found), (property, functools.cached_property)):
             if instance is not None and type(function) is FunctionType:
                 yield from bound_to(function, (instance,))
         elif type(found) is staticmethod or instance is None:
@@ -174,7 +220,7 @@ def _of_class(cls: type | None, mro: tuple[type, ...], name: str, instance: Any)
         elif type(found) is _FIELD:
             with suppress(AttributeError, TypeError, IndexError):
                 yield found.__get__(instance)
-        elif type(found) is _CACHED:
+        elif type(found) is LRU_CACHED:
             yield from bound_to(found.__wrapped__, (instance,))
         else:
             yield found
@@ -196,7 +242,7 @@ def setter_of(holder: Any, name: str) -> Iterator[Bound]:
 
 def function_of(found: Any) -> Any:
     """Return the function in what a class holds under the name of a method; anything else as it is."""
-    if type(found) in (staticmethod, classmethod):
+    if issubclass(type(found), (staticmethod, classmethod)):
         return found.__func__
     if issubclass(type(found), property):
         return found.fget
@@ -204,8 +250,4 @@ def function_of(found: Any) -> Any:
 
 
 def _own(value: Any) -> Mapping[str, Any]:
-    try:
-        own = object.__getattribute__(value, "__dict__")
-    except (AttributeError, TypeError):
-        return {}
-    return own if issubclass(type(own), dict) else {}
+    return attributes_of(value) or {}

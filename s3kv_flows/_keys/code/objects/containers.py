@@ -1,49 +1,32 @@
-"""Built-in containers among the values that code uses, and atoms."""
+"""Built-in containers among the values that code uses."""
 
 from __future__ import annotations
 
-import datetime
-import decimal
-import fractions
-import pathlib
-import re
-import types
-import uuid
-from collections import Counter, OrderedDict, defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import partial
+from types import FunctionType, MethodType
 from typing import Any
 
 from s3kv_flows._keys.code.changes.first_seen import CONTENT
+from s3kv_flows._keys.code.contained import (
+    ATOMS,
+    CONTAINERS,
+    IMMUTABLE,
+    containers_in,
+    is_container,
+    kinds_in,
+    members_of,
+)
 from s3kv_flows._keys.code.graph import Graph, Token
 from s3kv_flows._keys.errors import Unkeyable, UnsteadyError
 
-__all__ = ["ATOMS", "CONTAINERS", "IMMUTABLE", "Containers", "containers_in", "is_plain_container"]
+__all__ = ["Containers"]
 
-ATOMS = (type(None), bool, int, float, complex, str, bytes, type(...))
-IMMUTABLE = (
-    range,
-    decimal.Decimal,
-    fractions.Fraction,
-    datetime.date,
-    datetime.datetime,
-    datetime.time,
-    datetime.timedelta,
-    datetime.timezone,
-    pathlib.PurePosixPath,
-    pathlib.PureWindowsPath,
-    pathlib.PosixPath,
-    pathlib.WindowsPath,
-    re.Pattern,
-    uuid.UUID,
-)
-_MAPPINGS = (dict, OrderedDict, defaultdict, Counter, types.MappingProxyType)
-_SEQUENCES = (list, tuple, deque)
-_SETS = (set, frozenset)
-CONTAINERS = (*_MAPPINGS, *_SEQUENCES, *_SETS)
-
-
+_PLAIN = ATOMS | IMMUTABLE
+_CODE = frozenset((FunctionType, MethodType, partial, type))
 _VISITED = 1_000
-"""Members of a container that are visited one by one; a longer one has a single digest."""
+"""Members of a container that are visited one by one; a longer one has a single digest, but for code."""
 _WATCHED = 10_000
 
 
@@ -52,32 +35,39 @@ class Containers:
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
+        self._plain: dict[int, tuple[bool, object]] = {}
+        """Of containers that were looked into from above: whether each is plain."""
+        self._split: dict[int, object] = {}
+        """Containers that have no digest as a whole, and all below them, which are not tried again."""
 
     def token(self, value: Any, label: str) -> Token:
         """Return the token of a container."""
         if self._graph.is_changed(value):
             return self._graph.attribute(value, CONTENT, value, label)
-        if not is_plain_container(value) and len(value) <= _VISITED:
-            return self._graph.node(value, label, lambda: self._members(value, label))
-        return self._graph.node(value, label, lambda: self._plain(value, label))
+        unordered = isinstance(value, (set, frozenset))
+        if id(value) in self._split or (not self._is_plain(value) and self._is_visited(value)):
+            return self._graph.node(value, label, lambda: self._members(value, label), unordered=unordered)
+        return self._graph.node(value, label, lambda: self._whole(value, label), unordered=unordered)
 
-    def _plain(self, value: Any, label: str) -> Iterable[Token]:
+    def _is_visited(self, value: Any) -> bool:
+        return len(value) <= _VISITED or not _CODE.isdisjoint(kinds_in(value))
+
+    def _whole(self, value: Any, label: str) -> Iterable[Token]:
         containers = containers_in(value)
-        if any(map(self._graph.is_changed, containers)):
-            return self._members(value, label)
-        is_watched = sum(map(len, containers)) <= _WATCHED and is_plain_container(value)
-        if is_watched:
-            for one in containers:  # before they are read: what changes in between shows
-                self._watch(one)
-        try:
-            digest = self._graph.rules.value_digest(value)
-        except UnsteadyError:
-            raise
-        except Unkeyable:
-            return self._members(value, label)
-        if not is_watched:
-            self._graph.watch.value(value, digest)
-        return [b"value " + digest]
+        is_split = any(map(self._graph.is_changed, containers))
+        if not is_split:
+            is_watched = sum(map(len, containers)) <= _WATCHED and self._is_plain(value)
+            if is_watched:
+                for one in containers:  # before they are read: what changes in between shows
+                    self._watch(one)
+            try:
+                return self._graph.content(value, label, is_watched=not is_watched)
+            except UnsteadyError:
+                raise
+            except Unkeyable:
+                pass
+        self._split.update((id(one), one) for one in containers)
+        return self._members(value, label)
 
     def _members(self, value: Any, label: str) -> Iterable[Token]:
         yield f"container {type(value).__name__}".encode()
@@ -88,12 +78,9 @@ class Containers:
             for key, content in list(value.items()):
                 yield self._graph.token(key, label)
                 yield self._graph.token(content, label)
-        elif isinstance(value, (set, frozenset)):
-            # By what each is, not by the order of a set, which is another one in each process.
-            for member in sorted(value, key=self._graph.alone):
-                yield self._graph.token(member, label)
         else:
-            for member in list(value):
+            is_set = isinstance(value, (set, frozenset))
+            for member in self._graph.ordered(list(value)) if is_set else list(value):
                 yield self._graph.token(member, label)
 
     def _watch(self, container: Any) -> None:
@@ -102,36 +89,32 @@ class Containers:
         elif not isinstance(container, (tuple, frozenset)):
             self._graph.watch.collection(container)
 
-
-def is_plain_container(value: Any) -> bool:
-    """Return whether a container holds nothing but atoms, immutable values and containers of such."""
-    return all(
-        kind in ATOMS or kind in IMMUTABLE
-        for container in containers_in(value)
-        for kind in _kinds(container)
-        if kind not in CONTAINERS
-    )
-
-
-def _kinds(container: Any) -> set[type]:
-    kinds = set(map(type, container))
-    if isinstance(container, Mapping):
-        kinds |= set(map(type, container.values()))
-    if isinstance(container, defaultdict) and container.default_factory is not None:
-        kinds.add(type(container.default_factory))
-    return kinds
+    def _is_plain(self, value: Any) -> bool:
+        """Return whether a container holds atoms, immutable values and containers of such alone."""
+        known = self._plain.get(id(value))
+        if known is None:
+            for one, is_plain in _plain_in(value):
+                self._plain[id(one)] = is_plain, one
+            known = self._plain[id(value)]
+        return known[0]
 
 
-def containers_in(value: Any) -> list[Any]:
-    """Return a container, and all containers below it."""
-    found, seen = [value], {id(value)}
-    for container in found:
-        if _kinds(container).isdisjoint(CONTAINERS):
-            continue
-        members = container.values() if isinstance(container, Mapping) else container
-        keys = container if isinstance(container, Mapping) else ()
-        for member in (*members, *keys):
-            if type(member) in CONTAINERS and id(member) not in seen:
-                seen.add(id(member))
-                found.append(member)
-    return found
+def _plain_in(value: Any) -> Iterable[tuple[Any, bool]]:
+    """Yield a container, and those below it, each with whether it is plain: all in one pass."""
+    containers = containers_in(value)
+    around: dict[int, list[int]] = {}
+    mixed: list[int] = []
+    for container in containers:
+        kinds = kinds_in(container)
+        if not kinds <= _PLAIN | CONTAINERS:
+            mixed.append(id(container))
+        if not CONTAINERS.isdisjoint(kinds):
+            for member in members_of(container):
+                if is_container(member):
+                    around.setdefault(id(member), []).append(id(container))
+    found = set(mixed)
+    for one in mixed:
+        new = [outer for outer in around.get(one, ()) if outer not in found]
+        found.update(new)
+        mixed += dict.fromkeys(new)
+    return [(container, id(container) not in found) for container in containers]

@@ -11,11 +11,12 @@ import types
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from s3kv_flows._keys.code.changes.first_seen import CONTENT
+from s3kv_flows._keys.code.changes.first_seen import CONTENT, Written
 from s3kv_flows._keys.code.classes import fields_of_record, state_of
 from s3kv_flows._keys.code.graph import Graph, Token
+from s3kv_flows._keys.code.syntax.texts import encoded
 from s3kv_flows._keys.code.watch import ABSENT
-from s3kv_flows._keys.errors import UnsteadyError
+from s3kv_flows._keys.errors import TooDeepError, UnsteadyError
 from s3kv_flows._keys.project import is_project_module, module_of
 
 __all__ = ["Instances"]
@@ -54,19 +55,19 @@ class Instances:
         """Return the token of an instance."""
         cls = type(value)
         if issubclass(cls, _LOGGERS) or module_of(cls).partition(".")[0] in _LOGGING_PACKAGES:
-            return f"by type {cls.__qualname__}".encode()
+            return encoded(f"by type {cls.__qualname__}")
         if self._graph.is_project(cls):
             return self._graph.node(value, label, lambda: self._of_project(value, label))
         if issubclass(cls, enum.Enum):
             member = (ask(value, "_name_"), ask(value, "_value_"))
-            return f"installed {module_of(cls)}.{cls.__qualname__} {member!r}".encode()
+            return encoded(f"installed {module_of(cls)}.{cls.__qualname__} {member!r}")
         attributes = ask(value, "__dict__")
         wrapped = attributes.get("__wrapped__") if isinstance(attributes, dict) else None
         if wrapped is not None:
             return self._graph.node(value, label, lambda: self._wrapper(value, wrapped, label))
         name = _found_by_name(value)
         if name is not None:
-            return f"installed {name}".encode()
+            return encoded(f"installed {name}")
         if isinstance(attributes, dict) and self._graph.written_names(value):
             return self.changed(value, label)
         fields = fields_of_record(value)
@@ -79,7 +80,7 @@ class Instances:
         yield b"instance"
         yield self._graph.token(cls, label)
         if issubclass(cls, enum.Enum):
-            yield str(ask(value, "_name_")).encode()
+            yield encoded(str(ask(value, "_name_")))
             yield self._graph.token(ask(value, "_value_"), label)
             return
         bases = [base for base in cls.__mro__ if not self._graph.is_project(base)]
@@ -93,9 +94,9 @@ class Instances:
             if wrapped is not None and callable(value):
                 yield self._graph.token(wrapped, label)
                 return
-            digest = self.digest(value)
-            if digest is not None:
-                yield digest
+            tokens = self.content(value, label)
+            if tokens is not None:
+                yield from tokens
                 return
             yield from self._graph.making(value, label)
         for base, content in _BUILT_IN_BASES.items():
@@ -115,7 +116,7 @@ class Instances:
 
     def changed(self, value: object, label: str) -> Token:
         """Return the token of an installed class's instance some of whose attributes are written."""
-        name = f"instance {module_of(type(value))}.{type(value).__qualname__}".encode()
+        name = encoded(f"instance {module_of(type(value))}.{type(value).__qualname__}")
         return self._graph.node(value, label, lambda: (name, *self._state(value, label)))
 
     def _state(self, value: object, label: str) -> Iterable[Token]:
@@ -127,17 +128,17 @@ class Instances:
             self._graph.watch.call(lambda: [*map(id, state_of(value).values())], [*map(id, state.values())])
         for name in self._graph.names(value, state):
             if not self._graph.is_ignored(f"{type(value).__qualname__}.{name}"):
-                yield name.encode()
+                yield encoded(name)
                 yield self._graph.attribute(value, name, state.get(name, ABSENT), label)
 
     def _wrapper(self, value: Any, wrapped: object, label: str) -> Iterable[Token]:
         """Yield the tokens of a package's object that wraps a function, as a task or a flow does."""
-        yield f"wrapper {type(value).__qualname__}".encode()
+        yield encoded(f"wrapper {type(value).__qualname__}")
         self._graph.watch.call(lambda: value.__dict__.get("__wrapped__") is wrapped, found=True)
         yield self._graph.token(wrapped, label)
 
     def _record(self, value: object, label: str) -> Iterable[Token]:
-        yield f"record {module_of(type(value))}.{type(value).__qualname__}".encode()
+        yield encoded(f"record {module_of(type(value))}.{type(value).__qualname__}")
         own = ask(value, "__dict__")
         if isinstance(own, dict):
             self._graph.watch.mapping(own)
@@ -146,7 +147,7 @@ class Instances:
             found = [*map(id, fields.values())]
             self._graph.watch.call(lambda: [*map(id, (fields_of_record(value) or {}).values())], found)
         for name, content in fields.items():
-            yield name.encode()
+            yield encoded(name)
             yield self._graph.token(content, label)
 
     def _opaque(self, value: object, label: str) -> Iterable[Token]:
@@ -154,51 +155,48 @@ class Instances:
         cls = type(value)
         if module_of(cls).startswith(_COMPILED):
             # Made of annotations, which count; holds addresses.
-            yield f"by type {module_of(cls)}.{cls.__qualname__}".encode()
+            yield encoded(f"by type {module_of(cls)}.{cls.__qualname__}")
             return
         if module_of(cls) == "pydantic.type_adapter":
             yield b"type adapter"
             yield self._graph.token(ask(value, "_type"), label)
             return
-        digest = self.digest(value)
-        if digest is None:
-            digest = f"by type {module_of(cls)}.{cls.__qualname__}".encode()
+        content = self.content(value, label)
+        if content is None:
             self._graph.note(
                 f"{label} counts by its type, {cls.__qualname__}, by its strings and flags, and by the "
                 "statements that make it"
             )
             yield from self._graph.making(value, label)
-        yield digest
+            yield encoded(f"by type {module_of(cls)}.{cls.__qualname__}")
+        else:
+            yield from content
         own = ask(value, "__dict__")
-        is_client = digest.startswith(b"by type") and module_of(cls).partition(".")[0] not in _RUNNING
+        is_client = content is None and module_of(cls).partition(".")[0] not in _RUNNING
         if isinstance(own, dict):
             self._graph.watch.mapping(own)
             for name, content in sorted(own.copy().items(), key=lambda item: str(item[0])):
-                is_setting = is_client and type(content) in _SETTINGS
+                is_setting = is_client and any(type(content) is one for one in _SETTINGS)
                 if is_setting or self._holds_code(content):
-                    yield str(name).encode()
+                    yield encoded(name)
                     yield self._graph.token(content, label)
 
-    def digest(self, value: object) -> bytes | None:
-        """Return the token of a value by its content, None for a value without content."""
-        rules = self._graph.rules
+    def content(self, value: object, label: str) -> list[Token] | None:
+        """Return the tokens of a value by its content, None for a value without content."""
         try:
-            size = ask(value, "nbytes")
-            if isinstance(size, int) and size > _HUGE_BYTES:
-                self._graph.note(
-                    f"{type(value).__qualname__} of more than 256 MB: a change in place goes unnoticed"
-                )
-                seen = rules.first_seen.digest(
-                    value, "huge", value, lambda: (rules.value_digest(value), True)
-                )
-                return b"value " + seen
-            digest = rules.value_digest(value)
+            return [self._huge(value)] if _is_huge(value) else self._graph.content(value, label)
+        except TooDeepError as exc:  # it has a content, whatever it is
+            raise TooDeepError(f"{label}: {exc.reason}", exc.remedy) from exc
         except UnsteadyError:
-            raise  # it has a content, whatever it is
+            raise  # so has this one
         except Exception:  # noqa: BLE001 -- Unkeyable, or what the value's own code raises when it is asked
             return None
-        self._graph.watch.value(value, digest)
-        return b"value " + digest
+
+    def _huge(self, value: object) -> Token:
+        self._graph.note(f"{type(value).__qualname__} of more than 256 MB: a change in place goes unnoticed")
+        rules, written = self._graph.rules, Written(value, "huge", value)
+        seen = rules.first_seen.get(written)
+        return b"value " + (seen or rules.first_seen.keep(written, rules.content(value).digest))
 
     def _holds_code(self, value: Any) -> bool:
         if type(value) is types.MethodType:
@@ -216,6 +214,12 @@ def ask(value: object, name: str) -> Any:
         return getattr(value, name, None)
     except Exception:  # noqa: BLE001
         return None
+
+
+def _is_huge(value: object) -> bool:
+    """Return whether an array of numbers is large; objects in one may hold code, which is not kept."""
+    size = ask(value, "nbytes")
+    return isinstance(size, int) and size > _HUGE_BYTES and not ask(ask(value, "dtype"), "hasobject")
 
 
 def _is_plain(cls: type) -> bool:

@@ -11,13 +11,14 @@ from __future__ import annotations
 import abc
 import enum
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from operator import attrgetter, is_
 from types import CodeType, FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
 from typing import Any
 
+from s3kv_flows._keys.code.contained import ATOMS, CONTAINERS, attributes_of, containers_in
 from s3kv_flows._keys.code.syntax.bindings import (
     Bindings,
     Defined,
@@ -34,8 +35,8 @@ __all__ = ["UNBOUND", "Comparison", "Loaded", "seen"]
 UNBOUND: Any = object()
 """Stands for the value of a name that a module does not have."""
 
-_ATOMS = (type(None), bool, int, float, complex, str, bytes, type(...))
-_CONTAINERS = (dict, list, tuple, set, frozenset)
+_MOST_VISITS = 1_000_000
+"""Of members of containers, each time that they occur: thirty tuples of the one before twice are endless."""
 _OF_FUNCTIONS = tuple(map(attrgetter, ("__code__", "__defaults__", "__kwdefaults__")))
 _ATTRIBUTES = attrgetter("__dict__")
 _OF_ABSTRACT = frozenset({"__isabstractmethod__"})
@@ -73,6 +74,7 @@ class Loaded:
 
     Attributes:
         bindings: What the text binds.
+        compiles: Tells whether the text compiles to some code.
         namespace: Of the module.
         first: What was found at first.
         last: What was found when it was last compared.
@@ -96,7 +98,8 @@ class Loaded:
         self.bindings = bindings
         self.namespace = vars(module)
         self._name = module.__name__
-        self._path, self._compiles, self._absolute = path, compiles, absolute
+        self.compiles = compiles
+        self._path, self._absolute = path, absolute
         self._first: dict[str, tuple[object, object]] = {}
         self._is_first = True
         self._filled = self._find_filled()
@@ -138,7 +141,7 @@ class Loaded:
 
     def _is_expected(self, name: str, value: object) -> bool:
         """Return whether a module may have a name that its text does not bind."""
-        if name.startswith("__") and name.endswith("__"):
+        if str(name).startswith("__") and str(name).endswith("__"):
             return type(value) is not FunctionType or name in _OF_INTERPRETER
         return issubclass(type(value), ModuleType) and sys.modules.get(f"{self._name}.{name}") is value
 
@@ -149,13 +152,9 @@ class Loaded:
             function is not None
             and function.__globals__ is self.namespace
             and function.__code__.co_filename == self._path
-            and not self._compiles(function.__code__)
+            and not self.compiles(function.__code__)
         ):
             found.is_of_other_text = True
-
-    def compiles(self, code: CodeType) -> bool:
-        """Return whether the text compiles to some code."""
-        return self._compiles(code)
 
     def is_imported(self, value: object, said: Imported) -> bool:
         """Return whether an import statement gives a value."""
@@ -215,13 +214,13 @@ class _Names:
             if name in changed:
                 self._found.has_computed |= is_computed
             elif any(self.is_said(value, one, name, where) for one in possible):
-                self._found.containers += containers_in(value)
+                self._found.containers += _changeable_in(value)
             elif is_computed or not is_certain:
                 self._found.has_computed = True
                 if not self._module.is_as_at_first(where, value):
                     differs[name] = value
                 else:
-                    self._found.containers += containers_in(value)
+                    self._found.containers += _changeable_in(value)
             else:
                 differs[name] = value
 
@@ -258,7 +257,7 @@ class _Names:
         names = code.co_varnames[code.co_argcount - len(defaults) :]
         values = [(names[at], value, said.defaults[at]) for at, value in enumerate(defaults)]
         values += [(key, keywords[key], value) for key, value in said.keyword_defaults.items()]
-        self._found.containers += [one for _, value, _ in values for one in containers_in(value)]
+        self._found.containers += [one for _, value, _ in values for one in _changeable_in(value)]
         return all(
             key in self._module.bindings.arguments or _picture(one) == _picture(other)
             for key, one, other in values
@@ -288,12 +287,12 @@ class _Names:
 
 
 def _is_made(name: str, member: object, cls: type) -> bool:
-    """Return whether a class has a member that its text does not bind, without that somebody put it there."""
-    if type(cls) is enum.EnumMeta and name.startswith("_"):
+    """Return whether interpreter or metaclass made a member that the text of a class does not name."""
+    if type(cls) is enum.EnumMeta and str(name).startswith("_"):
         return True
     if type(member) in (MemberDescriptorType, GetSetDescriptorType) or name == "_abc_impl":
         return True
-    is_special = name.startswith("__") and name.endswith("__")
+    is_special = str(name).startswith("__") and str(name).endswith("__")
     return is_special and (type(_of_descriptor(member)) is not FunctionType or name in _OF_INTERPRETER)
 
 
@@ -310,7 +309,7 @@ def _is_name_of(own: str, name: str) -> bool:
 
 
 def _of_descriptor(value: Any) -> Any:
-    if type(value) in (staticmethod, classmethod):
+    if issubclass(type(value), (staticmethod, classmethod)):
         return value.__func__
     return value.fget if type(value) is property else value
 
@@ -321,11 +320,8 @@ def _innermost(value: Any) -> FunctionType | None:
         value = _of_descriptor(value)
         if type(value) is FunctionType and "__wrapped__" not in value.__dict__:
             return value
-        try:
-            own = object.__getattribute__(value, "__dict__")
-        except (AttributeError, TypeError):
-            return None
-        if type(own) is not dict or "__wrapped__" not in own:
+        own = attributes_of(value)
+        if own is None or "__wrapped__" not in own:
             return value if type(value) is FunctionType else None
         value = own["__wrapped__"]
     return None
@@ -349,29 +345,20 @@ def seen(functions: Sequence[FunctionType]) -> Callable[[], bool]:
     return look
 
 
-def containers_in(value: Any) -> list[Any]:
-    """Return the containers that can be changed in a value, and itself if it is one."""
-    if type(value) not in _CONTAINERS:
-        return []
-    found, seen = [value], {id(value)}
-    for one in found:
-        for member in list(one.values() if type(one) is dict else one):
-            if type(member) in _CONTAINERS and id(member) not in seen:
-                seen.add(id(member))
-                found.append(member)
-    return [one for one in found if type(one) not in (tuple, frozenset)]
+def _changeable_in(value: Any) -> list[Any]:
+    """Return the containers in a value that can be changed in place, and the value itself if it is one."""
+    return [one for one in containers_in(value) if not isinstance(one, (tuple, frozenset))]
 
 
 def _picture(value: Any) -> object:
     """Return what tells a value apart: content of atoms and containers, identity of anything else."""
-    if type(value) in _ATOMS:
-        return type(value).__name__, constant(value)
-    if type(value) not in _CONTAINERS:
+    if type(type(value)) is not type:  # a metaclass may have any hash
         return id(value)
-    digest, seen = sha256(), {id(value)}
-    kept: list[object] = []  # identities are those of living objects
-    _add(value, digest.update, seen, kept)
-    return digest.digest(), _Same(kept)
+    if type(value) in ATOMS:
+        return type(value).__name__, constant(value)
+    if type(value) not in CONTAINERS:
+        return id(value)
+    return _Pictured().of(value)
 
 
 class _Same(list[object]):
@@ -383,22 +370,70 @@ class _Same(list[object]):
     __hash__ = None
 
 
-def _add(value: Any, add: Callable[[bytes], object], seen: set[int], kept: list[object]) -> None:
-    if type(value) in _ATOMS:
-        add(f"{type(value).__name__} {constant(value)}\n".encode())
-        return
-    if type(value) not in _CONTAINERS:
-        add(b"object\n")
-        kept.append(value)
-        return
-    add(f"{type(value).__name__} {len(value)}\n".encode())
-    members = [one for item in value.items() for one in item] if type(value) is dict else list(value)
+class _Pictured:
+    """Goes through one container, without recursion: there may be thousands of levels."""
+
+    def __init__(self) -> None:
+        self._digest = sha256()
+        self._seen: set[int] = set()
+        self._kept = _Same()  # identities are those of living objects
+        self._visits = 0
+
+    def of(self, value: object) -> tuple[bytes, _Same]:
+        levels = [iter([value])]
+        while levels:
+            for one in levels[-1]:
+                inner = self._visit(one)
+                if inner is not None:
+                    levels.append(inner)
+                    break
+            else:
+                levels.pop()
+        return self._digest.digest(), self._kept
+
+    def _visit(self, value: Any) -> Iterator[object] | None:
+        """Add a value to the picture; return what is in it, None for what is no container."""
+        self._visits += 1
+        kind = type(value)
+        if type(kind) is not type:  # a metaclass may have any hash
+            self._add("object")
+            self._kept.append(value)
+        elif kind in ATOMS:
+            self._add(f"{kind.__name__} {constant(value)}")
+        elif kind not in CONTAINERS:
+            self._add("object")
+            self._kept.append(value)
+        elif id(value) in self._seen:
+            self._add("again")
+        else:
+            # Equal tuples of one text may be one object, or several.
+            if kind not in (tuple, frozenset) or self._visits > _MOST_VISITS:
+                self._seen.add(id(value))
+            self._add(f"{kind.__name__} {len(value)}")
+            return iter(_members(value))
+        return None
+
+    def _add(self, text: str) -> None:
+        self._digest.update(f"{text}\n".encode())
+
+
+def _members(value: Any) -> list[object]:
+    if isinstance(value, Mapping):
+        return [one for item in list(value.items()) for one in item]
+    members = list(value)
     if isinstance(value, (set, frozenset)):
-        members.sort(key=lambda one: (type(one).__name__, constant(one) if type(one) in _ATOMS else id(one)))
-    for one in members:
-        if type(one) in _CONTAINERS and not isinstance(one, (tuple, frozenset)):
-            if id(one) in seen:
-                add(b"again\n")
-                continue
-            seen.add(id(one))
-        _add(one, add, seen, kept)
+        members.sort(key=_place)
+    return members
+
+
+def _place(member: object) -> tuple[str, str, list[int]]:
+    """Return what members of a set are sorted by: equal sets need not have one order."""
+    kind = type(member)
+    if type(kind) is not type:
+        return kind.__name__, "", [id(member)]
+    if kind in ATOMS:
+        return kind.__name__, constant(member), []
+    if kind not in CONTAINERS:
+        return kind.__name__, "", [id(member)]
+    digest, kept = _Pictured().of(member)
+    return kind.__name__, digest.hex(), list(map(id, kept))

@@ -70,31 +70,45 @@ def parsing() -> Iterator[None]:
     to parse. One thread at a time: what two of them set and restored in turn would stay set.
     """
     with _PARSES.lock:
-        collects = gc.isenabled()
-        gc.disable()
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                yield
-        finally:
+        if _PARSES.restore is not None:  # this thread parses already
+            yield
+            return
+        collects, quiet = gc.isenabled(), warnings.catch_warnings()
+
+        def restore() -> None:
+            quiet.__exit__(None, None, None)
             if collects:
                 gc.enable()
 
+        quiet.__enter__()
+        _PARSES.restore = restore
+        try:
+            gc.disable()
+            warnings.simplefilter("ignore")
+            yield
+        finally:
+            _PARSES.restore = None
+            restore()
+
 
 class _Parses:
-    """Which thread parses."""
+    """Which thread parses, and how to restore what it set for the whole process."""
 
     def __init__(self) -> None:
-        self.unlock()
-
-    def unlock(self) -> None:
-        """Replace the lock in the child of a fork, where the thread that held it does not exist."""
         self.lock = threading.RLock()
+        self.restore: Callable[[], None] | None = None
+
+    def go_on(self) -> None:
+        """Go on in the child of a fork, where the thread that would restore it does not exist."""
+        self.lock = threading.RLock()
+        restore, self.restore = self.restore, None
+        if restore is not None:
+            restore()
 
 
 _PARSES = _Parses()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_PARSES.unlock)
+    os.register_at_fork(after_in_child=_PARSES.go_on)
 
 
 class Table:
@@ -107,7 +121,7 @@ class Table:
     """
 
     def __init__(self, text: str | bytes, filename: str, flags: int = 0, *, keeps_tree: bool = False) -> None:
-        self._by_place: dict[tuple[str, int], list[tuple[CodeType, CodeText]]] = {}
+        self._by_code: dict[object, CodeText] = {}
         self._by_name: dict[str, list[tuple[CodeType, CodeText]]] = {}
         self._by_key: dict[str, dict[bytes, CodeText]] = {}
         with parsing():
@@ -116,15 +130,15 @@ class Table:
             self.flags = module.co_flags
             self.file, scopes = canonical_file(tree)
             for code, said in _match(tree, scopes, module):
-                self._by_place.setdefault((code.co_name, code.co_firstlineno), []).append((code, said))
+                self._by_code.setdefault(_alike(code), said)
                 self._by_name.setdefault(code.co_name, []).append((code, said))
         self.tree = tree if keeps_tree else None
 
     def find(self, code: CodeType) -> CodeText | None:
         """Return what the text says of code that runs; None where it does not compile to that."""
-        for own, said in self._by_place.get((code.co_name, code.co_firstlineno), ()):
-            if is_same_code(own, code):
-                return said
+        found = self._by_code.get(_alike(code))
+        if found is not None:
+            return found
         keys = self._by_key.get(code.co_name)
         if keys is None:
             keys = {}
@@ -143,15 +157,18 @@ class Table:
 
 def is_same_code(one: CodeType, other: CodeType) -> bool:
     """Return whether two code objects run alike, and stand on the same lines."""
-    return one == other and (_COMPARES_ALL or _have_equal_handlers(one, other))
+    return _alike(one) == _alike(other)
 
 
-def _have_equal_handlers(one: CodeType, other: CodeType) -> bool:
-    """Return whether two code objects that are equal otherwise handle exceptions alike."""
-    handlers: tuple[bytes, bytes] = one.co_exceptiontable, other.co_exceptiontable  # type: ignore[attr-defined,unused-ignore]
-    return handlers[0] == handlers[1] and all(
-        map(_have_equal_handlers, nested_codes(one), nested_codes(other))
-    )
+def _alike(code: CodeType) -> object:
+    """Return what is equal for code objects that run alike, and stand on the same lines."""
+    return code if _COMPARES_ALL else (code, _handlers(code))
+
+
+def _handlers(code: CodeType) -> object:
+    """Return how code handles exceptions, with all that is nested in it."""
+    table: bytes = getattr(code, "co_exceptiontable", b"")
+    return table, tuple(map(_handlers, nested_codes(code)))
 
 
 def _match(

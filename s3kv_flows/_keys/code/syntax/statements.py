@@ -136,27 +136,52 @@ class Body:
             return [one for one in self._whole if _may_set(one.code)]
         return self._tree.settings(can_be_set, called)
 
-    def sets_by(self, name: str, can_be_set: CanBeSet, called: Called, busy: frozenset[str]) -> bool:
+    def sets_by(self, name: str, can_be_set: CanBeSet, called: Called, seen: _Seen) -> bool:
         """Return whether a function, or a method of a class, leaves a setting when it is called."""
-        return not self._whole and self._tree.sets_by(name, can_be_set, called, busy)
+        return not self._whole and self._tree.sets_by(name, can_be_set, called, seen)
 
     @property
     def _tree(self) -> _Tree:
         return _tree_of(self._texts)
 
 
+_Seen = set[tuple[object, str]]
+"""Functions that were looked into already: each once, or calls of calls would have no end."""
+
+
 class _Tree:
     """The trees of a module's text, or of the cells of a notebook."""
 
-    def __init__(self, cells: Sequence[ast.Module]) -> None:
+    def __init__(self, texts: object, cells: Sequence[ast.Module]) -> None:
+        self._texts = texts
         self._cells = cells
+        self._indexes: dict[int, dict[str, list[ast.stmt]]] = {}
+        self._harmless: _Seen = set()
         self._is_notebook = len(cells) > 1
+        self._last_scope: _Scope | None = None
 
     def making(self, path: Chain) -> list[Statement]:
         bodies = [cell.body for cell in self._cells]
-        bound = [at for at, body in enumerate(bodies) if any(path[0] in _bound(one) for one in body)]
-        after = bodies[bound[-1] :] if bound else bodies  # of cells, the last that binds it begins anew
-        return [_statement(one) for body in after for one in _making(body, path)]
+        last = self._last_bound.get(path[0], 0)  # of cells, the last that binds it begins anew
+        return [_statement(one) for body in bodies[last:] for one in self._of(body, path)]
+
+    def _of(self, body: Sequence[ast.stmt], path: Chain) -> Iterator[ast.stmt]:
+        index = self._indexes.get(id(body))
+        if index is None:
+            index = self._indexes[id(body)] = {}
+            for node in body:
+                for name in _may_make(node):
+                    index.setdefault(name, []).append(node)
+        for node in index.get(path[0], ()):
+            if isinstance(node, ast.ClassDef) and node.name == path[0] and len(path) > 1:
+                yield from list(self._of(node.body, path[1:])) or [node]
+            else:
+                yield node
+
+    @cached_property
+    def _last_bound(self) -> dict[str, int]:
+        """By names: the last cell that binds them."""
+        return {name: at for at, cell in enumerate(self._cells) for one in cell.body for name in _bound(one)}
 
     def origins(self, name: str) -> list[tuple[Import, str]]:
         found: list[tuple[Import, str]] = []
@@ -174,7 +199,7 @@ class _Tree:
 
     def settings(self, can_be_set: CanBeSet, called: Called) -> list[Statement]:
         found: dict[bytes, Statement] = {}
-        scope = _Scope(self._nodes, can_be_set)
+        scope = self._scope(can_be_set)
         for cell in self._cells:
             for at, node in enumerate(cell.body):
                 # What a cell ends with is shown: it may be there for that.
@@ -185,43 +210,55 @@ class _Tree:
                     found[statement.digest] = statement
         return list(found.values())
 
-    def sets_by(self, name: str, can_be_set: CanBeSet, called: Called, busy: frozenset[str]) -> bool:
+    def sets_by(self, name: str, can_be_set: CanBeSet, called: Called, seen: _Seen) -> bool:
         """Return whether a function, or a method of a class, leaves a setting when it is called."""
-        if name in busy:
+        if (self._texts, name) in seen:
             return False
-        busy |= {name}
+        seen.add((self._texts, name))
         for definition in self._definitions.get(name, ()):
             nodes = list(ast.walk(definition))
-            scope = _Scope([*self._nodes, *nodes], can_be_set)
+            scope = _Scope(nodes, can_be_set, self._scope(can_be_set))
             if any(scope.sets(node, strict=True) for node in nodes):
                 return True
             chains = [_called(node) for node in nodes]
             chains += [_chain(base)[0] for base in getattr(definition, "bases", ())]
-            if any(self._leads_to_setter(chain, can_be_set, called, busy) for chain in chains):
+            if any(self._leads_to_setter(chain, can_be_set, called, seen) for chain in chains):
                 return True
         return False
+
+    def _scope(self, can_be_set: CanBeSet) -> _Scope:
+        if self._last_scope is None or self._last_scope.can_be_set is not can_be_set:
+            self._last_scope = _Scope(self._nodes, can_be_set)
+            self._harmless = set()  # for what could be set before
+        return self._last_scope
 
     def _sets(self, node: ast.stmt, scope: _Scope, called: Called, *, strict: bool) -> bool:
         if isinstance(node, _DEFINITIONS) and any(map(scope.registers, node.decorator_list)):
             return True
         return any(
-            scope.sets(one, strict=strict)
-            or self._leads_to_setter(_called(one), scope.can_be_set, called, frozenset())
+            scope.sets(one, strict=strict) or self._leaves_setting(_called(one), scope.can_be_set, called)
             for one in _now(node)
         )
 
-    def _leads_to_setter(
-        self, chain: Chain, can_be_set: CanBeSet, called: Called, busy: frozenset[str]
-    ) -> bool:
+    def _leaves_setting(self, chain: Chain, can_be_set: CanBeSet, called: Called) -> bool:
+        if not chain:
+            return False
+        seen = self._harmless.copy()
+        if self._leads_to_setter(chain, can_be_set, called, seen):
+            return True
+        self._harmless = seen  # nothing that was looked into leads to a setting
+        return False
+
+    def _leads_to_setter(self, chain: Chain, can_be_set: CanBeSet, called: Called, seen: _Seen) -> bool:
         if not chain:
             return False
         root = self._aliases.get(chain[0], chain[0])
         if root in self._definitions:
-            return self.sets_by(root, can_be_set, called, busy)
+            return self.sets_by(root, can_be_set, called, seen)
         for imported, name in self._imported_as.get(root, ()):
             last = name or (chain[1] if len(chain) > 1 else "")
             other = called(imported, last) if last else None
-            if other is not None and other.sets_by(last, can_be_set, called, busy):
+            if other is not None and other.sets_by(last, can_be_set, called, seen):
                 return True
         return False
 
@@ -265,13 +302,13 @@ def _statement(node: ast.stmt) -> Statement:
     return Statement(canonical_file(module)[0].digest, code)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=8)
 def _tree_of(texts: tuple[str | bytes, ...]) -> _Tree:
     try:
         with parsing():
-            return _Tree([ast.parse(text) for text in texts])
+            return _Tree(texts, [ast.parse(text) for text in texts])
     except _UNPARSED:  # then the module was not loaded from it
-        return _Tree([])
+        return _Tree(texts, [])
 
 
 def body_of_cells(texts: Sequence[str | bytes]) -> Body:
@@ -294,23 +331,24 @@ def body_of_code(code: CodeType) -> Body:
 class _Scope:
     """What the names of a module stand for, as its text says."""
 
-    def __init__(self, nodes: Sequence[ast.AST], can_be_set: CanBeSet) -> None:
+    def __init__(self, nodes: Sequence[ast.AST], can_be_set: CanBeSet, around: _Scope | None = None) -> None:
         self.can_be_set = can_be_set
-        self._roots: dict[str, Chain] = {}
+        self.roots: dict[str, Chain] = around.roots.copy() if around else {}
         """By names: what they were imported as."""
-        self._made: set[str] = set()
+        self.made: set[str] = around.made.copy() if around else set()
         """Names of what installed packages keep for all, as it was returned."""
-        self._has_star = False
+        self.has_star: bool = around is not None and around.has_star
+        self._around = around
         self._bound = {name for node in nodes for name in _bound_by(node)}
         for node in nodes:
             if isinstance(node, _IMPORTS):
                 for imported, bound, name in _names_bound(node):
                     if not can_be_set(imported._replace(names=(name,) if name else ())):
-                        self._roots.pop(bound, None)
+                        self.roots.pop(bound, None)
                     elif bound == "*":
-                        self._has_star = True
+                        self.has_star = True
                     else:
-                        self._roots[bound] = (imported.name.partition(".")[0], *([name] if name else ()))
+                        self.roots[bound] = (imported.name.partition(".")[0], *([name] if name else ()))
             elif isinstance(node, ast.Assign) and len(node.targets) == 1:
                 self._assigned(node.targets[0], node.value)
 
@@ -319,9 +357,9 @@ class _Scope:
         if isinstance(target, ast.Name) and chain and self._can_be_set(chain):
             if calls:
                 if _SHARED.fullmatch(chain[-1]):
-                    self._made.add(target.id)
+                    self.made.add(target.id)
             else:
-                self._roots[target.id] = (*self._roots.get(chain[0], (chain[0],)), *chain[1:])
+                self.roots[target.id] = (*self.roots.get(chain[0], (chain[0],)), *chain[1:])
 
     def sets(self, node: ast.AST, *, strict: bool) -> bool:
         """Return whether a node changes something of a module that can be set."""
@@ -333,12 +371,12 @@ class _Scope:
         for target in targets:
             for one in ast.walk(target):
                 chain, _ = _chain(one)
-                if len(chain) > 1 and (chain[0] in self._made or self._is_loud(chain)):
+                if len(chain) > 1 and (chain[0] in self.made or self._is_loud(chain)):
                     return True
         chain = _called(node)
         if not chain:
             return False
-        if chain[0] in _CHANGES_BUILT_IN and chain[0] not in self._bound:
+        if chain[0] in _CHANGES_BUILT_IN and not self.is_bound(chain[0]):
             return True
         return self._is_loud(chain) and (not strict or _SETS.fullmatch(chain[-1]) is not None)
 
@@ -347,13 +385,16 @@ class _Scope:
         chain, _ = _chain(decorator)
         return bool(chain) and self._is_loud(chain) and any(map(_REGISTERS.fullmatch, chain))
 
+    def is_bound(self, name: str) -> bool:
+        return name in self._bound or (self._around is not None and self._around.is_bound(name))
+
     def _can_be_set(self, chain: Chain) -> bool:
-        return chain[0] in self._roots or (self._has_star and chain[0] not in self._bound)
+        return chain[0] in self.roots or (self.has_star and not self.is_bound(chain[0]))
 
     def _is_loud(self, chain: Chain) -> bool:
         if not self._can_be_set(chain):
             return False
-        whole = (*self._roots.get(chain[0], chain[:1]), *chain[1:])
+        whole = (*self.roots.get(chain[0], chain[:1]), *chain[1:])
         return whole[0] not in _QUIET and whole[:2] not in _QUIET_CHAINS
 
 
@@ -378,27 +419,20 @@ def _is_left_out(test: ast.expr) -> bool:
     return (test.attr if isinstance(test, ast.Attribute) else getattr(test, "id", "")) == "TYPE_CHECKING"
 
 
-def _making(body: Sequence[ast.stmt], path: Chain) -> Iterator[ast.stmt]:
-    for node in body:
-        if isinstance(node, _IMPORTS) or not _may_make(node, path[0]):
-            continue
-        if isinstance(node, ast.ClassDef) and node.name == path[0] and len(path) > 1:
-            yield from list(_making(node.body, path[1:])) or [node]
-        else:
-            yield node
-
-
-def _may_make(node: ast.stmt, name: str) -> bool:
+def _may_make(node: ast.stmt) -> set[str]:
+    """Return the names that a statement binds, or uses so that it may change what they are bound to."""
+    if isinstance(node, _IMPORTS):
+        return set()
     parts: list[ast.AST] = [node]
+    found: set[str] = set()
     if isinstance(node, _DEFINITIONS):  # a body that only uses it does not change it
-        if node.name == name:
-            return True
+        found.add(node.name)
         parts = list(node.decorator_list)
-    return any(
-        (isinstance(one, ast.Name) and one.id == name) or name in _bound_by(one)
-        for part in parts
-        for one in _now(part)
-    )
+    for one in (one for part in parts for one in _now(part)):
+        if isinstance(one, ast.Name):
+            found.add(one.id)
+        found.update(_bound_by(one))
+    return found
 
 
 def _bound(node: ast.AST) -> set[str]:

@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["NO_DOCUMENTATION", "Chain", "CodeText", "Documentation", "FileText", "Import", "constant"]
+__all__ = [
+    "NO_DOCUMENTATION",
+    "Chain",
+    "CodeText",
+    "Documentation",
+    "FileText",
+    "Import",
+    "constant",
+    "encoded",
+]
 
 Chain = tuple[str, ...]
 """A name and the attributes that follow it."""
@@ -68,6 +77,12 @@ class FileText(NamedTuple):
     digest: bytes
     imports: Sequence[Import]
     documentation: Documentation = NO_DOCUMENTATION
+
+
+def encoded(name: object) -> bytes:
+    """Return bytes for a name: also for half a character, and for a key of a namespace that is no text."""
+    text = name if isinstance(name, str) else f"<{type(name).__name__}> {name!r}"
+    return text.encode("utf-8", "surrogatepass")
 
 
 def constant(value: object) -> str:
