@@ -122,7 +122,7 @@ class Verdict:
     def line(self) -> str:
         right = f"{len(self.missed)} rightly computed, {len(self.found)} rightly not"
         wrong = f"{len(self.stale)} stale, {len(self.needless)} needless, {len(self.lost)} lost"
-        return f"{right}; {wrong}; {len(self.left_out)} left out"
+        return "; ".join([right, wrong, f"{len(self.left_out)} left out", *self.wrong])
 
 
 def judge(
