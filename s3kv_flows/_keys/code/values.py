@@ -9,7 +9,7 @@ import types
 import typing
 import weakref
 from collections import ChainMap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any
 
@@ -38,6 +38,13 @@ _PARTS: dict[type, tuple[str, ...]] = {
     types.SimpleNamespace: ("__dict__",),
     ChainMap: ("maps",),
 }
+
+_WEAK: dict[type, Callable[[Any], list[object]]] = {
+    weakref.WeakSet: list,
+    weakref.WeakValueDictionary: lambda value: [one for item in value.items() for one in item],
+    weakref.WeakKeyDictionary: lambda value: [one for item in value.items() for one in item],
+}
+"""What is in collections that keep nothing alive."""
 
 
 class Values:
@@ -92,8 +99,10 @@ class Values:
             return self._built_in(value, label)
         if kind is Registry:
             return self._graph.node(value, label, lambda: self._registered(value, label), unordered=True)
-        if kind is weakref.ref:
+        if kind in (weakref.ref, weakref.WeakMethod):
             return self._graph.node(value, label, lambda: self._reference(value, label))
+        if kind in _WEAK:
+            return self._graph.node(value, label, lambda: self._weak(value, kind, label))
         if kind is contextvars.ContextVar:
             return self._graph.node(
                 value, label, lambda: [b"variable", self._graph.token(_content_of(self._graph, value), label)]
@@ -118,9 +127,20 @@ class Values:
 
     def _reference(self, value: Any, label: str) -> Iterable[Token]:
         target = value()
-        self._graph.watch.call(lambda: value() is target, found=True)
+        is_method = type(value) is weakref.WeakMethod  # which makes it anew
+        self._graph.watch.call(lambda: value() == target if is_method else value() is target, found=True)
         yield b"reference"
         yield self._graph.token(target, label)
+
+    def _weak(self, value: Any, kind: type, label: str) -> Iterable[Token]:
+        content = _WEAK[kind](value)
+        self._graph.watch.call(lambda: list(map(id, _WEAK[kind](value))), list(map(id, content)))
+        yield encoded(kind.__name__)
+        if kind is weakref.WeakSet:
+            yield self._graph.token(frozenset(content), label)
+            return
+        for one in content:
+            yield self._graph.token(one, label)
 
     def _cached(self, value: Any, label: str) -> Iterable[Token]:
         yield b"cached"

@@ -122,7 +122,7 @@ _counts(
 _counts("counter in a global", "import itertools\nC = itertools.count(5)\ndef t(x): return C", "(5) => (6)")
 _counts("reversed list", "R = reversed([1, 2])\ndef t(x): return R", "[1, 2] => [1, 3]")
 _counts(
-    "generator in a global",
+    "generator that a function made, in a global",
     "def gen(n): yield n\nG = gen(5)\ndef t(x): return G",
     "gen(5) => gen(6)",
 )
@@ -372,7 +372,7 @@ _not(
 
 _counts(
     "hash that is taken away",
-    "class A:\n    k = 1\ndef t(x): return {A(): 1}",
+    "class A:\n    k = 1\ndef t(x): return callable(A.__hash__)",
     "k = 1 => k = 1\n    __hash__ = None",
 )
 
@@ -415,4 +415,22 @@ _not(
     "value that is put into a module, and not reached",
     "import lazy5\nlazy5.OTHER = lazy5.make(2)\ndef t(x): return lazy5.TABLE\n--- lazy5.py\ndef make(n): return [n]\nTABLE, OTHER = make(1), make(1)",
     "lazy5.make(2) => lazy5.make(3)",
+)
+
+_WEAKLY = "\n--- weak1.py\nimport weakref\nALL, BY_NAME, BY_ONE = weakref.WeakSet(), weakref.WeakValueDictionary(), weakref.WeakKeyDictionary()\nclass A:\n    def __init__(s, name, n):\n        s.n = n\n        ALL.add(s)\n        BY_NAME[name] = s\n        BY_ONE[s] = n\n    def get(s): return s.n\nKEPT = [A('a', 1), A('b', 2)]\nMETHOD = weakref.WeakMethod(KEPT[1].get)"
+for _name, _use in (
+    ("set", "sorted(a.n for a in weak1.ALL)"),
+    ("dictionary", "weak1.BY_NAME['b'].n"),
+    ("dictionary of keys", "list(weak1.BY_ONE.values())"),
+    ("method", "weak1.METHOD()()"),
+):
+    _counts(
+        f"instance in a weak {_name}",
+        f"import weak1\ndef t(x): return {_use}{_WEAKLY}",
+        "A('b', 2) => A('b', 3)",
+    )
+_not(
+    "comment beside a weak set",
+    f"import weak1\ndef t(x): return len(weak1.ALL){_WEAKLY}",
+    "KEPT => # kept\nKEPT",
 )

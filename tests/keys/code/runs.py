@@ -42,6 +42,8 @@ RUNS: dict[str, str] = {
     "by a function in it": "C = {}\ndef t():\n    def g(k): C[k] = 1\n    g(1)",
     "by a comprehension": "L = []\ndef t(): [L.append(x) for x in (1, 2)]",
     "by a global name of a function in it": "L = []\ndef t():\n    def g():\n        global L\n        L = [*L, 1]\n        L.append(1)\n    g()",
+    "a weak set": "import weakref\nclass A: pass\nS, K = weakref.WeakSet(), []\ndef t():\n    K.append(A())\n    S.add(K[-1])\n    return len(S)",
+    "a weak dictionary": "import weakref\nclass A: pass\nS, K = weakref.WeakValueDictionary(), []\ndef t():\n    K.append(A())\n    S['a'] = K[-1]\n    return len(S)",
     "by a local name": f"{MEMO}C = Client()\ndef t():\n    cache = C._cache\n    cache['x'] = 1",
     "by a local name in a method": "class A:\n    def __init__(self): self.c = {}\n    def f(self):\n        c = self.c\n        c['x'] = 1\na = A()\ndef t(): return a.f()",
     "by an inherited method": f"{MEMO}class Sub(Client): pass\nC = Sub()\ndef t(): return C.get(1)",

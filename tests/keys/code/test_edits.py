@@ -18,6 +18,7 @@ from tests.keys.code.edits_of_projects import PROJECTS
 from tests.keys.code.processes import digests, verdict
 
 EDITS = [*PLAIN, *IDIOMS, *OBJECTS, *PROJECTS]
+assert len({edit.name for edit in EDITS}) == len(EDITS)  # what became of each is kept by its name
 BARE = [
     edit
     for edit in EDITS

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextvars
 import io
 import random
+import weakref
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
@@ -37,7 +38,7 @@ __all__ = ["Changes"]
 
 _MOST_CALLS = 5_000
 _MOST_OBJECTS = 50
-_CONTAINERS = (dict, list, set, deque)
+_CONTAINERS = (dict, list, set, deque, weakref.WeakSet)
 _FILLED = {
     "_heapq": {"heappush", "heappop", "heapify", "heappushpop", "heapreplace"},
     "_bisect": {"insort", "insort_left", "insort_right"},
