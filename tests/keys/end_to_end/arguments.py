@@ -38,6 +38,7 @@ ARGUMENTS = {
 
 LEFT_OUT = {
     "generator": "Prefect saves no results of generators",
+    "generator that a function made, in a global": "its value is a generator, which cannot be pickled",
     "dispatch table": "no argument is a key of it and can be added to",
     "helper in a lambda": "its value, an iterator, cannot be pickled",
     "helper as an argument": "its value is an iterator, which comes from the cache as another",
