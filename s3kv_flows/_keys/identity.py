@@ -32,6 +32,7 @@ class Identity:
         depends_on: Further dependencies of the code: modules, functions, classes, paths, distributions, and
             any other values.
         packages: Installed packages that count as the project, beside everything that is not installed.
+        settings: Whether the settings that modules leave behind at import count.
 
     Attributes:
         codes: The identity of code.
@@ -44,11 +45,12 @@ class Identity:
         ignore: Collection[str | type] = (),
         depends_on: Iterable[object] = (),
         packages: Collection[str] = (),
+        settings: bool = True,
     ) -> None:
         self.contents = ContentEncoder(
             lambda thing: self.codes.code_of(thing), [one for one in ignore if isinstance(one, type)]
         )
-        self.codes = CodeIdentity(self.contents.digest, ignore, depends_on, packages)
+        self.codes = CodeIdentity(self.contents.digest, ignore, depends_on, packages, settings=settings)
 
     def code(self, function: Callable[..., object]) -> CodeDigest:
         """Return the digest of a function with everything that it reaches, and its parts by name.

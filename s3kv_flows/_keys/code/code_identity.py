@@ -57,6 +57,7 @@ class CodeIdentity:
             they reach; an installed module, by the version of its distribution; a path, by the content of
             the file, or of all files in the directory; any other value, by content.
         packages: Installed packages that count as the project.
+        settings: Whether the settings that modules leave behind at import count.
     """
 
     def __init__(
@@ -65,6 +66,8 @@ class CodeIdentity:
         ignore: Collection[str | type] = (),
         depends_on: Iterable[object] = (),
         packages: Collection[str] = (),
+        *,
+        settings: bool = True,
     ) -> None:
         self._rules = Rules(
             content=self._content,
@@ -72,6 +75,7 @@ class CodeIdentity:
             ignored_names=frozenset(one for one in ignore if isinstance(one, str)),
             ignored_types=frozenset(one for one in ignore if isinstance(one, type)),
             packages=frozenset(packages),
+            settings=settings,
         )
         self._value_digest = value_digest
         self._depends_on = tuple(depends_on)

@@ -55,6 +55,7 @@ class Rules:
         ignored_names: Global or qualified names that do not count.
         ignored_types: Classes whose code does not count.
         packages: Installed packages that count as the project.
+        settings: Whether the settings that modules leave behind count.
     """
 
     content: Callable[[object], Content]
@@ -62,6 +63,7 @@ class Rules:
     ignored_names: frozenset[str]
     ignored_types: Collection[type]
     packages: Collection[str]
+    settings: bool = True
 
 
 class Place(NamedTuple):

@@ -99,9 +99,9 @@ class Values:
             return self._built_in(value, label)
         if kind is Registry:
             return self._graph.node(value, label, lambda: self._registered(value, label), unordered=True)
-        if kind in (weakref.ref, weakref.WeakMethod):
+        if kind is weakref.ref or kind is weakref.WeakMethod:
             return self._graph.node(value, label, lambda: self._reference(value, label))
-        if kind in _WEAK:
+        if any(kind is one for one in _WEAK):
             return self._graph.node(value, label, lambda: self._weak(value, kind, label))
         if kind is contextvars.ContextVar:
             return self._graph.node(

@@ -103,6 +103,8 @@ class Walk(Graph):
     def _settings(self) -> list[Token]:
         """Return the tokens of what the modules left behind, which may reach further modules."""
         found: list[Token] = []
+        if not self.rules.settings:
+            return found
         known = len(self.names_of_texts)
         settings = Settings(self, self._names)
         done = 0

@@ -17,7 +17,7 @@ from s3kv_flows._results.classes.scripts import modules_of_file, stem_of
 
 __all__ = ["Origin", "find", "origin_of"]
 
-_IDENTITY = Identity()
+_IDENTITY = Identity(settings=False)  # which make no other class
 _DIGEST_BYTES = 16
 
 
