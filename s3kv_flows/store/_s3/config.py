@@ -168,6 +168,8 @@ class S3Config:
         boto_config: Options of ``botocore.config.Config``, as a dict: ``proxies``, ``connect_timeout``,
             ``read_timeout``, ``retries``, ``s3`` ...; they override this package's defaults. Never shown in a
             repr: the URL of a proxy may contain a password.
+        direct_reads: Whether to read past boto3's API, with its own signatures and connections, in less than
+            half of its processor time. False lets boto3 make every request.
     """
 
     endpoint_url: str | None = None
@@ -182,11 +184,21 @@ class S3Config:
     boto_config: Mapping[str, Any] = field(
         default_factory=dict, hash=False, repr=False
     )  # compared, but not hashable
+    direct_reads: bool = True
 
     def __post_init__(self) -> None:
-        if self.endpoint_url is not None and not urlsplit(self.endpoint_url).netloc:
+        if self.endpoint_url is not None and not _is_url(self.endpoint_url):
             raise ValueError(
                 f"endpoint_url {self.endpoint_url!r} is not a URL such as 'https://s3.example.com'"
             )
         if (self.aws_access_key_id is None) != (self.aws_secret_access_key is None):
             raise ValueError("aws_access_key_id and aws_secret_access_key go together: set both or neither")
+
+
+def _is_url(text: str) -> bool:
+    """Tell whether a text is a URL with a host, and a port that exists."""
+    try:
+        parts = urlsplit(text)
+        return bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False

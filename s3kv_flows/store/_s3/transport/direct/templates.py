@@ -1,0 +1,124 @@
+"""Request templates: what the full client would send for an operation.
+
+They are taken from the full client by its public events, so that region, endpoint, addressing and headers are
+its own: a call is made for an object named ``x``, and ended when its request is complete but not sent.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["OPERATIONS", "Template", "Templates"]
+
+OPERATIONS: Mapping[str, str] = {
+    "GetObject": "get_object",
+    "GetObjectTagging": "get_object_tagging",
+    "ListObjectsV2": "list_objects_v2",
+}
+"""The operations of direct reads, with the methods of the client."""
+
+_NAME = "x"
+_SIGNATURES = ("v4", "s3v4")
+_OF_THIS_REQUEST = ("x-amz-checksum-mode",)  # a range would come without the checksum of the object
+
+
+@dataclass(frozen=True)
+class Template:
+    """A request for the object with the empty name, or for the bucket.
+
+    Attributes:
+        url: Its URL, without a query.
+        headers: Headers that all requests have.
+        context: What botocore knows of the request; its signature depends on it.
+        service: The service in the signature.
+        region: The region in the signature.
+    """
+
+    url: str
+    headers: Mapping[str, str]
+    context: Mapping[str, Any]
+    service: str
+    region: str
+
+    def is_like(self, other: Template | None) -> bool:
+        """Tell whether a request from the other template would go to the same place."""
+        return other is not None and (self.url, self.region) == (other.url, other.region)
+
+
+class _Sent:
+    """Stands for a response, after which the full client ends a call."""
+
+    status_code = 200
+
+
+class Templates:
+    """The templates of a client.
+
+    Args:
+        client: The client of boto3.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._known: dict[tuple[str, str], Template | None] = {}
+        self._refused: dict[tuple[str, str], Template] = {}
+        self._this_thread = threading.local()
+        for operation in OPERATIONS:
+            # Last, so that the template has what other hooks add.
+            client.meta.events.register_last(f"before-call.s3.{operation}", self._take)
+
+    def of(self, operation: str, bucket: str) -> Template | None:
+        """Return the template of an operation; None if only the full client can make its requests.
+
+        Raises:
+            Exception: Whatever the full client raises for the call.
+        """
+        place = operation, bucket
+        if place not in self._known:
+            found = self._new(operation, bucket)
+            if found is not None and found.is_like(self._refused.get(place)):
+                return None  # until the full client has learnt the way
+            self._known[place] = found
+        return self._known[place]
+
+    def refuse(self, operation: str, bucket: str) -> None:
+        """Forget a template whose requests belong elsewhere, until the full client makes another."""
+        found = self._known.pop((operation, bucket), None)
+        if found is not None:
+            self._refused[operation, bucket] = found
+
+    def _new(self, operation: str, bucket: str) -> Template | None:
+        names = {"Bucket": bucket} if operation.startswith("List") else {"Bucket": bucket, "Key": _NAME}
+        self._this_thread.request = {}
+        try:
+            getattr(self._client, OPERATIONS[operation])(**names)
+            return _template(self._this_thread.request, is_object="Key" in names)
+        finally:
+            del self._this_thread.request
+
+    def _take(self, params: dict[str, Any], **_: Any) -> tuple[_Sent, dict[str, Any]] | None:
+        """Keep the request of this thread's call, if it is one for a template, and end the call."""
+        request = getattr(self._this_thread, "request", None)
+        if request is None:
+            return None
+        request.update(params)
+        return _Sent(), {}
+
+
+def _template(request: Mapping[str, Any], *, is_object: bool) -> Template | None:
+    context = request.get("context", {})
+    signing = context.get("signing") or {}
+    if context.get("auth_type") not in _SIGNATURES or not signing.get("region"):
+        return None
+    url, _, _ = request["url"].partition("?")
+    if is_object:
+        if not url.endswith(f"/{_NAME}"):
+            return None
+        url = url.removesuffix(_NAME)
+    headers = {
+        name: value for name, value in request["headers"].items() if name.lower() not in _OF_THIS_REQUEST
+    }
+    return Template(url, headers, context, signing.get("signing_name", "s3"), signing["region"])
