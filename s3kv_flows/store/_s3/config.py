@@ -196,9 +196,13 @@ class S3Config:
 
 
 def _is_url(text: str) -> bool:
-    """Tell whether a text is a URL with a host, and a port that exists."""
+    """Tell whether a text is a URL of HTTP with a host, and a port that exists."""
     try:
         parts = urlsplit(text)
-        return bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        return (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and (parts.port is None or parts.port > 0)
+        )
     except ValueError:
         return False

@@ -26,10 +26,11 @@ from s3kv_flows.store._s3.transport.streams import (
     is_sized,
     plain,
     read_whole,
+    sent_length,
 )
 from s3kv_flows.store._s3.transport.translation import NO_TAGS, is_known
 from s3kv_flows.store._s3.types import ListedObject, NotModified
-from s3kv_flows.store.errors import KeyNotFoundError, UnsupportedByServerError
+from s3kv_flows.store.errors import KeyNotFoundError, StoreUnavailableError, UnsupportedByServerError
 
 __all__ = ["Reads", "condition"]
 
@@ -89,14 +90,20 @@ class Reads:
         Raises:
             KeyNotFoundError: No such object or version.
             ConflictError: Its ETag is not ``if_match``.
+            StoreUnavailableError: ``if_match`` is no ETag that a condition can have.
             UnsupportedByServerError: With the code ``InvalidRange``: the object ends before the range.
         """
+        if if_match is not None and not _is_strong(if_match):
+            raise StoreUnavailableError(
+                f"{name!r} broke off, and cannot be continued: the server sent no strong ETag, which would "
+                "tell whether it is still the same object"
+            )
         params = drop_none(
             Bucket=bucket,
             Key=name,
             VersionId=version_id,
             IfNoneMatch=if_none_match or None,
-            IfMatch=condition(name, if_match),
+            IfMatch=if_match,
             Range=f"bytes={byte_range[0]}-{byte_range[1] - 1}" if byte_range else None,
         )
         direct = self._get_directly(params)
@@ -163,11 +170,12 @@ class Reads:
         """Return the object of a response; its body is read now if only its end shows the size."""
         where = f"{name!r} at {self._boto.server}"
         content_range = _CONTENT_RANGE.fullmatch(headers.get("content-range") or "")
+        sent = sent_length(headers)
         length: int | None = None
         if content_range is not None and "content-encoding" not in headers:
             length = int(content_range[2]) + 1 - int(content_range[1])
         elif not is_sized(headers):
-            body = plain(headers, read_whole(stream, None))
+            body = plain(headers, read_whole(stream, sent))
             stream, length = MemoryStream(body), len(body)
         start, size = (int(content_range[1]), int(content_range[3])) if content_range else (0, length)
         info = object_info(name, headers, size=size)

@@ -58,15 +58,15 @@ _READ_AS_SENT = ("GetObjectRetention", "GetObjectLockConfiguration")
 _DOCUMENTS: Mapping[str, bytes] = {
     "DeleteObjects": b"DeleteResult",
     "GetBucketVersioning": b"Versioning",
-    "GetObjectLegalHold": b"LegalHold",
     "GetObjectLockConfiguration": b"ObjectLockConfiguration",
-    "GetObjectRetention": b"Retention",
     "GetObjectTagging": b"Tagging",
     "ListObjectVersions": b"ListVersionsResult",
     "ListObjectsV2": b"ListBucketResult",
 }
 """What a response contains on every known server, for operations where boto3 would take anything else, such
 as the login page of a network, for "there is none"."""
+
+_PAGE_BEGINS = 512
 
 _EXPECT_BYTES = 32 << 20
 """Bodies of this size and more wait for ``100 Continue``, so that a rejected request does not send them.
@@ -339,14 +339,14 @@ class Boto:
         Raises:
             _NotOfS3Error: It is the success of something else.
         """
-        status, body = response_dict["status_code"], response_dict.get("body")
+        status, body = response_dict["status_code"], response_dict.get("body") or b""
         if status >= 400:
             # Without a body, as to a HEAD, it may be of S3.
-            self._attempts.is_foreign = bool(body) and b"<Error" not in (body or b"") and status == 404
-            return
-        expected = _DOCUMENTS.get(event_name.rsplit(".", 1)[-1])
-        if status < 300 and expected is not None and expected not in (body or b""):
-            raise _NotOfS3Error(f"the response contains no {expected.decode()}, so it is not of S3")
+            self._attempts.is_foreign = bool(body) and b"<Error" not in body and status == 404
+        elif status < 300 and isinstance(body, bytes):  # of the others, an object is read later
+            expected = _DOCUMENTS.get(event_name.rsplit(".", 1)[-1], b"")
+            if expected not in body or b"<html" in body[:_PAGE_BEGINS].lower():
+                raise _NotOfS3Error("the response is not of S3")
 
     def _count_response(
         self,

@@ -10,13 +10,14 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, CredentialRetrievalError
 from botocore.loaders import Loader, create_loader
 from botocore.session import Session as BotocoreSession
 from botocore.utils import parse_timestamp
 
 from s3kv_flows.store._s3.config import S3Config, is_aws
 from s3kv_flows.store._s3.transport.responses import moment
+from s3kv_flows.store.errors import StoreUnavailableError
 
 __all__ = ["make_client"]
 
@@ -38,6 +39,7 @@ def make_client(config: S3Config) -> tuple[Any, Any]:
 
     Raises:
         ValueError: An unknown profile or option, or a malformed region or endpoint.
+        StoreUnavailableError: The configured source of the credentials fails.
     """
     options = {**_DEFAULTS, **config.boto_config}
 
@@ -68,6 +70,8 @@ def make_client(config: S3Config) -> tuple[Any, Any]:
         client = make(session, "path" if by_path else style)
         if style == "auto" and not by_path and not is_aws(client.meta.endpoint_url):
             client = make(session, "path")  # the endpoint is from the environment, or from a profile
+    except CredentialRetrievalError as exc:
+        raise StoreUnavailableError(str(exc)) from exc
     except (BotoCoreError, TypeError) as exc:
         raise ValueError(str(exc)) from exc
     return session, client

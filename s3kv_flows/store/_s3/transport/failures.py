@@ -25,6 +25,7 @@ FAILURES: tuple[type[Exception], ...] = (
     HTTPError,
     http.client.HTTPException,
     OSError,
+    RecursionError,  # botocore asks for the region of a bucket, is sent elsewhere, asks, ...
     ValueError,  # malformed URLs, headers and documents
 )
 """The errors of one request; those of S3 itself are in its responses."""

@@ -10,7 +10,16 @@ from typing import Protocol
 from s3kv_flows.store._s3.types import ObjectInfo
 from s3kv_flows.store.errors import StoreUnavailableError
 
-__all__ = ["SMALL_BYTES", "BodyStream", "MemoryStream", "OpenObject", "is_sized", "plain", "read_whole"]
+__all__ = [
+    "SMALL_BYTES",
+    "BodyStream",
+    "MemoryStream",
+    "OpenObject",
+    "is_sized",
+    "plain",
+    "read_whole",
+    "sent_length",
+]
 
 _SLICE = 1 << 20
 _ZEROS = bytes(_SLICE)
@@ -63,6 +72,21 @@ class MemoryStream:
 def is_sized(headers: Mapping[str, str]) -> bool:
     """Tell whether the headers give the size of the object: not on its way through what compresses it."""
     return "content-length" in headers and not _encodings(headers)
+
+
+def sent_length(headers: Mapping[str, str]) -> int | None:
+    """Return the length of a body on its way, None for a chunked one, which says where it ends.
+
+    Raises:
+        StoreUnavailableError: Nothing says where it ends. Where a connection breaks within the headers,
+            Python takes those that arrived for all, and an object would seem to be empty.
+        ValueError: The header is malformed.
+    """
+    if "content-length" in headers:
+        return int(headers["content-length"])
+    if "chunked" in headers.get("transfer-encoding", "").lower():
+        return None
+    raise StoreUnavailableError("the headers broke off: they do not say where the body ends")
 
 
 def read_whole(stream: BodyStream, length: int | None) -> bytes:
