@@ -27,6 +27,7 @@ from s3kv_flows.store._s3.transport.boto_client import make_client
 from s3kv_flows.store._s3.transport.connections import Connections, Turn, wait_for
 from s3kv_flows.store._s3.transport.counters import Counters
 from s3kv_flows.store._s3.transport.direct.documents import error_code
+from s3kv_flows.store._s3.transport.direct.private import body_reader
 from s3kv_flows.store._s3.transport.failures import FAILURES, broke_connection
 from s3kv_flows.store._s3.transport.translation import (
     NO_CODE,
@@ -381,11 +382,12 @@ class BotoStream:
     ) -> None:
         self._stream, self._turn = stream, turn
         self._on_break, self._count = on_break, count
+        self._read = body_reader(stream)
 
     def readinto(self, view: memoryview) -> int:
         """Read bytes into a buffer; return how many, 0 at the end."""
         with self._translated():
-            count: int = wait_for(self._stream.readinto, view)
+            count = wait_for(self._read, view)
         self._count(count)
         return count
 
