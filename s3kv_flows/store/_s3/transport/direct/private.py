@@ -30,7 +30,7 @@ def is_instrumented(client: Any) -> bool:
 
 def body_reader(raw: Any) -> Callable[[memoryview], int]:
     """Return a function that reads a body into a buffer: the socket's own ``readinto``, if it is found."""
-    # urllib3's own would copy each slice; that of botocore is missing before 1.37.
+    # urllib3's own would copy each slice; botocore's own is missing in older versions.
     inner = getattr(raw, "_fp", None)
     readinto = getattr(inner, "readinto", None) or getattr(raw, "readinto", None)
     if readinto is not None:
