@@ -38,6 +38,7 @@ def test_it_tells_the_same_as_the_full_client(store: S3KV, light: pytest.MonkeyP
 
 
 def test_it_counts_and_keeps_its_connections(make_store: Callable[..., S3KV], proxy: CountingProxy) -> None:
+    before = proxy.read().connections
     store = make_store(endpoint_url=proxy.url)
     store.add_many({f"key{number:03}": 1 for number in range(100)}, tags={"a": "b"})
     store.find_keys_by_tag_value("a", "b")
@@ -45,7 +46,8 @@ def test_it_counts_and_keeps_its_connections(make_store: Callable[..., S3KV], pr
         assert len(store.find_keys_by_tag_value("a", "b")) == 100
     assert wire.requests.total() == measured[0].requests == 101
     assert measured[0].bytes_received == wire.body_received
-    assert wire.connections == 0
+    most = store.client.boto3_client.meta.config.max_pool_connections
+    assert proxy.read().connections - before <= most
 
 
 def test_the_buckets_of_a_server_share_its_connections(

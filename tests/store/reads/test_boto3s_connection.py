@@ -13,12 +13,13 @@ from typing import Any
 
 import botocore.client
 import pytest
+from botocore import auth
 from moto import mock_aws
 
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._s3.transport import connections
 from s3kv_flows.store._s3.transport.boto import Boto
-from s3kv_flows.store._s3.transport.direct import private, reads
+from s3kv_flows.store._s3.transport.direct import private, reads, templates
 from s3kv_flows.store._s3.transport.direct.reads import DirectReads
 from s3kv_flows.store.errors import S3KVError, StoreUnavailableError
 from tests.store.reads.conftest import BUCKET, client_of
@@ -115,6 +116,21 @@ def test_a_prefix_in_the_path_of_an_endpoint_is_kept(faulty: Faulty, without_bot
         f"/behind/here/{BUCKET}",
     ]
     assert server.asked[0].target.endswith("?versionId=v%2B1")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://localhost:80",
+        "http://LocalHost:8080/path",
+        "https://[::1]:443",
+        "http://[::1]:9000",
+        "https://user:word@host.example:8443",
+        "https://bucket.s3.eu-west-1.amazonaws.com/",
+    ],
+)
+def test_the_host_of_a_request_is_the_one_that_botocore_signs(url: str) -> None:
+    assert templates._host(url) == auth._host_from_url(url)
 
 
 def test_an_address_of_ipv6_is_one(faulty: Faulty) -> None:

@@ -14,6 +14,12 @@ from s3kv_flows.store._s3.transport.direct.templates import Template
 __all__ = ["signed"]
 
 
+class _Get(AWSRequest):  # type: ignore[misc]  # botocore has no types
+    """A GET, which has no body: botocore would make the whole request to find that out."""
+
+    body = b""
+
+
 def signed(
     template: Template, credentials: Any, name: str, query: Mapping[str, str], headers: Mapping[str, str]
 ) -> Any:
@@ -28,7 +34,7 @@ def signed(
     """
     pairs = "&".join(f"{key}={quote(value, safe='~')}" for key, value in sorted(query.items()))
     url = f"{template.url}{quote(name, safe='/~')}"
-    request = AWSRequest(
+    request = _Get(
         "GET", f"{url}?{pairs}" if pairs else url, {**template.headers, **headers}, stream_output=True
     )
     request.context.update(template.context)

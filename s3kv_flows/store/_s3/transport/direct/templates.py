@@ -10,6 +10,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 __all__ = ["OPERATIONS", "Template", "Templates"]
 
@@ -21,6 +22,7 @@ OPERATIONS: Mapping[str, str] = {
 """The operations of direct reads, with the methods of the client."""
 
 _NAME = "x"
+_PORTS = {"http": 80, "https": 443}
 _SIGNATURES = ("v4", "s3v4")
 _OF_THIS_REQUEST = ("x-amz-checksum-mode",)  # a range would come without the checksum of the object
 
@@ -121,4 +123,12 @@ def _template(request: Mapping[str, Any], *, is_object: bool) -> Template | None
     headers = {
         name: value for name, value in request["headers"].items() if name.lower() not in _OF_THIS_REQUEST
     }
+    headers["Host"] = _host(url)  # botocore would find it twice for each signature
     return Template(url, headers, context, signing.get("signing_name", "s3"), signing["region"])
+
+
+def _host(url: str) -> str:
+    """Return the header of a URL, as botocore signs it and every HTTP client sends it."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2].lower()
+    return host.removesuffix(f":{_PORTS[parts.scheme]}")
