@@ -185,6 +185,31 @@ def test_a_refusal_of_one_object_leaves_the_others_to_direct_reads(faulty: Fault
     assert len(server.asked) == 1
 
 
+def test_so_does_a_request_that_is_malformed(faulty: Faulty) -> None:
+    wrong = answer("400 Bad Request", b"<Error><Code>InvalidArgument</Code></Error>")
+    server = faulty(lambda asked: wrong if "versionId" in asked.target else respond(asked))
+    client = client_of(server.url)
+    with pytest.raises(S3KVError, match="InvalidArgument"):
+        client.open_object(BUCKET, "name", version_id="nonsense")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Boto, "call", None)
+        client.open_object(BUCKET, "name")
+
+
+def test_a_redirect_that_was_temporary_is_forgotten(faulty: Faulty, monkeypatch: pytest.MonkeyPatch) -> None:
+    away = answer("307 Temporary Redirect", b"<Error><Code>TemporaryRedirect</Code></Error>")
+    unknown = answer("404 Not Found")
+    server = faulty(lambda asked: unknown if asked.method == "HEAD" else away)
+    client = client_of(server.url)
+    with pytest.raises(S3KVError):
+        client.search_tags(BUCKET, "name")
+    server.respond = respond
+    now = time.monotonic()
+    monkeypatch.setattr(templates, "time", SimpleNamespace(monotonic=lambda: now + 61))
+    monkeypatch.setattr(Boto, "call", None)
+    assert client.search_tags(BUCKET, "name") == {"a": "b"}
+
+
 # --- hooks --------------------------------------------------------------------------------------------
 
 

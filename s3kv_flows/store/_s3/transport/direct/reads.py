@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from s3kv_flows.store._s3.transport.connections import Connections, Turn, wait_for
 from s3kv_flows.store._s3.transport.counters import Counters
 from s3kv_flows.store._s3.transport.direct.answers import Answer, RawStream
+from s3kv_flows.store._s3.transport.direct.documents import error_code
 from s3kv_flows.store._s3.transport.direct.private import is_instrumented, session_of
 from s3kv_flows.store._s3.transport.direct.signing import signed
 from s3kv_flows.store._s3.transport.direct.templates import Templates
@@ -27,7 +28,9 @@ __all__ = ["DirectReads"]
 
 logger = logging.getLogger(__name__)
 
-_ELSEWHERE = (301, 302, 307, 308, 400)  # 400: a signature for another region
+_MALFORMED = 400
+_ELSEWHERE = (301, 302, 307, 308, _MALFORMED)
+_OTHER_REGION = ("AuthorizationHeaderMalformed", "IllegalLocationConstraintException")
 _ATTEMPTS = 2
 
 T = TypeVar("T")
@@ -110,12 +113,13 @@ class DirectReads:
         try:
             if answer.status not in _ELSEWHERE:
                 return parse(answer)
-            answer.read()
+            body = answer.read()
         except BaseException:
             answer.stream.close()
             raise
         logger.debug("the full client makes %s of %r: %s", operation, name, answer.status)
-        self._templates.refuse(operation, bucket)
+        if answer.status != _MALFORMED or error_code(body) in _OTHER_REGION:
+            self._templates.refuse(operation, bucket)
         return None
 
     def _send(self, operation: str, request: Any, turn: Turn) -> Answer:

@@ -7,6 +7,7 @@ its own: a call is made for an object named ``x``, and ended when its request is
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ OPERATIONS: Mapping[str, str] = {
 """The operations of direct reads, with the methods of the client."""
 
 _NAME = "x"
+_PAUSE = 60.0
 _PORTS = {"http": 80, "https": 443}
 _SIGNATURES = ("v4", "s3v4")
 _OF_THIS_REQUEST = ("x-amz-checksum-mode",)  # a range would come without the checksum of the object
@@ -66,7 +68,7 @@ class Templates:
     def __init__(self, client: Any) -> None:
         self._client = client
         self._known: dict[tuple[str, str], Template | None] = {}
-        self._refused: dict[tuple[str, str], Template] = {}
+        self._refused: dict[tuple[str, str], tuple[Template, float]] = {}
         self._this_thread = threading.local()
         for operation in OPERATIONS:
             # Last, so that the template has what other hooks add.
@@ -81,16 +83,17 @@ class Templates:
         place = operation, bucket
         if place not in self._known:
             found = self._new(operation, bucket)
-            if found is not None and found.is_like(self._refused.get(place)):
+            refused, at = self._refused.get(place, (None, 0.0))
+            if found is not None and found.is_like(refused) and time.monotonic() - at < _PAUSE:
                 return None  # until the full client has learnt the way
             self._known[place] = found
         return self._known[place]
 
     def refuse(self, operation: str, bucket: str) -> None:
-        """Forget a template whose requests belong elsewhere, until the full client makes another."""
+        """Forget a template whose requests belong elsewhere; an equal one is used a minute later."""
         found = self._known.pop((operation, bucket), None)
         if found is not None:
-            self._refused[operation, bucket] = found
+            self._refused[operation, bucket] = found, time.monotonic()
 
     def _new(self, operation: str, bucket: str) -> Template | None:
         names = {"Bucket": bucket} if operation.startswith("List") else {"Bucket": bucket, "Key": _NAME}
