@@ -176,3 +176,10 @@ def test_tags_without_a_key_are_none_of_s3() -> None:
     inner: Any = "<TagSet><Tag><Value>b</Value></Tag></TagSet>"
     with pytest.raises(ValueError, match="no key"):
         parse_tags(f"<Tagging>{inner}</Tagging>".encode())
+
+
+def test_no_body_of_s3_itself_is_no_tags(faulty: Faulty) -> None:
+    """As Ceph 16 answers for a version without tags."""
+    store = store_of(faulty(lambda _: answer("200 OK", x_amz_request_id="1")).url)
+    assert store.client.search_tags(BUCKET, "name") == {}
+    assert store.get_tags("key") == {}
