@@ -286,6 +286,7 @@ def test_boto3_is_imported_in_the_transport_alone() -> None:
     assert {name.removeprefix(f"{transport}.") for name in found} == {
         "boto",
         "boto_client",
+        "direct.private",
         "direct.signing",
         "failures",
     }

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
-__all__ = ["body_reader", "is_instrumented", "session_of"]
+from urllib3.exceptions import ClosedPoolError
+
+__all__ = ["body_reader", "is_instrumented", "put_back", "session_of", "take_open", "usable_pool"]
 
 
 def session_of(client: Any) -> Any | None:
@@ -43,3 +45,42 @@ def body_reader(raw: Any) -> Callable[[memoryview], int]:
         return len(data)
 
     return read
+
+
+def usable_pool(raw: Any) -> Any | None:
+    """Return the pool of connections that a response of urllib3 came from; None if it cannot be used.
+
+    Behind a proxy, a request may have to name its host.
+    """
+    pool = getattr(raw, "_pool", None)
+    if not type(pool).__module__.startswith("botocore.") or getattr(pool, "proxy", pool) is not None:
+        return None
+    names = ("_get_conn", "_put_conn", "timeout")
+    return pool if all(hasattr(pool, name) for name in names) else None
+
+
+def take_open(pool: Any, request: Any) -> tuple[Any, Any] | None:
+    """Take a connection that is open from a pool, set its time limit, and return it with its response class.
+
+    Returns:
+        None if no connection is open, or if other code stands around the pool, which would miss the request.
+    """
+    urlopen = getattr(type(pool), "urlopen", None)
+    if not (isinstance(urlopen, FunctionType) and urlopen.__globals__["__name__"].startswith("urllib3.")):
+        return None
+    try:
+        connection = pool._get_conn()  # noqa: SLF001
+    except ClosedPoolError:
+        return None
+    response_class = getattr(connection, "response_class", None)
+    if response_class is None or getattr(connection, "sock", None) is None:
+        put_back(pool, connection)
+        return None
+    limit = request.context.get("read_timeout") or pool.timeout.read_timeout
+    connection.sock.settimeout(limit)
+    return connection, response_class
+
+
+def put_back(pool: Any, connection: Any) -> None:
+    """Return a connection, open or closed, to its pool."""
+    pool._put_conn(connection)  # noqa: SLF001

@@ -18,8 +18,8 @@ from s3kv_flows.store._s3.transport.connections import Connections, Turn, wait_f
 from s3kv_flows.store._s3.transport.counters import Counters
 from s3kv_flows.store._s3.transport.direct.answers import Answer, RawStream
 from s3kv_flows.store._s3.transport.direct.documents import error_code
+from s3kv_flows.store._s3.transport.direct.kept import KeptConnections
 from s3kv_flows.store._s3.transport.direct.private import is_instrumented, session_of
-from s3kv_flows.store._s3.transport.direct.signing import signed
 from s3kv_flows.store._s3.transport.direct.templates import Templates
 from s3kv_flows.store._s3.transport.failures import FAILURES, NO_CONNECTION, broke_connection
 from s3kv_flows.store.errors import S3KVError
@@ -53,6 +53,7 @@ class DirectReads:
         self._connections, self._counters = connections, counters
         self._session = session_of(client)
         self._templates = Templates(client)
+        self._kept = KeptConnections()
 
     def get(
         self,
@@ -108,7 +109,7 @@ class DirectReads:
         template = self._templates.of(operation, bucket) if credentials is not None else None
         if template is None:
             return None
-        request = signed(template, credentials, name, query, headers)
+        request = template.request(credentials, name, query, headers)
         answer = self._send(operation, request, self._connections.take_turn())
         try:
             if answer.status not in _ELSEWHERE:
@@ -129,7 +130,10 @@ class DirectReads:
             answered = self._client.meta.events.emit(f"before-send.s3.{operation}", request=request)
             response = next((response for _, response in answered if response is not None), None)
             if response is None:
+                response = wait_for(self._kept.send, request)
+            if response is None:
                 response = wait_for(self._session.send, request)  # type: ignore[union-attr]  # see get()
+                self._kept.learn(request.url, response.raw)
         except BaseException:
             turn.end()
             raise

@@ -9,11 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-__all__ = ["OPERATIONS", "Template", "Templates"]
+from s3kv_flows.store._s3.transport.direct.signing import Template
+
+__all__ = ["OPERATIONS", "Templates"]
 
 OPERATIONS: Mapping[str, str] = {
     "GetObject": "get_object",
@@ -27,29 +28,6 @@ _PAUSE = 60.0
 _PORTS = {"http": 80, "https": 443}
 _SIGNATURES = ("v4", "s3v4")
 _OF_THIS_REQUEST = ("x-amz-checksum-mode",)  # a range would come without the checksum of the object
-
-
-@dataclass(frozen=True)
-class Template:
-    """A request for the object with the empty name, or for the bucket.
-
-    Attributes:
-        url: Its URL, without a query.
-        headers: Headers that all requests have.
-        context: What botocore knows of the request; its signature depends on it.
-        service: The service in the signature.
-        region: The region in the signature.
-    """
-
-    url: str
-    headers: Mapping[str, str]
-    context: Mapping[str, Any]
-    service: str
-    region: str
-
-    def is_like(self, other: Template | None) -> bool:
-        """Tell whether a request from the other template would go to the same place."""
-        return other is not None and (self.url, self.region) == (other.url, other.region)
 
 
 class _Sent:
