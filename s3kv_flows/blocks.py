@@ -129,6 +129,12 @@ class S3KVStore(ResultStorage, WritableFileSystem):
         default=None,
         description="A customer key (SSE-C), 32 bytes in base64, instead of the server's key.",
     )
+    operation_timeout_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="For how long a small operation may take in all, with its retries, in seconds. Large "
+        "bodies may take longer, as long as they make progress.",
+    )
     boto_config: dict[str, Any] = Field(
         default_factory=dict,
         repr=False,  # the URL of a proxy may carry a password
@@ -305,6 +311,7 @@ class S3KVStore(ResultStorage, WritableFileSystem):
             addressing_style=self.addressing_style,
             encryption=self._encryption(),
             boto_config=self.boto_config,
+            operation_timeout_seconds=self.operation_timeout_seconds,
         )
         return S3KV(
             bucket_name=self.bucket_name,

@@ -79,6 +79,8 @@ class S3KV:
         encryption: How the server is to encrypt objects; None leaves it to the bucket.
         boto_config: Options of ``botocore.config.Config``, as a dict: ``proxies``, ``connect_timeout``,
             ``read_timeout``, ``retries``, ``s3``, ...
+        operation_timeout_seconds: For how long a small operation may take in all, with its retries; see
+            :class:`~s3kv_flows.store._s3.config.S3Config`.
         cache_directory: Directory of the local cache; by default, below the user's cache directory.
         cache_max_age: For how long ``get`` may return a local copy without asking the server: it can be
             that stale. Zero, the default, asks each time. A timedelta, or text such as ``30s``.
@@ -111,6 +113,7 @@ class S3KV:
         codec: str | Codec = "json",
         encryption: Encryption | None = None,
         boto_config: Mapping[str, Any] | None = None,
+        operation_timeout_seconds: float = 60.0,
         cache_directory: Path | None = None,
         cache_max_age: DurationLike = timedelta(0),
         cache_max_bytes: int = 1 << 30,
@@ -129,6 +132,7 @@ class S3KV:
             addressing_style=addressing_style,
             encryption=encryption,
             boto_config=dict(boto_config or {}),
+            operation_timeout_seconds=operation_timeout_seconds,
         )
         bucket = bucket_name or os.environ.get("S3_BUCKET")
         if not bucket:

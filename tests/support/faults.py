@@ -106,10 +106,12 @@ class FaultyServer:
                 with self._lock:
                     number = len(self.asked)
                     self.asked.append(Asked(method, target, headers))
-                if number in self.silent:
-                    continue
-                data = self.respond(self.asked[number])
-                sent = self.cut(number)
-                opened.sendall(data if sent is None else data[:sent])
-                if sent is not None:
+                if number not in self.silent and not self._send(opened, self.asked[number], number):
                     return
+
+    def _send(self, opened: socket.socket, asked: Asked, number: int) -> bool:
+        """Send an answer; return whether the connection stays open."""
+        data = self.respond(asked)
+        sent = self.cut(number)
+        opened.sendall(data if sent is None else data[:sent])
+        return sent is None

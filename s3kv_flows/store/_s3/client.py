@@ -52,7 +52,12 @@ class S3Client(Buckets, Reads):
         self.counters = Counters()
         self._boto = Boto(config, self.counters, lambda headers: self.capabilities.learn(headers))
         self._reads = DirectReads(
-            self._boto.client, self._boto.credentials, self._boto.connections, self.counters
+            self._boto.client,
+            self._boto.credentials,
+            self._boto.connections,
+            self._boto.limits,
+            self._boto.breaker,
+            self.counters,
         )
         self.capabilities = Capabilities(prober(self), is_aws=is_aws(self._boto.client.meta.endpoint_url))
 

@@ -170,6 +170,10 @@ class S3Config:
             repr: the URL of a proxy may contain a password.
         direct_reads: Whether to read past boto3's API, with its own signatures and connections, in less than
             half of its processor time. False lets boto3 make every request.
+        operation_timeout_seconds: For how long a small operation may take in all, with its retries. Reading a
+            large body may take longer, as long as each MiB takes less than half of it; sending one may take
+            a second more per 50 kB. Copies, the end of a multipart upload and the PUT of a locked object may
+            take five times as long.
     """
 
     endpoint_url: str | None = None
@@ -185,12 +189,15 @@ class S3Config:
         default_factory=dict, hash=False, repr=False
     )  # compared, but not hashable
     direct_reads: bool = True
+    operation_timeout_seconds: float = 60.0
 
     def __post_init__(self) -> None:
         if self.endpoint_url is not None and not _is_url(self.endpoint_url):
             raise ValueError(
                 f"endpoint_url {self.endpoint_url!r} is not a URL such as 'https://s3.example.com'"
             )
+        if self.operation_timeout_seconds <= 0:
+            raise ValueError(f"operation_timeout_seconds must be positive: {self.operation_timeout_seconds}")
         if (self.aws_access_key_id is None) != (self.aws_secret_access_key is None):
             raise ValueError("aws_access_key_id and aws_secret_access_key go together: set both or neither")
 

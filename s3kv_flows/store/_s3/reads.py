@@ -106,9 +106,14 @@ class Reads:
             IfMatch=if_match,
             Range=f"bytes={byte_range[0]}-{byte_range[1] - 1}" if byte_range else None,
         )
+        with self._boto.limits.operation():
+            return self._open_once(name, params)
+
+    def _open_once(self, name: str, params: dict[str, Any]) -> OpenObject | NotModified:
         direct = self._get_directly(params)
         opened = direct if direct is not None else self._get(name, params)
-        if isinstance(opened, NotModified) or opened.stop >= opened.info.size or if_match or version_id:
+        is_of_one = "IfMatch" in params or "VersionId" in params
+        if isinstance(opened, NotModified) or opened.stop >= opened.info.size or is_of_one:
             return opened
         if _is_strong(opened.info.etag):
             return opened
@@ -128,7 +133,8 @@ class Reads:
         """
         params, token = drop_none(Bucket=bucket, Prefix=prefix, StartAfter=start_after), None
         while True:
-            page = self._list_directly(params) or self._list(params)
+            with self._boto.limits.operation():
+                page = self._list_directly(params) or self._list(params)
             yield from page.objects
             if page.is_last:
                 return
@@ -145,12 +151,13 @@ class Reads:
 
     def search_tags(self, bucket: str, name: str) -> dict[str, str] | None:
         """Return the tags of an object, None if it does not exist: :meth:`get_tags` as a direct read."""
-        tags = self._search_directly(bucket, name)
-        if tags is not None:
-            return None if tags is False else tags
-        with suppress(KeyNotFoundError):  # boto3 handles redirects, and tells other errors apart
-            return self.get_tags(bucket, name)
-        return None
+        with self._boto.limits.operation():
+            tags = self._search_directly(bucket, name)
+            if tags is not None:
+                return None if tags is False else tags
+            with suppress(KeyNotFoundError):  # boto3 handles redirects, and tells other errors apart
+                return self.get_tags(bucket, name)
+            return None
 
     # --- how -----------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from botocore import auth
 from moto import mock_aws
 
 from s3kv_flows.store import S3KV
+from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.transport import connections
 from s3kv_flows.store._s3.transport.boto import Boto
 from s3kv_flows.store._s3.transport.direct import private, reads, templates
@@ -91,15 +92,14 @@ def test_reads_go_to_the_host_that_boto3_names(
 ) -> None:
     config = {"retries": {"total_max_attempts": 1}, "s3": {}, **options.pop("boto_config", {})}
     config["s3"] = {"us_east_1_regional_endpoint": "regional", **config["s3"]}
-    client = client_of(None, boto_config=config, **options)
-    calls: list[Callable[[], object]] = [
-        lambda: client.open_object(BUCKET, "name"),
-        lambda: client.search_tags(BUCKET, "name"),
-        lambda: list(client.list_objects(BUCKET, "")),
+    calls: list[Callable[[S3Client], object]] = [
+        lambda client: client.open_object(BUCKET, "name"),
+        lambda client: client.search_tags(BUCKET, "name"),
+        lambda client: list(client.list_objects(BUCKET, "")),
     ]
     for call in calls:
         with pytest.raises(StoreUnavailableError):
-            call()
+            call(client_of(None, boto_config=config, **options))
     assert set(looked_up) == {host}
     assert len(looked_up) == 2 * len(calls), "the direct read, and the one attempt of boto3"
 

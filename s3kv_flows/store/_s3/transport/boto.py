@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from io import SEEK_END, BytesIO
-from typing import Any
+from typing import Any, Literal
 
 from botocore import xform_name
 from botocore.exceptions import (
@@ -24,11 +24,14 @@ from botocore.parsers import ResponseParserError
 from s3kv_flows.store._s3.bodies import BodyFile
 from s3kv_flows.store._s3.config import S3Config, server_of
 from s3kv_flows.store._s3.transport.boto_client import make_client
-from s3kv_flows.store._s3.transport.connections import Connections, Turn, wait_for
+from s3kv_flows.store._s3.transport.connections import Connections, Turn
 from s3kv_flows.store._s3.transport.counters import Counters
 from s3kv_flows.store._s3.transport.direct.documents import error_code
-from s3kv_flows.store._s3.transport.direct.private import body_reader
-from s3kv_flows.store._s3.transport.failures import FAILURES, broke_connection
+from s3kv_flows.store._s3.transport.direct.private import body_reader, session_of, watch_connections
+from s3kv_flows.store._s3.transport.failures import FAILURES, NO_CONNECTION, broke_connection
+from s3kv_flows.store._s3.transport.time.breaker import Breaker, DownError
+from s3kv_flows.store._s3.transport.time.limits import Limits, SliceLimit, current_limit, note_connection
+from s3kv_flows.store._s3.transport.time.retries import pause_before_retry
 from s3kv_flows.store._s3.transport.translation import (
     NO_CODE,
     NOT_ALLOWED,
@@ -70,6 +73,9 @@ as the login page of a network, for "there is none"."""
 OF_S3 = "x-amz-request-id"
 """A header of S3, which no page of a network has."""
 
+_ETAGGED = ("PutObject", "UploadPart")
+"""Operations whose responses give an ETag."""
+
 _PAGE_BEGINS = 512
 
 _EXPECT_BYTES = 32 << 20
@@ -77,8 +83,19 @@ _EXPECT_BYTES = 32 << 20
 Smaller ones are sent in less time than they would usually wait."""
 
 
+_SLOW: Mapping[str, int] = {"complete_multipart_upload": 5, "copy_object": 5, "upload_part_copy": 5}
+"""How many times the usual limit these take: the server may have to copy terabytes."""
+
+_LOCKED_TIMES = 5
+"""The same for the PUT of a locked object: what was sent, and is not known to be there, stays for years."""
+
+
 class _NotOfS3Error(ValueError):
     """The response is a document of something else."""
+
+
+class _BrokenHeadersError(_NotOfS3Error):
+    """The connection broke within the headers: Python's HTTP client takes those that arrived for all."""
 
 
 class _Attempts(threading.local):
@@ -106,6 +123,8 @@ class Boto:
     Attributes:
         client: The client itself.
         connections: Its connections.
+        limits: Its time limits.
+        breaker: Knows whether its server is down.
         server: The identity of its server; see :func:`s3kv_flows.store._s3.config.server_of`.
         reached: Buckets that have responded.
     """
@@ -117,10 +136,15 @@ class Boto:
         self._session, self.client = make_client(config)
         self.connections = Connections(self.client.meta.config.max_pool_connections, self.client.close)
         self.server = server_of(self.client.meta.endpoint_url)
+        self.limits = Limits(config.operation_timeout_seconds, config.boto_config.get("read_timeout"))
+        self.breaker = Breaker(self.server)
+        watch_connections(session_of(self.client), note_connection)
         self._attempts = _Attempts()
         self.reached: set[str] = set()
         events = self.client.meta.events
         events.register_last("before-call.s3", _expect_only_for_large_bodies)
+        events.register_last("before-call.s3", self._limit_attempt)
+        events.register_first("needs-retry.s3", self._may_retry)
         events.register("before-send.s3", self._count_request)
         events.register("response-received.s3", self._count_response)
         events.register("before-parse.s3", self._require_document)
@@ -144,6 +168,13 @@ class Boto:
             none: The error codes for a missing configuration, such as the retention of an object, for which
                 to return an empty response.
         """
+        times = _SLOW.get(operation, _LOCKED_TIMES if "ObjectLockMode" in params else 1)
+        with self.limits.operation(times=times, sends=_size(params)):
+            return self._call(operation, params, not_modified=not_modified, none=none)
+
+    def _call(
+        self, operation: str, params: dict[str, Any], *, not_modified: bool, none: Collection[str]
+    ) -> Any:
         bucket = params["Bucket"]
         self._attempts.lost = False
         if self._config.encryption:
@@ -162,6 +193,8 @@ class Boto:
                 if is_last or self._is_understood(exc):
                     raise self._translate(exc, operation, params) from exc
                 self._attempts.lost |= _status(exc) >= 500
+            except DownError:
+                raise
             except FAILURES as exc:
                 if is_last or not self._may_repeat(exc, operation):
                     raise self._failure(exc, operation) from exc
@@ -250,11 +283,13 @@ class Boto:
         self._attempts.began, self._attempts.is_foreign = began, False
         is_open = False
         try:
-            response = wait_for(partial(getattr(self.client, operation), **params))
+            self.breaker.require_closed()
+            response = getattr(self.client, operation)(**params)
             if "Body" in response:
                 on_break = partial(self.connections.broke, began)
                 count = partial(self._counters.add, "bytes.received")
-                response["Body"] = BotoStream(response["Body"], turn, on_break, count)
+                limit = self.limits.of_slices()
+                response["Body"] = BotoStream(response["Body"], turn, limit, on_break, count)
                 is_open = True
         finally:
             if not is_open:
@@ -267,11 +302,20 @@ class Boto:
 
     def _may_repeat(self, exc: Exception, operation: str) -> bool:
         """Tell whether to send a request once more that was answered with no document of S3."""
+        if isinstance(exc, _BrokenHeadersError):  # the outcome is not known, of a write neither
+            self._attempts.lost = True
+            return True
         is_read = operation.startswith(("get_", "head_", "list_"))
         return is_read and isinstance(exc, (ResponseParserError, _NotOfS3Error))
 
     def _failure(self, exc: Exception, operation: str) -> S3KVError:
         """Return the error for a request without a response of S3."""
+        limit = current_limit()
+        if limit is not None and limit.is_over and broke_connection(exc):
+            self.breaker.ran_out_of_time(limit.began)
+            return StoreUnavailableError(
+                f"{operation}: {self.server} did not answer within {limit.seconds:.3g} s: {exc}"
+            )
         if isinstance(exc, NoCredentialsError):
             return AccessDeniedError(
                 f"no credentials for {self.server}: pass aws_access_key_id and "
@@ -331,6 +375,34 @@ class Boto:
             and not self.bucket_exists(bucket)
         )
 
+    def _limit_attempt(self, params: dict[str, Any], model: Any, **_: Any) -> None:
+        """Lower the time limit of the first attempt to what is left."""
+        if current_limit() is not None:
+            params["context"]["read_timeout"] = self.limits.of_attempt(reads=_is_read(model.name))
+
+    def _may_retry(
+        self,
+        response: Any,
+        operation: Any,
+        attempts: int,
+        caught_exception: Exception | None,
+        request_dict: dict[str, Any],
+        **_: Any,
+    ) -> float | Literal[False] | None:
+        """Return when to try again, False for never; None leaves that to botocore."""
+        limit = current_limit()
+        if limit is None:  # not of this class
+            return None
+        if isinstance(caught_exception, NO_CONNECTION):
+            self.breaker.did_not_connect()
+        if limit.is_over or self.breaker.is_open:
+            return False
+        pause = pause_before_retry(response, attempts) if self.is_patient else None
+        if pause is not None and pause >= limit.left:
+            return False
+        request_dict["context"]["read_timeout"] = self.limits.of_attempt(reads=_is_read(operation.name))
+        return pause
+
     def _count_request(self, request: Any, event_name: str, **_: Any) -> None:
         self._counters.add(f"requests.{event_name.rsplit('.', 1)[-1]}")
         headers = request.headers  # over HTTPS, botocore sends bodies in chunks
@@ -347,7 +419,10 @@ class Boto:
         if status >= 400:
             # Without a body, as to a HEAD, it may be of S3.
             self._attempts.is_foreign = bool(body) and b"<Error" not in body and status == 404
-        elif status < 300 and isinstance(body, bytes):  # of the others, an object is read later
+            return
+        if event_name.endswith(_ETAGGED) and status < 300:
+            _require_etag(response_dict["headers"])
+        if status < 300 and isinstance(body, bytes):  # of the others, an object is read later
             operation = event_name.rsplit(".", 1)[-1]
             expected = _DOCUMENTS.get(operation, b"")
             if not body and operation == "GetObjectTagging" and OF_S3 in response_dict["headers"]:
@@ -363,6 +438,8 @@ class Boto:
         exception: Exception | None = None,
         **_: Any,
     ) -> None:
+        if response_dict is not None:
+            self.breaker.heard()
         if broke_connection(exception):  # before the next attempt
             self.connections.broke(self._attempts.began)
         code = (parsed_response or {}).get("Error", {}).get("Code")
@@ -379,28 +456,34 @@ class BotoStream:
     Args:
         stream: The body.
         turn: The turn that ends with it.
+        limit: Limits the time of each read.
         on_break: Called if the connection breaks.
         count: Called with the number of bytes of each read.
     """
 
     def __init__(
-        self, stream: Any, turn: Turn, on_break: Callable[[], None], count: Callable[[int], None]
+        self,
+        stream: Any,
+        turn: Turn,
+        limit: SliceLimit,
+        on_break: Callable[[], None],
+        count: Callable[[int], None],
     ) -> None:
-        self._stream, self._turn = stream, turn
+        self._stream, self._turn, self._limit = stream, turn, limit
         self._on_break, self._count = on_break, count
         self._read = body_reader(stream)
 
     def readinto(self, view: memoryview) -> int:
         """Read bytes into a buffer; return how many, 0 at the end."""
         with self._translated():
-            count = wait_for(self._read, view)
+            count = self._read(view)
         self._count(count)
         return count
 
     def finish(self) -> None:
         """Verify the server's checksum, and return the connection to the pool."""
         with self._translated():
-            wait_for(self._stream.read)  # at the end
+            self._stream.read()  # at the end
         self._turn.end()
 
     def close(self) -> None:
@@ -411,7 +494,8 @@ class BotoStream:
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
-            yield
+            with self._limit():
+                yield
         except FlexibleChecksumError as exc:
             self.close()
             raise CorruptValueError(str(exc)) from exc
@@ -419,6 +503,33 @@ class BotoStream:
             self.close()
             self._on_break()
             raise StoreUnavailableError(str(exc) or type(exc).__name__) from exc
+
+
+def _require_etag(headers: Mapping[str, str]) -> None:
+    """Refuse the headers of a write that do not say what was written.
+
+    Raises:
+        _BrokenHeadersError: The ETag is cut off; or it is missing, and so is the length, with which most end.
+    """
+    etag = headers.get("etag")
+    is_cut = not etag or (etag.startswith('"') and (len(etag) == 1 or not etag.endswith('"')))
+    if is_cut if etag is not None else "content-length" not in headers:
+        raise _BrokenHeadersError("the headers broke off: they have no ETag")
+
+
+def _is_read(operation: str) -> bool:
+    return operation.startswith(("Get", "Head", "List"))
+
+
+def _size(params: Mapping[str, Any]) -> int:
+    """Return the size of the body that a request sends."""
+    body = params.get("Body")
+    if isinstance(body, (BytesIO, BodyFile)):
+        position = body.tell()
+        size = body.seek(0, SEEK_END) - position  # getbuffer() would copy shared memory
+        body.seek(position)
+        return size
+    return len(body) if isinstance(body, bytes) else 0
 
 
 def _headers(response: Mapping[str, Any]) -> Mapping[str, str]:
@@ -429,12 +540,8 @@ def _headers(response: Mapping[str, Any]) -> Mapping[str, str]:
 def _expect_only_for_large_bodies(params: dict[str, Any], **_: Any) -> None:
     """Remove ``Expect: 100-continue`` from requests with small bodies, which saves a round trip each."""
     body = params.get("body")
-    if isinstance(body, (BytesIO, BodyFile)):
-        position = body.tell()
-        size = body.seek(0, SEEK_END) - position  # getbuffer() would copy shared memory
-        body.seek(position)
-        if size < _EXPECT_BYTES:
-            params["headers"].pop("Expect", None)
+    if isinstance(body, (BytesIO, BodyFile)) and _size({"Body": body}) < _EXPECT_BYTES:
+        params["headers"].pop("Expect", None)
 
 
 def _rewind(params: Mapping[str, Any]) -> None:

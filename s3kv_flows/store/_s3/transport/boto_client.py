@@ -24,11 +24,11 @@ __all__ = ["make_client"]
 _MAX_CONNECTIONS = 32
 """The number of connections that a client keeps open; further threads wait for one."""
 
+_CONNECT_SECONDS = 5.0
+
 _DEFAULTS: Mapping[str, Any] = {
     "max_pool_connections": _MAX_CONNECTIONS,
     "retries": {"mode": "standard", "total_max_attempts": 4},
-    "connect_timeout": 10,
-    "read_timeout": 60,
     "tcp_keepalive": True,
 }
 """Options of ``botocore.config.Config``; those of :class:`S3Config` override them."""
@@ -41,7 +41,7 @@ def make_client(config: S3Config) -> tuple[Any, Any]:
         ValueError: An unknown profile or option, or a malformed region or endpoint.
         StoreUnavailableError: The configured source of the credentials fails.
     """
-    options = {**_DEFAULTS, **config.boto_config}
+    options = {**_DEFAULTS, **_timeouts(config.operation_timeout_seconds), **config.boto_config}
 
     def make(session: Any, style: str) -> Any:
         return session.client(
@@ -75,6 +75,11 @@ def make_client(config: S3Config) -> tuple[Any, Any]:
     except (BotoCoreError, TypeError) as exc:
         raise ValueError(str(exc)) from exc
     return session, client
+
+
+def _timeouts(limit: float) -> dict[str, float]:
+    """Return the time limits of a connect and of a read from the connection, which may be lowered later."""
+    return {"connect_timeout": min(_CONNECT_SECONDS, limit / 4), "read_timeout": limit}
 
 
 def _verify(config: S3Config) -> bool | str | None:

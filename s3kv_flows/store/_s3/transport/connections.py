@@ -5,23 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
 
-__all__ = ["Connections", "Turn", "wait_for"]
+from s3kv_flows.store._s3.transport.time.limits import current_limit
+
+__all__ = ["Connections", "Turn"]
 
 _OLDEST = 60.0
 """Seconds. A firewall or NAT forgets idle connections after some minutes (AWS after 350 s) and says nothing:
 each would cost a read timeout. TCP keep-alive probes only after two hours."""
-
-T = TypeVar("T")
-
-
-def wait_for(call: Callable[..., T], *args: Any) -> T:
-    """Call what waits for the server, or for a turn to ask it.
-
-    All waiting of a client passes through here: limits on time belong here.
-    """
-    return call(*args)
 
 
 class Turn:
@@ -56,8 +47,12 @@ class Connections:
         self._renewed = time.monotonic()
 
     def take_turn(self) -> Turn:
-        """Wait until a connection may be used."""
-        wait_for(self._turns.acquire)
+        """Wait until a connection may be used; the limit of the operation begins then."""
+        if not self._turns.acquire(blocking=False):
+            began, limit = time.monotonic(), current_limit()
+            self._turns.acquire()  # those who have one have limits
+            if limit is not None:
+                limit.end += time.monotonic() - began
         turn = Turn(self._turns.release)
         if time.monotonic() - self._renewed > _OLDEST:
             self._renew()

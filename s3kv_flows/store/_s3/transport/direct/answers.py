@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from s3kv_flows.store._s3.transport.connections import Turn, wait_for
+from s3kv_flows.store._s3.transport.connections import Turn
 from s3kv_flows.store._s3.transport.direct.private import body_reader
 from s3kv_flows.store._s3.transport.failures import FAILURES
 from s3kv_flows.store._s3.transport.streams import BodyStream, plain, read_whole
+from s3kv_flows.store._s3.transport.time.limits import SliceLimit
 from s3kv_flows.store.errors import StoreUnavailableError
 
 __all__ = ["Answer", "RawStream"]
@@ -23,21 +24,28 @@ class RawStream:
     Args:
         raw: The response of urllib3.
         turn: The turn that ends with the body.
+        limit: Limits the time of each read.
         on_break: Called if the connection breaks.
         count: Called with the number of bytes of each read.
     """
 
     def __init__(
-        self, raw: Any, turn: Turn, on_break: Callable[[], None], count: Callable[[int], None]
+        self,
+        raw: Any,
+        turn: Turn,
+        limit: SliceLimit,
+        on_break: Callable[[], None],
+        count: Callable[[int], None],
     ) -> None:
-        self._raw, self._turn = raw, turn
+        self._raw, self._turn, self._limit = raw, turn, limit
         self._on_break, self._count = on_break, count
         self._read = body_reader(raw)
 
     def readinto(self, view: memoryview) -> int:
         """Read bytes into a buffer; return how many, 0 at the end."""
         try:
-            count = wait_for(self._read, view)
+            with self._limit():
+                count = self._read(view)
         except FAILURES as exc:
             self.close()
             self._on_break()
@@ -48,7 +56,8 @@ class RawStream:
     def finish(self) -> None:
         """Return the connection to the pool, after the whole body was read."""
         try:
-            rest = wait_for(self._read, memoryview(bytearray(1)))  # of a chunked body, its end
+            with self._limit():
+                rest = self._read(memoryview(bytearray(1)))  # of a chunked body, its end
         except FAILURES:
             rest = 1
         if rest:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from s3kv_flows.store._s3.transport.direct.private import put_back, take_open, usable_pool
+from s3kv_flows.store._s3.transport.time.limits import note_connection
 
 __all__ = ["KeptConnections", "KeptResponse"]
 
@@ -73,15 +74,22 @@ class KeptConnections:
         if pool is not None:
             self._pools[_split(url)[0]] = pool
 
-    def send(self, request: Any) -> KeptResponse | None:
-        """Send a GET on an open connection; return None if there is none."""
+    def send(self, request: Any, silence: float) -> KeptResponse | None:
+        """Send a GET on an open connection; return None if there is none.
+
+        Args:
+            request: The request.
+            silence: For how long to wait for a byte, in seconds.
+        """
         origin, target = _split(request.url)
         pool = self._pools.get(origin)
-        taken = take_open(pool, request) if pool is not None else None
+        taken = take_open(pool) if pool is not None else None
         if taken is None:
             return None
         connection, response_class = taken
+        note_connection(connection)
         try:
+            connection.sock.settimeout(silence)
             connection.sock.sendall(_head(target, request.headers))
             response = response_class(connection.sock, method="GET")
             response.begin()

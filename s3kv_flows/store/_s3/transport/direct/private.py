@@ -11,7 +11,15 @@ from typing import Any
 
 from urllib3.exceptions import ClosedPoolError
 
-__all__ = ["body_reader", "is_instrumented", "put_back", "session_of", "take_open", "usable_pool"]
+__all__ = [
+    "body_reader",
+    "is_instrumented",
+    "put_back",
+    "session_of",
+    "take_open",
+    "usable_pool",
+    "watch_connections",
+]
 
 
 def session_of(client: Any) -> Any | None:
@@ -47,6 +55,36 @@ def body_reader(raw: Any) -> Callable[[memoryview], int]:
     return read
 
 
+def watch_connections(session: Any, note: Callable[[Any], object]) -> None:
+    """Let a session tell which connection each of its requests uses.
+
+    Where its names are others, nothing is told: then a server that sends a byte now and then is never late.
+
+    Args:
+        session: The HTTP session of a client.
+        note: Called with the connection, in the thread of the request.
+    """
+    manager: Any = getattr(session, "_manager", None)
+    classes = getattr(manager, "pool_classes_by_scheme", None)
+    if not isinstance(classes, dict) or not hasattr(session, "_pool_classes_by_scheme"):
+        return
+    watched = {scheme: _watched(pool_class, note) for scheme, pool_class in classes.items()}
+    session._pool_classes_by_scheme = manager.pool_classes_by_scheme = watched  # noqa: SLF001
+
+
+def _watched(pool_class: Any, note: Callable[[Any], object]) -> Any:
+    connection_class = pool_class.ConnectionCls
+
+    def request(self: Any, *args: Any, **options: Any) -> Any:
+        note(self)
+        return connection_class.request(self, *args, **options)
+
+    about = {"__module__": connection_class.__module__, "request": request}
+    watched = type(connection_class.__name__, (connection_class,), about)
+    about = {"__module__": pool_class.__module__, "ConnectionCls": watched}
+    return type(pool_class.__name__, (pool_class,), about)
+
+
 def usable_pool(raw: Any) -> Any | None:
     """Return the pool of connections that a response of urllib3 came from; None if it cannot be used.
 
@@ -55,12 +93,12 @@ def usable_pool(raw: Any) -> Any | None:
     pool = getattr(raw, "_pool", None)
     if not type(pool).__module__.startswith("botocore.") or getattr(pool, "proxy", pool) is not None:
         return None
-    names = ("_get_conn", "_put_conn", "timeout")
+    names = ("_get_conn", "_put_conn")
     return pool if all(hasattr(pool, name) for name in names) else None
 
 
-def take_open(pool: Any, request: Any) -> tuple[Any, Any] | None:
-    """Take a connection that is open from a pool, set its time limit, and return it with its response class.
+def take_open(pool: Any) -> tuple[Any, Any] | None:
+    """Take a connection that is open from a pool; return it with the class of its responses.
 
     Returns:
         None if no connection is open, or if other code stands around the pool, which would miss the request.
@@ -76,8 +114,6 @@ def take_open(pool: Any, request: Any) -> tuple[Any, Any] | None:
     if response_class is None or getattr(connection, "sock", None) is None:
         put_back(pool, connection)
         return None
-    limit = request.context.get("read_timeout") or pool.timeout.read_timeout
-    connection.sock.settimeout(limit)
     return connection, response_class
 
 

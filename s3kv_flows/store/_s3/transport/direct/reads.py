@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
-from s3kv_flows.store._s3.transport.connections import Connections, Turn, wait_for
+from s3kv_flows.store._s3.transport.connections import Connections, Turn
 from s3kv_flows.store._s3.transport.counters import Counters
 from s3kv_flows.store._s3.transport.direct.answers import Answer, RawStream
 from s3kv_flows.store._s3.transport.direct.documents import error_code
@@ -22,6 +22,8 @@ from s3kv_flows.store._s3.transport.direct.kept import KeptConnections
 from s3kv_flows.store._s3.transport.direct.private import is_instrumented, session_of
 from s3kv_flows.store._s3.transport.direct.templates import Templates
 from s3kv_flows.store._s3.transport.failures import FAILURES, NO_CONNECTION, broke_connection
+from s3kv_flows.store._s3.transport.time.breaker import Breaker, DownError
+from s3kv_flows.store._s3.transport.time.limits import Limits
 from s3kv_flows.store.errors import S3KVError
 
 __all__ = ["DirectReads"]
@@ -43,13 +45,22 @@ class DirectReads:
         client: The client of boto3.
         credentials: Returns the current credentials, frozen; None if there are none.
         connections: The connections, which the full client shares.
+        limits: The time limits.
+        breaker: Knows whether the server is down.
         counters: Counts bytes. A hook of the full client counts requests.
     """
 
     def __init__(
-        self, client: Any, credentials: Callable[[], Any], connections: Connections, counters: Counters
+        self,
+        client: Any,
+        credentials: Callable[[], Any],
+        connections: Connections,
+        limits: Limits,
+        breaker: Breaker,
+        counters: Counters,
     ) -> None:
         self._client, self._credentials = client, credentials
+        self._limits, self._breaker = limits, breaker
         self._connections, self._counters = connections, counters
         self._session = session_of(client)
         self._templates = Templates(client)
@@ -79,22 +90,26 @@ class DirectReads:
         Returns:
             What ``parse`` returns. None if the full client has to make the request.
         """
-        for _ in range(_ATTEMPTS):
-            if self._session is None or is_instrumented(self._client):
-                return None
-            began = time.monotonic()
-            try:
-                return self._ask(operation, bucket, name, query, headers, parse)
-            except NO_CONNECTION as exc:
-                logger.debug("the full client makes %s of %r: %s", operation, name, exc)
-                return None
-            except FAILURES as exc:
-                if isinstance(exc, S3KVError) and exc.code:  # it is an answer
+        with self._limits.operation() as limit:
+            for _ in range(_ATTEMPTS):
+                if self._session is None or is_instrumented(self._client) or limit.is_over:
+                    return None
+                began = time.monotonic()
+                try:
+                    return self._ask(operation, bucket, name, query, headers, parse)
+                except NO_CONNECTION as exc:
+                    logger.debug("the full client makes %s of %r: %s", operation, name, exc)
+                    self._breaker.did_not_connect()
+                    return None
+                except DownError:
                     raise
-                logger.debug("%s of %r failed: %r", operation, name, exc)
-                if broke_connection(exc):
-                    self._connections.broke(began)
-        return None
+                except FAILURES as exc:
+                    if isinstance(exc, S3KVError) and exc.code:  # it is an answer
+                        raise
+                    logger.debug("%s of %r failed: %r", operation, name, exc)
+                    if broke_connection(exc):
+                        self._connections.broke(began)
+            return None
 
     def _ask(
         self,
@@ -109,8 +124,14 @@ class DirectReads:
         template = self._templates.of(operation, bucket) if credentials is not None else None
         if template is None:
             return None
-        request = template.request(credentials, name, query, headers)
-        answer = self._send(operation, request, self._connections.take_turn())
+        turn = self._connections.take_turn()
+        try:
+            self._breaker.require_closed()
+            request = template.request(credentials, name, query, headers)
+            answer = self._send(operation, request, turn)
+        except BaseException:
+            turn.end()
+            raise
         try:
             if answer.status not in _ELSEWHERE:
                 return parse(answer)
@@ -126,20 +147,19 @@ class DirectReads:
     def _send(self, operation: str, request: Any, turn: Turn) -> Answer:
         """Send a request, or let a hook answer it."""
         began = time.monotonic()
-        try:
-            answered = self._client.meta.events.emit(f"before-send.s3.{operation}", request=request)
-            response = next((response for _, response in answered if response is not None), None)
-            if response is None:
-                response = wait_for(self._kept.send, request)
-            if response is None:
-                response = wait_for(self._session.send, request)  # type: ignore[union-attr]  # see get()
-                self._kept.learn(request.url, response.raw)
-        except BaseException:
-            turn.end()
-            raise
+        answered = self._client.meta.events.emit(f"before-send.s3.{operation}", request=request)
+        response = next((response for _, response in answered if response is not None), None)
+        if response is None:
+            response = self._kept.send(request, self._limits.of_attempt(reads=True, idle=True))
+        if response is None:
+            request.context["read_timeout"] = self._limits.of_attempt(reads=True)
+            response = self._session.send(request)  # type: ignore[union-attr]  # see get()
+            self._kept.learn(request.url, response.raw)
+        self._breaker.heard()
         stream = RawStream(
             response.raw,
             turn,
+            self._limits.of_slices(),
             partial(self._connections.broke, began),
             partial(self._counters.add, "bytes.received"),
         )

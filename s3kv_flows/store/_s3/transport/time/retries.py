@@ -1,0 +1,55 @@
+"""Retries of a server that has no time: as often, and as late, as it asks for."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from s3kv_flows.store._s3.transport.responses import date_of
+
+__all__ = ["pause_before_retry"]
+
+_MOST_ATTEMPTS = 8
+_LONGEST_PAUSE = 20.0
+_STATUSES = (429, 503)
+_CODES = {
+    "RequestLimitExceeded",
+    "ServiceUnavailable",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequests",
+    "TooManyRequestsException",
+}
+
+
+def pause_before_retry(response: tuple[Any, Mapping[str, Any]] | None, attempts: int) -> float | None:
+    """Return the seconds before the next attempt, None if the server did not ask for time.
+
+    Args:
+        response: The response of botocore, and what it was parsed to.
+        attempts: The number of attempts so far.
+    """
+    if response is None or attempts >= _MOST_ATTEMPTS:
+        return None
+    raw, parsed = response
+    code = parsed.get("Error", {}).get("Code", "")
+    if code not in _CODES and raw.status_code not in _STATUSES:
+        return None
+    headers = {name.lower(): value for name, value in raw.headers.items()}
+    pause = random.random() * min(2.0 ** (attempts - 1), _LONGEST_PAUSE)  # noqa: S311  # no secret
+    return max(_asked_for(headers), pause)
+
+
+def _asked_for(headers: Mapping[str, str]) -> float:
+    """Return the seconds of ``Retry-After``, which is a number or a date; 0 without one."""
+    text = headers.get("retry-after", "").strip()
+    if text.isdecimal():
+        return float(text)
+    until = date_of(headers, "retry-after")
+    if until is None:
+        return 0.0
+    now = date_of(headers, "date") or datetime.now(timezone.utc)
+    return max(0.0, (until - now).total_seconds())
