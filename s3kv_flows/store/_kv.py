@@ -81,6 +81,8 @@ class S3KV:
             ``read_timeout``, ``retries``, ``s3``, ...
         operation_timeout_seconds: For how long a small operation may take in all, with its retries; see
             :class:`~s3kv_flows.store._s3.config.S3Config`.
+        requester_pays: Whether the owner of the credentials pays for the requests, as buckets of some others
+            require.
         cache_directory: Directory of the local cache; by default, below the user's cache directory.
         cache_max_age: For how long ``get`` may return a local copy without asking the server: it can be
             that stale. Zero, the default, asks each time. A timedelta, or text such as ``30s``.
@@ -114,6 +116,7 @@ class S3KV:
         encryption: Encryption | None = None,
         boto_config: Mapping[str, Any] | None = None,
         operation_timeout_seconds: float = 60.0,
+        requester_pays: bool = False,
         cache_directory: Path | None = None,
         cache_max_age: DurationLike = timedelta(0),
         cache_max_bytes: int = 1 << 30,
@@ -133,6 +136,7 @@ class S3KV:
             encryption=encryption,
             boto_config=dict(boto_config or {}),
             operation_timeout_seconds=operation_timeout_seconds,
+            requester_pays=requester_pays,
         )
         bucket = bucket_name or os.environ.get("S3_BUCKET")
         if not bucket:

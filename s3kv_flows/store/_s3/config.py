@@ -174,6 +174,8 @@ class S3Config:
             large body may take longer, as long as each MiB takes less than half of it; sending one may take
             a second more per 50 kB. Copies, the end of a multipart upload and the PUT of a locked object may
             take five times as long.
+        requester_pays: Whether the owner of the credentials pays for the requests, as buckets of some others
+            require.
     """
 
     endpoint_url: str | None = None
@@ -190,6 +192,7 @@ class S3Config:
     )  # compared, but not hashable
     direct_reads: bool = True
     operation_timeout_seconds: float = 60.0
+    requester_pays: bool = False
 
     def __post_init__(self) -> None:
         if self.endpoint_url is not None and not _is_url(self.endpoint_url):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from types import SimpleNamespace
@@ -25,6 +25,7 @@ from s3kv_flows.store._s3.transport.direct.reads import DirectReads
 from s3kv_flows.store.errors import S3KVError, StoreUnavailableError
 from tests.store.reads.conftest import BUCKET, client_of
 from tests.support.faults import MODIFIED, Asked, FaultyServer, Respond, answer
+from tests.support.operations import every_operation
 from tests.support.proxy import CountingProxy
 
 Faulty = Callable[[Respond], FaultyServer]
@@ -210,39 +211,33 @@ def test_a_redirect_that_was_temporary_is_forgotten(faulty: Faulty, monkeypatch:
     assert client.search_tags(BUCKET, "name") == {"a": "b"}
 
 
+def test_a_signature_for_another_region_says_what_to_set(faulty: Faulty) -> None:
+    body = b"<Error><Code>AuthorizationHeaderMalformed</Code><Message>expecting 'eu-west-1'</Message></Error>"
+    client = client_of(faulty(lambda _: answer("400 Bad Request", body)).url)
+    calls: list[Callable[[], object]] = [
+        lambda: client.open_object(BUCKET, "name"),
+        lambda: client.get_tags(BUCKET, "name"),
+        lambda: client.put_object(BUCKET, "name", b"", content_type="text/plain"),
+    ]
+    for call in calls:
+        with pytest.raises(StoreUnavailableError, match="set region_name"):
+            call()
+
+
+@pytest.mark.parametrize("payer", ["requester", None])
+def test_the_requester_pays_where_that_is_said(payer: str | None, faulty: Faulty) -> None:
+    server = faulty(respond)
+    store = S3KV(
+        server.url, BUCKET, "id", "secret", enable_local_cache=False, requester_pays=payer is not None
+    )
+    for operation in every_operation(store):
+        with suppress(S3KVError, ValueError):  # it has few answers
+            operation()
+    assert len(server.asked) > 20
+    assert {one.headers.get("x-amz-request-payer") for one in server.asked} == {payer}
+
+
 # --- hooks --------------------------------------------------------------------------------------------
-
-
-def every_operation(store: S3KV) -> Iterator[Callable[[], object]]:
-    """Yield what a program may do with a store, in an order that works."""
-    yield store.create_bucket
-    yield lambda: store.add("key", 1, tags={"a": "b"})
-    yield lambda: store.add("key", 2)
-    yield lambda: store.add_many({"one": 1, "two": 2})
-    yield lambda: store.get("key")
-    yield lambda: store.get("missing")
-    yield lambda: store.get_many(["one", "two"])
-    yield lambda: store.exists("key")
-    yield lambda: store.info("key")
-    yield lambda: store.fetch("key")
-    yield lambda: store.versions("key")
-    yield store.list_keys
-    yield lambda: store.list_keys_with_prefix("t")
-    yield lambda: store.tag_key("key", {"a": "b"})
-    yield lambda: store.get_tags("key")
-    yield lambda: store.find_keys_by_tag_value("a", "b")
-    yield lambda: store.tag_keys_with_prefix("t", {"a": "b"})
-    yield lambda: store.copy_key("key", "other")
-    yield lambda: store.get_key_size("key")
-    yield lambda: store.get_key_last_updated_time("key")
-    yield lambda: store.place_retention_lock("key", 1)
-    yield lambda: store.apply_legal_hold("other")
-    yield lambda: store.is_legal_hold_applied("other")
-    yield lambda: store.release_legal_hold("other")
-    yield lambda: store.delete("one")
-    yield lambda: store.delete_by_tag("a", "b")
-    yield lambda: store.purge("two")
-    yield store.server_time
 
 
 def test_under_mock_aws_no_host_is_looked_up(looked_up: list[str]) -> None:
@@ -261,7 +256,8 @@ def test_under_mock_aws_no_host_is_looked_up(looked_up: list[str]) -> None:
 def test_what_is_registered_for_the_requests_of_boto3_sees_direct_reads(
     faulty: Faulty, without_boto3: None
 ) -> None:
-    client = client_of(faulty(respond).url)
+    server = faulty(respond)
+    client = client_of(server.url)
     seen: list[str] = []
     events = client.boto3_client.meta.events
     events.register("before-send.s3", lambda request, **_: seen.append(request.method))
@@ -270,6 +266,7 @@ def test_what_is_registered_for_the_requests_of_boto3_sees_direct_reads(
     client.search_tags(BUCKET, "name")
     list(client.list_objects(BUCKET, ""))
     assert seen == ["GET"] * 3
+    assert [one.headers["x-from"] for one in server.asked] == ["a hook"] * 3
 
 
 def test_who_stands_around_the_calls_of_boto3_misses_none(

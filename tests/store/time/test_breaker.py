@@ -53,25 +53,25 @@ def test_one_object_that_hangs_does_not_open_it(ticking: Clock) -> None:
 def test_three_failed_connects_in_a_row_open_it(ticking: Clock) -> None:
     one = Breaker("server")
     for _ in range(3):
-        one.did_not_connect()
-        one.did_not_connect()
+        one.did_not_connect("refused")
+        one.did_not_connect("refused")
         one.heard()
     assert passes(one)
     for opens in (False, False, True):
-        one.did_not_connect()
+        one.did_not_connect("refused")
         assert passes(one) is not opens
 
 
 def test_one_request_asks_again_after_each_pause_and_the_pauses_double(ticking: Clock) -> None:
     one = Breaker("server")
     for _ in range(3):
-        one.did_not_connect()
+        one.did_not_connect("refused")
     for pause in (5, 10, 20, 40, 60, 60):
         ticking.now += pause - 0.5
         assert not passes(one)
         ticking.now += 1
         assert [passes(one) for _ in range(3)] == [True, False, False]
-        one.did_not_connect()  # its outcome
+        one.did_not_connect("refused")  # its outcome
     one.heard()
     assert [passes(one) for _ in range(3)] == [True] * 3
 
@@ -92,7 +92,7 @@ def test_it_says_once_that_the_server_is_down_and_once_that_it_answers(
     one = Breaker("the server")
     with caplog.at_level(logging.INFO, "s3kv_flows"):
         for _ in range(9):
-            one.did_not_connect()
+            one.did_not_connect("refused")
         one.heard()
         one.heard()
     assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
@@ -106,7 +106,7 @@ def test_a_server_that_is_back_is_used_again(
     store = S3KV(s3_url, bucket, enable_local_cache=False, operation_timeout_seconds=61)
     store.add("key", 1)
     for _ in range(3):
-        store.client._boto.breaker.did_not_connect()
+        store.client._boto.breaker.did_not_connect("refused")
     with pytest.raises(StoreUnavailableError, match="a moment ago"):
         store.get("key")
     now = time.monotonic()

@@ -35,6 +35,7 @@ from s3kv_flows.store._s3.transport.time.retries import pause_before_retry
 from s3kv_flows.store._s3.transport.translation import (
     NO_CODE,
     NOT_ALLOWED,
+    OTHER_REGION,
     OUTCOME_UNKNOWN,
     error_type,
     is_known,
@@ -143,6 +144,8 @@ class Boto:
         self.reached: set[str] = set()
         events = self.client.meta.events
         events.register_last("before-call.s3", _expect_only_for_large_bodies)
+        if config.requester_pays:
+            events.register("before-call.s3", _pay)
         events.register_last("before-call.s3", self._limit_attempt)
         events.register_first("needs-retry.s3", self._may_retry)
         events.register("before-send.s3", self._count_request)
@@ -351,6 +354,8 @@ class Boto:
         hint = ""
         if kind is AccessDeniedError and operation in ("get_object", "head_object"):
             hint = " (without s3:ListBucket, S3 returns this for a missing key, too)"
+        if code in OTHER_REGION:
+            hint = f" (requests are signed for the region {self.region!r}: set region_name)"
         message = error.get("Message") or "no message from the server"
         translated = kind(f"{operation} of {where} at {self.server}: {code}: {message}{hint}")
         translated.code = code
@@ -394,7 +399,7 @@ class Boto:
         if limit is None:  # not of this class
             return None
         if isinstance(caught_exception, NO_CONNECTION):
-            self.breaker.did_not_connect()
+            self.breaker.did_not_connect(caught_exception)
         if limit.is_over or self.breaker.is_open:
             return False
         pause = pause_before_retry(response, attempts) if self.is_patient else None
@@ -515,6 +520,11 @@ def _require_etag(headers: Mapping[str, str]) -> None:
     is_cut = not etag or (etag.startswith('"') and (len(etag) == 1 or not etag.endswith('"')))
     if is_cut if etag is not None else "content-length" not in headers:
         raise _BrokenHeadersError("the headers broke off: they have no ETag")
+
+
+def _pay(params: dict[str, Any], **_: Any) -> None:
+    """Say that the owner of the credentials pays, and not the owner of the bucket."""
+    params["headers"]["x-amz-request-payer"] = "requester"
 
 
 def _is_read(operation: str) -> bool:

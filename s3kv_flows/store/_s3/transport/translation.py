@@ -25,6 +25,7 @@ __all__ = [
     "NO_LOCK",
     "NO_POLICY",
     "NO_TAGS",
+    "OTHER_REGION",
     "OUTCOME_UNKNOWN",
     "error_type",
     "is_known",
@@ -42,6 +43,9 @@ NOT_ALLOWED = {"MethodNotAllowed", "405"}
 
 NOT_OFFERED = {*NOT_ALLOWED, "NotImplemented", "XNotImplemented", "501"}
 """The codes of features that a server does not support at all."""
+
+OTHER_REGION = {"AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
+"""The codes of requests that are signed for another region than that of the bucket."""
 
 NO_LOCK = {
     "ObjectLockConfigurationNotFoundError",
@@ -72,6 +76,7 @@ ERROR_TYPES: Mapping[str, type[S3KVError]] = {
     "NoSuchBucket": StoreUnavailableError,
     "InvalidBucketName": StoreUnavailableError,
     "PermanentRedirect": StoreUnavailableError,
+    "AuthorizationHeaderMalformed": StoreUnavailableError,  # another region
     "301": StoreUnavailableError,
     "SlowDown": StoreUnavailableError,
     "ServiceUnavailable": StoreUnavailableError,
@@ -133,7 +138,6 @@ ERROR_TYPES: Mapping[str, type[S3KVError]] = {
 
 
 _REFUSALS = {
-    "AuthorizationHeaderMalformed",
     "IllegalLocationConstraintException",
     "InvalidArgument",
     "InvalidBucketState",

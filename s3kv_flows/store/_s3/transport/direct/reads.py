@@ -24,6 +24,7 @@ from s3kv_flows.store._s3.transport.direct.templates import Templates
 from s3kv_flows.store._s3.transport.failures import FAILURES, NO_CONNECTION, broke_connection
 from s3kv_flows.store._s3.transport.time.breaker import Breaker, DownError
 from s3kv_flows.store._s3.transport.time.limits import Limits
+from s3kv_flows.store._s3.transport.translation import OTHER_REGION
 from s3kv_flows.store.errors import S3KVError
 
 __all__ = ["DirectReads"]
@@ -32,7 +33,6 @@ logger = logging.getLogger(__name__)
 
 _MALFORMED = 400
 _ELSEWHERE = (301, 302, 307, 308, _MALFORMED)
-_OTHER_REGION = ("AuthorizationHeaderMalformed", "IllegalLocationConstraintException")
 _ATTEMPTS = 2
 
 T = TypeVar("T")
@@ -99,7 +99,7 @@ class DirectReads:
                     return self._ask(operation, bucket, name, query, headers, parse)
                 except NO_CONNECTION as exc:
                     logger.debug("the full client makes %s of %r: %s", operation, name, exc)
-                    self._breaker.did_not_connect()
+                    self._breaker.did_not_connect(exc)
                     return None
                 except DownError:
                     raise
@@ -140,7 +140,7 @@ class DirectReads:
             answer.stream.close()
             raise
         logger.debug("the full client makes %s of %r: %s", operation, name, answer.status)
-        if answer.status != _MALFORMED or error_code(body) in _OTHER_REGION:
+        if answer.status != _MALFORMED or error_code(body) in OTHER_REGION:
             self._templates.refuse(operation, bucket)
         return None
 

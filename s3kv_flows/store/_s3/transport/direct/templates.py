@@ -48,9 +48,8 @@ class Templates:
         self._known: dict[tuple[str, str], Template | None] = {}
         self._refused: dict[tuple[str, str], tuple[Template, float]] = {}
         self._this_thread = threading.local()
-        for operation in OPERATIONS:
-            # Last, so that the template has what other hooks add.
-            client.meta.events.register_last(f"before-call.s3.{operation}", self._take)
+        # The last one of all, so that the template has what other hooks add, of whatever scope.
+        client.meta.events.register_last("before-call", self._take)
 
     def of(self, operation: str, bucket: str) -> Template | None:
         """Return the template of an operation; None if only the full client can make its requests.

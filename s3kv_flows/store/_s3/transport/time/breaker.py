@@ -40,6 +40,7 @@ class Breaker:
         self._pause = 0.0
         self._asks_again = 0.0
         self._is_asking = False
+        self._reason = ""
 
     @property
     def is_open(self) -> bool:
@@ -58,7 +59,7 @@ class Breaker:
             now = time.monotonic()
             if self._pause and now < self._asks_again:
                 raise DownError(
-                    f"cannot reach {self._server}: it did not answer a moment ago, and is asked again in "
+                    f"cannot reach {self._server}: a moment ago {self._reason}; it is asked again in "
                     f"{self._asks_again - now:.0f} s"
                 )
             self._asks_again, self._is_asking = now + self._pause, True  # by this request
@@ -73,13 +74,13 @@ class Breaker:
         if was_open:
             logger.info("%s answers again", self._server)
 
-    def did_not_connect(self) -> None:
+    def did_not_connect(self, reason: object) -> None:
         """Note that an attempt to connect failed."""
         with self._lock:
             self._failed_connects += 1
             opens = self._failed_connects >= _CONNECTS
         if opens:
-            self._open("does not accept connections")
+            self._open(f"three attempts to connect failed: {reason}")
 
     def ran_out_of_time(self, began: float) -> None:
         """Note that the time of an operation was over.
@@ -89,15 +90,15 @@ class Breaker:
                 server is not down.
         """
         if self._heard <= began:
-            self._open("does not answer")
+            self._open("it did not answer")
 
     def _open(self, reason: str) -> None:
         with self._lock:
             was_open = self.is_open
             if was_open and not self._is_asking:
                 return  # by one of many requests that were under way
-            self._is_asking = False
+            self._is_asking, self._reason = False, reason
             self._pause = min(2 * self._pause, _LONGEST_PAUSE) if was_open else _FIRST_PAUSE
             self._asks_again = time.monotonic() + self._pause
         if not was_open:
-            logger.error("%s %s: until it answers, requests fail at once", self._server, reason)
+            logger.error("Until %s answers, requests fail at once: %s", self._server, reason)
