@@ -1,1 +1,1 @@
-"""Limits on time: of operations, of their attempts, and of a server that is down."""
+"""Time: limits of operations, retries, and servers that are down."""

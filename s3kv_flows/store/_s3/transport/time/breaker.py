@@ -1,4 +1,7 @@
-"""Breaker: a server that is down costs the first operation its time limit, and the next ones none."""
+"""Circuit breaker: refuses requests to a server that is down.
+
+So that it costs the first operation its time limit, and the next ones nothing.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Time limits of operations, carried through their attempts, and of the slices of large bodies."""
+"""Time limits of operations, with all their attempts, and of large bodies."""
 
 from __future__ import annotations
 

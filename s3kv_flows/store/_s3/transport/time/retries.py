@@ -1,4 +1,4 @@
-"""Retries of a server that has no time: as often, and as late, as it asks for."""
+"""Retries of throttled requests: not before the server asks for them."""
 
 from __future__ import annotations
 
