@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from s3kv_flows.store._s3.transport.direct.heads import LeanResponse
 from s3kv_flows.store._s3.transport.direct.private import put_back, take_open, usable_pool
 from s3kv_flows.store._s3.transport.time.limits import note_connection
 
@@ -25,7 +26,7 @@ class KeptResponse:
     Args:
         pool: The pool of the connection.
         connection: The connection.
-        response: The response of Python's HTTP client.
+        response: The response.
 
     Attributes:
         status_code: The HTTP status.
@@ -34,10 +35,10 @@ class KeptResponse:
         readinto: Reads bytes into a buffer; returns how many, 0 at the end.
     """
 
-    def __init__(self, pool: Any, connection: Any, response: Any) -> None:
+    def __init__(self, pool: Any, connection: Any, response: LeanResponse) -> None:
         self._pool, self._connection, self._response = pool, connection, response
         self.status_code: int = response.status
-        self.headers = _merged(response.headers.items())
+        self.headers: Mapping[str, str] = response.by_name
         self.raw = self
         self.readinto = response.readinto
 
@@ -83,15 +84,14 @@ class KeptConnections:
         """
         origin, target = _split(request.url)
         pool = self._pools.get(origin)
-        taken = take_open(pool) if pool is not None else None
-        if taken is None:
+        connection = take_open(pool) if pool is not None else None
+        if connection is None:
             return None
-        connection, response_class = taken
         note_connection(connection)
         try:
             connection.sock.settimeout(silence)
             connection.sock.sendall(_head(target, request.headers))
-            response = response_class(connection.sock, method="GET")
+            response = LeanResponse(connection.sock, method="GET")
             response.begin()
         except BaseException:
             connection.close()
@@ -119,12 +119,3 @@ def _head(target: str, headers: Mapping[str, str]) -> bytes:
     if text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1:
         raise ValueError("a header has several lines")
     return f"{text}\r\n\r\n".encode()
-
-
-def _merged(pairs: list[tuple[str, str]]) -> dict[str, str]:
-    """Return headers with lower-case names; one that came several times has its values joined."""
-    headers: dict[str, str] = {}
-    for name, value in pairs:
-        key = name.lower()
-        headers[key] = f"{headers[key]}, {value}" if key in headers else value
-    return headers

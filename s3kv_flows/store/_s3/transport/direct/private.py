@@ -97,8 +97,8 @@ def usable_pool(raw: Any) -> Any | None:
     return pool if all(hasattr(pool, name) for name in names) else None
 
 
-def take_open(pool: Any) -> tuple[Any, Any] | None:
-    """Take a connection that is open from a pool; return it with the class of its responses.
+def take_open(pool: Any) -> Any | None:
+    """Take a connection that is open from a pool.
 
     Returns:
         None if no connection is open, or if other code stands around the pool, which would miss the request.
@@ -110,11 +110,10 @@ def take_open(pool: Any) -> tuple[Any, Any] | None:
         connection = pool._get_conn()  # noqa: SLF001
     except ClosedPoolError:
         return None
-    response_class = getattr(connection, "response_class", None)
-    if response_class is None or getattr(connection, "sock", None) is None:
+    if getattr(connection, "sock", None) is None:
         put_back(pool, connection)
         return None
-    return connection, response_class
+    return connection
 
 
 def put_back(pool: Any, connection: Any) -> None:
