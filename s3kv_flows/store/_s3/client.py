@@ -17,9 +17,10 @@ from s3kv_flows.store._s3.buckets import Buckets
 from s3kv_flows.store._s3.capabilities import Capabilities, Prober
 from s3kv_flows.store._s3.config import S3Config, is_aws
 from s3kv_flows.store._s3.reads import Reads, condition
-from s3kv_flows.store._s3.transport.boto import AS_SENT, Boto, drop_none
+from s3kv_flows.store._s3.transport.boto import Boto, drop_none
 from s3kv_flows.store._s3.transport.counters import Counters
 from s3kv_flows.store._s3.transport.direct.reads import DirectReads
+from s3kv_flows.store._s3.transport.hooks import AS_SENT
 from s3kv_flows.store._s3.transport.responses import held_retention, listed_versions, object_info
 from s3kv_flows.store._s3.transport.translation import NO_LOCK, NO_TAGS
 from s3kv_flows.store._s3.types import (

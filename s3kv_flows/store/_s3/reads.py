@@ -13,10 +13,11 @@ from typing import Any, Literal, TypeVar
 
 from s3kv_flows.store._s3.capabilities import Capabilities
 from s3kv_flows.store._s3.config import S3Config
-from s3kv_flows.store._s3.transport.boto import OF_S3, Boto, drop_none
+from s3kv_flows.store._s3.transport.boto import Boto, drop_none
 from s3kv_flows.store._s3.transport.direct.answers import Answer
 from s3kv_flows.store._s3.transport.direct.documents import Page, error_code, parse_page, parse_tags
 from s3kv_flows.store._s3.transport.direct.reads import DirectReads
+from s3kv_flows.store._s3.transport.hooks import OF_S3
 from s3kv_flows.store._s3.transport.responses import date_of, object_info
 from s3kv_flows.store._s3.transport.streams import (
     SMALL_BYTES,

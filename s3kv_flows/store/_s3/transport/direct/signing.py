@@ -92,15 +92,15 @@ class Template:
         if known is None or known.day != timestamp[:8] or known.credentials != credentials:
             known = self._key = self._new_key(credentials)  # one assignment: threads share it
         if known.key is None or known.day != timestamp[:8]:
-            return self._signed_by_botocore(credentials, name, query, headers).prepare()
+            signed = self._signed_by_botocore(credentials, name, query, headers)
+            return _with_context(signed.prepare(), signed.context)
         path, pairs = quote(name, safe="/~"), _pairs(query)
         url = self.url + path
         made = HeadersDict()
         for header, value in self._signed_headers(known, timestamp, path, pairs, headers):
             made[header] = value
         request = AWSPreparedRequest("GET", f"{url}?{pairs}" if pairs else url, made, None, True)
-        request.context = {**self._context, "timestamp": timestamp}  # older ones take no argument
-        return request
+        return _with_context(request, {**self._context, "timestamp": timestamp})
 
     def _signed_headers(
         self, known: _Key, timestamp: str, path: str, pairs: str, headers: Mapping[str, str]
@@ -151,6 +151,12 @@ class Template:
         request.context.update(self._context)
         S3SigV4Auth(credentials, self._service, self.region).add_auth(request)
         return request
+
+
+def _with_context(request: Any, context: dict[str, Any]) -> Any:
+    """Return a prepared request with its context, which those of older versions do not have."""
+    request.context = context
+    return request
 
 
 def _pairs(query: Mapping[str, str]) -> str:
