@@ -15,7 +15,7 @@ from prefect.cache_policies import INPUTS
 from prefect.transactions import IsolationLevel, transaction
 
 from s3kv_flows import LeaseLockManager, caching
-from s3kv_flows._cache import acquisition
+from s3kv_flows._cache.lookup import lookup
 from s3kv_flows._cache.staged import find_staged
 from s3kv_flows.store.errors import ConflictError, LeaseTimeoutError
 from tests.support.lake import WEEK, Lake, change, changeable, in_flow, is_unchanged
@@ -132,7 +132,6 @@ def test_a_result_that_is_staged_while_another_run_looks_it_up(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started, looked_up, ended = threading.Event(), threading.Event(), threading.Event()
-    lookup = acquisition.lookup
 
     def lookup_for_long(*args: Any) -> Any:
         found = lookup(*args)
@@ -141,7 +140,7 @@ def test_a_result_that_is_staged_while_another_run_looks_it_up(
             assert ended.wait(60)
         return found
 
-    monkeypatch.setattr(acquisition, "lookup", lookup_for_long)
+    monkeypatch.setattr("s3kv_flows._cache.acquisition.lookup", lookup_for_long)
 
     @task(**options(lake))
     async def make() -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -253,7 +254,7 @@ def test_an_output_is_not_locked_again_under_what_overwrote_it_meanwhile(
 
 # --- without pauses ---------------------------------------------------------------------------------
 
-_ROUNDS = 20
+_ROUNDS = int(os.environ.get("S3KV_TEST_ROUNDS", "100"))
 
 RACING: dict[str, Act] = {
     "add": lambda store: store.add("key", {"x": 2}),
