@@ -168,8 +168,8 @@ class S3Config:
         boto_config: Options of ``botocore.config.Config``, as a dict: ``proxies``, ``connect_timeout``,
             ``read_timeout``, ``retries``, ``s3`` ...; they override this package's defaults. Never shown in a
             repr: the URL of a proxy may contain a password.
-        direct_reads: Whether to read past boto3's API, with its own signatures and connections, in less than
-            half of its processor time. False lets boto3 make every request.
+        direct_reads: Whether to read past boto3's API, on its connections, in less than half of its processor
+            time. False lets boto3 make every request.
         operation_timeout_seconds: For how long a small operation may take in all, with its retries. Reading a
             large body may take longer, as long as each MiB takes less than half of it; sending one may take
             a second more per 50 kB. Copies, the end of a multipart upload and the PUT of a locked object may

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -74,6 +75,20 @@ def test_one_request_asks_again_after_each_pause_and_the_pauses_double(ticking: 
         one.did_not_connect("refused")  # its outcome
     one.heard()
     assert [passes(one) for _ in range(3)] == [True] * 3
+
+
+def test_all_attempts_of_the_operation_that_asks_again_pass(ticking: Clock) -> None:
+    one, first, second = Breaker("server"), object(), object()
+    for _ in range(3):
+        one.did_not_connect("refused")
+    ticking.now += 6
+    one.require_closed(first)
+    for operation, passes_now in ((first, True), (second, False), (None, False), (first, True)):
+        with nullcontext() if passes_now else pytest.raises(DownError):
+            one.require_closed(operation)
+    one.did_not_connect("refused")
+    with pytest.raises(DownError):
+        one.require_closed(first)
 
 
 def test_many_that_were_under_way_are_one_failure(ticking: Clock) -> None:

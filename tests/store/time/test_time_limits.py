@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ from s3kv_flows.store._s3.transport.time import retries
 from s3kv_flows.store._s3.transport.time.limits import Limits
 from s3kv_flows.store._s3.transport.time.retries import pause_before_retry
 from s3kv_flows.store.errors import AccessDeniedError, StoreUnavailableError
-from tests.support.faults import MODIFIED, Asked, Respond, answer
+from tests.support.faults import MODIFIED, Asked, Respond, answer, chunked
 from tests.support.stalls import StallingServer
 
 BUCKET = "some-bucket"
@@ -162,15 +163,30 @@ def test_a_large_body_may_take_longer_than_the_limit_as_long_as_it_comes(
     assert bytes(view) == body
 
 
+def test_a_large_body_of_unknown_length_may_take_longer_than_the_limit(stalling: Stalling) -> None:
+    body = bytes(range(256)) * 4096 * 3
+    server = stalling(lambda _: chunked("200 OK", body, **OBJECT))
+    limits = Limits(SHORT)
+    with limits.operation() as limit:
+        before = limit.end = time.monotonic()  # now
+        limits.of_slices().made_progress(1 << 20)
+        assert limit.end > before
+        limit.end = before
+        limits.of_slices().made_progress((1 << 20) - 1)
+        assert limit.end == before, "a server that trickles sends no MiB"
+    assert bytes(store_of(server, LONG).fetch("key").body or b"") == body
+
+
 def test_what_a_dropped_connection_costs_is_a_short_patience() -> None:
     """A NAT that has forgotten it says nothing. On a new connection, the server may take its time."""
     limits = Limits(60)
     assert limits.of_attempt(reads=True, idle=True) == 5
     assert limits.of_attempt(reads=True) == 20
-    assert limits.of_attempt(reads=False) == 60, "what was sent may be done: it is better not sent twice"
+    assert limits.of_attempt(reads=False) == pytest.approx(60), "what was sent may be done: it is better not sent twice"
     with limits.operation():
-        assert limits.of_attempt(reads=False) <= 60
-    assert Limits(60, silence=90.0).of_attempt(reads=True) == 60, "what is left"
+        assert [limits.of_attempt(reads=True, idle=idle) for idle in (True, False)] == [5, 20]
+        assert 50 < limits.of_attempt(reads=True) <= 60, "a server that needs long gets all that is left"
+    assert Limits(60, silence=90.0).of_attempt(reads=True) == pytest.approx(60), "what is left"
     assert Limits(60, silence=3.0).of_attempt(reads=False) == 3, "what the user gave"
 
 

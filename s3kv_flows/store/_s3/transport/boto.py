@@ -222,7 +222,7 @@ class Boto:
         self._attempts.began, self._attempts.is_foreign = began, False
         is_open = False
         try:
-            self.breaker.require_closed()
+            self.breaker.require_closed(current_limit())
             response = getattr(self.client, operation)(**params)
             if "Body" in response:
                 on_break = partial(self.connections.broke, began)
@@ -345,6 +345,7 @@ class BotoStream:
         with self._translated():
             count = self._read(view)
         self._count(count)
+        self._limit.made_progress(count)
         return count
 
     def finish(self) -> None:

@@ -51,6 +51,7 @@ class RawStream:
             self._on_break()
             raise StoreUnavailableError(str(exc) or type(exc).__name__) from exc
         self._count(count)
+        self._limit.made_progress(count)
         return count
 
     def finish(self) -> None:

@@ -75,12 +75,13 @@ class KeptConnections:
         if pool is not None:
             self._pools[_split(url)[0]] = pool
 
-    def send(self, request: Any, silence: float) -> KeptResponse | None:
+    def send(self, request: Any, *, patience: float, silence: float) -> KeptResponse | None:
         """Send a GET on an open connection; return None if there is none.
 
         Args:
             request: The request.
-            silence: For how long to wait for a byte, in seconds.
+            patience: For how long to wait for the response, in seconds.
+            silence: For how long to wait for each part of its body.
         """
         origin, target = _split(request.url)
         pool = self._pools.get(origin)
@@ -89,10 +90,11 @@ class KeptConnections:
             return None
         note_connection(connection)
         try:
-            connection.sock.settimeout(silence)
+            connection.sock.settimeout(patience)
             connection.sock.sendall(_head(target, request.headers))
             response = LeanResponse(connection.sock, method="GET")
             response.begin()
+            connection.sock.settimeout(silence)
         except BaseException:
             connection.close()
             put_back(pool, connection)

@@ -23,7 +23,7 @@ from s3kv_flows.store._s3.transport.direct.private import is_instrumented, sessi
 from s3kv_flows.store._s3.transport.direct.templates import Templates
 from s3kv_flows.store._s3.transport.failures import FAILURES, NO_CONNECTION, broke_connection
 from s3kv_flows.store._s3.transport.time.breaker import Breaker, DownError
-from s3kv_flows.store._s3.transport.time.limits import Limits
+from s3kv_flows.store._s3.transport.time.limits import Limits, current_limit
 from s3kv_flows.store._s3.transport.translation import OTHER_REGION
 from s3kv_flows.store.errors import S3KVError
 
@@ -126,7 +126,7 @@ class DirectReads:
             return None
         turn = self._connections.take_turn()
         try:
-            self._breaker.require_closed()
+            self._breaker.require_closed(current_limit())
             request = template.request(credentials, name, query, headers)
             answer = self._send(operation, request, turn)
         except BaseException:
@@ -150,7 +150,8 @@ class DirectReads:
         answered = self._client.meta.events.emit(f"before-send.s3.{operation}", request=request)
         response = next((response for _, response in answered if response is not None), None)
         if response is None:
-            response = self._kept.send(request, self._limits.of_attempt(reads=True, idle=True))
+            patience = self._limits.of_attempt(reads=True, idle=True)
+            response = self._kept.send(request, patience=patience, silence=self._limits.silence)
         if response is None:
             request.context["read_timeout"] = self._limits.of_attempt(reads=True)
             response = self._session.send(request)  # type: ignore[union-attr]  # see get()

@@ -43,6 +43,7 @@ class Breaker:
         self._pause = 0.0
         self._asks_again = 0.0
         self._is_asking = False
+        self._asking: object = None
         self._reason = ""
 
     @property
@@ -50,8 +51,11 @@ class Breaker:
         """Whether requests are refused."""
         return self._pause > 0
 
-    def require_closed(self) -> None:
+    def require_closed(self, operation: object = None) -> None:
         """Let a request pass, or refuse it.
+
+        Args:
+            operation: What it belongs to: all attempts of the one that asks again pass.
 
         Raises:
             DownError: The server was down a moment ago.
@@ -60,12 +64,14 @@ class Breaker:
             return
         with self._lock:
             now = time.monotonic()
+            if self._is_asking and operation is not None and self._asking is operation:
+                return
             if self._pause and now < self._asks_again:
                 raise DownError(
                     f"cannot reach {self._server}: a moment ago {self._reason}; it is asked again in "
                     f"{self._asks_again - now:.0f} s"
                 )
-            self._asks_again, self._is_asking = now + self._pause, True  # by this request
+            self._asks_again, self._is_asking, self._asking = now + self._pause, True, operation
 
     def heard(self) -> None:
         """Note a response of the server."""
@@ -74,6 +80,7 @@ class Breaker:
             return
         with self._lock:
             was_open, self._pause, self._failed_connects = self.is_open, 0.0, 0
+            self._is_asking, self._asking = False, None
         if was_open:
             logger.info("%s answers again", self._server)
 
@@ -100,7 +107,7 @@ class Breaker:
             was_open = self.is_open
             if was_open and not self._is_asking:
                 return  # by one of many requests that were under way
-            self._is_asking, self._reason = False, reason
+            self._is_asking, self._asking, self._reason = False, None, reason
             self._pause = min(2 * self._pause, _LONGEST_PAUSE) if was_open else _FIRST_PAUSE
             self._asks_again = time.monotonic() + self._pause
         if not was_open:

@@ -19,6 +19,8 @@ _PATIENCE = 5.0
 _SLOWEST = 50_000
 """Bytes per second, with which a body must be sent."""
 
+_SLICE = 1 << 20
+
 _LEAST = 0.05
 """Seconds; the time limit of an attempt is never less."""
 
@@ -31,6 +33,7 @@ class Limit:
         began: When the operation began, by ``time.monotonic()``.
         end: When its time is over.
         connection: The connection in use.
+        attempts: How many attempts may have waited for long.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -38,6 +41,7 @@ class Limit:
         self.began = time.monotonic()
         self.end = self.began + seconds
         self.connection: Any = None
+        self.attempts = 0
 
     @property
     def left(self) -> float:
@@ -90,6 +94,12 @@ class SliceLimit:
         finally:
             unwatch(limit)
 
+    def made_progress(self, count: int) -> None:
+        """Let an operation that reads a large body go on, as long as that arrives."""
+        limit = _limit.get()
+        if limit is not None and count >= _SLICE:
+            limit.end = max(limit.end, time.monotonic() + self._seconds)
+
 
 class Limits:
     """The time limits of a client.
@@ -103,6 +113,11 @@ class Limits:
     def __init__(self, seconds: float, silence: float | None = None) -> None:
         self.seconds = seconds
         self._silence = silence
+
+    @property
+    def silence(self) -> float:
+        """For how long a body may pause, in seconds."""
+        return self._silence or min(_SILENCE_OF_READS, self.seconds / 2)
 
     @contextmanager
     def operation(self, *, times: int = 1, sends: int = 0) -> Iterator[Limit]:
@@ -136,15 +151,15 @@ class Limits:
         """Return for how long an attempt may wait for a byte.
 
         Args:
-            reads: Whether it only reads: it is soon sent again.
+            reads: Whether it only reads: the first attempt leaves time for a second one.
             idle: Whether it is on a connection that was idle.
         """
-        limit = _limit.get()
-        left = self.seconds if limit is None else limit.left
-        if self._silence is not None:
-            usual = self._silence
-        else:
-            usual = min(_SILENCE_OF_READS, self.seconds / 2) if reads else self.seconds
+        limit = _limit.get() or Limit(self.seconds)
+        usual = self._silence or self.seconds
+        if self._silence is None and reads and not limit.attempts:
+            usual = min(_SILENCE_OF_READS, self.seconds / 2)
         if idle:
             usual = min(usual, _PATIENCE, self.seconds / 4)
-        return max(_LEAST, min(usual, left))
+        else:
+            limit.attempts += 1
+        return max(_LEAST, min(usual, limit.left))
