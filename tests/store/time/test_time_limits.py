@@ -17,6 +17,7 @@ from s3kv_flows.store._s3.transport.time.retries import pause_before_retry
 from s3kv_flows.store.errors import AccessDeniedError, StoreUnavailableError
 from tests.support.faults import MODIFIED, Asked, Respond, answer, chunked
 from tests.support.stalls import StallingServer
+from tests.support.waiting import until
 
 BUCKET = "some-bucket"
 SHORT, LONG = 0.6, 300.0
@@ -105,11 +106,12 @@ def test_a_server_that_hangs_costs_the_first_operation_its_limit_and_the_next_no
     store = store_of(server)
     with pytest.raises(StoreUnavailableError, match=r"did not answer within 0\.6 s"):
         OPERATIONS[operation](store)
-    asked, connections = len(server.asked), server.connections
+    attempts = store.client.counters.read().requests
+    until(lambda: server.connections == len(server.asked) == attempts)  # each on a connection of its own
     for others in OPERATIONS.values():
         with pytest.raises(StoreUnavailableError, match="a moment ago"):
             others(store)
-    assert (len(server.asked), server.connections) == (asked, connections)
+    assert server.connections == len(server.asked) == attempts
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -182,12 +184,28 @@ def test_what_a_dropped_connection_costs_is_a_short_patience() -> None:
     limits = Limits(60)
     assert limits.of_attempt(reads=True, idle=True) == 5
     assert limits.of_attempt(reads=True) == 20
-    assert limits.of_attempt(reads=False) == pytest.approx(60), "what was sent may be done: it is better not sent twice"
+    assert limits.of_attempt(reads=False) == pytest.approx(60), (
+        "what was sent may be done: it is better not sent twice"
+    )
     with limits.operation():
         assert [limits.of_attempt(reads=True, idle=idle) for idle in (True, False)] == [5, 20]
         assert 50 < limits.of_attempt(reads=True) <= 60, "a server that needs long gets all that is left"
     assert Limits(60, silence=90.0).of_attempt(reads=True) == pytest.approx(60), "what is left"
     assert Limits(60, silence=3.0).of_attempt(reads=False) == 3, "what the user gave"
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("way", ["directly", "by boto3"])
+def test_a_connection_that_was_returned_is_not_cut(operation: str, way: str, stalling: Stalling) -> None:
+    """Another operation may use it while this one waits for a retry."""
+    store = store_of(stalling(respond), LONG)
+    with pytest.MonkeyPatch.context() as patched:
+        if way == "by boto3":
+            patched.setattr("s3kv_flows.store._s3.transport.direct.reads.is_instrumented", lambda _: True)
+        for _ in range(2):
+            with store.client._boto.limits.operation() as limit:
+                OPERATIONS[operation](store)
+                assert limit.connection is None
 
 
 def test_an_operation_within_another_has_the_limit_of_that_one() -> None:

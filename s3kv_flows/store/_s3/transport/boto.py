@@ -352,6 +352,7 @@ class BotoStream:
         """Verify the server's checksum, and return the connection to the pool."""
         with self._translated():
             self._stream.read()  # at the end
+        note_connection(None)
         self._turn.end()
 
     def close(self) -> None:

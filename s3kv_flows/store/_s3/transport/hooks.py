@@ -12,7 +12,7 @@ from s3kv_flows.store._s3.transport.connections import Connections
 from s3kv_flows.store._s3.transport.counters import Counters
 from s3kv_flows.store._s3.transport.failures import NO_CONNECTION, broke_connection
 from s3kv_flows.store._s3.transport.time.breaker import Breaker
-from s3kv_flows.store._s3.transport.time.limits import Limits, current_limit
+from s3kv_flows.store._s3.transport.time.limits import Limits, current_limit, note_connection
 from s3kv_flows.store._s3.transport.time.retries import pause_before_retry
 from s3kv_flows.store._s3.transport.translation import OUTCOME_UNKNOWN
 
@@ -187,6 +187,7 @@ class Hooks:
             self.attempts.lost = True
         # The body of a GET is counted as it is read: it may not be read at all.
         if response_dict and not (event_name.endswith(".GetObject") and response_dict["status_code"] < 300):
+            note_connection(None)
             self._counters.add("bytes.received", len(response_dict.get("body") or b""))
 
 

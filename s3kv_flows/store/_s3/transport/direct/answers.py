@@ -10,7 +10,7 @@ from s3kv_flows.store._s3.transport.connections import Turn
 from s3kv_flows.store._s3.transport.direct.private import body_reader
 from s3kv_flows.store._s3.transport.failures import FAILURES
 from s3kv_flows.store._s3.transport.streams import BodyStream, plain, read_whole
-from s3kv_flows.store._s3.transport.time.limits import SliceLimit
+from s3kv_flows.store._s3.transport.time.limits import SliceLimit, note_connection
 from s3kv_flows.store.errors import StoreUnavailableError
 
 __all__ = ["Answer", "RawStream"]
@@ -76,6 +76,7 @@ class RawStream:
         release = getattr(self._raw, "release_conn", None)  # a response from a hook has no connection
         if release is not None:
             release()
+        note_connection(None)
         self._turn.end()
 
 
