@@ -262,11 +262,17 @@ def test_a_server_that_wants_more_time_than_there_is_is_not_waited_for(stalling:
     assert len(server.asked) == 2, "the direct read, and that of boto3"
 
 
-def test_one_attempt_is_one(stalling: Stalling) -> None:
+@pytest.mark.parametrize(
+    ("retries", "requests"),
+    [({"total_max_attempts": 1}, 1), ({"total_max_attempts": 3}, 4), ({"max_attempts": 1}, 3), ({}, 9)],
+)
+def test_the_attempts_are_as_many_as_the_user_says(
+    retries: dict[str, int], requests: int, stalling: Stalling, at_once: None
+) -> None:
     server = stalling(lambda _: slow_down(Retry_After="0"))
     with pytest.raises(StoreUnavailableError, match="SlowDown"):
-        store_of(server, LONG, boto_config={"retries": {"total_max_attempts": 1}}).get("key")
-    assert len(server.asked) == 1
+        store_of(server, LONG, boto_config={"retries": retries} if retries else {}).get("key")
+    assert len(server.asked) == requests, "one more than boto3 makes, if that is more than one"
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from s3kv_flows.store._s3.transport.failures import FAILURES, broke_connection
 from s3kv_flows.store._s3.transport.hooks import BrokenHeadersError, Hooks, NotOfS3Error, body_size
 from s3kv_flows.store._s3.transport.time.breaker import Breaker, DownError
 from s3kv_flows.store._s3.transport.time.limits import Limits, SliceLimit, current_limit, note_connection
+from s3kv_flows.store._s3.transport.time.retries import most_attempts
 from s3kv_flows.store._s3.transport.translation import (
     NO_CODE,
     NOT_ALLOWED,
@@ -86,7 +87,10 @@ class Boto:
         self.breaker = Breaker(self.server)
         watch_connections(session_of(self.client), note_connection)
         self.reached: set[str] = set()
-        hooks = Hooks(self.connections, self.limits, self.breaker, counters, is_patient=self.is_patient)
+        self._most_attempts = most_attempts(config.boto_config.get("retries") or {})
+        hooks = Hooks(
+            self.connections, self.limits, self.breaker, counters, most_attempts=self._most_attempts
+        )
         hooks.register(self.client.meta.events, pays=config.requester_pays)
         self._attempts = hooks.attempts
 
@@ -145,7 +149,7 @@ class Boto:
     @property
     def is_patient(self) -> bool:
         """Whether requests that a server has no time for are repeated."""
-        return bool((self.client.meta.config.retries or {}).get("total_max_attempts") != 1)
+        return self._most_attempts > 1
 
     def refusal(
         self, operation: str, params: Mapping[str, Any], status: int, headers: Mapping[str, str], body: bytes

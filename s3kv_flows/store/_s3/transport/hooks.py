@@ -78,7 +78,7 @@ class Hooks:
         limits: Its time limits.
         breaker: Knows whether its server is down.
         counters: Counts requests and bytes.
-        is_patient: Whether requests that a server has no time for are repeated.
+        most_attempts: How many attempts a request has that the server has no time for.
 
     Attributes:
         attempts: The attempts of the current request of each thread.
@@ -91,10 +91,10 @@ class Hooks:
         breaker: Breaker,
         counters: Counters,
         *,
-        is_patient: bool,
+        most_attempts: int,
     ) -> None:
         self._connections, self._limits, self._breaker = connections, limits, breaker
-        self._counters, self._is_patient = counters, is_patient
+        self._counters, self._most_attempts = counters, most_attempts
         self.attempts = Attempts()
 
     def register(self, events: Any, *, pays: bool) -> None:
@@ -137,7 +137,7 @@ class Hooks:
             self._breaker.did_not_connect(caught_exception)
         if limit.is_over or self._breaker.is_open:
             return False
-        pause = pause_before_retry(response, attempts) if self._is_patient else None
+        pause = pause_before_retry(response, attempts, self._most_attempts)
         if pause is not None and pause >= limit.left:
             return False
         request_dict["context"]["read_timeout"] = self._limits.of_attempt(reads=_is_read(operation.name))

@@ -9,7 +9,7 @@ from typing import Any
 
 from s3kv_flows.store._s3.transport.responses import date_of
 
-__all__ = ["pause_before_retry"]
+__all__ = ["most_attempts", "pause_before_retry"]
 
 _MOST_ATTEMPTS = 8
 _LONGEST_PAUSE = 20.0
@@ -25,14 +25,28 @@ _CODES = {
 }
 
 
-def pause_before_retry(response: tuple[Any, Mapping[str, Any]] | None, attempts: int) -> float | None:
+def most_attempts(given: Mapping[str, Any]) -> int:
+    """Return how many attempts a request has that the server has no time for.
+
+    Args:
+        given: The option ``retries`` of boto3 that the user gave; its numbers are taken.
+    """
+    if "total_max_attempts" in given:
+        return int(given["total_max_attempts"])
+    return int(given["max_attempts"]) + 1 if "max_attempts" in given else _MOST_ATTEMPTS
+
+
+def pause_before_retry(
+    response: tuple[Any, Mapping[str, Any]] | None, attempts: int, most: int = _MOST_ATTEMPTS
+) -> float | None:
     """Return the seconds before the next attempt, None if the server did not ask for time.
 
     Args:
         response: The response of botocore, and what it was parsed to.
         attempts: The number of attempts so far.
+        most: The limit of their number.
     """
-    if response is None or attempts >= _MOST_ATTEMPTS:
+    if response is None or attempts >= most:
         return None
     raw, parsed = response
     code = parsed.get("Error", {}).get("Code", "")
