@@ -129,6 +129,17 @@ class S3KVStore(ResultStorage, WritableFileSystem):
         default=None,
         description="A customer key (SSE-C), 32 bytes in base64, instead of the server's key.",
     )
+    operation_timeout_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="For how long a small operation may take in all, with its retries, in seconds. Large "
+        "bodies may take longer, as long as they make progress.",
+    )
+    requester_pays: bool = Field(
+        default=False,
+        description="Whether the owner of the credentials pays for the requests, instead of that of the "
+        "bucket.",
+    )
     boto_config: dict[str, Any] = Field(
         default_factory=dict,
         repr=False,  # the URL of a proxy may carry a password
@@ -305,6 +316,8 @@ class S3KVStore(ResultStorage, WritableFileSystem):
             addressing_style=self.addressing_style,
             encryption=self._encryption(),
             boto_config=self.boto_config,
+            operation_timeout_seconds=self.operation_timeout_seconds,
+            requester_pays=self.requester_pays,
         )
         return S3KV(
             bucket_name=self.bucket_name,

@@ -13,6 +13,7 @@ import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -67,7 +68,7 @@ import pytest  # noqa: E402
 
 from s3kv_flows._demo.servers import PrefectServer, answers, embedded_prefect  # noqa: E402
 from s3kv_flows.store import S3KV  # noqa: E402
-from tests.servers import SERVERS, Server  # noqa: E402
+from tests.servers import SERVERS, NotInstalledError, Server  # noqa: E402
 from tests.servers.clean import remove_bucket  # noqa: E402
 from tests.support.proxy import CountingProxy  # noqa: E402
 from tests.support.waiting import Clock, until  # noqa: E402
@@ -122,7 +123,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    with SERVERS[request.config.getoption("server")]() as running:
+    with ExitStack() as stack:
+        try:
+            running = stack.enter_context(SERVERS[request.config.getoption("server")]())
+        except NotInstalledError as exc:
+            pytest.skip(str(exc))
         os.environ["AWS_ACCESS_KEY_ID"] = running.access_key
         os.environ["AWS_SECRET_ACCESS_KEY"] = running.secret_key
         yield running

@@ -290,9 +290,29 @@ def outside(tree: ast.AST) -> set[str]:
     return {one.split(".")[0] for one in imports(tree)}
 
 
-def test_boto3_is_imported_in_one_module() -> None:
-    found = {name for name, tree in MODULES.items() if outside(tree) & {"boto3", "botocore"}}
-    assert found == {"s3kv_flows.store._s3.transport.boto"}
+def test_boto3_is_imported_in_the_transport_alone() -> None:
+    transport = "s3kv_flows.store._s3.transport"
+    found = {name for name, tree in MODULES.items() if outside(tree) & {"boto3", "botocore", "urllib3"}}
+    assert {name.removeprefix(f"{transport}.") for name in found} == {
+        "boto",
+        "boto_client",
+        "direct.private",
+        "direct.signing",
+        "failures",
+    }
+
+
+def test_private_names_of_botocore_stand_in_one_module() -> None:
+    private = {
+        f"{name}: {node.attr}"
+        for name, tree in MODULES.items()
+        if name.startswith("s3kv_flows.store") and not name.endswith(".direct.private")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and node.attr in ("_endpoint", "_fp", "_make_api_call", "_request_signer", "_session", "http_session")
+        and not (isinstance(node.value, ast.Name) and node.value.id == "self")
+    }
+    assert private == set()
 
 
 def test_store_and_maintenance_know_nothing_of_prefect() -> None:

@@ -36,8 +36,8 @@ def run(code: str, tmp_path: Path, name: str) -> dict[str, Any]:
 
 
 def test_its_python_runs(lake: S3KVStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert len(BLOCKS) == 6
-    pipeline, outputs, single_flight, checkpoint, store, cleanup = BLOCKS
+    assert len(BLOCKS) == 7
+    pipeline, outputs, single_flight, checkpoint, store, unavailable, cleanup = BLOCKS
     run(pipeline, tmp_path, "pipeline")
     counters = lake.results.client.counters
     with counters.measure() as second:
@@ -57,6 +57,7 @@ def test_its_python_runs(lake: S3KVStore, tmp_path: Path, capsys: pytest.Capture
     assert capsys.readouterr().out == "4\n"
     # Two keys and four runs: who waited may have found the lease free before it found the result.
     assert 2 <= flights[0]["requests.DeleteObject"] <= 4
+    assert run(unavailable, tmp_path, "unavailable")["charge"](3) == 3
     train = run(checkpoint, tmp_path, "training_in_steps")["train"]
     assert train(list(range(250))) == {"steps": 250}
     run(store, tmp_path, "store")

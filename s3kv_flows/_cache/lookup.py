@@ -20,12 +20,14 @@ from s3kv_flows.store._locks.visibility import require_visible
 from s3kv_flows.store._s3.transport.counters import Counters
 from s3kv_flows.store._s3.types import ObjectInfo
 from s3kv_flows.store.errors import (
+    AccessDeniedError,
     ConflictError,
     CorruptValueError,
     HiddenOutputError,
     KeyLockedError,
     KeyNotFoundError,
     S3KVError,
+    StoreUnavailableError,
 )
 
 __all__ = [
@@ -145,15 +147,24 @@ def prefetch(store: S3KVStore, attempt: CacheAttempt) -> FoundResult | None:
         ConflictError: The result is not of the run's inputs.
         HiddenOutputError: The result is locked, and another writer has hidden it.
         KeyLockedError: The result can neither be used nor replaced.
+        StoreUnavailableError: The run needs the store, which does not answer.
+        AccessDeniedError: The run needs the store, which denies access.
     """
     try:
         found = lookup_or_raise(store, attempt.key)
     except (ConflictError, HiddenOutputError, KeyLockedError):
         raise
     except S3KVError as exc:
+        if attempt.needs_store and _is_unknown(exc):
+            raise
         attempt.keep_miss(exc)
         return None
     return found
+
+
+def _is_unknown(exc: S3KVError) -> bool:
+    """Tell whether nobody could find out if there is a result."""
+    return isinstance(exc, (StoreUnavailableError, AccessDeniedError))
 
 
 def lookup_or_raise(store: S3KVStore, path: str) -> FoundResult:
@@ -174,7 +185,7 @@ def lookup_or_raise(store: S3KVStore, path: str) -> FoundResult:
         outcome = _count_miss(counters, exc)
         if outcome == "undecodable":
             run_logger().warning("The cached result %r cannot be used and is computed anew: %s", path, exc)
-        elif outcome == "unreachable":
+        elif outcome == "unreachable" and not (attempt is not None and attempt.fails_without_store):
             run_logger().error("Cannot tell whether %r is cached, so it is computed: %s", path, exc)
         if attempt is not None:
             _require_computable(results, attempt, exc, infos)

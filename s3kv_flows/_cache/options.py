@@ -43,6 +43,7 @@ def caching(
     code: CodeMode = "auto",
     depends_on: Iterable[object] = (),
     ignore: Collection[str | type] = (),
+    on_unavailable: Literal["compute", "raise"] = "compute",
     on_unsaved: Literal["fail", "complete"] | None = None,
 ) -> dict[str, Any]:
     """Return the options of a task that caches its results: ``@task(**caching("lake"))``.
@@ -95,6 +96,10 @@ def caching(
             other value, by content.
         ignore: What does not count: names of globals and attributes (``"NAME"``, ``"module.NAME"``,
             ``"Class.method"``), and classes, whose instances then count without their code.
+        on_unavailable: What a run does that cannot find out whether its result exists, as the store does not
+            answer, or denies access: ``compute``, with an error in its log, or ``raise``, before it computes.
+            With a lock, a name or single flight, it always raises. A store that was down a moment ago is not
+            waited for again: neither the lookup nor the write, which then fails, too.
         on_unsaved: What a run does whose result could not be saved, as it cannot be encoded or S3 refused it:
             ``fail``, the default with a lock, or ``complete``, with an error in its log. A run that fails
             writes its result when the task ends, before Prefect's commit, so that retries try again; within
@@ -105,7 +110,8 @@ def caching(
         ValueError: An expiration has no unit, or is combined with a retention or hold, or with ten tags; a
             tag is ``ttl_days``, or S3 would refuse it (InvalidTagError); the key is no such format string;
             the store is not saved; the cache policy makes no keys, or has a key storage, lock manager
-            or isolation level already; or ``code`` is none of the three.
+            or isolation level already; or ``code``, ``on_unavailable`` or ``on_unsaved`` is none of its
+            values.
     """
     if (retention is not None or legal_hold) and cache_expiration is not None:
         raise ValueError(
@@ -122,6 +128,8 @@ def caching(
         )
     if not is_code_mode(code):
         raise ValueError(f"code={code!r} is none of 'auto', 'source', 'none'")
+    if on_unavailable not in ("compute", "raise"):
+        raise ValueError(f"on_unavailable={on_unavailable!r} is neither 'compute' nor 'raise'")
     if on_unsaved not in (None, "fail", "complete"):
         raise ValueError(f"on_unsaved={on_unsaved!r} is neither 'fail' nor 'complete'")
     if isinstance(depends_on, str) or isinstance(ignore, str):
@@ -132,6 +140,7 @@ def caching(
     storage = _storage_of(store)
     name = None if key is None else validate_key(key)
     locks = retention is not None or legal_hold
+    needs_store = on_unavailable == "raise" or locks or name is not None or single_flight
     policy = ResultPolicy(
         policy=cache_policy,
         options=KeyOptions(namespace, code, tuple(depends_on), tuple(ignore)),
@@ -141,7 +150,7 @@ def caching(
     if single_flight:
         manager = LeaseLockManager(storage, lease_seconds, wait_seconds=lease_wait_seconds)
         policy = policy.configure(lock_manager=manager, isolation_level="SERIALIZABLE")
-    elif policy.is_required:
+    elif policy.is_required or needs_store:
         policy = policy.configure(lock_manager=PreflightLockManager(), isolation_level="SERIALIZABLE")
     options = ResultOptions(
         "task",
@@ -151,6 +160,7 @@ def caching(
         is_named=name is not None,
         must_save=on_unsaved == "fail" or (locks and on_unsaved is None),
         excludes=single_flight,
+        needs_store=needs_store,
     )
     return {
         "result_storage": storage,

@@ -100,6 +100,7 @@ class ResultPolicy(CachePolicy):
             code=made.code.parts if made.code is not None else {},
             not_loaded=made.not_loaded,
             finalizes=serializer.options.locks,
+            needs_store=serializer.options.needs_store,
         )
         bind_serializer(task_ctx, serializer.for_attempt(attempt))
         return key

@@ -49,6 +49,8 @@ class PreflightLockManager:
             ConflictError: The key is a name, and holds the result of other inputs.
             HiddenOutputError: The finalized result exists, and another writer has hidden it.
             UnsupportedByServerError: The bucket has no Object Lock.
+            StoreUnavailableError: The store does not answer, and the run needs it.
+            AccessDeniedError: The store denies access, and the run needs it.
             ValueError: The task has an expiration beside the lock; or its key cannot be made.
         """
         self._offer(key, self._check_or_prefetch(key))

@@ -46,6 +46,7 @@ class ResultOptions:
         is_named: Whether the key is a name that the user gave.
         must_save: Whether a run fails whose result is not saved.
         excludes: Whether each key is computed once at a time.
+        needs_store: Whether a run fails that cannot find out whether its result exists.
     """
 
     scope: Literal["task", "flow"] = "task"
@@ -55,6 +56,7 @@ class ResultOptions:
     is_named: bool = False
     must_save: bool = False
     excludes: bool = False
+    needs_store: bool = False
 
     @property
     def locks(self) -> bool:
@@ -82,6 +84,7 @@ class CacheAttempt:
         code: The digests of what the task's code reaches, by name.
         not_loaded: Modules whose texts the key names, and that were not loaded when it was made.
         finalizes: Whether the result is written with a lock.
+        needs_store: Whether the run fails if it cannot find out whether its result exists.
         refusal: Why no key can be made, which fails the run before it computes.
         expected: What the run found under its key, as the mode of a write: ``"create"`` for nothing, an
             ETag, or ``"overwrite"`` where that is not known.
@@ -104,6 +107,7 @@ class CacheAttempt:
     code: Mapping[str, bytes] = field(default_factory=dict)
     not_loaded: Collection[NotLoaded] = ()
     finalizes: bool = False
+    needs_store: bool = False
     refusal: Exception | None = None
     expected: str = field(default="overwrite", init=False)
     fence: int = field(default=0, init=False)
@@ -116,6 +120,11 @@ class CacheAttempt:
     _miss: S3KVError | None = field(default=None, init=False)
     _release: Callable[[], object] | None = field(default=None, init=False)
     _return_lease: Callable[[], object] | None = field(default=None, init=False)
+
+    @property
+    def fails_without_store(self) -> bool:
+        """Whether the run fails now if it cannot find out whether its result exists: not under its lease."""
+        return self.needs_store and self.lease is None
 
     def require_own_texts(self) -> None:
         """Refuse a result of other code than that which the key names.

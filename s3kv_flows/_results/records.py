@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from s3kv_flows._prefect import with_automatic_tags
 from s3kv_flows._results.payload import CacheAttempt, Payload, WriteOptions
@@ -28,6 +28,7 @@ from s3kv_flows.store._layout.marks import (
 from s3kv_flows.store._layout.ttl import TTL_TAG, ttl_tags
 from s3kv_flows.store._objects.bucket import NewObject
 from s3kv_flows.store._s3.types import ObjectInfo, Written
+from s3kv_flows.store._values.frames import about
 from s3kv_flows.store.errors import (
     ConflictError,
     CorruptValueError,
@@ -123,6 +124,8 @@ class Record:
         """
         if self.expires is None or self.ttl is None:
             return None
+        if not info.is_dated:  # the server does not say how old it is
+            return self.expires - info.server_time
         by_server = info.last_modified + self.ttl
         now = datetime.now(timezone.utc)
         if abs(self.expires - by_server) < _CLOCKS_AGREE and abs(now - info.server_time) < _CLOCKS_AGREE:
@@ -171,6 +174,8 @@ def fetch_result(
 ) -> FoundResult:
     """Fetch, verify and decode a result: one request, without the body if it has expired.
 
+    A frame that does not verify is fetched once more: it may have been damaged on its way here.
+
     Args:
         results: The results.
         key: The cache key.
@@ -181,6 +186,22 @@ def fetch_result(
         ExpiredResultError: The result has expired.
         CorruptValueError: The result cannot be verified or decoded.
     """
+    fetched, record = _fetch(results, key, on_info)
+    try:
+        value = results.codec.decode(fetched.body)
+    except CorruptValueError:
+        if _is_intact(fetched.body):
+            raise
+        results.clear_cache_for_key(key)
+        fetched, record = _fetch(results, key, on_info)
+        value = results.codec.decode(fetched.body)
+    info = fetched.info
+    was_locked = info.lock_mode is not None or info.legal_hold or bool(info.other_locks)
+    return FoundResult(record, record.remaining(info), value, info.size, was_locked)
+
+
+def _fetch(results: S3KV, key: str, on_info: Callable[[ObjectInfo], object]) -> tuple[_FetchedBody, Record]:
+    """Return a valid result as it is stored, and its record."""
     content_type = results.codec.content_type
     fetched = results.fetch(key, wanted=partial(_is_body_needed, content_type=content_type))
     info = fetched.info
@@ -190,9 +211,21 @@ def fetch_result(
         raise CorruptValueError(f"{key!r} is {info.content_type!r}, not a result of this codec")
     if fetched.body is None:
         raise ExpiredResultError(f"the result {key!r} has expired")
-    value = results.codec.decode(fetched.body)
-    was_locked = info.lock_mode is not None or info.legal_hold or bool(info.other_locks)
-    return FoundResult(record, record.remaining(info), value, info.size, was_locked)
+    return _FetchedBody(info, fetched.body), record
+
+
+class _FetchedBody(NamedTuple):
+    info: ObjectInfo
+    body: bytearray | memoryview
+
+
+def _is_intact(body: bytearray | memoryview) -> bool:
+    """Tell whether a frame verifies; what cannot be decoded then was stored so."""
+    try:
+        about(body)
+    except CorruptValueError:
+        return False
+    return True
 
 
 def write_result(results: S3KV, key: str, payload: Payload, prefect_version: str) -> WrittenResult:

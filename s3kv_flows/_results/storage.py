@@ -24,6 +24,7 @@ from s3kv_flows.store.errors import (
     PathNotFoundError,
     S3KVError,
     StaleWriterError,
+    StoreUnavailableError,
 )
 
 __all__ = ["ResultStorage"]
@@ -115,7 +116,9 @@ class ResultStorage:
             new = NewObject(body=bytes(content), content_type=_PLAIN)
             results.objects.put(results.namespace.name_of(path), new)
         except (S3KVError, ValueError) as exc:
-            if must_report or isinstance(exc, (KeyLockedError, StaleWriterError)):
+            if isinstance(exc, StoreUnavailableError):
+                results.client.counters.add("results.unsaved")
+            if must_report or isinstance(exc, (KeyLockedError, StaleWriterError, StoreUnavailableError)):
                 report_unsaved(results, results.namespace.name_of(path), exc)
             raise
         return None

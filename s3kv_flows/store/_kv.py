@@ -79,6 +79,10 @@ class S3KV:
         encryption: How the server is to encrypt objects; None leaves it to the bucket.
         boto_config: Options of ``botocore.config.Config``, as a dict: ``proxies``, ``connect_timeout``,
             ``read_timeout``, ``retries``, ``s3``, ...
+        operation_timeout_seconds: For how long a small operation may take in all, with its retries; see
+            :class:`~s3kv_flows.store._s3.config.S3Config`.
+        requester_pays: Whether the owner of the credentials pays for the requests, as buckets of some others
+            require.
         cache_directory: Directory of the local cache; by default, below the user's cache directory.
         cache_max_age: For how long ``get`` may return a local copy without asking the server: it can be
             that stale. Zero, the default, asks each time. A timedelta, or text such as ``30s``.
@@ -111,6 +115,8 @@ class S3KV:
         codec: str | Codec = "json",
         encryption: Encryption | None = None,
         boto_config: Mapping[str, Any] | None = None,
+        operation_timeout_seconds: float = 60.0,
+        requester_pays: bool = False,
         cache_directory: Path | None = None,
         cache_max_age: DurationLike = timedelta(0),
         cache_max_bytes: int = 1 << 30,
@@ -129,6 +135,8 @@ class S3KV:
             addressing_style=addressing_style,
             encryption=encryption,
             boto_config=dict(boto_config or {}),
+            operation_timeout_seconds=operation_timeout_seconds,
+            requester_pays=requester_pays,
         )
         bucket = bucket_name or os.environ.get("S3_BUCKET")
         if not bucket:

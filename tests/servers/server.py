@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Server", "User"]
+__all__ = ["NotInstalledError", "Server", "User"]
+
+
+class NotInstalledError(RuntimeError):
+    """A server is not on this machine; with how it would get there."""
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from s3kv_flows.store import S3KV
+from s3kv_flows.store._s3.clients import forget_clients
 from s3kv_flows.store._s3.transport.boto import Boto
 from s3kv_flows.store.errors import StoreUnavailableError
 from tests.support.authorities import Authority, SecureServer
+from tests.support.operations import every_operation
 
 BUCKET = "some-bucket"
 SAYING = ["verify", "AWS_CA_BUNDLE", "profile", "REQUESTS_CA_BUNDLE"]
@@ -100,14 +102,24 @@ def require_refusal(store: S3KV, server: SecureServer) -> None:
     assert server.asked == []
 
 
+def require_refusal_of_all(store: S3KV, server: SecureServer) -> None:
+    """Require that no operation asks the server anything."""
+    for operation in every_operation(store):
+        forget_clients()  # or the breaker would refuse it
+        with pytest.raises(StoreUnavailableError, match=r"cannot reach.*(?i:certificate)"):
+            operation()
+    assert server.asked == []
+
+
 @pytest.mark.parametrize("way", SAYING)
 def test_an_authority_is_trusted_on_both_paths_however_it_is_named(
     way: str, trusting: Say, right: Path, server: SecureServer
 ) -> None:
     store = trusting(**{way: right})
     ask_directly(store)
+    ask_directly(store)  # on the same connection
     ask_boto3(store)
-    assert len(server.asked) == 2
+    assert len(server.asked) == 3
 
 
 @pytest.mark.parametrize("way", SAYING)
@@ -117,6 +129,7 @@ def test_who_has_a_certificate_of_another_authority_is_asked_nothing(
     """Also where the machine trusts that authority: boto3 does not look there."""
     monkeypatch.setenv("SSL_CERT_FILE", str(right))
     require_refusal(trusting(**{way: wrong}), server)
+    require_refusal_of_all(trusting(**{way: wrong}), server)
 
 
 def test_without_a_word_the_authorities_of_boto3_are_trusted_and_not_those_of_the_machine(
@@ -124,6 +137,7 @@ def test_without_a_word_the_authorities_of_boto3_are_trusted_and_not_those_of_th
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(right))
     require_refusal(trusting(), server)
+    require_refusal_of_all(trusting(), server)
 
 
 @pytest.mark.parametrize("first", range(len(SAYING) - 1))
@@ -155,9 +169,9 @@ def test_another_bundle_in_the_environment_gets_a_client_of_its_own(
     require_refusal(trusting(AWS_CA_BUNDLE=wrong), server)
 
 
-def test_without_verification_boto3_alone_is_asked(server: SecureServer) -> None:
+def test_without_verification_every_server_is_trusted(server: SecureServer) -> None:
     store = S3KV(server.url, BUCKET, "id", "secret", verify=False, enable_local_cache=False)
     with pytest.warns(match="Unverified HTTPS request"):
-        assert store.client.search_tags(BUCKET, "s3kv/key.json") == {}
-    with pytest.raises(OSError, match="no certificates"):
-        store.client._boto.tls()
+        ask_directly(store)
+    with pytest.warns(match="Unverified HTTPS request"):
+        ask_boto3(store)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import threading
 import weakref
 from contextlib import suppress
@@ -96,3 +98,26 @@ def test_background_work_that_failed_is_not_referred_to() -> None:
         assert until(lambda: gone() is None)
     finally:
         gc.enable()
+
+
+_AT_EXIT = """
+import atexit
+from s3kv_flows.store._s3.concurrency import map_concurrently, run_in_background_priority
+
+def last() -> None:
+    print(sum(map_concurrently(lambda number: number, range(100), workers=4)))
+    print(run_in_background_priority(lambda: sum(map_concurrently(int, range(10)))))
+    try:
+        list(map_concurrently(lambda number: 1 // number, range(3)))
+    except ZeroDivisionError as exc:
+        print(exc)
+
+atexit.register(last)
+"""
+
+
+def test_when_the_interpreter_exits_all_is_done_one_by_one() -> None:
+    done = subprocess.run([sys.executable, "-c", _AT_EXIT], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == ["4950", "45"]
+    assert "by zero" in done.stdout
+    assert done.stderr == ""

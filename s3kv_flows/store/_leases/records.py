@@ -13,7 +13,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from s3kv_flows.store._s3.types import NotModified, ObjectInfo
-from s3kv_flows.store.errors import CorruptValueError, KeyNotFoundError, StoreUnavailableError
+from s3kv_flows.store.errors import (
+    CorruptValueError,
+    KeyNotFoundError,
+    StoreUnavailableError,
+    UnsupportedByServerError,
+)
 
 if TYPE_CHECKING:
     from s3kv_flows.store._s3.client import S3Client
@@ -156,9 +161,19 @@ class LeaseBackend(Protocol):
 def read_record(client: S3Client, bucket: str, name: str) -> StoredRecord | None:
     """Return the lease record in an object, None if there is no object: one request.
 
+    A record that cannot be read is requested once more: it may have been damaged on its way here.
+
     Raises:
         CorruptValueError: The object is no lease.
+        UnsupportedByServerError: The server does not say how old it is.
     """
+    try:
+        return _read_once(client, bucket, name)
+    except CorruptValueError:
+        return _read_once(client, bucket, name)
+
+
+def _read_once(client: S3Client, bucket: str, name: str) -> StoredRecord | None:
     try:
         opened = client.open_object(bucket, name)
     except KeyNotFoundError:
@@ -172,6 +187,10 @@ def read_record(client: S3Client, bucket: str, name: str) -> StoredRecord | None
 
 def _stored_record(info: ObjectInfo, body: bytes) -> StoredRecord:
     record = LeaseRecord.from_json(info.name, body)
+    if not info.is_dated:
+        raise UnsupportedByServerError(
+            f"the response for the lease {info.name!r} has no Last-Modified, so nobody can tell when it ends"
+        )
     return StoredRecord(
         record,
         info.etag,

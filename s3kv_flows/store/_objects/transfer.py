@@ -209,6 +209,8 @@ class _Download:
         """Yield the ranges to read: that of the first request, then ranges of equal size."""
         size, start = self.first.info.size, self.first.stop
         yield self.first.start, start, self.first
+        if start >= size:  # the server sends the whole object, whatever it was asked for
+            return
         step = min(_equal_size(size - start, PART_BYTES, most=_CONNECTIONS), _MAX_RANGE)
         for begin in range(start, size, step):
             yield begin, min(begin + step, size), None

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from s3kv_flows.store._s3.capabilities import Capabilities, KnownObjectLock
 from s3kv_flows.store._s3.config import S3Config, is_aws
-from s3kv_flows.store._s3.transport.boto import AS_SENT, Boto, drop_none
+from s3kv_flows.store._s3.transport.boto import Boto, drop_none
+from s3kv_flows.store._s3.transport.hooks import AS_SENT
 from s3kv_flows.store._s3.transport.responses import locks_by_default
 from s3kv_flows.store._s3.transport.translation import NO_LIFECYCLE, NO_LOCK, NO_POLICY, NOT_OFFERED
 from s3kv_flows.store._s3.types import LifecycleConfiguration

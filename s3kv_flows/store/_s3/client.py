@@ -1,58 +1,43 @@
 """The S3 client: one method per operation, with typed results.
 
-Requests are made by boto3 (:mod:`s3kv_flows.store._s3.transport.boto`), except for direct reads
-(:mod:`s3kv_flows.store._s3.transport.direct`), if they are possible. All stores with the same configuration
-share a client (:mod:`s3kv_flows.store._s3.clients`), with its connections and the known capabilities of
-buckets.
+What reads objects is in :mod:`s3kv_flows.store._s3.reads`, what is about buckets in
+:mod:`s3kv_flows.store._s3.buckets`. All stores with the same
+configuration share a client (:mod:`s3kv_flows.store._s3.clients`), with its connections and the known
+capabilities of buckets.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 from s3kv_flows.store._s3.bodies import Body, for_botocore
 from s3kv_flows.store._s3.buckets import Buckets
 from s3kv_flows.store._s3.capabilities import Capabilities, Prober
 from s3kv_flows.store._s3.config import S3Config, is_aws
-from s3kv_flows.store._s3.transport.boto import AS_SENT, Boto, BotoStream, drop_none
+from s3kv_flows.store._s3.reads import Reads, condition
+from s3kv_flows.store._s3.transport.boto import Boto, drop_none
 from s3kv_flows.store._s3.transport.counters import Counters
-from s3kv_flows.store._s3.transport.direct import DirectReaders, DirectResponse, error_code, parse_tags
-from s3kv_flows.store._s3.transport.responses import date_of, held_retention, listed_versions, object_info
-from s3kv_flows.store._s3.transport.streams import BodyStream, OpenObject
+from s3kv_flows.store._s3.transport.direct.reads import DirectReads
+from s3kv_flows.store._s3.transport.hooks import AS_SENT
+from s3kv_flows.store._s3.transport.responses import held_retention, listed_versions, object_info
 from s3kv_flows.store._s3.transport.translation import NO_LOCK, NO_TAGS
 from s3kv_flows.store._s3.types import (
     DeleteFailure,
     HeldRetention,
     IncompleteUpload,
-    ListedObject,
     ListedVersion,
-    NotModified,
     ObjectInfo,
     ObjectLock,
     Part,
     Written,
 )
-from s3kv_flows.store.errors import (
-    KeyNotFoundError,
-    UnsupportedByServerError,
-)
 
 __all__ = ["S3Client"]
 
-_OK, _PARTIAL, _NOT_MODIFIED, _NO_SUCH_RANGE = 200, 206, 304, 416
-_NO_SUCH_KEY = ("NoSuchKey", "NoSuchVersion")
-_CONDITIONS = {"IfNoneMatch": "If-None-Match", "IfMatch": "If-Match", "Range": "Range"}
-"""Headers of a GET that need no signature, by their names in boto3."""
 
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
-
-
-class S3Client(Buckets):
+class S3Client(Buckets, Reads):
     """One boto3 client, with typed results, counted requests and translated errors.
 
     Use :func:`~s3kv_flows.store._s3.clients.shared_client` to get one. Methods make one request each unless
@@ -67,7 +52,14 @@ class S3Client(Buckets):
         self.config = config
         self.counters = Counters()
         self._boto = Boto(config, self.counters, lambda headers: self.capabilities.learn(headers))
-        self._readers = DirectReaders(config, self._boto)
+        self._reads = DirectReads(
+            self._boto.client,
+            self._boto.credentials,
+            self._boto.connections,
+            self._boto.limits,
+            self._boto.breaker,
+            self.counters,
+        )
         self.capabilities = Capabilities(prober(self), is_aws=is_aws(self._boto.client.meta.endpoint_url))
 
     @property
@@ -82,51 +74,6 @@ class S3Client(Buckets):
         return None if credentials is None else str(credentials.access_key)
 
     # --- objects -------------------------------------------------------------------------------
-
-    def open_object(
-        self,
-        bucket: str,
-        name: str,
-        *,
-        version_id: str | None = None,
-        if_none_match: str | None = None,
-        if_match: str | None = None,
-        byte_range: tuple[int, int] | None = None,
-    ) -> OpenObject | NotModified:
-        """Open an object for reading; see :func:`s3kv_flows.store._objects.transfer.download`.
-
-        Args:
-            bucket: The bucket.
-            name: The object name.
-            version_id: A version; None for the current one.
-            if_none_match: An ETag; if the object still has it, it is not sent.
-            if_match: The ETag that the object must have.
-            byte_range: The first byte, and the one after the last; None for all. If the object ends before
-                the last one, less is sent.
-
-        Returns:
-            The object, or :class:`NotModified` if it still has the ETag of ``if_none_match``.
-
-        Raises:
-            KeyNotFoundError: No such object or version.
-            ConflictError: Its ETag is not ``if_match``.
-            UnsupportedByServerError: With the code ``InvalidRange``: the object ends before the range.
-        """
-        params = drop_none(
-            Bucket=bucket,
-            Key=name,
-            VersionId=version_id,
-            IfNoneMatch=if_none_match,
-            IfMatch=if_match,
-            Range=f"bytes={byte_range[0]}-{byte_range[1] - 1}" if byte_range else None,
-        )
-        direct = self._get_directly(bucket, name, params)
-        if direct is not None:
-            return self._open(name, direct.headers, direct, direct.status)
-        response = self._boto.call("get_object", params, not_modified=True)
-        metadata = response["ResponseMetadata"]
-        stream = BotoStream(response["Body"]) if "Body" in response else None
-        return self._open(name, metadata["HTTPHeaders"], stream, metadata["HTTPStatusCode"])
 
     def head_object(self, bucket: str, name: str, *, version_id: str | None = None) -> ObjectInfo:
         """Return the headers of an object: lock, version, tag count, size, metadata.
@@ -165,7 +112,7 @@ class S3Client(Buckets):
             Metadata=dict(metadata or {}),
             **_tags_and_lock(tagging or None, lock, legal_hold=legal_hold),
             IfNoneMatch="*" if if_none_match else None,
-            IfMatch=if_match,
+            IfMatch=condition(name, if_match),
         )
         response = self._boto.call("put_object", params)
         self.capabilities.learn_from_put(bucket, response.get("VersionId"))
@@ -207,7 +154,7 @@ class S3Client(Buckets):
             Bucket=bucket,
             Key=target,
             CopySource=drop_none(Bucket=bucket, Key=source, VersionId=source_version),
-            CopySourceIfMatch=source_etag,
+            CopySourceIfMatch=condition(source, source_etag),
             Metadata=None if metadata is None else dict(metadata),
             MetadataDirective=None if metadata is None else "REPLACE",
             ContentType=content_type,
@@ -238,7 +185,7 @@ class S3Client(Buckets):
             Bucket=bucket,
             Key=name,
             VersionId=version_id,
-            IfMatch=if_match,
+            IfMatch=condition(name, if_match),
             BypassGovernanceRetention=bypass_governance or None,
         )
         response = self._boto.call("delete_object", params)
@@ -268,21 +215,6 @@ class S3Client(Buckets):
         ]
 
     # --- lists ---------------------------------------------------------------------------------
-
-    def list_objects(
-        self, bucket: str, prefix: str, *, start_after: str | None = None
-    ) -> Iterator[ListedObject]:
-        """Yield the current objects under a prefix, by name: one request per 1,000.
-
-        Args:
-            bucket: The bucket.
-            prefix: The prefix of their names.
-            start_after: Yield only names after this one.
-        """
-        params = drop_none(Bucket=bucket, Prefix=prefix, StartAfter=start_after)
-        for page in self._boto.pages("list_objects_v2", **params):
-            for item in page.get("Contents", ()):
-                yield ListedObject(item["Key"], item["ETag"], item["Size"], item["LastModified"])
 
     def list_versions(
         self, bucket: str, prefix: str, *, start_after: str | None = None
@@ -315,27 +247,6 @@ class S3Client(Buckets):
         return chain
 
     # --- tags and locks ------------------------------------------------------------------------
-
-    def get_tags(self, bucket: str, name: str, *, version_id: str | None = None) -> dict[str, str]:
-        """Return the tags of an object."""
-        params = drop_none(Bucket=bucket, Key=name, VersionId=version_id)
-        response = self._boto.call("get_object_tagging", params, none=NO_TAGS)
-        return {tag["Key"]: tag["Value"] for tag in response.get("TagSet", [])}
-
-    def search_tags(self, bucket: str, name: str) -> dict[str, str] | None:
-        """Return the tags of an object, None if it does not exist: :meth:`get_tags` as a direct read."""
-        reader = self._readers.of(bucket)
-        response = reader.get(name, {"tagging": ""}) if reader else None
-        if response is not None:
-            self.capabilities.learn_version(bucket, _version(response.headers))
-            body = self._read_counted("GetObjectTagging", response)
-            if response.status == _OK:
-                return parse_tags(body)
-            if error_code(body) in _NO_SUCH_KEY:
-                return None
-        with suppress(KeyNotFoundError):  # boto3 handles redirects, and tells other errors apart
-            return self.get_tags(bucket, name)
-        return None
 
     def put_tags(
         self, bucket: str, name: str, tags: Mapping[str, str], *, version_id: str | None = None
@@ -451,7 +362,7 @@ class S3Client(Buckets):
             UploadId=upload_id,
             MultipartUpload={"Parts": listed},
             IfNoneMatch="*" if if_none_match else None,
-            IfMatch=if_match,
+            IfMatch=condition(name, if_match),
         )
         response = self._boto.call("complete_multipart_upload", params)
         version_id = response.get("VersionId")
@@ -466,61 +377,6 @@ class S3Client(Buckets):
         for page in self._boto.pages("list_multipart_uploads", Bucket=bucket, Prefix=prefix):
             for item in page.get("Uploads", ()):
                 yield IncompleteUpload(item["Key"], item["UploadId"], item["Initiated"])
-
-    # --- how -----------------------------------------------------------------------------------
-
-    def _open(
-        self, name: str, headers: Mapping[str, str], stream: BodyStream | None, status: int
-    ) -> OpenObject | NotModified:
-        if stream is None or status == _NOT_MODIFIED:
-            return NotModified(date_of(headers, "last-modified"))
-        info = object_info(name, headers)
-        content_range = _CONTENT_RANGE.fullmatch(headers.get("content-range") or "")
-        start, size = (int(content_range[1]), int(content_range[2])) if content_range else (0, info.size)
-        where = f"{name!r} at {self.server}"
-        stop, is_range = start + info.size, content_range is not None
-        return OpenObject(replace(info, size=size), start, stop, is_range, stream, self.counters, where)
-
-    def _get_directly(self, bucket: str, name: str, params: Mapping[str, Any]) -> DirectResponse | None:
-        """Send a GET as a direct read; return the response, None if boto3 has to send it."""
-        reader = self._readers.of(bucket)
-        if not reader or (self.config.encryption and self.config.encryption.customer_key):
-            return None
-        query = {"versionId": params["VersionId"]} if "VersionId" in params else {}
-        conditions = {header: params[key] for key, header in _CONDITIONS.items() if key in params}
-        response = reader.get(name, query, conditions)
-        if response is None:
-            return None
-        headers = response.headers
-        self.capabilities.learn(headers)
-        if response.status in (_OK, _PARTIAL):
-            self.counters.add("requests.GetObject")
-            self._boto.reached.add(bucket)
-            return response
-        body = self._read_counted("GetObject", response)
-        if response.status == _NOT_MODIFIED:
-            return response
-        code = error_code(body)
-        if response.status == _NO_SUCH_RANGE:
-            invalid = UnsupportedByServerError(f"{name!r} at {self.server}: {code}")
-            invalid.code = "InvalidRange"
-            raise invalid
-        if code not in _NO_SUCH_KEY:
-            return None
-        raise self._boto.no_such_key(f"{bucket}/{name}", code, headers)
-
-    def _read_counted(self, operation: str, response: DirectResponse) -> bytes:
-        """Count a direct read, and return its small body."""
-        body = response.read()
-        self.counters.add(f"requests.{operation}")
-        self.counters.add("bytes.received", len(body))
-        return body
-
-
-def _version(headers: Mapping[str, str]) -> str | None:
-    """Return the version id of a response, None without versioning."""
-    version_id = headers.get("x-amz-version-id")
-    return None if version_id == "null" else version_id
 
 
 def _etag_of_parts(parts: Sequence[Part]) -> str:

@@ -27,6 +27,9 @@ _NICENESS = 5
 """When all processors are busy, such a thread gets a third of the time of another one. It also holds Python's
 global lock at times, so that with much less, the process would wait for it."""
 
+_NO_MORE = "cannot schedule new futures"
+"""What a pool says, before it takes the work, when the interpreter exits."""
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -36,21 +39,36 @@ def map_concurrently(work: Callable[[T], R], items: Iterable[T], *, workers: int
 
     A nested call runs one by one, so that threads and connections stay bounded. At most ``2 * workers``
     items are taken ahead, so that a lazy listing of any length stays lazy. After the first error, no further
-    item is started.
+    item is started. When the interpreter exits, it gives no threads any more: the rest runs one by one.
     """
     remaining = iter(items)
     if threading.current_thread().name.startswith(_THREADS):  # nested in another bulk operation
         yield from map(work, remaining)
         return
     with ThreadPoolExecutor(workers, thread_name_prefix=_THREADS) as pool:
-        window: deque[Future[R]] = deque(pool.submit(work, item) for item in islice(remaining, 2 * workers))
+        window: deque[Future[R]] = deque(_submit(pool, work, item) for item in islice(remaining, 2 * workers))
         try:
             while window:
                 yield window.popleft().result()
-                window.extend(pool.submit(work, item) for item in islice(remaining, 1))
+                window.extend(_submit(pool, work, item) for item in islice(remaining, 1))
         finally:
             for future in window:
                 future.cancel()
+
+
+def _submit(pool: ThreadPoolExecutor, work: Callable[[T], R], item: T) -> Future[R]:
+    """Submit work to a pool; do it at once if the pool takes none because the interpreter exits."""
+    try:
+        return pool.submit(work, item)
+    except RuntimeError as exc:
+        if _NO_MORE not in str(exc):
+            raise
+    done: Future[R] = Future()
+    try:
+        done.set_result(work(item))
+    except Exception as exc:  # noqa: BLE001  # as from the pool
+        done.set_exception(exc)
+    return done
 
 
 def run_in_background_priority(work: Callable[[], R]) -> R:
@@ -71,7 +89,11 @@ def run_in_background_priority(work: Callable[[], R]) -> R:
             del result  # an exception refers to this frame, and thereby to the work
 
     result: Future[R] = Future()
-    threading.Thread(target=run, args=(result,), name=f"{_THREADS}-background", daemon=True).start()
+    thread = threading.Thread(target=run, args=(result,), name=f"{_THREADS}-background", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:  # newer Pythons start no threads when they exit
+        return work()
     try:
         return result.result()
     finally:

@@ -168,6 +168,14 @@ class S3Config:
         boto_config: Options of ``botocore.config.Config``, as a dict: ``proxies``, ``connect_timeout``,
             ``read_timeout``, ``retries``, ``s3`` ...; they override this package's defaults. Never shown in a
             repr: the URL of a proxy may contain a password.
+        direct_reads: Whether to read past boto3's API, on its connections, in less than half of its processor
+            time. False lets boto3 make every request.
+        operation_timeout_seconds: For how long a small operation may take in all, with its retries. Reading a
+            large body may take longer, as long as each MiB takes less than half of it; sending one may take
+            a second more per 50 kB. Copies, the end of a multipart upload and the PUT of a locked object may
+            take five times as long.
+        requester_pays: Whether the owner of the credentials pays for the requests, as buckets of some others
+            require.
     """
 
     endpoint_url: str | None = None
@@ -182,11 +190,29 @@ class S3Config:
     boto_config: Mapping[str, Any] = field(
         default_factory=dict, hash=False, repr=False
     )  # compared, but not hashable
+    direct_reads: bool = True
+    operation_timeout_seconds: float = 60.0
+    requester_pays: bool = False
 
     def __post_init__(self) -> None:
-        if self.endpoint_url is not None and not urlsplit(self.endpoint_url).netloc:
+        if self.endpoint_url is not None and not _is_url(self.endpoint_url):
             raise ValueError(
                 f"endpoint_url {self.endpoint_url!r} is not a URL such as 'https://s3.example.com'"
             )
+        if self.operation_timeout_seconds <= 0:
+            raise ValueError(f"operation_timeout_seconds must be positive: {self.operation_timeout_seconds}")
         if (self.aws_access_key_id is None) != (self.aws_secret_access_key is None):
             raise ValueError("aws_access_key_id and aws_secret_access_key go together: set both or neither")
+
+
+def _is_url(text: str) -> bool:
+    """Tell whether a text is a URL of HTTP with a host, and a port that exists."""
+    try:
+        parts = urlsplit(text)
+        return (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and (parts.port is None or parts.port > 0)
+        )
+    except ValueError:
+        return False

@@ -32,6 +32,8 @@ class ObjectInfo:
         lock_mode: ``GOVERNANCE`` or ``COMPLIANCE`` if a retention is set, including one that has ended.
         other_locks: Locks beside the retention with a date and the legal hold: event holds, and whatever this
             package does not know. Each in words.
+        is_dated: Whether the response had a Last-Modified; else ``last_modified`` is the server's clock, and
+            nothing may depend on it.
     """
 
     name: str
@@ -47,6 +49,7 @@ class ObjectInfo:
     retain_until: datetime | None = None
     legal_hold: bool = False
     other_locks: tuple[str, ...] = ()
+    is_dated: bool = True
 
 
 @dataclass(frozen=True)

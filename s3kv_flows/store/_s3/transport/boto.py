@@ -1,24 +1,15 @@
-"""Call boto3, translate its errors, and count requests and bytes.
-
-No other module imports boto3. Direct reads get the client's configuration from here.
-"""
+"""Call boto3, translate its errors, and count requests and bytes."""
 
 from __future__ import annotations
 
-import os
-import ssl
-import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from datetime import datetime
-from functools import cache
-from io import SEEK_END, BytesIO
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
-import boto3
-from botocore.config import Config
+from botocore import xform_name
 from botocore.exceptions import (
-    BotoCoreError,
     ClientError,
     FlexibleChecksumError,
     HTTPClientError,
@@ -26,20 +17,26 @@ from botocore.exceptions import (
     ParamValidationError,
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
-from botocore.httpsession import create_urllib3_context, get_cert_path
-from botocore.loaders import Loader, create_loader
-from botocore.session import Session as BotocoreSession
-from botocore.utils import get_environ_proxies, parse_timestamp
+from botocore.parsers import ResponseParserError
 
 from s3kv_flows.store._s3.bodies import BodyFile
-from s3kv_flows.store._s3.config import S3Config, is_aws, server_of
+from s3kv_flows.store._s3.config import S3Config, server_of
+from s3kv_flows.store._s3.transport.boto_client import make_client
+from s3kv_flows.store._s3.transport.connections import Connections, Turn
 from s3kv_flows.store._s3.transport.counters import Counters
-from s3kv_flows.store._s3.transport.responses import moment
+from s3kv_flows.store._s3.transport.direct.documents import error_code
+from s3kv_flows.store._s3.transport.direct.private import body_reader, session_of, watch_connections
+from s3kv_flows.store._s3.transport.failures import FAILURES, broke_connection
+from s3kv_flows.store._s3.transport.hooks import BrokenHeadersError, Hooks, NotOfS3Error, body_size
+from s3kv_flows.store._s3.transport.time.breaker import Breaker, DownError
+from s3kv_flows.store._s3.transport.time.limits import Limits, SliceLimit, current_limit, note_connection
+from s3kv_flows.store._s3.transport.time.retries import most_attempts
 from s3kv_flows.store._s3.transport.translation import (
     NO_CODE,
     NOT_ALLOWED,
-    OUTCOME_UNKNOWN,
+    OTHER_REGION,
     error_type,
+    is_known,
     no_bucket,
 )
 from s3kv_flows.store.errors import (
@@ -53,26 +50,13 @@ from s3kv_flows.store.errors import (
     UnsupportedByServerError,
 )
 
-__all__ = ["AS_SENT", "MAX_CONNECTIONS", "Boto", "BotoStream", "drop_none"]
+__all__ = ["Boto", "BotoStream", "drop_none"]
 
-MAX_CONNECTIONS = 32
-"""The number of connections that a client keeps open; further threads wait for one."""
+_SLOW: Mapping[str, int] = {"complete_multipart_upload": 5, "copy_object": 5, "upload_part_copy": 5}
+"""How many times the usual limit these take: the server may have to copy terabytes."""
 
-AS_SENT = "AsSent"
-"""The name in a response under which its body is kept, for the operations whose response boto3 cuts down to
-what it knows: a lock that it does not know is one, too."""
-
-_READ_AS_SENT = ("GetObjectRetention", "GetObjectLockConfiguration")
-
-_EXPECT_BYTES = 32 << 20
-"""Bodies of this size and more wait for ``100 Continue``, so that a rejected request does not send them.
-Smaller ones are sent in less time than they would usually wait."""
-
-
-class _Attempts(threading.local):
-    """Whether a thread's current request has an attempt whose outcome is not known."""
-
-    lost = False
+_LOCKED_TIMES = 5
+"""The same for the PUT of a locked object: what was sent, and is not known to be there, stays for years."""
 
 
 class Boto:
@@ -85,6 +69,9 @@ class Boto:
 
     Attributes:
         client: The client itself.
+        connections: Its connections.
+        limits: Its time limits.
+        breaker: Knows whether its server is down.
         server: The identity of its server; see :func:`s3kv_flows.store._s3.config.server_of`.
         reached: Buckets that have responded.
     """
@@ -93,17 +80,19 @@ class Boto:
         self, config: S3Config, counters: Counters, learn: Callable[[Mapping[str, str]], None]
     ) -> None:
         self._config, self._counters, self._learn = config, counters, learn
-        self._session, self.client = _boto_client(config)
-        self._authorities = _authorities(config, self._session)
+        self._session, self.client = make_client(config)
+        self.connections = Connections(self.client.meta.config.max_pool_connections, self.client.close)
         self.server = server_of(self.client.meta.endpoint_url)
-        self._attempts = _Attempts()
+        self.limits = Limits(config.operation_timeout_seconds, config.boto_config.get("read_timeout"))
+        self.breaker = Breaker(self.server)
+        watch_connections(session_of(self.client), note_connection)
         self.reached: set[str] = set()
-        events = self.client.meta.events
-        events.register_last("before-call.s3", _expect_only_for_large_bodies)
-        events.register("before-send.s3", self._count_request)
-        events.register("response-received.s3", self._count_response)
-        for operation in _READ_AS_SENT:
-            events.register(f"before-parse.s3.{operation}", _keep_body)
+        self._most_attempts = most_attempts(config.boto_config.get("retries") or {})
+        hooks = Hooks(
+            self.connections, self.limits, self.breaker, counters, most_attempts=self._most_attempts
+        )
+        hooks.register(self.client.meta.events, pays=config.requester_pays)
+        self._attempts = hooks.attempts
 
     def call(
         self,
@@ -122,34 +111,62 @@ class Boto:
             none: The error codes for a missing configuration, such as the retention of an object, for which
                 to return an empty response.
         """
+        times = _SLOW.get(operation, _LOCKED_TIMES if "ObjectLockMode" in params else 1)
+        with self.limits.operation(times=times, sends=body_size(params.get("Body"))):
+            return self._call(operation, params, not_modified=not_modified, none=none)
+
+    def _call(
+        self, operation: str, params: dict[str, Any], *, not_modified: bool, none: Collection[str]
+    ) -> Any:
         bucket = params["Bucket"]
         self._attempts.lost = False
         if self._config.encryption:
             params = {**params, **self._config.encryption.parameters(operation)}
-        try:
-            response = getattr(self.client, operation)(**params)
-        except ClientError as exc:
-            self._learn(_headers(exc.response))
-            if not_modified and _status(exc) == 304:
-                return exc.response
-            if _code(exc) in none:
-                self.reached.add(bucket)
-                return {}
-            raise self._translate(exc, operation, params) from exc
-        except NoCredentialsError as exc:
-            raise AccessDeniedError(
-                f"no credentials for {self.server}: pass aws_access_key_id and "
-                "aws_secret_access_key, or provide them by environment, profile or role"
-            ) from exc
-        except (BotoConnectionError, HTTPClientError) as exc:
-            raise StoreUnavailableError(f"cannot reach {self.server}: {exc}") from exc
-        except ParamValidationError as exc:
-            raise EncodingError(f"{operation}: {exc}") from exc
-        except BotoCoreError as exc:
-            raise StoreUnavailableError(f"{operation} at {self.server} failed: {exc}") from exc
+        for is_last in (False, True):
+            try:
+                response = self._send(operation, params)
+                break
+            except ClientError as exc:
+                self._learn(_headers(exc.response))
+                if not_modified and _status(exc) == 304:
+                    return exc.response
+                if _code(exc) in none:
+                    self.reached.add(bucket)
+                    return {}
+                if is_last or self._is_understood(exc):
+                    raise self._translate(exc, operation, params) from exc
+                self._attempts.lost |= _status(exc) >= 500
+            except DownError:
+                raise
+            except FAILURES as exc:
+                if is_last or not self._may_repeat(exc, operation):
+                    raise self._failure(exc, operation) from exc
+            _rewind(params)
         self.reached.add(bucket)
         self._learn(_headers(response))
         return response
+
+    @property
+    def is_patient(self) -> bool:
+        """Whether requests that a server has no time for are repeated."""
+        return self._most_attempts > 1
+
+    def refusal(
+        self, operation: str, params: Mapping[str, Any], status: int, headers: Mapping[str, str], body: bytes
+    ) -> S3KVError:
+        """Return the error for the response to a direct read, as :meth:`call` would raise it.
+
+        Args:
+            operation: The operation, as S3 names it.
+            params: Its parameters.
+            status: The HTTP status.
+            headers: The headers, with lower-case names.
+            body: The body.
+        """
+        error = {"Code": error_code(body) or str(status)}
+        metadata = {"HTTPStatusCode": status, "HTTPHeaders": headers}
+        exc = ClientError({"Error": error, "ResponseMetadata": metadata}, operation)
+        return self._translate(exc, xform_name(operation), params)
 
     def bucket_exists(self, bucket: str) -> bool:
         """Tell whether the bucket exists and can be accessed: one request."""
@@ -177,7 +194,11 @@ class Boto:
                 ),
             )
             if not token or token == last:
-                raise StoreUnavailableError(f"{operation} at {self.server} never ends")
+                raise self.never_ends(operation)
+
+    def never_ends(self, operation: str) -> StoreUnavailableError:
+        """Return the error for a listing whose pages lead nowhere."""
+        return StoreUnavailableError(f"{operation} at {self.server} never ends")
 
     def no_such_key(self, where: str, code: str, headers: Mapping[str, str]) -> KeyNotFoundError:
         """Return the error for a missing key, which may have a delete marker."""
@@ -185,13 +206,6 @@ class Boto:
         missing.code = code
         missing.is_deleted = headers.get("x-amz-delete-marker") == "true"
         return missing
-
-    # --- for direct reads --------------------------------------------------------------------
-
-    @property
-    def options(self) -> Any:
-        """The client's configuration, including all defaults."""
-        return self.client.meta.config
 
     @property
     def region(self) -> str:
@@ -204,42 +218,69 @@ class Boto:
         credentials = self._session.get_credentials()
         return credentials.get_frozen_credentials() if credentials else None
 
-    def base_url(self, bucket: str) -> str:
-        """Return the URL of the object with the empty name."""
-        params = {"Bucket": bucket, "Key": "x"}
-        url: str = self.client.generate_presigned_url("get_object", params).split("?")[0]
-        return url.removesuffix("x")
-
-    def has_proxy(self, url: str) -> bool:
-        """Tell whether requests to a URL go through a proxy."""
-        return bool(self.options.proxies or get_environ_proxies(url))
-
-    @property
-    def verifies(self) -> bool:
-        """Whether the certificates of servers are verified."""
-        return bool(self._authorities)
-
-    def tls(self) -> ssl.SSLContext:
-        """Return a context that trusts the same certificate authorities as the client, and no others.
-
-        Raises:
-            OSError: Their file does not exist, or contains none.
-        """
-        if not self._authorities:
-            raise OSError("no certificates are verified")
-        context: ssl.SSLContext = create_urllib3_context()
-        context.check_hostname = True  # botocore leaves this to urllib3
-        context.hostname_checks_common_name = False  # as urllib3 does
-        context.load_verify_locations(cafile=self._authorities)
-        return context
-
     # --- how -----------------------------------------------------------------------------------
+
+    def _send(self, operation: str, params: dict[str, Any]) -> Any:
+        """Send the request in its turn, which ends with the body of the response."""
+        turn, began = self.connections.take_turn(), time.monotonic()
+        self._attempts.began, self._attempts.is_foreign = began, False
+        is_open = False
+        try:
+            self.breaker.require_closed(current_limit())
+            response = getattr(self.client, operation)(**params)
+            if "Body" in response:
+                on_break = partial(self.connections.broke, began)
+                count = partial(self._counters.add, "bytes.received")
+                limit = self.limits.of_slices()
+                response["Body"] = BotoStream(response["Body"], turn, limit, on_break, count)
+                is_open = True
+        finally:
+            if not is_open:
+                turn.end()
+        return response
+
+    def _is_understood(self, exc: ClientError) -> bool:
+        """Tell whether an error is known; others may be accidents on the way, and are asked once more."""
+        return is_known(_code(exc), _status(exc)) and not self._attempts.is_foreign
+
+    def _may_repeat(self, exc: Exception, operation: str) -> bool:
+        """Tell whether to send a request once more that was answered with no document of S3."""
+        if isinstance(exc, BrokenHeadersError):  # the outcome is not known, of a write neither
+            self._attempts.lost = True
+            return True
+        is_read = operation.startswith(("get_", "head_", "list_"))
+        return is_read and isinstance(exc, (ResponseParserError, NotOfS3Error))
+
+    def _failure(self, exc: Exception, operation: str) -> S3KVError:
+        """Return the error for a request without a response of S3."""
+        limit = current_limit()
+        if limit is not None and limit.is_over and broke_connection(exc):
+            self.breaker.ran_out_of_time(limit.began)
+            return StoreUnavailableError(
+                f"{operation}: {self.server} did not answer within {limit.seconds:.3g} s: {exc}"
+            )
+        if isinstance(exc, NoCredentialsError):
+            return AccessDeniedError(
+                f"no credentials for {self.server}: pass aws_access_key_id and "
+                "aws_secret_access_key, or provide them by environment, profile or role"
+            )
+        if isinstance(exc, (BotoConnectionError, HTTPClientError)):
+            return StoreUnavailableError(f"cannot reach {self.server}: {exc}")
+        if isinstance(exc, ParamValidationError):
+            return EncodingError(f"{operation}: {exc}")
+        return StoreUnavailableError(f"{operation} at {self.server} failed: {exc}")
 
     def _translate(self, exc: ClientError, operation: str, params: Mapping[str, Any]) -> S3KVError:
         error, code = exc.response.get("Error", {}), _code(exc)
         bucket, name = params["Bucket"], params.get("Key")
         kind = error_type(code, _status(exc))
         where = f"{bucket}/{name}" if name else bucket
+        if exc.operation_name != self.client.meta.method_to_api_mapping[operation]:
+            return self._no_credentials(exc, kind)
+        if self._attempts.is_foreign:
+            return StoreUnavailableError(
+                f"{operation} of {where} at {self.server}: the response, {_status(exc)}, is not of S3"
+            )
         if kind is KeyNotFoundError and code in NOT_ALLOWED and not _is_about_a_version(params, exc):
             kind = UnsupportedByServerError
         if kind is KeyNotFoundError and name is None and operation != "head_bucket":
@@ -253,6 +294,8 @@ class Boto:
         hint = ""
         if kind is AccessDeniedError and operation in ("get_object", "head_object"):
             hint = " (without s3:ListBucket, S3 returns this for a missing key, too)"
+        if code in OTHER_REGION:
+            hint = f" (requests are signed for the region {self.region!r}: set region_name)"
         message = error.get("Message") or "no message from the server"
         translated = kind(f"{operation} of {where} at {self.server}: {code}: {message}{hint}")
         translated.code = code
@@ -260,6 +303,13 @@ class Boto:
             # A PUT whose response was lost is retried, and its condition fails because of its own success.
             translated.was_lost = self._attempts.lost
         return translated
+
+    def _no_credentials(self, exc: ClientError, kind: type[S3KVError]) -> S3KVError:
+        """Return the error for credentials that another service, such as STS, did not give."""
+        kind = StoreUnavailableError if kind is StoreUnavailableError else AccessDeniedError
+        failed = kind(f"no credentials for {self.server}: {exc}")
+        failed.code = _code(exc)
+        return failed
 
     def _lacks_bucket(self, bucket: str, name: str | None, code: str) -> bool:
         """Tell a missing bucket from a missing key, for a response without an error code, as to a HEAD."""
@@ -270,52 +320,62 @@ class Boto:
             and not self.bucket_exists(bucket)
         )
 
-    def _count_request(self, request: Any, event_name: str, **_: Any) -> None:
-        self._counters.add(f"requests.{event_name.rsplit('.', 1)[-1]}")
-        headers = request.headers  # over HTTPS, botocore sends bodies in chunks
-        size = headers.get("Content-Length") or headers.get("X-Amz-Decoded-Content-Length") or 0
-        self._counters.add("bytes.sent", int(size))
-
-    def _count_response(
-        self, response_dict: Any, event_name: str, parsed_response: Any = None, **_: Any
-    ) -> None:
-        code = (parsed_response or {}).get("Error", {}).get("Code")
-        if response_dict is None or code in OUTCOME_UNKNOWN:
-            self._attempts.lost = True
-        # The body of a GET is counted as it is read: it may not be read at all.
-        if response_dict and not (event_name.endswith(".GetObject") and response_dict["status_code"] < 300):
-            self._counters.add("bytes.received", len(response_dict.get("body") or b""))
-
 
 class BotoStream:
-    """The body of a response of boto3, with its errors translated."""
+    """The body of a response of boto3, with its errors translated.
 
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
+    Args:
+        stream: The body.
+        turn: The turn that ends with it.
+        limit: Limits the time of each read.
+        on_break: Called if the connection breaks.
+        count: Called with the number of bytes of each read.
+    """
+
+    def __init__(
+        self,
+        stream: Any,
+        turn: Turn,
+        limit: SliceLimit,
+        on_break: Callable[[], None],
+        count: Callable[[int], None],
+    ) -> None:
+        self._stream, self._turn, self._limit = stream, turn, limit
+        self._on_break, self._count = on_break, count
+        self._read = body_reader(stream)
 
     def readinto(self, view: memoryview) -> int:
         """Read bytes into a buffer; return how many, 0 at the end."""
         with self._translated():
-            count: int = self._stream.readinto(view)
-            return count
+            count = self._read(view)
+        self._count(count)
+        self._limit.made_progress(count)
+        return count
 
     def finish(self) -> None:
         """Verify the server's checksum, and return the connection to the pool."""
         with self._translated():
             self._stream.read()  # at the end
+        note_connection(None)
+        self._turn.end()
 
     def close(self) -> None:
         """Close the connection."""
         self._stream.close()
+        self._turn.end()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
-            yield
+            with self._limit():
+                yield
         except FlexibleChecksumError as exc:
+            self.close()
             raise CorruptValueError(str(exc)) from exc
-        except (BotoCoreError, HTTPClientError) as exc:
-            raise StoreUnavailableError(str(exc)) from exc
+        except FAILURES as exc:
+            self.close()
+            self._on_break()
+            raise StoreUnavailableError(str(exc) or type(exc).__name__) from exc
 
 
 def _headers(response: Mapping[str, Any]) -> Mapping[str, str]:
@@ -323,103 +383,10 @@ def _headers(response: Mapping[str, Any]) -> Mapping[str, str]:
     return headers
 
 
-_DEFAULTS: Mapping[str, Any] = {
-    "max_pool_connections": MAX_CONNECTIONS,
-    "retries": {"mode": "standard", "total_max_attempts": 4},
-    "connect_timeout": 10,
-    "read_timeout": 60,
-    "tcp_keepalive": True,
-}
-"""Options of ``botocore.config.Config``; those of :class:`S3Config` override them."""
-
-
-def _boto_client(config: S3Config) -> tuple[Any, Any]:
-    options = {**_DEFAULTS, **config.boto_config}
-
-    def make(session: Any, style: str) -> Any:
-        return session.client(
-            "s3",
-            endpoint_url=config.endpoint_url,
-            verify=_verify(config),
-            config=Config(**options | {"s3": {"addressing_style": style, **options.get("s3", {})}}),
-        )
-
-    try:
-        base = BotocoreSession()
-        parsers = base.get_component("response_parser_factory")
-        parsers.set_parser_defaults(timestamp_parser=_moment)
-        session = boto3.session.Session(
-            config.aws_access_key_id,
-            config.aws_secret_access_key,
-            config.aws_session_token,
-            config.region_name,
-            botocore_session=base,
-            profile_name=config.profile_name,
-        )
-        base.register_component("data_loader", _data_loader(base.get_config_variable("data_path")))
-        style = config.addressing_style
-        # Most S3-compatible servers have no DNS name per bucket.
-        by_path = style == "auto" and config.endpoint_url is not None and not is_aws(config.endpoint_url)
-        client = make(session, "path" if by_path else style)
-        if style == "auto" and not by_path and not is_aws(client.meta.endpoint_url):
-            client = make(session, "path")  # the endpoint is from the environment, or from a profile
-    except (BotoCoreError, TypeError) as exc:  # an unknown profile or option, a malformed region
-        raise ValueError(str(exc)) from exc
-    return session, client
-
-
-def _verify(config: S3Config) -> bool | str | None:
-    """Return the argument for boto3: with True, it would ignore the environment and the profile."""
-    return None if config.verify is True else config.verify
-
-
-def _authorities(config: S3Config, session: Any) -> str | None:
-    """Return the CA bundle that the client trusts, None if it verifies no certificates.
-
-    botocore trusts only the first of these: the argument, ``AWS_CA_BUNDLE``, ``ca_bundle`` of the profile,
-    ``REQUESTS_CA_BUNDLE``, the bundle of certifi or its built-in one.
-    """
-    verify = _verify(config)
-    if verify is None:
-        verify = session._session.get_config_variable("ca_bundle")  # noqa: SLF001  # boto3 has no public name
-    if verify is None:
-        verify = os.environ.get("REQUESTS_CA_BUNDLE", True)
-    return get_cert_path(verify) or None
-
-
-@cache
-def _data_loader(data_path: str | None) -> Loader:
-    """Return a loader that caches botocore's descriptions of S3.
-
-    By default each session has its own loader, so that each client would load them again, which takes most of
-    the time to create one. They are read-only: the clients of one session share them as well.
-    """
-    return create_loader(data_path)
-
-
-def _moment(value: Any) -> datetime:
-    """Parse a time in a response: a listing has a thousand of them, and botocore takes 0.1 ms for each."""
-    if isinstance(value, str) and value.endswith("Z"):
-        with suppress(ValueError):
-            return moment(value)
-    parsed: datetime = parse_timestamp(value)
-    return parsed
-
-
-def _expect_only_for_large_bodies(params: dict[str, Any], **_: Any) -> None:
-    """Remove ``Expect: 100-continue`` from requests with small bodies, which saves a round trip each."""
-    body = params.get("body")
-    if isinstance(body, (BytesIO, BodyFile)):
-        position = body.tell()
-        size = body.seek(0, SEEK_END) - position  # getbuffer() would copy shared memory
-        body.seek(position)
-        if size < _EXPECT_BYTES:
-            params["headers"].pop("Expect", None)
-
-
-def _keep_body(response_dict: Mapping[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
-    """Add the body to the parsed response."""
-    customized_response_dict[AS_SENT] = response_dict["body"]
+def _rewind(params: Mapping[str, Any]) -> None:
+    """Let a body be sent again from its beginning."""
+    if isinstance(params.get("Body"), BodyFile):
+        params["Body"].seek(0)
 
 
 def _code(exc: ClientError) -> str:

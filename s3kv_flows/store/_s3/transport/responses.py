@@ -26,21 +26,28 @@ _OFF = "OFF"
 _UNKNOWN_MODE = "UNKNOWN"
 
 
-def object_info(name: str, headers: Mapping[str, str]) -> ObjectInfo:
+def object_info(name: str, headers: Mapping[str, str], *, size: int | None = None) -> ObjectInfo:
     """Parse the headers of a GET or HEAD.
 
+    Args:
+        name: The object name.
+        headers: The headers, with lower-case names.
+        size: The size of the object; None for the Content-Length.
+
     Raises:
-        StoreUnavailableError: They lack a header that every S3 server sends, or it is malformed.
+        StoreUnavailableError: They do not give the size, or a header is malformed.
     """
     modified = date_of(headers, "last-modified")
-    if "content-length" not in headers or modified is None:
-        raise StoreUnavailableError(f"the response for {name!r} has no Content-Length, or no Last-Modified")
+    server_time = date_of(headers, "date") or datetime.now(timezone.utc)
+    if size is None and "content-length" not in headers:
+        raise StoreUnavailableError(f"the response for {name!r} has no Content-Length")
     # Names of headers, and so of metadata, are case-insensitive; some servers capitalize them.
     names = {key.lower(): value for key, value in headers.items()}
     locks = {key.removeprefix(_LOCK): value for key, value in names.items() if key.startswith(_LOCK)}
     until = locks.get("retain-until-date")
     try:
-        size, tag_count = int(headers["content-length"]), int(headers.get("x-amz-tagging-count", 0))
+        size = int(headers["content-length"]) if size is None else size
+        tag_count = int(headers.get("x-amz-tagging-count", 0))
         retain_until = moment(until) if until else None
     except ValueError as exc:
         raise StoreUnavailableError(f"the response for {name!r} has a malformed header: {exc}") from exc
@@ -48,8 +55,8 @@ def object_info(name: str, headers: Mapping[str, str]) -> ObjectInfo:
         name=name,
         etag=headers.get("etag", ""),
         size=size,
-        last_modified=modified,
-        server_time=date_of(headers, "date") or datetime.now(timezone.utc),
+        last_modified=modified or server_time,
+        server_time=server_time,
         version_id=headers.get("x-amz-version-id"),
         content_type=headers.get("content-type", ""),
         metadata={
@@ -60,6 +67,7 @@ def object_info(name: str, headers: Mapping[str, str]) -> ObjectInfo:
         retain_until=retain_until,
         legal_hold=locks.get("legal-hold", _OFF) not in (_OFF, ""),
         other_locks=_other_locks(locks) if locks else (),
+        is_dated=modified is not None,
     )
 
 

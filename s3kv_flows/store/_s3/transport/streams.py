@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from s3kv_flows.store._s3.transport.counters import Counters
 from s3kv_flows.store._s3.types import ObjectInfo
 from s3kv_flows.store.errors import StoreUnavailableError
 
-__all__ = ["BodyStream", "OpenObject"]
+__all__ = [
+    "SMALL_BYTES",
+    "BodyStream",
+    "MemoryStream",
+    "OpenObject",
+    "is_sized",
+    "plain",
+    "read_whole",
+    "sent_length",
+]
 
 _SLICE = 1 << 20
 _ZEROS = bytes(_SLICE)
 
-_DRAIN_BYTES = 64 * 1024
+SMALL_BYTES = 64 * 1024
 """An unneeded body up to this size is read and discarded, which is cheaper than a new connection."""
+
+_GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
+_UNCHANGED = {"", "identity", "aws-chunked"}  # some servers keep the last one from an upload
+_COMPRESSED = {"gzip", "x-gzip", "deflate"}
 
 
 class BodyStream(Protocol):
@@ -35,6 +49,95 @@ class BodyStream(Protocol):
         """Close the connection without reading the rest of the body."""
 
 
+class MemoryStream:
+    """A body that was read already."""
+
+    def __init__(self, body: bytes) -> None:
+        self._rest = memoryview(body)
+
+    def readinto(self, view: memoryview) -> int:
+        """Copy bytes into a buffer; return how many, 0 at the end."""
+        count = min(len(view), len(self._rest))
+        view[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+    def finish(self) -> None:
+        """Do nothing: there is no connection any more."""
+
+    def close(self) -> None:
+        """Do nothing: there is no connection any more."""
+
+
+def is_sized(headers: Mapping[str, str]) -> bool:
+    """Tell whether the headers give the size of the object: not on its way through what compresses it."""
+    return "content-length" in headers and not _encodings(headers)
+
+
+def sent_length(headers: Mapping[str, str]) -> int | None:
+    """Return the length of a body on its way, None for a chunked one, which says where it ends.
+
+    Raises:
+        StoreUnavailableError: Nothing says where it ends. Where a connection breaks within the headers,
+            Python takes those that arrived for all, and an object would seem to be empty.
+        ValueError: The header is malformed.
+    """
+    if "content-length" in headers:
+        return int(headers["content-length"])
+    if "chunked" in headers.get("transfer-encoding", "").lower():
+        return None
+    raise StoreUnavailableError("the headers broke off: they do not say where the body ends")
+
+
+def read_whole(stream: BodyStream, length: int | None) -> bytes:
+    """Read a body of a known length, or to its end, and finish it.
+
+    Raises:
+        StoreUnavailableError: It broke off.
+    """
+    body = bytearray()
+    block = memoryview(bytearray(_SLICE if length is None else max(length, 1)))
+    while length is None or len(body) < length:
+        count = stream.readinto(block)
+        if not count:
+            break
+        body += block[:count]
+    if length is not None and len(body) < length:
+        stream.close()
+        raise StoreUnavailableError(f"broke off after {len(body)} of {length} bytes")
+    stream.finish()
+    return bytes(body)
+
+
+def plain(headers: Mapping[str, str], body: bytes) -> bytes:
+    """Return a body as it was before something on its way compressed it.
+
+    Raises:
+        StoreUnavailableError: It cannot be decompressed.
+    """
+    for encoding in reversed(_encodings(headers)):
+        if encoding not in _COMPRESSED:
+            raise StoreUnavailableError(f"the server sent it encoded as {encoding!r}, unasked")
+        body = _decompressed(body)
+    return body
+
+
+def _encodings(headers: Mapping[str, str]) -> list[str]:
+    names = (name.strip().lower() for name in headers.get("content-encoding", "").split(","))
+    return [name for name in names if name not in _UNCHANGED]
+
+
+def _decompressed(body: bytes) -> bytes:
+    decompressor = zlib.decompressobj(_GZIP_OR_ZLIB)
+    try:
+        found = decompressor.decompress(body)
+    except zlib.error as exc:
+        raise StoreUnavailableError(f"the server sent what cannot be decompressed: {exc}") from exc
+    if not decompressor.eof:
+        raise StoreUnavailableError("the compressed body broke off")
+    return found
+
+
 @dataclass
 class OpenObject:
     """An object, or a range of it.
@@ -45,7 +148,6 @@ class OpenObject:
         stop: The byte after the last one.
         is_range: Whether the server sends a range, and not the whole object.
         stream: The body.
-        counters: Counts its bytes.
         where: The name of the object in messages.
         done: How many bytes have been read.
     """
@@ -55,7 +157,6 @@ class OpenObject:
     stop: int
     is_range: bool
     stream: BodyStream
-    counters: Counters
     where: str
     done: int = 0
 
@@ -71,7 +172,7 @@ class OpenObject:
             StoreUnavailableError: The connection broke after ``done`` bytes.
             CorruptValueError: The body does not match the checksum of the server.
         """
-        size, begin = self.stop - self.start, self.done
+        size = self.stop - self.start
         try:
             while self.done < size:
                 part = view[self.done : min(self.done + _SLICE, size)]
@@ -84,8 +185,6 @@ class OpenObject:
             raise StoreUnavailableError(
                 f"{self.where} broke off after {self.done} of {size} bytes: {exc}"
             ) from exc
-        finally:
-            self.counters.add("bytes.received", self.done - begin)
         if self.done < size:
             self.stream.close()
             raise StoreUnavailableError(f"{self.where} broke off after {self.done} of {size} bytes")
@@ -93,7 +192,7 @@ class OpenObject:
 
     def leave(self) -> None:
         """Discard the body."""
-        if self.stop - self.start <= _DRAIN_BYTES:
+        if self.stop - self.start <= SMALL_BYTES:
             self.read_into(memoryview(bytearray(self.stop - self.start)))
         else:
             self.stream.close()

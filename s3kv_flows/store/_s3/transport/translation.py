@@ -25,8 +25,10 @@ __all__ = [
     "NO_LOCK",
     "NO_POLICY",
     "NO_TAGS",
+    "OTHER_REGION",
     "OUTCOME_UNKNOWN",
     "error_type",
+    "is_known",
     "no_bucket",
 ]
 
@@ -41,6 +43,9 @@ NOT_ALLOWED = {"MethodNotAllowed", "405"}
 
 NOT_OFFERED = {*NOT_ALLOWED, "NotImplemented", "XNotImplemented", "501"}
 """The codes of features that a server does not support at all."""
+
+OTHER_REGION = {"AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
+"""The codes of requests that are signed for another region than that of the bucket."""
 
 NO_LOCK = {
     "ObjectLockConfigurationNotFoundError",
@@ -71,6 +76,7 @@ ERROR_TYPES: Mapping[str, type[S3KVError]] = {
     "NoSuchBucket": StoreUnavailableError,
     "InvalidBucketName": StoreUnavailableError,
     "PermanentRedirect": StoreUnavailableError,
+    "AuthorizationHeaderMalformed": StoreUnavailableError,  # another region
     "301": StoreUnavailableError,
     "SlowDown": StoreUnavailableError,
     "ServiceUnavailable": StoreUnavailableError,
@@ -124,9 +130,24 @@ ERROR_TYPES: Mapping[str, type[S3KVError]] = {
     "NoSuchBucketPolicy": UnsupportedByServerError,
     "NoSuchTagSet": UnsupportedByServerError,
     "NoSuchTagSetError": UnsupportedByServerError,
+    "InvalidRange": UnsupportedByServerError,  # the object ends before it
+    "416": UnsupportedByServerError,
     "InvalidRequest": UnsupportedByServerError,  # e.g. lock headers for a bucket without Object Lock
 }
 """The exception for each S3 error code (or HTTP status, if a response has no body)."""
+
+
+_REFUSALS = {
+    "IllegalLocationConstraintException",
+    "InvalidArgument",
+    "InvalidBucketState",
+    "InvalidPart",
+    "InvalidPartOrder",
+    "MalformedPolicy",
+    "MalformedXML",
+    "XNotImplemented",
+}
+"""Codes of requests that are refused for what they ask; their status decides on the exception."""
 
 
 def error_type(code: str, status: int) -> type[S3KVError]:
@@ -140,6 +161,13 @@ def error_type(code: str, status: int) -> type[S3KVError]:
         return known
     # A request that the server rejects is not a failure of the server; a 404 may be about anything.
     return UnsupportedByServerError if 400 <= status < 500 and status != 404 else StoreUnavailableError
+
+
+def is_known(code: str, status: int) -> bool:
+    """Tell whether the code of an error says what went wrong; without one, whether its status does."""
+    if code in ERROR_TYPES or code in NOT_OFFERED or code in _REFUSALS:
+        return True
+    return code in ("", str(status)) and str(status) in ERROR_TYPES
 
 
 def no_bucket(bucket: str, server: str) -> StoreUnavailableError:

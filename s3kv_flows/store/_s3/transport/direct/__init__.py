@@ -1,0 +1,1 @@
+"""Direct reads: signed and sent by botocore, and nothing around that."""

@@ -1,0 +1,45 @@
+"""What a request may fail with, other than a refusal of S3."""
+
+from __future__ import annotations
+
+import http.client
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+    ProxyConnectionError,
+    SSLError,
+)
+from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
+
+__all__ = ["FAILURES", "NO_CONNECTION", "broke_connection"]
+
+FAILURES: tuple[type[Exception], ...] = (
+    BotoCoreError,
+    ClientError,  # of a service that gives credentials
+    ResponseParserError,
+    HTTPError,
+    http.client.HTTPException,
+    OSError,
+    RecursionError,  # botocore asks for the region of a bucket, is sent elsewhere, asks, ...
+    ValueError,  # malformed URLs, headers and documents
+)
+"""The errors of one request; those of S3 itself are in its responses."""
+
+NO_CONNECTION: tuple[type[Exception], ...] = (
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    ProxyConnectionError,
+    SSLError,
+)
+"""Nothing was sent."""
+
+
+def broke_connection(exc: BaseException | None) -> bool:
+    """Tell whether a connection broke or stayed silent, so that other idle ones may be dead, too."""
+    kinds = (HTTPClientError, HTTPError, http.client.HTTPException, OSError)
+    return isinstance(exc, kinds) and not isinstance(exc, NO_CONNECTION)

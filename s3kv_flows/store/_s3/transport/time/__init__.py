@@ -1,0 +1,1 @@
+"""Time: limits of operations, retries, and servers that are down."""
