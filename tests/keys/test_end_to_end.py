@@ -57,6 +57,7 @@ def test_no_edit_goes_unnoticed_and_nothing_else_computes(
 
 
 @pytest.mark.slow
+@pytest.mark.long  # half of the table, beside the quick half: two minutes
 def test_no_edit_of_the_others_goes_unnoticed(lake: Lake, prefect_api: str, tmp_path: Path) -> None:
     verdict = verdict_of(REST, lake, prefect_api, tmp_path, plain=True)
     assert verdict.left_out == {}

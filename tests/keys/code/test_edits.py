@@ -33,7 +33,8 @@ tables = pytest.mark.parametrize(
     "edits",
     [
         pytest.param(BARE, id="bare"),
-        pytest.param(EDITS, id="all", marks=pytest.mark.slow),  # every process imports sklearn and Prefect
+        # Every process imports scikit-learn and Prefect.
+        pytest.param(EDITS, id="all", marks=[pytest.mark.slow, pytest.mark.long]),
     ],
 )
 

@@ -141,7 +141,11 @@ def grown(dice: random.Random, size: int) -> list[Any]:
 
 @pytest.mark.parametrize(
     "seed",
-    [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 8))],  # a second of CPU each
+    [
+        0,
+        1,
+        *(pytest.param(seed, marks=[pytest.mark.slow, pytest.mark.long]) for seed in range(2, 8)),
+    ],  # a second of CPU each
 )
 def test_how_a_large_tree_is_cut_depends_on_its_content_alone(seed: int) -> None:
     parts = grown(random.Random(seed), 3000)
