@@ -35,6 +35,17 @@ def test_characters_that_s3_takes_come_back(store: S3KV) -> None:
     assert store.find_keys_by_tags(tags) == ["key"]
 
 
+@pytest.mark.parametrize("tags", [{"日" * 43: ""}, {"key": "日" * 86}])
+def test_a_server_that_counts_bytes_says_so(store: S3KV, server: Server, tags: dict[str, str]) -> None:
+    if server.name != "ceph":
+        store.add("key", 1, tags=tags)
+        assert store.get_tags("key") == tags
+        return
+    with pytest.raises(InvalidTagError, match="counts bytes: 128 for the key of a tag, 256 for its value"):
+        store.add("key", 1, tags=tags)
+    assert store.get("key") is None
+
+
 def test_tags_can_be_merged_and_taken_off(store: S3KV) -> None:
     store.add("key", 1, tags={"a": "1", "b": "2"})
     store.tag_key("key", {"b": "3", "c": "4"}, merge=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
+from urllib.parse import parse_qsl
 
 from botocore import xform_name
 from botocore.exceptions import (
@@ -44,6 +45,7 @@ from s3kv_flows.store.errors import (
     ConflictError,
     CorruptValueError,
     EncodingError,
+    InvalidTagError,
     KeyNotFoundError,
     S3KVError,
     StoreUnavailableError,
@@ -55,6 +57,8 @@ __all__ = ["Boto", "BotoStream", "drop_none"]
 _SLOW: Mapping[str, int] = {"complete_multipart_upload": 5, "copy_object": 5, "upload_part_copy": 5}
 """How many times the usual limit these take: the server may have to copy terabytes."""
 
+_TAG_KEY, _TAG_VALUE = 128, 256
+_COUNTS_BYTES = " (Ceph counts bytes: 128 for the key of a tag, 256 for its value)"
 _LOCKED_TIMES = 5
 """The same for the PUT of a locked object: what was sent, and is not known to be there, stays for years."""
 
@@ -296,6 +300,8 @@ class Boto:
             hint = " (without s3:ListBucket, S3 returns this for a missing key, too)"
         if code in OTHER_REGION:
             hint = f" (requests are signed for the region {self.region!r}: set region_name)"
+        if code == "InvalidArgument" and _counts_bytes(params.get("Tagging")):
+            kind, hint = InvalidTagError, _COUNTS_BYTES
         message = error.get("Message") or "no message from the server"
         translated = kind(f"{operation} of {where} at {self.server}: {code}: {message}{hint}")
         translated.code = code
@@ -376,6 +382,12 @@ class BotoStream:
             self.close()
             self._on_break()
             raise StoreUnavailableError(str(exc) or type(exc).__name__) from exc
+
+
+def _counts_bytes(tagging: object) -> bool:
+    """Return whether tags are longer in bytes than S3's limits, which are of characters."""
+    pairs = parse_qsl(tagging, keep_blank_values=True) if isinstance(tagging, str) else []
+    return any(len(key.encode()) > _TAG_KEY or len(value.encode()) > _TAG_VALUE for key, value in pairs)
 
 
 def _headers(response: Mapping[str, Any]) -> Mapping[str, str]:
