@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import builtins
+import importlib.util
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import CellType, FunctionType, ModuleType
 from typing import Any
 
@@ -254,6 +255,9 @@ class Names:
             if own and attribute in _TELLS_PLACE:
                 yield from self._place(module, attribute)
                 return
+            if value is ABSENT and not own:
+                yield from _of_unloaded(name, chain, at)
+                return
             yield encoded(".".join(chain[: at + 1]))
             if value is ABSENT and not self._graph.is_written(vars(module), attribute):
                 yield encoded(f"absent {attribute}") if own else encoded(f"installed {name}")
@@ -415,6 +419,21 @@ def _modules_named(text: str, package: str) -> list[str]:
     return (
         names + [f"{names[-1]}.{one}" for one in MODULES.within(names[-1])] if names and open_end else names
     )
+
+
+def _of_unloaded(name: str, chain: Chain, at: int) -> Iterator[Token]:
+    """Yield what a loaded package would: some load their modules when these are used for the first time."""
+    while at < len(chain) and _is_module(f"{name}.{chain[at]}"):
+        name, at = f"{name}.{chain[at]}", at + 1
+    yield encoded(".".join(chain[: at + 1]))
+    yield encoded(f"installed {name}")
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError, AttributeError):
+        return False
 
 
 def is_project_object(value: object) -> bool:

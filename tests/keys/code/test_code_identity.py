@@ -236,6 +236,21 @@ def test_parts_name_what_changed(project: Load) -> None:
     assert {key for key in one if one[key] != other[key]} == {f"{name}.RATE"}
 
 
+@pytest.mark.parametrize(
+    "use", ["wsgiref.util.FileWrapper", "wsgiref.util", "wsgiref.util.missing", "wsgiref.other"]
+)
+def test_a_package_that_loads_a_module_later_counts_as_before(
+    project: Load, monkeypatch: pytest.MonkeyPatch, use: str
+) -> None:
+    package = importlib.import_module("wsgiref")
+    monkeypatch.delitem(sys.modules, "wsgiref.util", raising=False)
+    monkeypatch.delattr(package, "util", raising=False)
+    m = project(f"import wsgiref\ndef t(): return {use}")
+    before = digest(m.t)
+    importlib.import_module("wsgiref.util")
+    assert digest(m.t) == before
+
+
 def test_installed_packages_count_by_name() -> None:
     made = identity()
     assert made.digest(functools.reduce) != made.digest(functools.partial)
