@@ -62,7 +62,8 @@ def dump(value: Any, pickler: type[Pickler] = Pickler) -> list[Buffer]:
         pickler(stream, buffers).dump(value)
     except Exception as exc:  # pickling runs the code of any class
         raise EncodingError(f"cloudpickle cannot pickle this {type(value).__name__}: {exc}") from exc
-    return [stream.getbuffer(), *(buffer.raw() for buffer in buffers)]
+    # The stream's own bytes, not a copy; a view of the stream could outlive it in a garbage collection.
+    return [memoryview(stream.getvalue()), *(buffer.raw() for buffer in buffers)]
 
 
 def load(buffers: Sequence[memoryview], loads: Callable[..., Any] = pickle.loads) -> Any:
