@@ -34,7 +34,7 @@ seaweedfs: $(VENV)/dev-installed ## Run all contracts of the store on SeaweedFS,
 
 # What neither moto nor Ceph shows: conditions that hold in buckets with versions and locks.
 CONDITIONAL := $(addprefix tests/contracts/test_, $(addsuffix .py, \
-	capabilities conditions examination guard leases locks outputs))
+	capabilities conditions examination guard leases lock_races locks outputs))
 
 conditions: $(VENV)/dev-installed ## Run the contracts that only SeaweedFS carries in full, on it: two minutes
 	@$(BIN)/pytest -n 2 --dist worksteal $(CONDITIONAL) --server seaweedfs -rs

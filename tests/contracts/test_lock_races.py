@@ -7,10 +7,12 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from s3kv_flows.store import S3KV, Retention
 from s3kv_flows.store._s3.client import S3Client
@@ -264,12 +266,19 @@ RACING: dict[str, Act] = {
 }
 
 
-def succeeded(act: Act, store: S3KV, start: threading.Barrier) -> bool:
-    start.wait()
-    with suppress(S3KVError):
-        act(store)
-        return True
-    return False
+def in_a_race(*acts: Callable[[], object]) -> list[bool]:
+    """Begin all acts at the same instant; return which of them succeeded."""
+    start = threading.Barrier(len(acts))
+
+    def succeeded(act: Callable[[], object]) -> bool:
+        start.wait()
+        with suppress(S3KVError, ClientError):
+            act()
+            return True
+        return False
+
+    with ThreadPoolExecutor(len(acts)) as pool:
+        return list(pool.map(succeeded, acts))
 
 
 def rounds(store: S3KV, *, retained: bool) -> Iterator[S3KV]:
@@ -293,6 +302,8 @@ def test_in_a_race_a_lock_that_succeeds_is_on_what_the_key_reads_as(
 ) -> None:
     if server.name == "moto":
         pytest.skip("moto is slow in races, and the pauses above cover it")
+    if server.name == "seaweedfs" and how != "update":
+        pytest.skip("Ceph shows these")
     if how == "update" and not carries_updates(locking_store):
         pytest.skip("an update needs conditional writes")
     locks: dict[str, Act] = {
@@ -301,14 +312,54 @@ def test_in_a_race_a_lock_that_succeeds_is_on_what_the_key_reads_as(
         "hold": lambda store: store.apply_legal_hold("key"),
     }
     for store in rounds(locking_store, retained=lock == "extend"):
-        start = threading.Barrier(2)
-        with ThreadPoolExecutor(2) as pool:
-            locking = pool.submit(succeeded, locks[lock], store, start)
-            writing = pool.submit(succeeded, RACING[how], store, start)
-        if not locking.result():
+        locked, written = in_a_race(partial(locks[lock], store), partial(RACING[how], store))
+        if not locked:
             continue
         protection = store.info("key").protection
-        assert protection is not None, (locking.result(), writing.result())
+        assert protection is not None, written
         assert protection.legal_hold if lock == "hold" else protection.retained
-        if not writing.result():
+        if not written:
             assert store.get("key") == {"x": 0}
+
+
+def loses_what_is_locked(store: S3KV) -> bool:
+    """Return whether plain boto3 can delete a version by its id while it places a retention on it."""
+    client, place = outside(store), {"Bucket": store.bucket_name, "Key": "plain"}
+    until = datetime.now(timezone.utc) + timedelta(days=7)
+
+    def lock(version: str) -> None:
+        retention = {"Mode": "GOVERNANCE", "RetainUntilDate": until}
+        client.put_object_retention(**place, VersionId=version, Retention=retention)
+
+    def delete(version: str) -> None:
+        client.delete_object(**place, VersionId=version)
+
+    for _ in range(20 * _ROUNDS):
+        version = client.put_object(**place, Body=b"1")["VersionId"]
+        if all(in_a_race(partial(lock, version), partial(delete, version))):
+            return True
+    return False
+
+
+def test_a_purge_in_a_race_with_a_lock_takes_it_only_where_the_server_itself_loses_it(
+    locking_store: S3KV, server: Server
+) -> None:
+    if server.name == "moto":
+        pytest.skip("moto is slow in races, and the pause above covers it")
+    lost = 0
+    for store in rounds(locking_store, retained=False):
+        locked, purged = in_a_race(
+            partial(store.place_retention_lock, "key", 30), partial(store.purge, "key")
+        )
+        assert locked or purged
+        if locked and purged:
+            lost += 1
+        elif locked:
+            protection = store.info("key").protection
+            assert protection is not None
+            assert protection.retained
+            assert store.get("key") == {"x": 0}
+        else:
+            assert store.get("key") is None
+    if lost or server.name == "ceph":  # which loses it in a third of such rounds, and SeaweedFS now and then
+        assert loses_what_is_locked(locking_store)

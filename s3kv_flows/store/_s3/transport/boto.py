@@ -57,10 +57,11 @@ __all__ = ["Boto", "BotoStream", "drop_none"]
 _SLOW: Mapping[str, int] = {"complete_multipart_upload": 5, "copy_object": 5, "upload_part_copy": 5}
 """How many times the usual limit these take: the server may have to copy terabytes."""
 
-_TAG_KEY, _TAG_VALUE = 128, 256
-_COUNTS_BYTES = " (Ceph counts bytes: 128 for the key of a tag, 256 for its value)"
 _LOCKED_TIMES = 5
 """The same for the PUT of a locked object: what was sent, and is not known to be there, stays for years."""
+
+_TAG_KEY, _TAG_VALUE = 128, 256
+_COUNTS_BYTES = " (Ceph counts bytes: 128 for the key of a tag, 256 for its value)"
 
 
 class Boto:
