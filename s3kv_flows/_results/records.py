@@ -268,7 +268,7 @@ def write_result(results: S3KV, key: str, payload: Payload, prefect_version: str
 
 
 def _fencing_number(attempt: CacheAttempt | None) -> int | None:
-    """Return the fencing number of a run's lease, after a check that it is still held; None without one."""
+    """Check that a run still holds its lease, and return the fencing number; None without a lease."""
     if attempt is None or attempt.lease is None:
         return None
     attempt.lease.require(above=attempt.fence)

@@ -54,7 +54,7 @@ def server(secure_server: SecureServer) -> SecureServer:
 
 @pytest.fixture
 def trusting(server: SecureServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Say:
-    """Make a store that is told in these ways whom to trust."""
+    """Make a store with authorities given by argument, or by variables of the environment."""
 
     def make(**said: Path) -> S3KV:
         for variable in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):

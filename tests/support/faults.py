@@ -1,4 +1,4 @@
-"""A server that answers with prepared bytes, and breaks off or falls silent where it is told to."""
+"""A server with prepared responses, which can break off or stall."""
 
 from __future__ import annotations
 

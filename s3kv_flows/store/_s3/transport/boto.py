@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
@@ -23,14 +22,15 @@ from botocore.parsers import ResponseParserError
 from s3kv_flows.store._s3.bodies import BodyFile
 from s3kv_flows.store._s3.config import S3Config, server_of
 from s3kv_flows.store._s3.transport.boto_client import make_client
-from s3kv_flows.store._s3.transport.connections import Connections, Turn
+from s3kv_flows.store._s3.transport.connections import Connections
 from s3kv_flows.store._s3.transport.counters import Counters
+from s3kv_flows.store._s3.transport.direct.answers import RawStream
 from s3kv_flows.store._s3.transport.direct.documents import error_code
-from s3kv_flows.store._s3.transport.direct.private import body_reader, session_of, watch_connections
+from s3kv_flows.store._s3.transport.direct.private import session_of, watch_connections
 from s3kv_flows.store._s3.transport.failures import FAILURES, broke_connection
 from s3kv_flows.store._s3.transport.hooks import BrokenHeadersError, Hooks, NotOfS3Error, body_size
 from s3kv_flows.store._s3.transport.time.breaker import Breaker, DownError
-from s3kv_flows.store._s3.transport.time.limits import Limits, SliceLimit, current_limit, note_connection
+from s3kv_flows.store._s3.transport.time.limits import Limits, current_limit, note_connection
 from s3kv_flows.store._s3.transport.time.retries import most_attempts
 from s3kv_flows.store._s3.transport.translation import (
     NO_CODE,
@@ -328,61 +328,23 @@ class Boto:
         )
 
 
-class BotoStream:
-    """The body of a response of boto3, with its errors translated.
-
-    Args:
-        stream: The body.
-        turn: The turn that ends with it.
-        limit: Limits the time of each read.
-        on_break: Called if the connection breaks.
-        count: Called with the number of bytes of each read.
-    """
-
-    def __init__(
-        self,
-        stream: Any,
-        turn: Turn,
-        limit: SliceLimit,
-        on_break: Callable[[], None],
-        count: Callable[[int], None],
-    ) -> None:
-        self._stream, self._turn, self._limit = stream, turn, limit
-        self._on_break, self._count = on_break, count
-        self._read = body_reader(stream)
-
-    def readinto(self, view: memoryview) -> int:
-        """Read bytes into a buffer; return how many, 0 at the end."""
-        with self._translated():
-            count = self._read(view)
-        self._count(count)
-        self._limit.made_progress(count)
-        return count
+class BotoStream(RawStream):
+    """The body of a response of boto3, which verifies its checksum."""
 
     def finish(self) -> None:
         """Verify the server's checksum, and return the connection to the pool."""
         with self._translated():
-            self._stream.read()  # at the end
+            self._raw.read()  # at the end
         note_connection(None)
         self._turn.end()
 
     def close(self) -> None:
         """Close the connection."""
-        self._stream.close()
+        self._raw.close()
         self._turn.end()
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            with self._limit():
-                yield
-        except FlexibleChecksumError as exc:
-            self.close()
-            raise CorruptValueError(str(exc)) from exc
-        except FAILURES as exc:
-            self.close()
-            self._on_break()
-            raise StoreUnavailableError(str(exc) or type(exc).__name__) from exc
+    def _error(self, exc: Exception) -> S3KVError:
+        return CorruptValueError(str(exc)) if isinstance(exc, FlexibleChecksumError) else super()._error(exc)
 
 
 def _counts_bytes(tagging: object) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from s3kv_flows.store._s3.transport.connections import Turn
@@ -11,7 +11,7 @@ from s3kv_flows.store._s3.transport.direct.private import body_reader
 from s3kv_flows.store._s3.transport.failures import FAILURES
 from s3kv_flows.store._s3.transport.streams import BodyStream, plain, read_whole
 from s3kv_flows.store._s3.transport.time.limits import SliceLimit, note_connection
-from s3kv_flows.store.errors import StoreUnavailableError
+from s3kv_flows.store.errors import S3KVError, StoreUnavailableError
 
 __all__ = ["Answer", "RawStream"]
 
@@ -43,13 +43,8 @@ class RawStream:
 
     def readinto(self, view: memoryview) -> int:
         """Read bytes into a buffer; return how many, 0 at the end."""
-        try:
-            with self._limit():
-                count = self._read(view)
-        except FAILURES as exc:
-            self.close()
-            self._on_break()
-            raise StoreUnavailableError(str(exc) or type(exc).__name__) from exc
+        with self._translated():
+            count = self._read(view)
         self._count(count)
         self._limit.made_progress(count)
         return count
@@ -71,6 +66,20 @@ class RawStream:
         with suppress(*FAILURES):
             self._raw.close()
         self._release()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Limit the time of what is done in the block, and translate its errors."""
+        try:
+            with self._limit():
+                yield
+        except FAILURES as exc:
+            self.close()
+            raise self._error(exc) from exc
+
+    def _error(self, exc: Exception) -> S3KVError:
+        self._on_break()
+        return StoreUnavailableError(str(exc) or type(exc).__name__)
 
     def _release(self) -> None:
         release = getattr(self._raw, "release_conn", None)  # a response from a hook has no connection

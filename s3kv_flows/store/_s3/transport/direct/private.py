@@ -58,7 +58,8 @@ def body_reader(raw: Any) -> Callable[[memoryview], int]:
 def watch_connections(session: Any, note: Callable[[Any], object]) -> None:
     """Let a session tell which connection each of its requests uses.
 
-    Where its names are others, nothing is told: then a server that sends a byte now and then is never late.
+    A version of botocore with other names tells nothing. A server that sends a byte now and then is not cut
+    off then.
 
     Args:
         session: The HTTP session of a client.
