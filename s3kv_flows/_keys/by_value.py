@@ -17,7 +17,7 @@ from typing import Any
 
 from s3kv_flows._keys.code.code_identity import adopt_table, export_table
 from s3kv_flows._keys.code.contained import attributes_of
-from s3kv_flows._keys.code.syntax.bytecode import code_key, nested_codes
+from s3kv_flows._keys.code.syntax.bytecode.codes import code_key, nested_codes
 from s3kv_flows._keys.code.watch import content_of
 from s3kv_flows._keys.project import is_script
 

@@ -19,6 +19,7 @@ from s3kv_flows._keys.code.graph import CodeDigest, Found, Rules
 from s3kv_flows._keys.code.objects.order import label_of
 from s3kv_flows._keys.code.syntax.facts import CODES
 from s3kv_flows._keys.code.syntax.modules import NotLoaded
+from s3kv_flows._keys.code.syntax.parsing import examining
 from s3kv_flows._keys.code.syntax.sources import TEXTS
 from s3kv_flows._keys.code.walk import Walk
 from s3kv_flows._keys.code.watch import Content
@@ -155,7 +156,8 @@ class CodeIdentity:
                 local.not_loaded |= known[1].not_loaded
             return known[1]
         others = [Dependency(one) for one in self._depends_on] if whole else []
-        found = steady(lambda: self._walk(value, others))
+        with examining():
+            found = steady(lambda: self._walk(value, others))
         if local.not_loaded is not None:
             local.not_loaded |= found.not_loaded
         if isinstance(value, (FunctionType, type)):

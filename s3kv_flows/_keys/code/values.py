@@ -19,7 +19,7 @@ from s3kv_flows._keys.code.contained import ATOMS, CONTAINERS, IMMUTABLE
 from s3kv_flows._keys.code.graph import Graph, Token
 from s3kv_flows._keys.code.objects.containers import Containers
 from s3kv_flows._keys.code.objects.instances import Instances
-from s3kv_flows._keys.code.syntax.bytecode import bytecode_digest
+from s3kv_flows._keys.code.syntax.bytecode.codes import bytecode_digest
 from s3kv_flows._keys.code.syntax.texts import constant, encoded
 from s3kv_flows._keys.project import is_project_module, module_of
 

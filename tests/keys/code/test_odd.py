@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from s3kv_flows._keys.code import code_identity
-from s3kv_flows._keys.code.syntax.sources import parsing
+from s3kv_flows._keys.code.syntax.parsing import parsing
 from s3kv_flows._keys.errors import Unkeyable
 from s3kv_flows._keys.identity import Identity
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from s3kv_flows._keys.code.syntax.bytecode.effects import writes_of
 from s3kv_flows._keys.code.syntax.sources import SourceTexts, text_of
 from s3kv_flows._keys.code.syntax.texts import Chain
-from s3kv_flows._keys.code.syntax.writes import writes_of
 from s3kv_flows._keys.identity import Identity
 
 STDLIB = Path(sysconfig.get_paths()["stdlib"])
@@ -76,7 +76,6 @@ def test_bytecode_says_of_writes_what_the_text_says() -> None:
         ("f(a).append(b)", set()),
         ("(a or b).append(c)", set()),
         ("(a + b)[c] = d", set()),
-        ("(a if b else c).d = 1", set()),
         ("f(a.append, b.pop)", set()),
         ("g = a.append", set()),
         ("a.append", set()),
@@ -136,3 +135,10 @@ def test_what_a_function_without_any_text_changes_does_not_change_its_key() -> N
     assert Identity().code(task).digest == before
     namespace["N"] = 2
     assert Identity().code(task).digest != before
+
+
+def test_a_choice_is_seen_where_the_compiler_writes_its_end_twice() -> None:
+    namespace: dict[str, Any] = {"__name__": "m"}
+    exec(compile("def f():\n    (a if b else c).d = 1\n", "<no text>", "exec"), namespace)  # noqa: S102
+    found = {".".join(chain) for chain in writes_of(namespace["f"].__code__)}
+    assert found in (set(), {"a.d=", "c.d="})  # Python 3.11 writes it once

@@ -173,7 +173,7 @@ GOLDEN: dict[str, tuple[Any, str]] = {
             1j,
             range(3),
         ],
-        "c2b9aaa5af55126d",
+        "48b13626c6af2bfb",
     ),
     "names": ([len, int, ValueError("a")], "2d0ef3b7b65e31c7"),
 }

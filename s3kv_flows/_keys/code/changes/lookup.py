@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from s3kv_flows._keys.code.classes import LRU_CACHED
 from s3kv_flows._keys.code.contained import attributes_of
+from s3kv_flows._keys.code.syntax.bytecode.effects import WITHIN
 from s3kv_flows._keys.code.syntax.facts import CODES
-from s3kv_flows._keys.code.syntax.writes import WITHIN
 
 __all__ = [
     "Bound",

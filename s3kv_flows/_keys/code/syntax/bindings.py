@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from types import CodeType
 from typing import NamedTuple
 
-from s3kv_flows._keys.code.syntax.bytecode import GETS_LOGGER, nested_codes
+from s3kv_flows._keys.code.syntax.bytecode.codes import nested_codes
+from s3kv_flows._keys.code.syntax.bytecode.names import GETS_LOGGER
 from s3kv_flows._keys.code.syntax.texts import CodeText, Import
 
 __all__ = ["Bindings", "Defined", "DefinedClass", "Imported", "Literal", "Said", "Unknown", "bindings_of"]

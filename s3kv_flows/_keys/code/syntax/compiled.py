@@ -9,7 +9,7 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
-from s3kv_flows._keys.code.syntax.bytecode import bytecode_digest
+from s3kv_flows._keys.code.syntax.bytecode.codes import bytecode_digest
 from s3kv_flows._keys.code.syntax.sources import TextStamp, stamp_of
 
 __all__ = ["compiled_instead", "is_compiled"]

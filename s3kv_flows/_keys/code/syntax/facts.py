@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from types import CodeType, FunctionType
 from typing import Any
 
-from s3kv_flows._keys.code.syntax.bytecode import Uses, bytecode_digest, uses_of
+from s3kv_flows._keys.code.syntax.bytecode.codes import bytecode_digest
+from s3kv_flows._keys.code.syntax.bytecode.effects import Effects, effects_of, writes_of
+from s3kv_flows._keys.code.syntax.bytecode.names import Uses, uses_of
 from s3kv_flows._keys.code.syntax.sources import TEXTS, SourceTexts
 from s3kv_flows._keys.code.syntax.texts import NO_DOCUMENTATION, Chain, Documentation
-from s3kv_flows._keys.code.syntax.writes import Effects, effects_of, writes_of
 
 __all__ = ["CODES", "CodeFacts", "Codes"]
 

@@ -22,11 +22,13 @@ from types import CodeType, ModuleType
 from typing import Any, NamedTuple
 
 from s3kv_flows._keys.code.syntax.bindings import bindings_of
-from s3kv_flows._keys.code.syntax.bytecode import bytecode_digest, code_key, nested_codes, uses_of
+from s3kv_flows._keys.code.syntax.bytecode.codes import bytecode_digest, code_key, nested_codes
+from s3kv_flows._keys.code.syntax.bytecode.names import uses_of
 from s3kv_flows._keys.code.syntax.canonical import canonical_file
 from s3kv_flows._keys.code.syntax.compiled import compiled_instead, is_compiled
 from s3kv_flows._keys.code.syntax.loaded import Loaded
-from s3kv_flows._keys.code.syntax.sources import TEXTS, Table, TextStamp, is_same_code, parsing, stamp_of
+from s3kv_flows._keys.code.syntax.parsing import parse, parsing
+from s3kv_flows._keys.code.syntax.sources import TEXTS, Table, TextStamp, is_same_code, stamp_of
 from s3kv_flows._keys.code.syntax.texts import FileText, Import
 from s3kv_flows._keys.errors import Unkeyable
 from s3kv_flows._keys.project import is_project_file
@@ -281,9 +283,8 @@ def _read(file: _File, stamp: TextStamp | None, *, is_loaded: bool) -> FileText:
         text = _source(file)
         if text is not None:
             with parsing():
-                tree = ast.parse(text, file.path)
+                tree = parse(text, file.path)
                 said = canonical_file(tree)[0]
-                # What compiling does to the tree does not matter any more.
                 return said if is_loaded else _as_it_runs(file, text, tree, stamp) or said
         code = _code(file)
         if code is not None:
@@ -335,9 +336,7 @@ def _compare(file: _File, stamp: TextStamp | None, module: ModuleType) -> Loaded
         text = _source(file)
         if text is None or stamp_of(file.stamped) != stamp:
             return None
-        tree, table.tree = table.tree, None
-        with parsing():
-            bindings = bindings_of(tree or ast.parse(text, file.path), text, table.all())
+        bindings = bindings_of(parse(text, file.path), text, table.all())
     except (OSError, SyntaxError, ValueError, ImportError, RecursionError):
         return None
     return Loaded(module, bindings, file.path, lambda code: table.find(code) is not None, file.absolute)

@@ -12,21 +12,19 @@ from __future__ import annotations
 import __future__
 
 import ast
-import gc
 import importlib.util
 import linecache
 import os
 import sys
 import threading
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
-from s3kv_flows._keys.code.syntax.bytecode import code_key, nested_codes
+from s3kv_flows._keys.code.syntax.bytecode.codes import code_key, nested_codes
 from s3kv_flows._keys.code.syntax.canonical import Scope, canonical_file
+from s3kv_flows._keys.code.syntax.parsing import parse, parsing
 from s3kv_flows._keys.code.syntax.texts import CodeText, Documentation
 
 __all__ = ["TEXTS", "SourceTexts", "Table", "TextStamp", "is_same_code", "stamp_of"]
@@ -62,77 +60,25 @@ _COMPARES_ALL = sys.version_info[:2] != (3, 11)
 """Whether code objects that are equal have equal tables of exceptions, too."""
 
 
-@contextmanager
-def parsing() -> Iterator[None]:
-    """Parse without warnings, which were given when the text was loaded, and without collecting garbage.
-
-    A tree is a million objects that are all in use; to look through them again and again takes longer than
-    to parse. One thread at a time: what two of them set and restored in turn would stay set.
-    """
-    with _PARSES.lock:
-        if _PARSES.restore is not None:  # this thread parses already
-            yield
-            return
-        collects, quiet = gc.isenabled(), warnings.catch_warnings()
-
-        def restore() -> None:
-            quiet.__exit__(None, None, None)
-            if collects:
-                gc.enable()
-
-        quiet.__enter__()
-        _PARSES.restore = restore
-        try:
-            gc.disable()
-            warnings.simplefilter("ignore")
-            yield
-        finally:
-            _PARSES.restore = None
-            restore()
-
-
-class _Parses:
-    """Which thread parses, and how to restore what it set for the whole process."""
-
-    def __init__(self) -> None:
-        self.lock = threading.RLock()
-        self.restore: Callable[[], None] | None = None
-
-    def go_on(self) -> None:
-        """Go on in the child of a fork, where the thread that would restore it does not exist."""
-        self.lock = threading.RLock()
-        restore, self.restore = self.restore, None
-        if restore is not None:
-            restore()
-
-
-_PARSES = _Parses()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_PARSES.go_on)
-
-
 class Table:
     """The functions of one text, by the code that they compile to.
 
     Attributes:
         file: What the text says as a whole.
         flags: Of the compiled text.
-        tree: Of the text, until somebody has taken it; None where it was not to be kept.
     """
 
-    def __init__(self, text: str | bytes, filename: str, flags: int = 0, *, keeps_tree: bool = False) -> None:
+    def __init__(self, text: str | bytes, filename: str, flags: int = 0) -> None:
         self._by_code: dict[object, CodeText] = {}
         self._by_name: dict[str, list[tuple[CodeType, CodeText]]] = {}
         self._by_key: dict[str, dict[bytes, CodeText]] = {}
         with parsing():
-            tree = ast.parse(text, filename)
             module = compile(text, filename, "exec", flags, dont_inherit=True)
             self.flags = module.co_flags
-            self.file, scopes = canonical_file(tree)
-            for code, said in _match(tree, scopes, module):
+            self.file, scopes = canonical_file(parse(text, filename))
+            for code, said in _match(text, scopes, module):
                 self._by_code.setdefault(_alike(code), said)
                 self._by_name.setdefault(code.co_name, []).append((code, said))
-        self.tree = tree if keeps_tree else None
 
     def find(self, code: CodeType) -> CodeText | None:
         """Return what the text says of code that runs; None where it does not compile to that."""
@@ -172,7 +118,7 @@ def _handlers(code: CodeType) -> object:
 
 
 def _match(
-    tree: ast.Module, scopes: Sequence[tuple[Scope, CodeText]], module: CodeType
+    source: str | bytes, scopes: Sequence[tuple[Scope, CodeText]], module: CodeType
 ) -> Iterator[tuple[CodeType, CodeText]]:
     """Yield each function's code with what its text says."""
     said: dict[tuple[str, int], dict[bytes, CodeText]] = {}
@@ -182,7 +128,7 @@ def _match(
     several = {place for place, texts in said.items() if len(texts) > 1}
     numbered: dict[int, CodeText] = {}
     if any((code.co_name, code.co_firstlineno) in several for code in compiled):
-        numbered = _match_by_number(tree, scopes, compiled)
+        numbered = _match_by_number(source, compiled)
     for code in compiled:
         texts = said.get((code.co_name, code.co_firstlineno), {})
         if len(texts) == 1:
@@ -191,10 +137,10 @@ def _match(
             yield code, numbered[id(code)]
 
 
-def _match_by_number(
-    tree: ast.Module, scopes: Sequence[tuple[Scope, CodeText]], compiled: Sequence[CodeType]
-) -> dict[int, CodeText]:
-    """Match several functions of one name on one line, by a second tree whose lines are running numbers."""
+def _match_by_number(source: str | bytes, compiled: Sequence[CodeType]) -> dict[int, CodeText]:
+    """Match several functions of one name on one line, by a tree of its own with running numbers as lines."""
+    tree = ast.parse(source)
+    _, scopes = canonical_file(tree)
     for number, (scope, _) in enumerate(scopes, 1):
         for node in (scope, *getattr(scope, "decorator_list", ())):
             node.lineno = node.end_lineno = number
@@ -271,7 +217,7 @@ class SourceTexts:
             read: Returns the text.
         """
         with self._lock:
-            return self._table(path, stamp, read, keeps_tree=True)
+            return self._table(path, stamp, read)
 
     def adopt(self, exported: Mapping[bytes, bytes]) -> None:
         """Use the digests that another process exported, for code that came from there."""
@@ -306,24 +252,20 @@ class SourceTexts:
             if table is not None:
                 yield table
 
-    def _table(
-        self, path: str, version: object, read: Any, flags: int = 0, *, keeps_tree: bool = False
-    ) -> Table | None:
+    def _table(self, path: str, version: object, read: Any, flags: int = 0) -> Table | None:
         if version is None:
             return None
-        table = self._compiled(path, version, read, 0, keeps_tree=keeps_tree)
+        table = self._compiled(path, version, read, 0)
         if table is None or not flags & ~table.flags:
             return table
         return self._compiled(path, version, read, flags)
 
-    def _compiled(
-        self, path: str, version: object, read: Any, flags: int, *, keeps_tree: bool = False
-    ) -> Table | None:
+    def _compiled(self, path: str, version: object, read: Any, flags: int) -> Table | None:
         at = (path, version, flags)
         if at not in self._tables:
             try:
                 text = read()
-                self._tables[at] = Table(text, path, flags, keeps_tree=keeps_tree) if text else None
+                self._tables[at] = Table(text, path, flags) if text else None
             except (OSError, SyntaxError, ValueError, RecursionError, MemoryError, ImportError):
                 self._tables[at] = None
         return self._tables[at]

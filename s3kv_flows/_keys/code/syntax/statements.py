@@ -16,9 +16,10 @@ from dataclasses import replace
 from functools import cached_property, lru_cache
 from types import CodeType
 
-from s3kv_flows._keys.code.syntax.bytecode import bytecode_digest, nested_codes, uses_of
+from s3kv_flows._keys.code.syntax.bytecode.codes import bytecode_digest, nested_codes
+from s3kv_flows._keys.code.syntax.bytecode.names import uses_of
 from s3kv_flows._keys.code.syntax.canonical import canonical_file
-from s3kv_flows._keys.code.syntax.sources import parsing
+from s3kv_flows._keys.code.syntax.parsing import parse, parsing
 from s3kv_flows._keys.code.syntax.texts import Chain, Import
 
 __all__ = ["Body", "Statement", "body_of_cells", "body_of_code"]
@@ -306,7 +307,7 @@ def _statement(node: ast.stmt) -> Statement:
 def _tree_of(texts: tuple[str | bytes, ...]) -> _Tree:
     try:
         with parsing():
-            return _Tree(texts, [ast.parse(text) for text in texts])
+            return _Tree(texts, [parse(text) for text in texts])
     except _UNPARSED:  # then the module was not loaded from it
         return _Tree(texts, [])
 
@@ -318,7 +319,7 @@ def body_of_cells(texts: Sequence[str | bytes]) -> Body:
         SyntaxError: A text is none of Python's.
     """
     with parsing():
-        nodes = [node for text in texts for node in ast.parse(text).body]
+        nodes = [node for text in texts for node in parse(text).body]
     return Body(canonical_file(ast.Module(body=nodes, type_ignores=[]))[0].digest, tuple(texts))
 
 

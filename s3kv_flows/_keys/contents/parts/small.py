@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from datetime import timedelta, timezone
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -105,7 +106,21 @@ def _getter(names: tuple[str, ...]) -> Callable[[dict[str, object]], tuple[objec
 
 def _time(value: Any) -> tuple[object, ...] | None:
     """The bytes of a time hold its fold, too."""
-    return value.__reduce_ex__(4)[1] if value.tzinfo is None else None
+    zone = () if value.tzinfo is None else _zone(value.tzinfo)
+    return None if zone is None else (value.__reduce_ex__(4)[1][0], *zone)
+
+
+def _zone(value: Any) -> tuple[object, ...] | None:
+    if type(value) is timezone:
+        offset, *names = value.__getinitargs__()  # type: ignore[attr-defined]  # unknown to the stubs
+        return (*_length(offset), *names)
+    if name_of(type(value)) == "zoneinfo.ZoneInfo" and value.key is not None:
+        return (value.key,)
+    return None
+
+
+def _length(value: timedelta) -> tuple[object, ...]:
+    return value.days, value.seconds, value.microseconds
 
 
 def _number(value: Any) -> tuple[object, ...] | None:
@@ -122,7 +137,7 @@ _CONTENTS: dict[str, Callable[[Any], tuple[object, ...] | None]] = {
     "datetime.datetime": _time,
     "datetime.time": _time,
     "datetime.date": lambda value: value.__reduce__()[1],
-    "datetime.timedelta": lambda value: (value.days, value.seconds, value.microseconds),
+    "datetime.timedelta": _length,
     "decimal.Decimal": lambda value: (str(value),),
     "fractions.Fraction": lambda value: (value.numerator, value.denominator),
     "uuid.UUID": lambda value: (value.int, value.is_safe.name),

@@ -1,0 +1,1 @@
+"""What bytecode says, on each version of Python."""
