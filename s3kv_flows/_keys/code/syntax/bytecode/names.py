@@ -1,4 +1,7 @@
-"""The names that code uses, found in bytecode, which a function without source has, too."""
+"""Names that code uses, as its instructions tell.
+
+So they are known of a function without source, too.
+"""
 
 from __future__ import annotations
 

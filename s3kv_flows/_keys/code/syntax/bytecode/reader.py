@@ -1,4 +1,4 @@
-"""Follows the instructions of code, with where each value on the stack came from."""
+"""Where the values on the stack of code come from."""
 
 from __future__ import annotations
 
