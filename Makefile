@@ -51,6 +51,8 @@ bench: $(VENV)/bench-installed .ceph/complete ## Compare with what else people u
 	@$(BIN)/python -m tests.benchmarks.tag_search
 	@$(BIN)/python -m tests.benchmarks.cleanup
 	@$(BIN)/python -m tests.benchmarks.checkpoints
+	@$(BIN)/python -m tests.benchmarks.keys
+	@$(BIN)/python -m tests.benchmarks.code_keys
 
 .ceph/complete: | $(VENV)/dev-installed
 	@echo "==> unpacking Ceph's Debian packages into .ceph: 66 MB, once"

@@ -27,6 +27,7 @@ from prefect.client.schemas.objects import State, StateType, TaskRun
 from prefect.context import TaskRunContext
 from prefect.results import ResultStore
 from prefect.serializers import CompressedSerializer, PickleSerializer, Serializer
+from prefect.transactions import CommitMode, transaction
 from prefect.types import DateTime
 from prefect_aws import AwsClientParameters, AwsCredentials, S3Bucket
 
@@ -105,7 +106,8 @@ class _PrefectRun:
 
     def miss(self, value: Any) -> None:
         assert not self.store.exists(self.key)
-        record = self.store.create_result_record(value, key=self.key)
+        with transaction(commit_mode=CommitMode.EAGER):  # as of a task that is called by no other
+            record = self.store.create_result_record(value, key=self.key)
         self.task_run.state = State(type=StateType.COMPLETED, name="Completed", data=record)
         self.store.persist_result_record(record)
 
@@ -171,7 +173,8 @@ class OurResults:
         )
         with context:
             assert policy.compute_key(context, {}, {}) == key
-            yield _PrefectRun(store, key, task_run)
+            # The run has a store of its own now, with the serializer of this attempt.
+            yield _PrefectRun(context.result_store, key, task_run)
 
     def forget(self, key: str) -> None:
         pass
