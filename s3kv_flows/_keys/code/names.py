@@ -68,6 +68,11 @@ _FINDS_BY_NAME = frozenset(
     }
 )
 """Functions of importlib, sys, runpy, pkgutil, pydoc and others that take the name of a module."""
+_EVALUATES = frozenset(
+    {"query", "eval", "evaluate", "sql", "sqldf", "execute", "SQLContext", "execute_global"}
+)
+"""Methods of pandas, polars, duckdb and others whose texts name what is around the call."""
+_NAMED_IN_TEXT = re.compile(r"(@?)([^\W\d]\w*(?:\.[^\W\d]\w*)*)")
 _MODULE_NAME = re.compile(r"(\.*)([^\W\d]\w*(?:\.[^\W\d]\w*)*)(\.?)(?::.*)?", re.ASCII)
 _LOOKED_THROUGH = 1_000
 _CONSTANTS = (type(None), bool, int, float, complex, str, bytes, type(...))
@@ -141,6 +146,35 @@ class Names:
             for chain in facts.uses.globals:
                 found |= _strings_in(namespace.get(chain[0]))
             yield from self._texts(name for text in sorted(found) for name in _modules_named(text, package))
+
+    def evaluated(self, function: FunctionType, facts: CodeFacts, label: str) -> Iterable[Token]:
+        """Yield the tokens of global names in texts that a function has a library evaluate.
+
+        ``@LIMIT`` in a query of pandas is any name; without that sign, as in SQL, it is one of a value.
+        """
+        if not facts.uses.names & _EVALUATES:
+            return
+        namespace = function.__globals__
+        texts = set(facts.uses.strings) - {function.__doc__}
+        for value in self._values_at_hand(function, facts):
+            texts |= _strings_in(value)
+        found = {match for text in texts for match in _NAMED_IN_TEXT.findall(text)}
+        for sign, name in sorted(found):
+            chain = tuple(name.split("."))
+            value = namespace.get(chain[0], ABSENT)
+            if sign or not (value is ABSENT or issubclass(type(value), (FunctionType, type, ModuleType))):
+                yield from self._chain(namespace, chain, label.rpartition(".")[0] or label)
+
+    def _values_at_hand(self, function: FunctionType, facts: CodeFacts) -> Iterator[object]:
+        """Yield the values of a function's defaults, cells and globals, also of those in modules."""
+        yield from function.__defaults__ or ()
+        yield from (function.__kwdefaults__ or {}).values()
+        yield from map(content_of, function.__closure__ or ())
+        for chain in facts.uses.globals:
+            value, rest = function.__globals__.get(chain[0], ABSENT), chain[1:]
+            while rest and issubclass(type(value), ModuleType):
+                value, rest = vars(value).get(rest[0], ABSENT), rest[1:]
+            yield value
 
     def bound(self, namespace: Mapping[str, Any], name: str, value: object, label: str) -> Token:
         """Return the token of the value of a name."""

@@ -183,6 +183,7 @@ class Walk(Graph):
             yield encoded(name)
             yield from self._names.cell(function, cell, name, facts)
         yield from self._names.globals(function, facts, label)
+        yield from self._names.evaluated(function, facts, label)
         if self.reads_documentation:
             yield from self._names.documented(function, facts, label)
         yield from self._names.imports(function, facts)

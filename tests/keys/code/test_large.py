@@ -12,8 +12,9 @@ from s3kv_flows._keys.code import code_identity
 from s3kv_flows._keys.code.changes import lookup
 from s3kv_flows._keys.code.changes.first_seen import FirstSeen
 from s3kv_flows._keys.code.graph import Graph
-from s3kv_flows._keys.code.syntax import loaded, statements
+from s3kv_flows._keys.code.syntax import loaded
 from s3kv_flows._keys.code.syntax.sources import Table
+from s3kv_flows._keys.code.syntax.statements.calls import Calls
 from s3kv_flows._keys.errors import TooDeepError
 from s3kv_flows._keys.identity import Identity
 
@@ -198,13 +199,13 @@ def test_calls_of_calls_at_the_top_of_a_module_are_looked_into_once(
         f"def s{i}(x=0):\n    if x:\n        s{i + 1}()\n        s{i + 2}()" for i in range(60)
     )
     m = project(text + "\ndef s60(): pass\ndef s61(): pass\ns0()\ns1()\ndef t(): return 1")
-    asked, sets_by = [0], statements._Tree.sets_by
+    asked, sets_by = [0], Calls.sets_by
 
     def counted(*args: Any) -> bool:
         asked[0] += 1
         return sets_by(*args)
 
-    monkeypatch.setattr(statements._Tree, "sets_by", counted)
+    monkeypatch.setattr(Calls, "sets_by", counted)
     Identity().code(m.t)
     assert 60 < asked[0] < 300
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from s3kv_flows._keys.code.syntax.bodies import BODIES
-from s3kv_flows._keys.code.syntax.statements import body_of_cells, body_of_code
+from s3kv_flows._keys.code.syntax.statements.body import body_of_cells, body_of_code
 from s3kv_flows._keys.contents.encoder import ContentEncoder
 from s3kv_flows._keys.errors import Unkeyable
 from s3kv_flows._keys.identity import Identity

@@ -15,7 +15,7 @@ from s3kv_flows._keys.code.syntax.bodies import BODIES
 from s3kv_flows._keys.code.syntax.bytecode.effects import Effects
 from s3kv_flows._keys.code.syntax.facts import CodeFacts
 from s3kv_flows._keys.code.syntax.modules import absolute_names
-from s3kv_flows._keys.code.syntax.statements import Body, Statement
+from s3kv_flows._keys.code.syntax.statements.body import Body, Statement
 from s3kv_flows._keys.code.syntax.texts import Chain, Import
 from s3kv_flows._keys.project import is_project_module, module_of
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from s3kv_flows._keys.code.syntax.modules import MODULES, ModuleText
 from s3kv_flows._keys.code.syntax.sources import stamp_of
-from s3kv_flows._keys.code.syntax.statements import Body, body_of_cells, body_of_code
+from s3kv_flows._keys.code.syntax.statements.body import Body, body_of_cells, body_of_code
 from s3kv_flows._keys.errors import Unkeyable
 
 __all__ = ["BODIES", "Bodies", "Found"]

@@ -1,0 +1,1 @@
+"""What a module's text runs when it is imported, statement by statement."""
