@@ -1,4 +1,4 @@
-"""What a module calls when it is imported, and whether that leaves a setting."""
+"""What a module calls at import, and whether that leaves settings."""
 
 from __future__ import annotations
 
