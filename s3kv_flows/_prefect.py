@@ -9,27 +9,32 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import cache
 from threading import Event
 from types import FrameType
 from typing import Any, TypeVar
 
 from prefect.blocks.core import Block
-from prefect.context import FlowRunContext, TaskRunContext, get_run_context
+from prefect.context import FlowRunContext, SettingsContext, TaskRunContext, get_run_context
 from prefect.exceptions import MissingContextError
 from prefect.filesystems import WritableFileSystem
 from prefect.logging import get_logger, get_run_logger
 from prefect.results import ResultRecord, ResultStore  # type: ignore[attr-defined]  # it is not said to be exported
-from prefect.settings import PREFECT_TASKS_REFRESH_CACHE
+from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, get_current_settings
 from prefect.transactions import BaseTransaction
+from pydantic import SecretStr
 
 from s3kv_flows.store._layout.tags import MAX_TAGS, normalize_tag_value
 
 __all__ = [
     "SYNC",
+    "adopt_store",
+    "api_identity",
     "automatic_tags",
     "block_document_id",
     "block_document_name",
+    "in_current_settings",
     "is_awaited",
     "is_refreshing",
     "is_runner_ending",
@@ -39,6 +44,7 @@ __all__ = [
     "run_identity",
     "run_logger",
     "run_parameters",
+    "saved_as",
     "staged_record",
     "task_name",
     "task_run_id",
@@ -92,9 +98,48 @@ def loaded_store(kind: type[B]) -> B | None:
     return storage if isinstance(storage, kind) else None
 
 
+def api_identity() -> tuple[object, ...]:
+    """Return what tells one Prefect API from another: URL, credentials, and the home of one without a URL."""
+    settings = get_current_settings()
+    api = settings.api
+    database = None if api.url else _secret(settings.server.database.connection_url)
+    return (api.url, _secret(api.key), _secret(api.auth_string), str(settings.home), database)
+
+
+def in_current_settings(function: Callable[[], object]) -> Callable[[], object]:
+    """Return a function that another thread may run, with the settings and the profile of this moment.
+
+    A copy of the whole context would keep the current run alive.
+    """
+    settings = SettingsContext.get()
+
+    def run() -> object:
+        with settings.model_copy() if settings is not None else nullcontext():
+            return function()
+
+    return run
+
+
+def _secret(value: SecretStr | None) -> str | None:
+    return value.get_secret_value() if value is not None else None
+
+
 def block_document_name(block: Block) -> str | None:
     """Return the name that a block was saved or loaded under, None for an unsaved one."""
     return getattr(block, "_block_document_name", None)
+
+
+def adopt_store(former: WritableFileSystem, store: WritableFileSystem) -> None:
+    """Have the current run go on with another store than the one that it has loaded."""
+    run = TaskRunContext.get()
+    if run is not None and run.result_store.result_storage is former:
+        run.result_store.result_storage = store
+
+
+def saved_as(block: Block) -> tuple[object, object]:
+    """Return the name and the id under which a block was saved or loaded, without what such a look does."""
+    private = block.__pydantic_private__ or {}
+    return private.get("_block_document_name"), private.get("_block_document_id")
 
 
 def block_document_id(store: WritableFileSystem) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import inspect
 import os
 from collections.abc import Mapping
 from copy import deepcopy
@@ -11,7 +12,15 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from prefect.filesystems import WritableFileSystem
-from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from s3kv_flows._prefect import SYNC, block_document_name
@@ -19,6 +28,7 @@ from s3kv_flows._results.codec import RESULT_CODEC
 from s3kv_flows._results.run_store import require_policy
 from s3kv_flows._results.serializer import FrameSerializer  # noqa: F401  # which registers with Prefect
 from s3kv_flows._results.storage import ResultStorage
+from s3kv_flows._saved_stores import SavedStores
 from s3kv_flows.store import S3KV, Encryption
 from s3kv_flows.store._durations import DurationLike
 from s3kv_flows.store._kv import endpoint_from_environment
@@ -30,18 +40,46 @@ from s3kv_flows.store._outputs.audit import LockAudit, audit
 from s3kv_flows.store._s3.config import S3Config, refuse_bucket_in_endpoint
 from s3kv_flows.store._values.codecs import Codec
 from s3kv_flows.store._values.local_cache import LocalCache
+from s3kv_flows.store.errors import AccessDeniedError, S3KVError
 
-__all__ = ["SLUG", "S3KVStore"]
+__all__ = ["SAVED_STORES", "SLUG", "S3KVStore"]
 
 SLUG = "s3kv-store"
 """The slug of the block type, which a reference such as ``s3kv-store/lake`` begins with."""
 
+_MAY_HAVE_CHANGED = {"NoSuchBucket", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
+"""Codes of S3 that may come from a store that was saved again."""
 _HIDDEN = "**********"
 
 
 @cache
 def _json_schema(block: type[WritableFileSystem], *args: Any, **options: Any) -> dict[str, Any]:
     return super(WritableFileSystem, block).model_json_schema(*args, **options)
+
+
+class _Built:
+    """The results of one block, for as long as its fields are the same: each hit asks for them six times.
+
+    Attributes:
+        fields: The fields of the block that they were made of.
+        store: The results.
+    """
+
+    def __init__(self, fields: dict[str, Any], store: S3KV) -> None:
+        self.fields = fields
+        self.store = store
+
+    def __reduce__(self) -> Any:
+        return _nothing, ()  # a copy of the block, here or in another process, makes its own
+
+    def __eq__(self, other: object) -> bool:
+        return True  # two blocks are equal whatever was made of them
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _nothing() -> None:
+    """Return what a copy of a block has instead."""
 
 
 class S3KVStore(ResultStorage, WritableFileSystem):
@@ -146,6 +184,8 @@ class S3KVStore(ResultStorage, WritableFileSystem):
         description="Options of botocore.config.Config: proxies, connect_timeout, read_timeout, retries, ...",
     )
 
+    _results_built: _Built | None = PrivateAttr(default=None)
+
     if not TYPE_CHECKING:  # type checkers know the fields
 
         def __init__(self, *args: Any, **values: Any) -> None:
@@ -215,6 +255,24 @@ class S3KVStore(ResultStorage, WritableFileSystem):
             return store
         return cast("S3KVStore", cls.load(store.removeprefix(f"{SLUG}/"), **SYNC))
 
+    def save(self, name: str | None = None, *args: Any, **options: Any) -> Any:
+        """Save the block, as :meth:`prefect.blocks.core.Block.save` does, for runs from now on."""
+        return _and_forget(super().save(name, *args, **options), name or block_document_name(self))
+
+    async def asave(self, name: str | None = None, *args: Any, **options: Any) -> Any:
+        """Do as :meth:`save`."""
+        return await _and_forget(super().asave(name, *args, **options), name or block_document_name(self))
+
+    @classmethod
+    def delete(cls, name: str, *args: Any, **options: Any) -> Any:
+        """Delete a saved block as :meth:`prefect.blocks.core.Block.delete` does."""
+        return _and_forget(super().delete(name, *args, **options), name)
+
+    @classmethod
+    async def adelete(cls, name: str, *args: Any, **options: Any) -> Any:
+        """Do as :meth:`delete`."""
+        return await _and_forget(super().adelete(name, *args, **options), name)
+
     @classmethod
     def reference_to(cls, name: str) -> str:
         """Return the reference to a saved store: ``s3kv-store/lake`` for ``lake``."""
@@ -225,6 +283,16 @@ class S3KVStore(ResultStorage, WritableFileSystem):
         """The reference by which Prefect loads this store; None if it is not saved."""
         name = block_document_name(self)
         return self.reference_to(name) if name else None
+
+    def renewed(self, refused: Exception) -> S3KVStore | None:
+        """Return the store as it is saved now, where credentials or the bucket were refused and have changed.
+
+        At most one request to Prefect's API in five seconds, and none for other errors.
+        """
+        code = refused.code if isinstance(refused, S3KVError) else ""
+        if not isinstance(refused, AccessDeniedError) and code not in _MAY_HAVE_CHANGED:
+            return None
+        return SAVED_STORES.renewed(self)
 
     @property
     def values(self) -> S3KV:
@@ -239,11 +307,12 @@ class S3KVStore(ResultStorage, WritableFileSystem):
     @property
     def results(self) -> S3KV:
         """The cached results of the bucket, by cache key: frames in ``<prefix>-results/<key>``."""
-        return self._store(
-            Namespace(self.prefix).results,
-            RESULT_CODEC,
-            enable_local_cache=self.enable_local_cache,
-        )
+        built = self._results_built
+        if built is None or built.fields != self.__dict__:
+            space = Namespace(self.prefix).results
+            store = self._store(space, RESULT_CODEC, enable_local_cache=self.enable_local_cache)
+            self._results_built = built = _Built(deepcopy(self.__dict__), store)
+        return built.store
 
     @property
     def checkpoints(self) -> S3KV:
@@ -328,6 +397,25 @@ class S3KVStore(ResultStorage, WritableFileSystem):
             suffix=namespace.suffix,
             codec=codec,
         )
+
+
+SAVED_STORES: SavedStores[S3KVStore] = SavedStores(S3KVStore.of)
+"""The saved stores that this process has loaded for cached task runs."""
+
+
+def _and_forget(done: Any, name: str | None) -> Any:
+    """Return what saving or deleting returned; the store is loaded anew from then on."""
+    if not inspect.isawaitable(done):
+        SAVED_STORES.forget(name)
+        return done
+
+    async def wait() -> Any:
+        try:
+            return await done
+        finally:
+            SAVED_STORES.forget(name)
+
+    return wait()
 
 
 def _without_input(exc: ValidationError) -> ValidationError:

@@ -312,6 +312,13 @@ def lake(proxy: CountingProxy, prefect_api: str) -> Lake:
 
 
 @pytest.fixture
+def make_lake(proxy: CountingProxy, prefect_api: str) -> Callable[[], Lake]:
+    from tests.support.lake import Lake
+
+    return lambda: Lake(proxy, object_lock=False)
+
+
+@pytest.fixture
 def locked_lake(proxy: CountingProxy, prefect_api: str) -> Lake:
     from tests.support.lake import Lake
 

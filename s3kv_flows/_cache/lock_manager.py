@@ -10,6 +10,7 @@ from functools import partial
 from s3kv_flows._cache.acquisition import Acquired, Acquisition
 from s3kv_flows._cache.driver import Wait, arun, run
 from s3kv_flows._cache.record_storage import hand_over
+from s3kv_flows._cache.store_reference import resolve
 from s3kv_flows._prefect import loaded_store
 from s3kv_flows._results import handoff
 from s3kv_flows.blocks import S3KVStore
@@ -224,7 +225,7 @@ class LeaseLockManager:
         loaded = loaded_store(S3KVStore)
         if loaded is not None and (loaded == self.store or loaded.reference == _reference_of(self.store)):
             return loaded
-        return S3KVStore.of(self.store)
+        return resolve(self.store) if isinstance(self.store, str) else self.store
 
     def _queue_key(self, key: str) -> Hashable:
         """Return the key of the local queue and the renewer, without loading the store."""

@@ -7,10 +7,12 @@ or return a result that is not its own; so it is refused while a refusal can sti
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prefect.context import TaskRunContext
 
 from s3kv_flows._keys.parts import changed
-from s3kv_flows._prefect import run_logger
+from s3kv_flows._prefect import adopt_store, run_logger
 from s3kv_flows._results.payload import CacheAttempt
 from s3kv_flows._results.records import ExpiredResultError, FoundResult, Record, fetch_result
 from s3kv_flows._results.serializer import FrameSerializer
@@ -127,14 +129,14 @@ def lookup(store: S3KVStore, path: str) -> FoundResult | None:
     attempt = attempt_for(path)
     infos: list[ObjectInfo] = []
     try:
-        found = fetch_result(store.results, path, on_info=infos.append)
+        results, found = _fetch(store, path, infos.append)
     except (KeyNotFoundError, CorruptValueError) as exc:
         if attempt is not None:
             _require_computable(store.results, attempt, exc, infos)
         return None
     if attempt is not None:
-        require_own(store.results, attempt, found)
-    _count_hit(store.results.client.counters, found)
+        require_own(results, attempt, found)
+    _count_hit(results.client.counters, found)
     return found
 
 
@@ -176,7 +178,7 @@ def lookup_or_raise(store: S3KVStore, path: str) -> FoundResult:
     counters = results.client.counters
     infos: list[ObjectInfo] = []
     try:
-        found = fetch_result(results, path, on_info=infos.append)
+        results, found = _fetch(store, path, infos.append)
     except S3KVError as exc:
         if attempt is not None and infos:
             attempt.found(infos[0])
@@ -207,6 +209,19 @@ def _require_computable(
         require_unhidden(results, attempt, exc)
     elif isinstance(exc, CorruptValueError) and infos:
         require_replaceable(results, attempt, infos[0])
+
+
+def _fetch(store: S3KVStore, path: str, on_info: Callable[[ObjectInfo], object]) -> tuple[S3KV, FoundResult]:
+    """Fetch a result; where the store was refused, and is saved otherwise by now, from there."""
+    results = store.results
+    try:
+        return results, fetch_result(results, path, on_info=on_info)
+    except S3KVError as exc:
+        renewed = store.renewed(exc)
+        if renewed is None:
+            raise
+        adopt_store(store, renewed)
+        return renewed.results, fetch_result(renewed.results, path, on_info=on_info)
 
 
 def attempt_for(key: str) -> CacheAttempt | None:

@@ -14,6 +14,7 @@ from s3kv_flows._cache.naming import validate_key
 from s3kv_flows._cache.policies import ResultPolicy
 from s3kv_flows._cache.preflight import PreflightLockManager
 from s3kv_flows._cache.record_storage import RecordStorage
+from s3kv_flows._cache.store_reference import StoreReference
 from s3kv_flows._results.payload import ResultOptions
 from s3kv_flows._results.serializer import FrameSerializer
 from s3kv_flows.blocks import S3KVStore
@@ -150,7 +151,7 @@ def caching(
     if single_flight:
         manager = LeaseLockManager(storage, lease_seconds, wait_seconds=lease_wait_seconds)
         policy = policy.configure(lock_manager=manager, isolation_level="SERIALIZABLE")
-    elif policy.is_required or needs_store:
+    else:  # which fails runs that could not save a result they must save, or whose store is missing
         policy = policy.configure(lock_manager=PreflightLockManager(), isolation_level="SERIALIZABLE")
     options = ResultOptions(
         "task",
@@ -163,7 +164,7 @@ def caching(
         needs_store=needs_store,
     )
     return {
-        "result_storage": storage,
+        "result_storage": StoreReference(store=storage),
         "result_serializer": FrameSerializer(options=options),
         "cache_policy": policy,
         "cache_expiration": None if cache_expiration is None else fixed_duration(cache_expiration),

@@ -14,6 +14,7 @@ from prefect.context import TaskRunContext
 from s3kv_flows._cache.content_policy import ContentPolicy, KeyOptions, TaskKey
 from s3kv_flows._cache.naming import format_key
 from s3kv_flows._cache.preflight import NO_KEY, OTHER_STORAGE
+from s3kv_flows._cache.store_reference import load_store
 from s3kv_flows._keys.by_value import adopt_tables, export_tables
 from s3kv_flows._keys.errors import Unkeyable
 from s3kv_flows._prefect import automatic_tags, is_refreshing, run_logger
@@ -70,6 +71,12 @@ class ResultPolicy(CachePolicy):
             ValueError: The task has another storage or serializer than ``caching()`` gave it, or S3 would
                 refuse the key as a name (InvalidKeyError). Prefect logs it, and saves no result.
         """
+        try:
+            load_store(task_ctx)
+        except Exception as exc:  # Prefect would log it, compute, and fail when it saves
+            if isinstance(task_ctx.result_store.serializer, FrameSerializer):
+                return _refuse(task_ctx, task_ctx.result_store.serializer, exc)
+            raise
         store, serializer = task_ctx.result_store.result_storage, task_ctx.result_store.serializer
         if not isinstance(store, S3KVStore) or not isinstance(serializer, FrameSerializer):
             if self.is_required:
@@ -90,9 +97,7 @@ class ResultPolicy(CachePolicy):
                 else:
                     run_logger().warning("This run is computed, and not cached: %s", exc)
                 return None
-            refused = replace(_attempt_of(task_ctx, NO_KEY), refusal=_refusal(self.name, exc))
-            bind_serializer(task_ctx, serializer.for_attempt(refused))
-            return NO_KEY
+            return _refuse(task_ctx, serializer, _refusal(self.name, exc))
         attempt = replace(
             _attempt_of(task_ctx, key),
             inputs=made.key if self.name is not None else None,
@@ -139,6 +144,12 @@ class ResultPolicy(CachePolicy):
 
     def __sub__(self, other: str) -> CachePolicy:
         return replace(self, policy=self.policy - other)
+
+
+def _refuse(run: TaskRunContext, serializer: FrameSerializer, refusal: Exception) -> str:
+    """Have a run fail when it asks for its lock, before it computes."""
+    bind_serializer(run, serializer.for_attempt(replace(_attempt_of(run, NO_KEY), refusal=refusal)))
+    return NO_KEY
 
 
 def _refusal(name: str | None, exc: Exception) -> InvalidKeyError:

@@ -21,6 +21,7 @@ from prefect.utilities.dispatch import register_type
 from pydantic import Field
 
 from s3kv_flows._cache.lookup import attempt_for, lookup_or_raise
+from s3kv_flows._cache.store_reference import resolve
 from s3kv_flows._prefect import block_document_id, is_awaited, loaded_store, run_logger
 from s3kv_flows._results import handoff
 from s3kv_flows._results.records import FoundResult, WrittenResult, amend
@@ -63,10 +64,11 @@ class RecordStorage(WritableFileSystem, ABC):
         if is_awaited(blocking=_sync):
             return self.aread_path(path)
         with _reported(path):
-            store = loaded_store(S3KVStore) or S3KVStore.of(self.store)
+            store = loaded_store(S3KVStore) or resolve(self.store)
             record = self._offered_record(store, path)
             if record is None:
-                record = hand_over(store, path, lookup_or_raise(store, path))
+                found = lookup_or_raise(store, path)
+                record = hand_over(loaded_store(S3KVStore) or store, path, found)
             return record
 
     async def aread_path(self, path: str) -> bytes:
@@ -74,10 +76,11 @@ class RecordStorage(WritableFileSystem, ABC):
         with _reported(path):
             store = loaded_store(S3KVStore)
             if store is None:
-                store = await asyncio.to_thread(S3KVStore.of, self.store)
+                store = await asyncio.to_thread(resolve, self.store)
             record = self._offered_record(store, path)
             if record is None:
-                record = hand_over(store, path, await asyncio.to_thread(lookup_or_raise, store, path))
+                found = await asyncio.to_thread(lookup_or_raise, store, path)
+                record = hand_over(loaded_store(S3KVStore) or store, path, found)
             return record
 
     def write_path(self, path: str, content: bytes, *, _sync: bool | None = None) -> Any:

@@ -45,6 +45,14 @@ class ResultStorage:
         def results(self) -> S3KV:
             """The cached results, by cache key."""
 
+    def renewed(self, refused: Exception) -> ResultStorage | None:  # noqa: ARG002
+        """Return this storage as it is configured now, if it differs, and an error may come from that.
+
+        Args:
+            refused: What a request ended with.
+        """
+        return None
+
     def read_path(self, path: str, *, _sync: bool | None = None) -> Any:
         """Return the stored bytes of a result, or the value that the record storage has just decoded.
 
@@ -101,6 +109,11 @@ class ResultStorage:
             return bytes(self.results.fetch(path).body or b"")
         except KeyNotFoundError as exc:
             raise PathNotFoundError(f"Path {path} does not exist: {exc}") from exc
+        except S3KVError as exc:
+            renewed = self.renewed(exc)
+            if renewed is None:
+                raise
+            return renewed._read(path)  # noqa: SLF001  # of the same class
 
     def _write(self, path: str, content: Any) -> WrittenResult | None:
         written = content.written if isinstance(content, Payload) else None
@@ -116,6 +129,9 @@ class ResultStorage:
             new = NewObject(body=bytes(content), content_type=_PLAIN)
             results.objects.put(results.namespace.name_of(path), new)
         except (S3KVError, ValueError) as exc:
+            renewed = self.renewed(exc)
+            if renewed is not None:
+                return renewed._write(path, content)  # noqa: SLF001  # of the same class
             if isinstance(exc, StoreUnavailableError):
                 results.client.counters.add("results.unsaved")
             if must_report or isinstance(exc, (KeyLockedError, StaleWriterError, StoreUnavailableError)):

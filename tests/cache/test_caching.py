@@ -553,9 +553,8 @@ def test_tags_are_an_invalid_tag_error_of_finalizing_too() -> None:
 
 
 def test_a_saved_block_is_as_good_as_its_name_and_an_unsaved_one_is_refused(lake: Lake) -> None:
-    assert caching(lake.block)["result_storage"] == f"s3kv-store/{lake.name}"
-    assert caching(S3KVStore.of(lake.name))["result_storage"] == f"s3kv-store/{lake.name}"
-    assert caching(f"s3kv-store/{lake.name}")["result_storage"] == f"s3kv-store/{lake.name}"
+    for store in (lake.block, S3KVStore.of(lake.name), f"s3kv-store/{lake.name}"):
+        assert caching(store)["result_storage"].store == f"s3kv-store/{lake.name}"
     with pytest.raises(ValueError, match="not saved"):
         caching(S3KVStore(bucket_name="some-bucket"))
 

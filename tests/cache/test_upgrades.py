@@ -13,6 +13,7 @@ from prefect.blocks.core import Block
 from s3kv_flows import S3KVStore, caching
 from s3kv_flows import _prefect as runs
 from s3kv_flows._cache import lookup, record_storage
+from s3kv_flows.blocks import SAVED_STORES
 from s3kv_flows.store._values.codecs import CloudpickleCodec
 from s3kv_flows.tasks import finalize_value
 from tests.support.lake import WEEK, Lake
@@ -49,6 +50,7 @@ def test_a_hit_is_a_hit_if_prefect_does_not_report_the_id_of_the_store(
         return block
 
     monkeypatch.setattr(Block, "_from_block_document", classmethod(load_without_id))
+    SAVED_STORES.forget(lake.name)
     runs._warn_of_missing_id.cache_clear()
     for _ in range(2):
         assert add_one(1) == 2

@@ -172,6 +172,8 @@ def is_known(code: str, status: int) -> bool:
 
 def no_bucket(bucket: str, server: str) -> StoreUnavailableError:
     """Return the exception for a bucket that does not exist."""
-    return StoreUnavailableError(
+    error = StoreUnavailableError(
         f"bucket {bucket!r} does not exist at {server}: create it with `s3kv init` or create_bucket()"
     )
+    error.code = "NoSuchBucket"
+    return error
