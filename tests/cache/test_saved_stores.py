@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import Any
 
 import httpx
@@ -153,10 +154,7 @@ def test_a_cached_run_asks_prefect_nothing_and_s3_once(lake: Lake, api: Api, run
 def test_nothing_is_asked_for_before_the_first_run_and_once_in_it(lake: Lake, api: Api) -> None:
     with api.counting() as asked:
         add_one = adding_task(lake)
-        for one in (
-            add_one,
-            add_one.with_options(name="other"),
-        ):
+        for one in (add_one, add_one.with_options(name="other")):
             storage = one.result_storage
             assert isinstance(storage, StoreReference)
             assert storage._block_document_id is not None
@@ -164,8 +162,10 @@ def test_nothing_is_asked_for_before_the_first_run_and_once_in_it(lake: Lake, ap
             assert copy.deepcopy(storage._block_document_id) is not None
             assert pickle.loads(pickle.dumps(storage._block_document_id)) is not None
     assert asked == []
+    settings = [copy_context() for _ in range(40)]  # which say where the API is
     with api.counting() as asked, ThreadPoolExecutor(40) as pool:
-        assert list(pool.map(add_one, range(40))) == list(range(1, 41))
+        found = list(pool.map(lambda number: settings[number].run(add_one, number), range(40)))
+    assert found == list(range(1, 41))
     assert len(asked) == 1
 
 
