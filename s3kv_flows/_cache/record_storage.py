@@ -35,6 +35,10 @@ from s3kv_flows.store.errors import (
 __all__ = ["RecordStorage", "hand_over"]
 
 
+_SERIALIZER = FrameSerializer().model_dump()
+"""What records say of the serializer of their values."""
+
+
 class RecordStorage(WritableFileSystem, ABC):
     """Reads and compares the records of results, in the objects that hold the results.
 
@@ -151,7 +155,7 @@ def _record_of(store: S3KVStore, path: str, found: FoundResult) -> bytes:
     record: dict[str, Any] = {
         "storage_key": path,
         "expiration": found.expiration.isoformat() if found.expiration else None,
-        "serializer": FrameSerializer().model_dump(),
+        "serializer": _SERIALIZER,
         "prefect_version": found.record.prefect_version,
         "storage_block_id": str(block_id) if block_id else None,
     }
@@ -162,7 +166,7 @@ def _compare(path: str, content: bytes) -> tuple[WrittenResult, datetime | None,
     """Return the written result, the expiration in Prefect's record, and whether they differ."""
     written = handoff.take_written()
     record = json.loads(content)
-    if written is None or written.key != path or record["serializer"].get("type") != FrameSerializer().type:
+    if written is None or written.key != path or record["serializer"].get("type") != _SERIALIZER["type"]:
         raise ConflictError(f"the record {path!r} is not of the result that was just written")
     expires = _utc(record.get("expiration"))
     return written, expires, expires != written.record.expires
