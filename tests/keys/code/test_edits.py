@@ -15,9 +15,10 @@ from tests.keys.code.edits import EDITS as PLAIN
 from tests.keys.code.edits_of_idioms import IDIOMS
 from tests.keys.code.edits_of_objects import OBJECTS
 from tests.keys.code.edits_of_projects import PROJECTS
+from tests.keys.code.edits_of_texts import TEXTS
 from tests.keys.code.processes import digests, verdict
 
-EDITS = [*PLAIN, *IDIOMS, *OBJECTS, *PROJECTS]
+EDITS = [*PLAIN, *IDIOMS, *OBJECTS, *PROJECTS, *TEXTS]
 assert len({edit.name for edit in EDITS}) == len(EDITS)  # what became of each is kept by its name
 BARE = [
     edit
