@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from s3kv_flows._keys.code.changes.first_look import Met, digest_of_token
 from s3kv_flows._keys.code.changes.first_seen import CONTENT, FirstSeen, Written
-from s3kv_flows._keys.code.classes import is_project_class
+from s3kv_flows._keys.code.classes.parts import is_project_class
 from s3kv_flows._keys.code.syntax.modules import NotLoaded
 from s3kv_flows._keys.code.syntax.texts import (
     READS_ANNOTATIONS,
