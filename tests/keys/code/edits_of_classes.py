@@ -75,8 +75,8 @@ _counts(
 )
 _counts(
     "pydantic hook for subclasses",
-    "from pydantic import BaseModel, Field\nclass B(BaseModel):\n    @classmethod\n    def __pydantic_init_subclass__(cls, **kw): cls.rate = 1 + 1\nclass A(B):\n    a: int = 0\ndef t(x): return A(a=x)",
-    "1 + 1 => 1 + 1 + 0",
+    "from pydantic import BaseModel, Field\nclass B(BaseModel):\n    @classmethod\n    def __pydantic_init_subclass__(cls, **kw): cls.rate = len('a')\nclass A(B):\n    a: int = 0\ndef t(x): return A(a=x)",
+    "len('a') => len('b')",
 )
 _counts(
     "argument of a generic pydantic model",
@@ -200,8 +200,8 @@ _counts(
 )
 _counts(
     "boundary of a flag",
-    "import enum\nclass A(enum.IntFlag, boundary=enum.KEEP):\n    X = 1\ndef ok(make):\n    try: return repr(make())\n    except Exception as e: return type(e).__name__\ndef t(x): return ok(lambda: A(x))",
-    "KEEP => STRICT",
+    "import enum\nfrom enum import KEEP, STRICT\nclass A(enum.IntFlag, boundary=KEEP):\n    X = 1\ndef ok(make):\n    try: return repr(make())\n    except Exception as e: return type(e).__name__\ndef t(x): return ok(lambda: A(x))",
+    "boundary=KEEP => boundary=STRICT",
 )
 _counts(
     "special attribute of an enum",
@@ -225,7 +225,7 @@ _counts(
 )
 _counts(
     "value of a flag of two",
-    "import enum\nclass A(enum.Flag):\n    X = 1\n    Y = 2\n    Z = X | Y\ndef t(x): return A.Z",
+    "import enum\nclass A(enum.Flag):\n    X = 1\n    Y = 2\n    Z = X | Y\ndef t(x): return A.Z.value",
     "X | Y => X",
 )
 _counts(
@@ -372,11 +372,6 @@ _counts(
     "docstring of a nested model in a schema",
     "from pydantic import BaseModel, Field\nclass B(BaseModel):\n    'one'\nclass A(BaseModel):\n    n: B\ndef t(x): return A.model_json_schema()",
     "one => two",
-)
-_counts(
-    "docstring of an attribute that pydantic takes for its description",
-    "from pydantic import BaseModel, Field\nclass A(BaseModel):\n    model_config = {'use_attribute_docstrings': True}\n    n: int\n    'one'\ndef t(x): return A.model_json_schema()",
-    "'one' => 'two'",
 )
 _counts(
     "docstring of a computed pydantic field in a schema",

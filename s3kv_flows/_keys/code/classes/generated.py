@@ -185,7 +185,10 @@ def _is_generated(attributes: Mapping[str, Any], name: str, value: object) -> bo
     function = function_of(value)
     if function is None:
         return False
-    if str(name).startswith("_") and function.__globals__.get("__name__") in _GENERATORS:
+    module = function.__globals__.get("__name__")
+    if str(name).startswith("_") and module in _GENERATORS:
+        return True
+    if name == "__replace__" and module == "attr._make":  # from Python 3.13 on
         return True
     code = function.__code__
     if code.co_filename == "<dynamic-code>":  # cloudpickle drops what the library put there

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from types import GetSetDescriptorType, MemberDescriptorType
 from typing import Any
 
-from s3kv_flows._keys.code.classes.fields import fields_of_class, slots_of
+from s3kv_flows._keys.code.classes.fields import fields_of_class, function_of, slots_of
 from s3kv_flows._keys.code.classes.generated import changed_later, is_derived
 from s3kv_flows._keys.project import is_project_module, module_of
 
@@ -86,7 +86,8 @@ def parts_of_class(cls: type) -> Iterator[tuple[str, object]]:
         value = attributes[name]
         is_slot = issubclass(type(value), (MemberDescriptorType, GetSetDescriptorType))
         if name not in members and not is_slot and not is_derived(cls, attributes, name, value):
-            yield name, value
+            is_static = name == "_generate_next_value_"  # of an enum, from Python 3.13 on
+            yield name, function_of(value) or value if is_static else value
 
 
 def state_of(value: object) -> dict[str, Any]:
