@@ -13,7 +13,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from s3kv_flows._keys.code.changes.first_seen import FirstSeen
-from s3kv_flows._keys.code.classes import is_project_class
+from s3kv_flows._keys.code.classes.parts import is_project_class
 from s3kv_flows._keys.code.depends_on import Dependency
 from s3kv_flows._keys.code.graph import CodeDigest, Found, Rules
 from s3kv_flows._keys.code.objects.order import label_of

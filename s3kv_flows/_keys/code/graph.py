@@ -18,9 +18,15 @@ from typing import Any, NamedTuple
 
 from s3kv_flows._keys.code.changes.first_look import Met, digest_of_token
 from s3kv_flows._keys.code.changes.first_seen import CONTENT, FirstSeen, Written
-from s3kv_flows._keys.code.classes import is_project_class
+from s3kv_flows._keys.code.classes.parts import is_project_class
 from s3kv_flows._keys.code.syntax.modules import NotLoaded
-from s3kv_flows._keys.code.syntax.texts import encoded
+from s3kv_flows._keys.code.syntax.texts import (
+    READS_ANNOTATIONS,
+    READS_DOCS,
+    READS_SCHEMAS,
+    READS_SUBCLASSES,
+    encoded,
+)
 from s3kv_flows._keys.code.watch import ABSENT, Content, Watch, content_of
 from s3kv_flows._keys.colours import Node
 
@@ -31,15 +37,6 @@ SCHEME = "1"
 
 Token = bytes | int
 """Stands for a value: bytes, or the number of a node."""
-
-_READS_DOCS = frozenset({"__doc__", "getdoc"})
-_READS_ANNOTATIONS = frozenset(
-    [
-        "__annotations__", "__signature__", "get_annotations", "get_type_hints", "getfullargspec",
-        "signature", "TypeAdapter", "beartype", "typechecked", "validate_arguments", "validate_call",
-    ]
-)  # fmt: skip
-_READS_SUBCLASSES = "__subclasses__"
 
 _FOR_READERS = frozenset({"__final__", "__override__"})
 """What decorators for type checkers leave with a function."""
@@ -127,6 +124,7 @@ class Graph(ABC):
         self.visited = ""
         self.modes: set[str] = set()
         self.names_of_texts: set[str] = set()
+        self._asks_for_schemas = self._has_models = False
         self._validated: set[int] = set()
         self._written: set[tuple[int, str]] = set()
         self._rebound: set[tuple[int, str]] = set()
@@ -329,12 +327,24 @@ class Graph(ABC):
 
     def mark_modes(self, names: frozenset[str]) -> None:
         """Record whether the walked code reads docstrings, annotations or subclasses."""
-        if names & _READS_DOCS:
+        if names & READS_DOCS:
             self.modes.add("docs")
-        if names & _READS_ANNOTATIONS:
+        if names & READS_SCHEMAS:
+            self._mark_schemas(asked=True)
+        if names & READS_ANNOTATIONS:
             self.modes.add("annotations")
-        if _READS_SUBCLASSES in names:
+        if names & READS_SUBCLASSES:
             self.modes.add("subclasses")
+
+    def mark_model(self) -> None:
+        """Record that the walked code reaches a class of which there may be a schema, with its docstring."""
+        self._mark_schemas(found=True)
+
+    def _mark_schemas(self, *, asked: bool = False, found: bool = False) -> None:
+        self._asks_for_schemas |= asked
+        self._has_models |= found
+        if self._asks_for_schemas and self._has_models:
+            self.modes.add("docs")
 
     @property
     def reads_documentation(self) -> bool:

@@ -354,10 +354,12 @@ class Names:
         module = sys.modules.get(text.name)
         if text.loaded is None or not text.trusted:
             self._graph.watch.file(text.stamped, text.stamp)
+        said = text.said.run_as(text.name)
+        self._graph.mark_modes(said.readers)
         yield b"text"
-        yield text.said.digest
+        yield said.digest
         if self._graph.reads_documentation:
-            yield text.said.documentation.digest
+            yield said.documentation.digest
         if text.loaded is not None:
             yield from self._of_loaded(text, text.loaded)
         elif is_loading(module):  # by another thread
@@ -366,7 +368,7 @@ class Names:
             yield self._graph.namespace(vars(module), text.name)
         is_package = text.path.endswith(("__init__.py", "__init__.pyc"))
         package = text.name if is_package else text.name.rpartition(".")[0]
-        for imported in text.said.imports:
+        for imported in said.imports:
             yield from self._texts(absolute_names(imported, package))
 
     def _of_loaded(self, text: ModuleText, loaded: Loaded) -> Iterable[Token]:

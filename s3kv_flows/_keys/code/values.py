@@ -14,7 +14,7 @@ from operator import attrgetter
 from typing import Any
 
 from s3kv_flows._keys.code.changes.first_seen import CONTENT
-from s3kv_flows._keys.code.classes import LRU_CACHED, NOT_CONTENT, Registry
+from s3kv_flows._keys.code.classes.parts import LRU_CACHED, NOT_CONTENT, Registry
 from s3kv_flows._keys.code.contained import ATOMS, CONTAINERS, IMMUTABLE
 from s3kv_flows._keys.code.graph import Graph, Token
 from s3kv_flows._keys.code.objects.containers import Containers

@@ -10,7 +10,9 @@ from typing import Any
 from s3kv_flows._keys.code.changes.changes import Changes
 from s3kv_flows._keys.code.changes.first_look import first_look
 from s3kv_flows._keys.code.changes.first_seen import Written
-from s3kv_flows._keys.code.classes import parts_of_class
+from s3kv_flows._keys.code.classes.fields import complete, fields_of_class, is_model, objects_of_fields
+from s3kv_flows._keys.code.classes.generated import generated_functions
+from s3kv_flows._keys.code.classes.parts import parts_of_class
 from s3kv_flows._keys.code.graph import Found, Graph, Rules, Token
 from s3kv_flows._keys.code.names import Names
 from s3kv_flows._keys.code.objects.making import Making, Settings
@@ -242,7 +244,9 @@ class Walk(Graph):
                 yield self.cell(cell, name, label)
 
     def _class(self, cls: type, label: str) -> Iterable[Token]:
+        complete(cls)
         self.watch.mapping(vars(cls))
+        self._watch_fields(cls)
         module = sys.modules.get(module_of(cls))
         if isinstance(module, ModuleType):
             self.enter(vars(module), label)
@@ -272,6 +276,15 @@ class Walk(Graph):
                 continue
             yield encoded(name)
             yield self.attribute(cls, name, parts.get(name, ABSENT), f"{label}.{name}")
+
+    def _watch_fields(self, cls: type) -> None:
+        """Watch the fields of a class, which may be changed in place, and what was generated of them."""
+        if any(True for _ in fields_of_class(cls)):
+            self.watch.objects(lambda: objects_of_fields(cls))
+        for _, function in generated_functions(cls):
+            self.watch.function(function)
+        if is_model(cls):
+            self.mark_model()
 
     def _namespace(self, namespace: dict[str, Any], label: str) -> Iterable[Token]:
         self.watch.mapping(namespace)

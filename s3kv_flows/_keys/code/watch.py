@@ -107,6 +107,16 @@ class Watch:
         """Watch the result of a function, by equality."""
         self._calls.append((look, found))
 
+    def objects(self, look: Callable[[], Sequence[object]]) -> None:
+        """Watch which objects a function returns."""
+        before = look()
+
+        def are_those() -> bool:
+            now = look()
+            return len(now) == len(before) and all(map(is_, now, before))
+
+        self.call(are_those, found=True)
+
     def unchanged(self, content: Callable[[object], Content]) -> bool:
         """Return whether all of it is as it was.
 

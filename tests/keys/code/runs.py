@@ -118,6 +118,11 @@ RUNS: dict[str, str] = {
     "an abstract class": "import abc\nclass A(abc.ABC): pass\nclass B: pass\nA.register(B)\ndef t(): return isinstance(B(), A), isinstance(1, A)",
     "an enum": "import enum\nclass E(enum.Flag):\n    A = 1\n    B = 2\ndef t(): return E(3), E.A | E.B, E(0)",
     "a type adapter": "from pydantic import TypeAdapter\nA = TypeAdapter(list[int])\ndef t(): return A.validate_python(['1'])",
+    "a model of a later one": "from typing import Optional\nfrom pydantic import BaseModel\nclass A(BaseModel):\n    b: 'Optional[B]' = None\nclass B(BaseModel):\n    n: int = 1\ndef t(): return A(b={'n': 1})",
+    "a model with aliases that is built late": "from pydantic import BaseModel, ConfigDict\nclass A(BaseModel):\n    model_config = ConfigDict(defer_build=True, alias_generator=str.upper)\n    n: int = 1\ndef t(): return A(N=1)",
+    "a model that is built again": "from pydantic import BaseModel, ConfigDict\nclass A(BaseModel):\n    model_config = ConfigDict(alias_generator=str.upper)\n    n: int = 1\ndef t(): A.model_rebuild(force=True); return A.model_json_schema()",
+    "a class of attrs": "import attrs\n@attrs.define\nclass A:\n    n: int = 1\n    m: list = attrs.field(factory=list)\ndef t(): return attrs.evolve(A(), n=2), repr(A())",
+    "an enum that keeps what it missed": "import enum\nclass E(enum.Enum):\n    A = 1\n    @classmethod\n    def _missing_(cls, v):\n        cls._value2member_map_[v] = cls.A\n        return cls.A\ndef t(): return E(5)",
     "a pickled instance": "import pickle, copy\nclass A: __slots__ = ('n',)\na = A()\na.n = 1\ndef t(): return copy.deepcopy(a), a.__reduce_ex__(4)",
     # as pipelines have them
     "lake with helpers": "class Lake:\n    def __init__(self): self.ran=[]; self.tables={}\n    def write(self,n,r): self.tables.setdefault(n,[]).extend(r); self.ran.append(n)\n    def read(self,n): return list(self.tables.get(n,()))\nLAKE=Lake()\ndef stage(lake,n): lake.write(n,[1]); return lake.read(n)\ndef t(): return stage(LAKE,'a')",

@@ -30,6 +30,18 @@ NUMBERS = count()
 Load = Callable[[str], Any]
 
 
+_MODEL = (
+    "from pydantic import BaseModel, Field\n"
+    "class A(BaseModel):\n    n: int = 1\n    j: dict = Field({}, json_schema_extra={'a': 1})\n"
+    "def t(): return A()"
+)
+_DATACLASS = (
+    "from dataclasses import dataclass, field\n"
+    "@dataclass\nclass A:\n    a: int = 1\n    b: list = field(default_factory=list)\n"
+    "def t(): return A()"
+)
+
+
 def identity(**options: Any) -> CodeIdentity:
     return Identity(**options).codes
 
@@ -74,6 +86,21 @@ def digest(function: Callable[..., object], **options: Any) -> bytes:
         ("import cfg2\ndef t():\n    import cfg2\n    return cfg2.N\n--- cfg2.py\nN = 1", "m.cfg2.N = 2"),
         ("D = {'f': lambda: 1}\ndef t(): return D['f']()", "m.D['f'] = m.t"),
         ("from types import SimpleNamespace as S\nN = S(a=1)\ndef t(): return N.a", "m.N.a = 2"),
+        (_MODEL, "m.A.model_fields['n'].default = 2"),
+        (_MODEL, "m.A.model_fields['n'].metadata.append(2)"),
+        (_MODEL, "m.A.model_fields['j'].json_schema_extra['b'] = 2"),
+        (_MODEL, "m.A.model_fields['n'] = m.A.model_fields['j']"),
+        (_DATACLASS, "m.A.__dataclass_fields__['a'].default = 2"),
+        (_DATACLASS, "m.A.__dataclass_fields__['b'] = m.A.__dataclass_fields__['a']"),
+        (_DATACLASS, "m.A.__init__.__defaults__ = (2, 3)"),
+        (
+            "import attrs\n@attrs.define\nclass A: a: int = 1\ndef t(): return A()",
+            "object.__setattr__(m.A.__attrs_attrs__[0], 'default', 2)",
+        ),
+        (
+            "from collections import namedtuple\nA = namedtuple('A', 'a b')\ndef t(): return A(1)",
+            "m.A.__new__.__defaults__ = (2,)",
+        ),
     ],
 )
 def test_a_change_in_the_running_process_is_noticed(project: Load, text: str, change: str) -> None:

@@ -12,12 +12,14 @@ import pytest
 from s3kv_flows._keys.code.graph import SCHEME
 from tests.keys.code.cases import Edit
 from tests.keys.code.edits import EDITS as PLAIN
+from tests.keys.code.edits_of_classes import CLASSES
 from tests.keys.code.edits_of_idioms import IDIOMS
 from tests.keys.code.edits_of_objects import OBJECTS
 from tests.keys.code.edits_of_projects import PROJECTS
+from tests.keys.code.edits_of_texts import TEXTS
 from tests.keys.code.processes import digests, verdict
 
-EDITS = [*PLAIN, *IDIOMS, *OBJECTS, *PROJECTS]
+EDITS = [*PLAIN, *IDIOMS, *OBJECTS, *PROJECTS, *CLASSES, *TEXTS]
 assert len({edit.name for edit in EDITS}) == len(EDITS)  # what became of each is kept by its name
 BARE = [
     edit

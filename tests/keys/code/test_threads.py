@@ -60,7 +60,7 @@ def test_pickle_may_write_into_classes_at_any_moment(project: Load, turn: int) -
             elif (number + at) % 3 != turn:
                 cls.__slotnames__ = ["a"]
 
-    files = ("_keys/code/classes.py", "_keys/code/walk.py", "_keys/code/watch.py", "parts/objects.py")
+    files = ("_keys/code/classes/parts.py", "_keys/code/walk.py", "_keys/code/watch.py", "parts/objects.py")
     lines = meanwhile(lambda: found.append(identity.code(m.t).digest), files, toggle)
     assert lines > 100
     assert found == [expected] == [identity.code(m.t).digest]

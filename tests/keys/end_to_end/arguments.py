@@ -45,6 +45,8 @@ LEFT_OUT = {
     "object as a default": "a default is an input, and this one has no content",
     "exception class": "it fails, and failures are not cached",
     "set of functions": "its value follows the order of a set, which no two processes share",
+    "docstring in an older schema of pydantic": "pydantic warns, and a warning is an error here",
+    "docstring in an older schema of pydantic, as JSON": "as above",
     "ignored name": "it is stale, as its user wants it",
     "ignored name of a module": "it is stale, as its user wants it",
     "ignored method's class": "it is stale, as its user wants it",

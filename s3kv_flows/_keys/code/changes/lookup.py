@@ -9,7 +9,7 @@ from contextlib import suppress
 from types import FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
-from s3kv_flows._keys.code.classes import LRU_CACHED
+from s3kv_flows._keys.code.classes.parts import LRU_CACHED
 from s3kv_flows._keys.code.contained import attributes_of
 from s3kv_flows._keys.code.syntax.bytecode.effects import WITHIN
 from s3kv_flows._keys.code.syntax.facts import CODES

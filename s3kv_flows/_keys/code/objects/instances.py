@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from s3kv_flows._keys.code.changes.first_seen import CONTENT, Written
-from s3kv_flows._keys.code.classes import fields_of_record, state_of
+from s3kv_flows._keys.code.classes.fields import fields_of_record, objects_of_record
+from s3kv_flows._keys.code.classes.parts import state_of
 from s3kv_flows._keys.code.graph import Graph, Token
 from s3kv_flows._keys.code.syntax.texts import encoded
 from s3kv_flows._keys.code.watch import ABSENT
@@ -143,9 +144,8 @@ class Instances:
         if isinstance(own, dict):
             self._graph.watch.mapping(own)
         fields = fields_of_record(value) or {}
-        if not isinstance(own, dict) and type(value).__name__ != "FieldInfo":
-            found = [*map(id, fields.values())]
-            self._graph.watch.call(lambda: [*map(id, (fields_of_record(value) or {}).values())], found)
+        if not isinstance(own, dict):
+            self._graph.watch.objects(lambda: objects_of_record(value))
         for name, content in fields.items():
             yield encoded(name)
             yield self._graph.token(content, label)

@@ -1,10 +1,10 @@
 """A canonical dump of syntax trees, without comments, docstrings and formatting.
 
-Positions, docstrings, ``pass``, and annotations of functions and local variables are left out. Annotations in
-class bodies stay, as they may be fields; so do those of a decorated function, in the dump of the code around
-it, as ``register`` may read them. The dump is our own because :func:`ast.dump` differs between versions of
-Python; empty fields are left out, so that a field that a newer Python adds changes nothing where it is not
-used.
+Positions, docstrings, ``pass``, and annotations of functions and local variables are left out, but for one
+that alone makes its name a local one. Annotations in class bodies stay, as they may be fields; so do those of
+a decorated function, in the dump of the code around it, as ``register`` may read them. The dump is our own
+because :func:`ast.dump` differs between versions of Python; empty fields are left out, so that a field that a
+newer Python adds changes nothing where it is not used.
 
 One pass over a file visits each node once: nested functions enter the dump around them by their digest.
 """
@@ -15,9 +15,11 @@ import ast
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
+from typing import Any, NamedTuple, TypeVar
 
 from s3kv_flows._keys.code.syntax.texts import (
     NO_DOCUMENTATION,
+    READERS,
     Chain,
     CodeText,
     Documentation,
@@ -29,6 +31,9 @@ from s3kv_flows._keys.code.syntax.texts import (
 __all__ = ["Scope", "canonical_file"]
 
 Scope = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+
+_T = TypeVar("_T")
+_NAMES_ITS_TARGET: tuple[Any, ...] = (ast.ExceptHandler, ast.MatchAs, ast.MatchStar, ast.MatchMapping)
 
 # fmt: off
 MUTATORS = frozenset(
@@ -50,20 +55,32 @@ def canonical_file(tree: ast.Module) -> tuple[FileText, Sequence[tuple[Scope, Co
         RecursionError: The tree is nested too deeply.
     """
     dump = _Dump()
-    outermost = dump.enter()
     dump.nodes(tree.body)
-    whole = dump.leave(outermost)
-    return FileText(whole.digest, dump.imports, whole.documentation), dump.functions
+    return dump.file(), dump.functions
+
+
+class _Lengths(NamedTuple):
+    """How long the lists of a dump are, at some statement of the file."""
+
+    tokens: int
+    documentation: int
+    imports: int
+    readers: int
 
 
 class _Frame:
-    __slots__ = ("bound", "documentation", "documented", "names", "of_others", "tokens", "writes")
+    __slots__ = (
+        "annotated", "bound", "documentation", "documented", "names", "names_bound", "of_others", "tokens",
+        "writes",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.tokens: list[str] = []
         self.names: set[str] = set()
         self.writes: set[Chain] = set()
         self.bound: set[str] = set()
+        self.names_bound: set[str] = set()  # by imports, patterns and handlers of exceptions
+        self.annotated: set[str] = set()  # without a value
         self.of_others: set[str] = set()  # global and nonlocal ones
         self.documentation: list[str] = []
         self.documented: set[str] = set()  # the names in it
@@ -78,7 +95,9 @@ class _Dump:
     def __init__(self) -> None:
         self.functions: list[tuple[Scope, CodeText]] = []
         self.imports: list[Import] = []
-        self._frame = _Frame()
+        self._readers: list[str] = []
+        self._frame = self._outermost = _Frame()
+        self._of_script: list[tuple[_Lengths, _Lengths]] = []
         self._in_class = False
         self._special: dict[type[ast.AST], Callable[..., None]] = {
             ast.Name: self._name,
@@ -99,10 +118,26 @@ class _Dump:
             ast.If: self._if,
             ast.Import: self._import,
             ast.ImportFrom: self._import_from,
+            **dict.fromkeys(_NAMES_ITS_TARGET, self._naming),
             ast.Global: self._of_others,
             ast.Nonlocal: self._of_others,
             **dict.fromkeys((ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp), self._comprehension),
         }
+
+    def file(self) -> FileText:
+        """Return what was dumped as a whole, and without what only a script runs."""
+        frame = self._outermost
+        said = _documentation(frame.documentation, frame.documented)
+        whole = FileText(_digest(frame.tokens), self.imports, said, frozenset(self._readers))
+        if not self._of_script:
+            return whole
+        parts: tuple[list[Any], ...] = (frame.tokens, frame.documentation, self.imports, self._readers)
+        tokens, documentation, imports, readers = (
+            _without(found, [(start[at], end[at]) for start, end in self._of_script])
+            for at, found in enumerate(parts)
+        )
+        said = _documentation(documentation, frame.documented)
+        return whole._replace(as_imported=FileText(_digest(tokens), imports, said, frozenset(readers)))
 
     def enter(self) -> _Frame:
         around, self._frame = self._frame, _Frame()
@@ -112,9 +147,8 @@ class _Dump:
         inner, self._frame = self._frame, around
         around.names |= inner.names
         around.writes |= inner.writes_outside()
-        documentation = NO_DOCUMENTATION
+        documentation = _documentation(inner.documentation, inner.documented)
         if inner.documentation:
-            documentation = Documentation(_digest(inner.documentation), frozenset(inner.documented))
             around.documentation.append(documentation.digest.hex())
             around.documented |= inner.documented
         return CodeText(_digest(inner.tokens), frozenset(inner.names), frozenset(inner.writes), documentation)
@@ -174,11 +208,11 @@ class _Dump:
     def _names_of_its_own(self) -> Iterator[set[str]]:
         """Have what binds names within a function bind none of the function's."""
         frame = self._frame
-        bound, writes = frame.bound, frame.writes
-        frame.bound, frame.writes = set(), set()
+        bound, writes, names_bound = frame.bound, frame.writes, frame.names_bound
+        frame.bound, frame.writes, frame.names_bound = set(), set(), set()
         yield frame.bound
         writes |= frame.writes_outside()
-        frame.bound, frame.writes = bound, writes
+        frame.bound, frame.writes, frame.names_bound = bound, writes, names_bound
 
     def _pass(self, node: ast.Pass) -> None:
         pass
@@ -187,21 +221,38 @@ class _Dump:
         if _is_type_checking(node.test):
             self.nodes(node.orelse)
             return
-        tokens = self._frame.tokens
+        is_of_script = self._frame is self._outermost and is_main_block(node.test)
+        tokens, start = self._frame.tokens, self._lengths()
         tokens.append("(If")
         self._node(node.test)
         self.nodes(node.body)
+        if is_of_script and node.orelse:
+            self._of_script.append((start, self._lengths()))
         self.nodes(node.orelse)
         tokens.append(")")
+        if is_of_script and not node.orelse:
+            self._of_script.append((start, self._lengths()))
+
+    def _lengths(self) -> _Lengths:
+        frame = self._frame
+        return _Lengths(len(frame.tokens), len(frame.documentation), len(self.imports), len(self._readers))
+
+    def _naming(self, node: ast.AST) -> None:
+        name = getattr(node, "name", None) or getattr(node, "rest", None)
+        if isinstance(name, str):
+            self._frame.names_bound.add(name)
+        self._any(node)
 
     def _import(self, node: ast.Import) -> None:
         for alias in node.names:
             self.imports.append(Import(alias.name, 0, ()))
+            self._frame.names_bound.add(alias.asname or alias.name.partition(".")[0])
             self._frame.tokens.append(f"(import {alias.name} {alias.asname or ''})")
 
     def _import_from(self, node: ast.ImportFrom) -> None:
         names = tuple(alias.name for alias in node.names)
         self.imports.append(Import(node.module or "", node.level, names))
+        self._frame.names_bound.update(alias.asname or alias.name for alias in node.names)
         self._frame.tokens.append(f"(from {'.' * node.level}{node.module or ''}")
         self._frame.tokens += [f"{alias.name} {alias.asname or ''}" for alias in node.names]
         self._frame.tokens.append(")")
@@ -215,6 +266,8 @@ class _Dump:
     def _name(self, node: ast.Name) -> None:
         self._frame.tokens.append(f"={node.id}")
         self._frame.names.add(node.id)
+        if node.id in READERS:
+            self._readers.append(node.id)
         if not isinstance(node.ctx, ast.Load):
             self._frame.bound.add(node.id)
 
@@ -223,6 +276,8 @@ class _Dump:
             self._written(node, "=")
         self._node(node.value)
         self._frame.tokens.append(f".{node.attr}")
+        if node.attr in READERS:
+            self._readers.append(node.attr)
 
     def _subscript(self, node: ast.Subscript) -> None:
         if not isinstance(node.ctx, ast.Load):
@@ -298,10 +353,20 @@ class _Dump:
             self._frame.tokens.append(")")
         elif node.value is not None:
             self._node(ast.Assign(targets=[node.target], value=node.value))
-        else:  # makes the name a local one
+        elif isinstance(node.target, ast.Name):
+            if node.simple:  # one in parentheses does nothing
+                self._frame.annotated.add(node.target.id)
+        else:  # what the attribute is of, or the item, is evaluated
             self._frame.tokens.append("(Local")
             self._node(node.target)
             self._frame.tokens.append(")")
+
+    def _made_local(self) -> None:
+        """Add the names that are local for an annotation alone: the function reads no global one of them."""
+        frame = self._frame
+        alone = frame.annotated - frame.bound - frame.names_bound
+        frame.tokens += [f"(Local ={name})" for name in sorted(alone)]
+        frame.bound |= frame.annotated
 
     def _class(self, node: ast.ClassDef) -> None:
         tokens = self._frame.tokens
@@ -375,6 +440,7 @@ class _Dump:
             self._node(node.body)
         else:
             self.nodes(node.body)
+        self._made_local()
         self._in_class = in_class
         text = self.leave(around)
         self.functions.append((node, text))
@@ -386,6 +452,31 @@ _NO_ANNOTATIONS = frozenset("[]-")
 
 def _digest(tokens: Sequence[str]) -> bytes:
     return sha256("\n".join(tokens).encode()).digest()
+
+
+def _documentation(tokens: Sequence[str], names: set[str]) -> Documentation:
+    return Documentation(_digest(tokens), frozenset(names)) if tokens else NO_DOCUMENTATION
+
+
+def _without(found: list[_T], spans: Sequence[tuple[int, int]]) -> list[_T]:
+    """Return a list without some of its parts, which are in order."""
+    kept, at = [], 0
+    for start, end in spans:
+        kept += found[at:start]
+        at = end
+    return kept + found[at:]
+
+
+def is_main_block(test: ast.expr) -> bool:
+    """Return whether what is under a condition runs in a script alone: ``__name__ == "__main__"``."""
+    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
+        return is_main_block(test.values[0])
+    if not isinstance(test, ast.Compare) or len(test.ops) != 1 or not isinstance(test.ops[0], ast.Eq):
+        return False
+    sides = (test.left, test.comparators[0])
+    return any(isinstance(one, ast.Name) and one.id == "__name__" for one in sides) and any(
+        isinstance(one, ast.Constant) and one.value == "__main__" for one in sides
+    )
 
 
 def _targets(target: ast.expr) -> set[str]:

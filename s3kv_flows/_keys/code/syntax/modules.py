@@ -29,7 +29,7 @@ from s3kv_flows._keys.code.syntax.compiled import compiled_instead, is_compiled
 from s3kv_flows._keys.code.syntax.loaded import Loaded
 from s3kv_flows._keys.code.syntax.parsing import parse, parsing
 from s3kv_flows._keys.code.syntax.sources import TEXTS, Table, TextStamp, is_same_code, stamp_of
-from s3kv_flows._keys.code.syntax.texts import FileText, Import
+from s3kv_flows._keys.code.syntax.texts import READERS, FileText, Import
 from s3kv_flows._keys.errors import Unkeyable
 from s3kv_flows._keys.project import is_project_file
 from s3kv_flows._keys.provenance import was_loaded_from
@@ -288,7 +288,7 @@ def _read(file: _File, stamp: TextStamp | None, *, is_loaded: bool) -> FileText:
                 return said if is_loaded else _as_it_runs(file, text, tree, stamp) or said
         code = _code(file)
         if code is not None:
-            return FileText(bytecode_digest(code), _imports(code))
+            return _compiled(code)
         return FileText(sha256(Path(file.path).read_bytes()).digest(), ())
     except SyntaxError:
         return FileText(sha256(text.encode() if isinstance(text, str) else text or b"").digest(), ())
@@ -310,7 +310,7 @@ def _as_it_runs(file: _File, text: str | bytes, tree: ast.Module, stamp: TextSta
     own = compile(tree, file.path, "exec", dont_inherit=True)
     if is_same_code(own, code) or code_key(own) == code_key(code):
         return None
-    return FileText(bytecode_digest(code), _imports(code))
+    return _compiled(code)
 
 
 def _code(file: _File) -> CodeType | None:
@@ -320,11 +320,17 @@ def _code(file: _File) -> CodeType | None:
     return found if isinstance(found, CodeType) else None
 
 
-def _imports(code: CodeType) -> list[Import]:
-    found = list(uses_of(code).imports)
-    for inner in nested_codes(code):
-        found += _imports(inner)
-    return list(dict.fromkeys(found))
+def _compiled(code: CodeType) -> FileText:
+    """Return what a file says of which there is no text: main blocks and docstrings count with the rest."""
+    imports: dict[Import, None] = {}
+    readers: set[str] = set()
+    codes = [code]
+    for one in codes:
+        uses = uses_of(one)
+        imports.update(dict.fromkeys(uses.imports))
+        readers |= uses.names & READERS
+        codes += nested_codes(one)
+    return FileText(bytecode_digest(code), list(imports), readers=frozenset(readers))
 
 
 def _compare(file: _File, stamp: TextStamp | None, module: ModuleType) -> Loaded | None:

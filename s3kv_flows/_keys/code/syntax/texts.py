@@ -8,6 +8,11 @@ from typing import NamedTuple
 
 __all__ = [
     "NO_DOCUMENTATION",
+    "READERS",
+    "READS_ANNOTATIONS",
+    "READS_DOCS",
+    "READS_SCHEMAS",
+    "READS_SUBCLASSES",
     "Chain",
     "CodeText",
     "Documentation",
@@ -19,6 +24,20 @@ __all__ = [
 
 Chain = tuple[str, ...]
 """A name and the attributes that follow it."""
+
+READS_DOCS = frozenset({"__doc__", "getdoc", "json_schema", "model_json_schema", "models_json_schema"})
+"""Names by which code reads docstrings: they are in the schemas of pydantic, too."""
+READS_SCHEMAS = frozenset({"schema", "schema_json", "schema_of", "schema_json_of"})
+"""Older names of such schemas, which frames and tables have as well."""
+READS_ANNOTATIONS = frozenset(
+    [
+        "__annotations__", "__signature__", "get_annotations", "get_type_hints", "getfullargspec",
+        "signature", "TypeAdapter", "beartype", "typechecked", "validate_arguments", "validate_call",
+    ]
+)  # fmt: skip
+READS_SUBCLASSES = frozenset({"__subclasses__"})
+READERS = READS_DOCS | READS_SCHEMAS | READS_ANNOTATIONS | READS_SUBCLASSES
+"""Names by which code reads what does not count otherwise."""
 
 
 class Documentation(NamedTuple):
@@ -72,11 +91,19 @@ class FileText(NamedTuple):
         digest: Of the whole.
         imports: Wherever they stand, but for those for type checkers.
         documentation: Of all that is in it.
+        readers: Those of :data:`READERS` that occur in it.
+        as_imported: What it says where it is imported, and no script; None where that is the same.
     """
 
     digest: bytes
     imports: Sequence[Import]
     documentation: Documentation = NO_DOCUMENTATION
+    readers: frozenset[str] = frozenset()
+    as_imported: FileText | None = None
+
+    def run_as(self, module: str) -> FileText:
+        """Return what it says where it runs as a module of some name."""
+        return self if module == "__main__" or self.as_imported is None else self.as_imported
 
 
 def encoded(name: object) -> bytes:

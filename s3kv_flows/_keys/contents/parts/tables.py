@@ -10,6 +10,7 @@ from typing import Any
 
 from s3kv_flows._keys.contents.parts.arrays import masked
 from s3kv_flows._keys.contents.parts.kinds import Parts, PartsOf, Walk, name_of
+from s3kv_flows._keys.contents.parts.objects import reduced
 
 __all__ = ["PARTS"]
 
@@ -56,6 +57,13 @@ def _dates(walk: Walk, value: Any) -> Parts:  # noqa: ARG001
     )  # fmt: skip
 
 
+def _timestamp(walk: Walk, value: Any) -> Parts:
+    """A time without a zone has its fold beside what pickle keeps of it."""
+    parts = reduced(walk, value)
+    is_second = value.tzinfo is None and value.fold == 1
+    return parts._replace(label=parts.label + b" fold") if is_second else parts
+
+
 def _categorical(walk: Walk, value: Any) -> Parts:  # noqa: ARG001
     return Parts(b"ordered" if value.ordered else b"", [value.categories, value.codes])
 
@@ -100,6 +108,7 @@ PARTS: dict[str, PartsOf] = {
     "pandas.DatetimeArray": _dates,
     "pandas.TimedeltaArray": _dates,
     "pandas.PeriodArray": _dates,
+    "pandas.Timestamp": _timestamp,
     "pandas.Categorical": _categorical,
     "pandas.CategoricalDtype": _categories,
     "pandas.IntervalArray": _intervals,

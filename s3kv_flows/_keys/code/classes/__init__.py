@@ -1,0 +1,1 @@
+"""Classes among the code that counts, and the state of their instances."""
