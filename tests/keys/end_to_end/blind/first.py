@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from tests.keys.code.cases import Table
 
-BLIND = Table()
-_counts, _not = BLIND.counts, BLIND.does_not
+FIRST = Table()
+_counts, _not = FIRST.counts, FIRST.does_not
 
 _counts(
     "plugins found by pkgutil",
