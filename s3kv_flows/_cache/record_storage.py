@@ -115,7 +115,7 @@ class RecordStorage(WritableFileSystem, ABC):
 
     def _offered_record(self, store: S3KVStore, path: str) -> bytes | None:
         results = store.results
-        return handoff.peek_record(repr(results), results.namespace.name_of(path))
+        return handoff.peek_record(results, path)
 
 
 # Tasks that run elsewhere get the context of their caller, in which a storage is its slug and its fields.
@@ -126,7 +126,7 @@ def hand_over(store: S3KVStore, path: str, found: FoundResult) -> bytes:
     """Offer a result to the next calls of this run; return its record."""
     results = store.results
     record = _record_of(store, path, found)
-    handoff.offer_value(repr(results), results.namespace.name_of(path), record, found.value)
+    handoff.offer_value(results, path, record, found.value)
     return record
 
 

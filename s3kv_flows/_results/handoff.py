@@ -20,6 +20,8 @@ from prefect.context import TaskRunContext
 
 from s3kv_flows._results.payload import DecodedValue
 from s3kv_flows._results.records import WrittenResult
+from s3kv_flows.store import S3KV
+from s3kv_flows.store._s3.config import S3Config
 
 __all__ = ["clear_value", "offer_value", "offer_written", "peek_record", "take_value", "take_written"]
 
@@ -30,7 +32,8 @@ class _Target:
 
     task_run_id: UUID
     run_count: int
-    store: str
+    config: S3Config
+    bucket: str
     name: str
 
 
@@ -54,13 +57,13 @@ _read: ContextVar[_HandoffRef | None] = ContextVar("s3kv_flows_read", default=No
 _written: ContextVar[WrittenResult | None] = ContextVar("s3kv_flows_written", default=None)
 
 
-def offer_value(store: str, name: str, record: bytes, value: Any) -> None:
+def offer_value(results: S3KV, key: str, record: bytes, value: Any) -> None:
     """Offer a decoded value, and its record, to the next calls of this run; do nothing outside of runs."""
     run = TaskRunContext.get()
     if run is None:
         return
     ref = _HandoffRef()
-    ref.handoff = _Handoff(_target(run, store, name), record, DecodedValue(value))
+    ref.handoff = _Handoff(_target(run, results, key), record, DecodedValue(value))
     weakref.finalize(run, ref.clear)
     _read.set(ref)
 
@@ -70,15 +73,15 @@ def clear_value() -> None:
     _read.set(None)
 
 
-def peek_record(store: str, name: str) -> bytes | None:
+def peek_record(results: S3KV, key: str) -> bytes | None:
     """Return the record that this run was offered for an object, and keep the offer."""
-    handoff = _current(store, name)
+    handoff = _current(results, key)
     return handoff.record if handoff else None
 
 
-def take_value(store: str, name: str) -> DecodedValue | None:
+def take_value(results: S3KV, key: str) -> DecodedValue | None:
     """Return the value that this run was offered for an object, once."""
-    handoff = _current(store, name)
+    handoff = _current(results, key)
     if handoff is None:
         return None
     _read.set(None)
@@ -97,12 +100,14 @@ def take_written() -> WrittenResult | None:
     return written
 
 
-def _current(store: str, name: str) -> _Handoff | None:
+def _current(results: S3KV, key: str) -> _Handoff | None:
     run, ref = TaskRunContext.get(), _read.get()
     if run is None or ref is None or ref.handoff is None:
         return None
-    return ref.handoff if ref.handoff.target == _target(run, store, name) else None
+    return ref.handoff if ref.handoff.target == _target(run, results, key) else None
 
 
-def _target(run: TaskRunContext, store: str, name: str) -> _Target:
-    return _Target(run.task_run.id, run.task_run.run_count, store, name)
+def _target(run: TaskRunContext, results: S3KV, key: str) -> _Target:
+    # What the environment adds to a configuration does not change within a run.
+    name = results.namespace.name_of(key)
+    return _Target(run.task_run.id, run.task_run.run_count, results.config, results.bucket_name, name)

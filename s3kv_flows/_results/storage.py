@@ -64,13 +64,13 @@ class ResultStorage:
         if is_awaited(blocking=_sync):
             return self.aread_path(path)
         results = self.results
-        value = handoff.take_value(repr(results), results.namespace.name_of(path))
+        value = handoff.take_value(results, path)
         return self._read(path) if value is None else value
 
     async def aread_path(self, path: str) -> Any:
         """Do as :meth:`read_path`, in a worker thread."""
         results = self.results
-        value = handoff.take_value(repr(results), results.namespace.name_of(path))
+        value = handoff.take_value(results, path)
         return await asyncio.to_thread(self._read, path) if value is None else value
 
     def write_path(self, path: str, content: Any, *, _sync: bool | None = None) -> Any:
@@ -141,7 +141,7 @@ class ResultStorage:
 
     def _report_unused(self, results: S3KV, path: str) -> None:
         """Warn if this run found a result and computed nevertheless: Prefect does not say why."""
-        if handoff.peek_record(repr(results), results.namespace.name_of(path)) is not None:
+        if handoff.peek_record(results, path) is not None:
             run_logger().warning(
                 "The cached result %r existed, and was computed anew: Prefect did not accept its record, or "
                 "it expired a moment later",

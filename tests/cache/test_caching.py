@@ -620,7 +620,7 @@ class Value:
 
 
 def test_a_value_that_was_fetched_and_not_read_dies_with_its_run(lake: Lake) -> None:
-    place = ("store", "name")
+    place = (lake.results, "name")
     watched: list[weakref.ref[Value]] = []
 
     @task
@@ -642,13 +642,14 @@ def test_a_value_that_was_fetched_and_not_read_dies_with_its_run(lake: Lake) -> 
 
 def test_a_slot_belongs_to_one_attempt_of_one_run_one_store_and_one_object(lake: Lake) -> None:
     seen: list[bytes | None] = []
+    other = S3KVStore(bucket_name="another-bucket", endpoint_url=lake.block.endpoint_url)
 
     @task(retries=1)
     def leave() -> None:
-        seen.append(handoff.peek_record("store", "name"))
-        handoff.offer_value("store", "name", b"record", 1)
-        seen.append(handoff.peek_record("store", "other"))
-        seen.append(handoff.peek_record("other", "name"))
+        seen.append(handoff.peek_record(lake.results, "name"))
+        handoff.offer_value(lake.results, "name", b"record", 1)
+        seen.append(handoff.peek_record(lake.results, "other"))
+        seen.append(handoff.peek_record(other.results, "name"))
         run = TaskRunContext.get()
         assert run is not None
         if run.task_run.run_count == 1:
@@ -656,7 +657,7 @@ def test_a_slot_belongs_to_one_attempt_of_one_run_one_store_and_one_object(lake:
 
     leave()
     assert seen == [None] * 6
-    assert handoff.peek_record("store", "name") is None
+    assert handoff.peek_record(lake.results, "name") is None
 
 
 def test_a_result_does_not_stay_in_memory_after_its_flow(lake: Lake) -> None:

@@ -30,6 +30,7 @@ os.environ.update(
 import asyncio  # noqa: E402
 import itertools  # noqa: E402
 import shutil  # noqa: E402
+import sys  # noqa: E402
 import time  # noqa: E402
 from collections.abc import Callable, Iterator  # noqa: E402
 from contextlib import contextmanager  # noqa: E402
@@ -48,6 +49,8 @@ from tests.servers import SERVERS  # noqa: E402
 
 _BUCKET = "s3kv-bench"
 _IN_A_ROW = 25
+_NUMBERS = itertools.count(1)
+"""Inputs of runs: each that misses has another one, also from another distance."""
 
 
 class Bench:
@@ -56,7 +59,7 @@ class Bench:
     def __init__(self, bucket: Bucket, s3: DistantServer, api: DistantServer) -> None:
         self._bucket, self._s3, self._api = bucket, s3, api
         self._tasks = tasks_of(bucket)
-        self._numbers = itertools.count(1)
+        self._numbers = _NUMBERS
         self.found: dict[str, dict[str, Measured]] = {}
 
     def in_a_row(self, kind: Kind, rounds: int) -> None:
@@ -189,6 +192,8 @@ def main(
     finally:
         shutil.rmtree(_HOME, ignore_errors=True)
     write(output, found)
+    sys.stdout.flush()
+    os._exit(0)  # Prefect would wait for a server that has ended to take its last events
 
 
 if __name__ == "__main__":
