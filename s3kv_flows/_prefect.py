@@ -102,8 +102,13 @@ def api_identity() -> tuple[object, ...]:
     """Return what tells one Prefect API from another: URL, credentials, and the home of one without a URL."""
     settings = get_current_settings()
     api = settings.api
-    database = None if api.url else _secret(settings.server.database.connection_url)
-    return (api.url, _secret(api.key), _secret(api.auth_string), str(settings.home), database)
+    headers = tuple(sorted((settings.client.custom_headers or {}).items()))
+    of_home: tuple[object, ...] = ()
+    if not api.url:
+        database = settings.server.database
+        url = _secret(database.connection_url)
+        of_home = (url, database.driver, database.host, database.port, database.name, database.user)
+    return (api.url, _secret(api.key), _secret(api.auth_string), headers, str(settings.home), *of_home)
 
 
 def in_current_settings(function: Callable[[], object]) -> Callable[[], object]:

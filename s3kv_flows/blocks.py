@@ -70,7 +70,7 @@ class _Built:
         self.store = store
 
     def __reduce__(self) -> Any:
-        return _nothing, ()  # a copy of the block, here or in another process, makes its own
+        return _nothing, ()  # a deep copy of the block, or one in another process, makes its own
 
     def __eq__(self, other: object) -> bool:
         return True  # two blocks are equal whatever was made of them
@@ -307,11 +307,12 @@ class S3KVStore(ResultStorage, WritableFileSystem):
     @property
     def results(self) -> S3KV:
         """The cached results of the bucket, by cache key: frames in ``<prefix>-results/<key>``."""
-        built = self._results_built
+        built = getattr(self, "_results_built", None)  # which older pickles do not have
         if built is None or built.fields != self.__dict__:
+            fields = deepcopy(self.__dict__)  # before, as another thread may set one meanwhile
             space = Namespace(self.prefix).results
             store = self._store(space, RESULT_CODEC, enable_local_cache=self.enable_local_cache)
-            self._results_built = built = _Built(deepcopy(self.__dict__), store)
+            self._results_built = built = _Built(fields, store)
         return built.store
 
     @property

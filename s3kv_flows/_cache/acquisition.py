@@ -93,6 +93,7 @@ class Acquisition:
         deadline = lease_clock() + self.wait_seconds
         acquired = yield from self._wait_in_queue(store, readable, deadline)
         if acquired is None:
+            store = self.load_store()  # which a lookup may have exchanged
             acquired = yield from self._take_lease(store, attempt, refreshes=refreshes, deadline=deadline)
         if attempt is not None and not acquired.was_held:
             attempt.acquired(release=self.release, return_lease=self._return_lease)

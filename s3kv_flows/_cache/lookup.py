@@ -12,7 +12,7 @@ from collections.abc import Callable
 from prefect.context import TaskRunContext
 
 from s3kv_flows._keys.parts import changed
-from s3kv_flows._prefect import adopt_store, run_logger
+from s3kv_flows._prefect import adopt_store, loaded_store, run_logger
 from s3kv_flows._results.payload import CacheAttempt
 from s3kv_flows._results.records import ExpiredResultError, FoundResult, Record, fetch_result
 from s3kv_flows._results.serializer import FrameSerializer
@@ -132,7 +132,7 @@ def lookup(store: S3KVStore, path: str) -> FoundResult | None:
         results, found = _fetch(store, path, infos.append)
     except (KeyNotFoundError, CorruptValueError) as exc:
         if attempt is not None:
-            _require_computable(store.results, attempt, exc, infos)
+            _require_computable((loaded_store(S3KVStore) or store).results, attempt, exc, infos)
         return None
     if attempt is not None:
         require_own(results, attempt, found)
@@ -190,7 +190,7 @@ def lookup_or_raise(store: S3KVStore, path: str) -> FoundResult:
         elif outcome == "unreachable" and not (attempt is not None and attempt.fails_without_store):
             run_logger().error("Cannot tell whether %r is cached, so it is computed: %s", path, exc)
         if attempt is not None:
-            _require_computable(results, attempt, exc, infos)
+            _require_computable((loaded_store(S3KVStore) or store).results, attempt, exc, infos)
         raise
     if attempt is not None:
         require_own(results, attempt, found)

@@ -151,7 +151,7 @@ def caching(
     if single_flight:
         manager = LeaseLockManager(storage, lease_seconds, wait_seconds=lease_wait_seconds)
         policy = policy.configure(lock_manager=manager, isolation_level="SERIALIZABLE")
-    else:  # which fails runs that could not save a result they must save, or whose store is missing
+    elif policy.is_required or needs_store:
         policy = policy.configure(lock_manager=PreflightLockManager(), isolation_level="SERIALIZABLE")
     options = ResultOptions(
         "task",

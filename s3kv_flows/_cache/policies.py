@@ -10,11 +10,12 @@ from weakref import ref
 
 from prefect.cache_policies import CachePolicy, Inputs
 from prefect.context import TaskRunContext
+from prefect.filesystems import NullFileSystem
 
 from s3kv_flows._cache.content_policy import ContentPolicy, KeyOptions, TaskKey
 from s3kv_flows._cache.naming import format_key
 from s3kv_flows._cache.preflight import NO_KEY, OTHER_STORAGE
-from s3kv_flows._cache.store_reference import load_store
+from s3kv_flows._cache.store_reference import bind_store
 from s3kv_flows._keys.by_value import adopt_tables, export_tables
 from s3kv_flows._keys.errors import Unkeyable
 from s3kv_flows._prefect import automatic_tags, is_refreshing, run_logger
@@ -72,10 +73,14 @@ class ResultPolicy(CachePolicy):
                 refuse the key as a name (InvalidKeyError). Prefect logs it, and saves no result.
         """
         try:
-            load_store(task_ctx)
+            bind_store(task_ctx)
         except Exception as exc:  # Prefect would log it, compute, and fail when it saves
-            if isinstance(task_ctx.result_store.serializer, FrameSerializer):
-                return _refuse(task_ctx, task_ctx.result_store.serializer, exc)
+            bound = task_ctx.result_store.serializer
+            if isinstance(bound, FrameSerializer):
+                # Nothing more is asked of a store that cannot be loaded, such as its id for the failed state.
+                return _refuse(task_ctx, bound, exc, result_storage=NullFileSystem())
+            if self.is_required:
+                return NO_KEY
             raise
         store, serializer = task_ctx.result_store.result_storage, task_ctx.result_store.serializer
         if not isinstance(store, S3KVStore) or not isinstance(serializer, FrameSerializer):
@@ -146,9 +151,10 @@ class ResultPolicy(CachePolicy):
         return replace(self, policy=self.policy - other)
 
 
-def _refuse(run: TaskRunContext, serializer: FrameSerializer, refusal: Exception) -> str:
-    """Have a run fail when it asks for its lock, before it computes."""
-    bind_serializer(run, serializer.for_attempt(replace(_attempt_of(run, NO_KEY), refusal=refusal)))
+def _refuse(run: TaskRunContext, serializer: FrameSerializer, refusal: Exception, **fields: Any) -> str:
+    """Have a run fail when its transaction begins, before it computes."""
+    refused = serializer.for_attempt(replace(_attempt_of(run, NO_KEY), refusal=refusal))
+    bind_serializer(run, refused, **fields)
     return NO_KEY
 
 

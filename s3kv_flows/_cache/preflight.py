@@ -26,13 +26,13 @@ NO_KEY = "key-that-cannot-be-made"
 
 
 class PreflightLockManager:
-    """Refuses a run whose store is missing, or that could not save its result. It excludes no other run.
+    """Refuses a run that could not save its result. It is no lock: it excludes no other run.
 
     Prefect logs an exception of a commit and lets the task complete, with a value that was not saved, and
     takes an exception of a lookup for an absence. An exception here fails the task, before it computes. So
-    every task of ``caching()`` takes Prefect's lock from this manager. For one that finalizes or names its
-    result it makes the lookup, too, instead of Prefect: a hit or a miss costs no request more (one for a
-    finalized miss, if the server does not report delete markers), a refresh two.
+    a task that finalizes or names its result takes Prefect's lock from this manager, which makes the lookup
+    instead of Prefect: a hit or a miss costs no request more (one for a finalized miss, if the server does
+    not report delete markers), a refresh two.
     """
 
     def acquire_lock(
@@ -71,11 +71,16 @@ class PreflightLockManager:
     def _check_or_prefetch(key: str) -> FoundResult | None:
         require_savable(key)
         context, attempt, store = TaskRunContext.get(), current_attempt(), loaded_store(S3KVStore)
-        # Tasks within this one inherit the manager from Prefect: their results are not looked up. Those of
-        # plain tasks are looked up by Prefect, for which an error is an absence.
-        if context is None or attempt is None or attempt.key != key or store is None:
+        # Tasks within this one inherit the manager from Prefect: their results are not looked up.
+        if (
+            context is None
+            or attempt is None
+            or attempt.key != key
+            or store is None
+            or is_refreshing(context)
+        ):
             return None
-        return prefetch(store, attempt) if _may_be_refused() and not is_refreshing(context) else None
+        return prefetch(store, attempt)
 
     @staticmethod
     def _offer(key: str, found: FoundResult | None) -> None:
@@ -102,15 +107,6 @@ class PreflightLockManager:
     async def await_for_lock(self, key: str, timeout: float | None = None) -> bool:  # noqa: ARG002  # Prefect's protocol
         """Return True: no run waits for this manager."""
         return True
-
-
-def _may_be_refused() -> bool:
-    """Return whether the current run fails where its result cannot be looked up, or saved."""
-    run = TaskRunContext.get()
-    serializer = run.result_store.serializer if run is not None else None
-    if not isinstance(serializer, FrameSerializer):
-        return False
-    return serializer.options.needs_store or serializer.options.must_save
 
 
 def require_savable(key: str) -> None:

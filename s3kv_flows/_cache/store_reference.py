@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from abc import ABC
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -11,10 +12,11 @@ from prefect.filesystems import WritableFileSystem
 from prefect.utilities.dispatch import register_type
 from pydantic import Field
 
+from s3kv_flows._prefect import saved_as
 from s3kv_flows._results.run_store import require_policy
 from s3kv_flows.blocks import SAVED_STORES, SLUG, S3KVStore
 
-__all__ = ["StoreReference", "load_store", "resolve"]
+__all__ = ["StoreReference", "bind_store", "resolve"]
 
 
 def resolve(reference: str) -> S3KVStore:
@@ -26,7 +28,7 @@ def resolve(reference: str) -> S3KVStore:
     return SAVED_STORES.get(reference.removeprefix(f"{SLUG}/"))
 
 
-def load_store(run: TaskRunContext) -> None:
+def bind_store(run: TaskRunContext) -> None:
     """Give a run the store that its task refers to: once per process a request.
 
     Raises:
@@ -57,6 +59,9 @@ class DocumentId(uuid.UUID):
         @property
         def int(self) -> Any:
             return resolve(self._reference)._block_document_id.int  # noqa: SLF001
+
+    def __repr__(self) -> str:
+        return f"DocumentId({self._reference!r})"
 
     def __reduce__(self) -> Any:
         return DocumentId, (self._reference,)
@@ -90,10 +95,16 @@ class StoreReference(WritableFileSystem, ABC):
     if not TYPE_CHECKING:  # a type checker knows the private attribute of blocks
 
         @property
-        def _block_document_id(self) -> DocumentId:
+        def _block_document_id(self) -> uuid.UUID | None:
+            run = TaskRunContext.get()
+            if run is None or run.result_store.result_storage is not self:
+                return DocumentId(self.store)
             # Prefect asks for it when a task ends, also where it dropped the cache policy of the task.
             require_policy(self)
-            return DocumentId(self.store)
+            try:
+                return saved_as(self.resolve())[1]
+            except ValueError:  # a state that no reader could follow is better than none
+                return None
 
     def resolve(self) -> S3KVStore:
         """Return the store.
@@ -109,7 +120,7 @@ class StoreReference(WritableFileSystem, ABC):
 
     async def aread_path(self, path: str) -> Any:
         """Do as the store does."""
-        return await self.resolve().aread_path(path)
+        return await (await asyncio.to_thread(self.resolve)).aread_path(path)
 
     def write_path(self, path: str, content: Any, *, _sync: bool | None = None) -> Any:
         """Do as the store does."""
@@ -117,7 +128,7 @@ class StoreReference(WritableFileSystem, ABC):
 
     async def awrite_path(self, path: str, content: Any) -> None:
         """Do as the store does."""
-        await self.resolve().awrite_path(path, content)
+        await (await asyncio.to_thread(self.resolve)).awrite_path(path, content)
 
     def _resolve_path(self, path: str) -> None:  # noqa: ARG002  # asked by Prefect for unsaved blocks
         """Leave storage keys unresolved: they are no paths of a file system."""

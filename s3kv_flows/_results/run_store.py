@@ -13,7 +13,7 @@ from typing import Any
 
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.results import ResultStore
-from prefect.transactions import CommitMode, get_transaction
+from prefect.transactions import CommitMode, IsolationLevel, get_transaction
 from prefect.types import DateTime
 
 from s3kv_flows._prefect import returned_value, run_logger
@@ -35,6 +35,21 @@ class RunStore(ResultStore):
     logged, and the run would complete. Within a transaction the result is written at its commit, for it may
     still be rolled back.
     """
+
+    def supports_isolation_level(self, level: IsolationLevel) -> bool:
+        """Return whether a lock manager is there that the level needs.
+
+        It is the first that a transaction asks of its store, before it looks the result up.
+
+        Raises:
+            Exception: What the run is refused for: it fails before it computes.
+        """
+        serializer = self.serializer
+        if isinstance(serializer, FrameSerializer) and serializer.attempt is not None:
+            refusal = serializer.attempt.refusal
+            if refusal is not None:
+                raise refusal
+        return super().supports_isolation_level(level)
 
     def create_result_record(
         self, obj: Any, key: str | None = None, expiration: DateTime | None = None
@@ -70,9 +85,9 @@ class RunStore(ResultStore):
             serializer.saved_ahead(obj, self.result_storage.write_result(key, payload))
 
 
-def bind_serializer(run: TaskRunContext, serializer: FrameSerializer) -> None:
-    """Give a run a result store of its own, with this serializer."""
-    fields = {**dict(run.result_store), "serializer": serializer}
+def bind_serializer(run: TaskRunContext, serializer: FrameSerializer, **fields: Any) -> None:
+    """Give a run a result store of its own, with this serializer, and with other fields if there are any."""
+    fields = {**dict(run.result_store), "serializer": serializer, **fields}
     run.result_store = RunStore.model_construct(**fields)
 
 

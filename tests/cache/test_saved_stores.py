@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import os
 import pickle
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,7 +19,10 @@ import pytest
 from prefect import flow, task
 from prefect.blocks.core import Block
 from prefect.cache_policies import INPUTS
+from prefect.filesystems import LocalFileSystem
+from prefect.results import ResultStore
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.transactions import transaction
 from prefect_dask.task_runners import DaskTaskRunner
 
 from s3kv_flows import S3KVStore, caching
@@ -281,7 +286,7 @@ def test_a_bucket_that_moved_is_seen_at_once(
     assert lake.ran == [1, number]
 
 
-def test_what_is_refused_again_and_again_asks_the_api_once_in_five_seconds(
+def test_what_is_refused_again_and_again_asks_the_api_once_a_minute(
     lake: Lake, api: Api, clock: Clock
 ) -> None:
     add_one = adding_task(lake, on_unavailable="raise")
@@ -291,7 +296,7 @@ def test_what_is_refused_again_and_again_asks_the_api_once_in_five_seconds(
         client.delete_object(Bucket=lake.block.bucket_name, Key=info.name)
     client.delete_bucket(Bucket=lake.block.bucket_name)
     clock.now += 6
-    for seconds, expected in ((0, 1), (1, 0), (3, 0), (2, 1)):
+    for seconds, expected in ((0, 1), (1, 0), (55, 0), (5, 1)):
         clock.now += seconds
         with api.counting() as asked, pytest.raises(StoreUnavailableError):
             add_one(1)
@@ -334,10 +339,99 @@ def test_a_locked_result_fails_for_want_of_its_store(lake: Lake) -> None:
         compute()
 
 
-def test_a_lock_of_a_store_is_free_in_the_child_of_a_fork() -> None:
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_the_child_of_a_fork_waits_for_no_thread_of_its_parent() -> None:
     stores: SavedStores[Any] = SavedStores(lambda name: S3KVStore(bucket_name=f"bucket-{name}"))
     stores.get("one")
-    entry = stores._entry("one")
-    entry.lock.acquire()
-    stores._go_on()
-    assert not entry.lock.locked()
+    with stores._entry("one").lock, stores._lock:
+        child = os.fork()
+        if not child:
+            free = not stores._lock.locked() and not stores._entry("one").lock.locked()
+            os._exit(0 if free else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_run_without_its_store_ends_as_failed(api: Api) -> None:
+    @task(**caching("no-such-store"), retries=1)
+    def compute() -> int:
+        raise AssertionError
+
+    with api.counting() as asked:
+        state = compute(return_state=True)
+    assert state.is_failed()
+    assert "Unable to find block document named no-such-store" in str(state.message)
+    assert len(asked) == 2  # one for each attempt
+
+
+def test_a_run_that_refreshes_computes_where_the_store_does_not_answer(lake: Lake) -> None:
+    name = f"{lake.name}-down"
+    S3KVStore(bucket_name="some-bucket", endpoint_url="http://127.0.0.1:9").save(name)
+
+    @task(**caching(name), refresh_cache=True)
+    def add_one(number: int) -> int:
+        return number + 1
+
+    assert add_one(1) == 2
+
+
+def test_a_transaction_within_a_cached_task_needs_no_lock(lake: Lake, tmp_path: Path) -> None:
+    store = ResultStore(result_storage=LocalFileSystem(basepath=str(tmp_path)))
+
+    @task(**caching(lake.name))
+    def compute() -> str:
+        with transaction(key="within", store=store) as within:
+            within.stage("a")
+        return "done"
+
+    assert compute() == "done"
+
+
+def test_threads_that_wait_for_a_store_share_what_its_load_ends_with(prefect_api: str) -> None:
+    clock, asked, waits = Clock(), list[str](), threading.Event()
+
+    def fails(name: str) -> Any:
+        asked.append(name)
+        waits.wait()
+        raise ConnectionError(name)
+
+    stores: SavedStores[Any] = SavedStores(fails, clock)
+    settings = [copy_context() for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        futures = [pool.submit(one.run, stores.get, "lake") for one in settings]
+        until(lambda: asked == ["lake"])
+        waits.set()
+        assert all(isinstance(future.exception(), ConnectionError) for future in futures)
+    for seconds, count in ((0, 1), (4, 1), (2, 2)):
+        clock.now += seconds
+        with pytest.raises(ConnectionError):
+            stores.get("lake")
+        assert len(asked) == count
+
+
+def test_a_store_that_nobody_asked_for_in_a_while_is_reloaded_before_it_is_used(prefect_api: str) -> None:
+    clock = Clock()
+    answers: list[Any] = [S3KVStore(bucket_name="bucket-one"), ValueError("no JSON"), ConnectionError()]
+    answers.append(S3KVStore(bucket_name="bucket-two"))
+
+    def load(name: str) -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    stores: SavedStores[Any] = SavedStores(load, clock)
+    found = []
+    for seconds in (0, 301, 301, 301, 1):
+        clock.now += seconds
+        found.append(stores.get("lake").bucket_name)
+    assert found == ["bucket-one", "bucket-one", "bucket-one", "bucket-two", "bucket-two"]
+
+
+def test_a_store_of_a_user_is_exchanged_for_no_other(lake: Lake, make_lake: Callable[..., Lake]) -> None:
+    add_one = adding_task(lake)
+    assert add_one(1) == 2
+    loaded = S3KVStore.of(lake.name)
+    loaded.prefix = "dev/"
+    save_elsewhere(S3KVStore(**make_lake().block.model_dump()), lake.name)
+    assert SAVED_STORES.renewed(loaded) is None
