@@ -8,29 +8,17 @@ All of it takes about twenty minutes.
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-_HOME = Path(tempfile.mkdtemp(prefix="s3kv-bench-"))
-# Before Prefect or boto3 are imported: nothing of the machine's own configuration is read.
-os.environ.update(
-    {
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "XDG_CACHE_HOME": str(_HOME / "cache"),
-        "PREFECT_HOME": str(_HOME / "prefect"),
-        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
-        "DO_NOT_TRACK": "1",
-    }
-)
+from tests.benchmarks.place import Place, make_home
+
+_HOME = make_home()  # before Prefect or boto3 are imported
 
 import cyclopts  # noqa: E402
 from rich.console import Console  # noqa: E402
@@ -38,7 +26,7 @@ from rich.console import Console  # noqa: E402
 from tests.benchmarks.distance import at_distance  # noqa: E402
 from tests.benchmarks.results.cases import CASES, Case  # noqa: E402
 from tests.benchmarks.results.memory import is_measurable, peaks  # noqa: E402
-from tests.benchmarks.results.peers import OURS, PEERS, Peer, Place  # noqa: E402
+from tests.benchmarks.results.peers import OURS, PEERS, Peer  # noqa: E402
 from tests.benchmarks.results.report import Report  # noqa: E402
 from tests.benchmarks.results.rounds import compare, remove_objects  # noqa: E402
 from tests.servers import SERVERS  # noqa: E402

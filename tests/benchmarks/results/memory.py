@@ -13,8 +13,9 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from tests.benchmarks.place import Place
 from tests.benchmarks.results.cases import CASES, Case, array_case
-from tests.benchmarks.results.peers import PEERS, Place
+from tests.benchmarks.results.peers import PEERS
 from tests.benchmarks.results.rounds import OPERATIONS, Operation
 
 __all__ = ["is_measurable", "peaks"]

@@ -13,14 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
 
-import boto3
 import joblib
 import s3kv.s3kv as seed
-from botocore.config import Config
 from prefect import Task
 from prefect.cache_policies import CachePolicy
 from prefect.client.schemas.objects import State, StateType, TaskRun
@@ -35,32 +32,12 @@ from s3kv_flows import S3KVStore, caching
 from s3kv_flows._cache.policies import ResultPolicy
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._values.codecs import CODECS
+from tests.benchmarks.place import Place
 from tests.benchmarks.results.cases import Case
 
-__all__ = ["OURS", "PEERS", "Peer", "Place", "Run"]
+__all__ = ["OURS", "PEERS", "Peer", "Run"]
 
 OURS = "s3kv_flows"
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where values are kept."""
-
-    url: str
-    access_key: str
-    secret_key: str
-    bucket: str
-    directory: Path
-
-    def boto3(self) -> Any:
-        return boto3.client(
-            "s3",
-            endpoint_url=self.url,
-            aws_access_key_id=self.access_key,
-            aws_secret_access_key=self.secret_key,
-            region_name="us-east-1",
-            config=Config(s3={"addressing_style": "path"}),
-        )
 
 
 class Run(Protocol):

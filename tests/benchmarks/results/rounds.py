@@ -10,8 +10,9 @@ from statistics import median, quantiles
 from typing import Any, Literal
 
 from tests.benchmarks.distance import DistantServer, Traffic
+from tests.benchmarks.place import Place
 from tests.benchmarks.results.cases import Case
-from tests.benchmarks.results.peers import OURS, Peer, Place
+from tests.benchmarks.results.peers import OURS, Peer
 
 __all__ = ["OPERATIONS", "Measured", "Operation", "Spread", "compare", "remove_objects"]
 

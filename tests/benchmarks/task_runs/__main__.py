@@ -9,23 +9,12 @@ adds the round trip. A round gives each peer its turn; what counts are differenc
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
-_HOME = Path(tempfile.mkdtemp(prefix="s3kv-bench-"))
-# Before Prefect or boto3 are imported: nothing of the machine's own configuration is read.
-os.environ.update(
-    {
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "XDG_CACHE_HOME": str(_HOME / "cache"),
-        "PREFECT_HOME": str(_HOME / "prefect"),
-        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
-        "PREFECT_LOGGING_LEVEL": "WARNING",
-        "DO_NOT_TRACK": "1",
-    }
-)
+from tests.benchmarks.place import Place, make_home
+
+_HOME = make_home()  # before Prefect or boto3 are imported
+os.environ["PREFECT_LOGGING_LEVEL"] = "WARNING"  # lines of each run would cost all alike
 
 import asyncio  # noqa: E402
 import itertools  # noqa: E402
@@ -43,7 +32,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings  # noqa: E402
 
 from s3kv_flows._demo.servers import embedded_prefect  # noqa: E402
 from tests.benchmarks.distance import DistantServer, at_distance  # noqa: E402
-from tests.benchmarks.task_runs.peers import NO_OP, OURS, Bucket, Kind, tasks_of  # noqa: E402
+from tests.benchmarks.task_runs.peers import NO_OP, OURS, Kind, tasks_of  # noqa: E402
 from tests.benchmarks.task_runs.report import RAW, Measured, table, write  # noqa: E402
 from tests.servers import SERVERS  # noqa: E402
 
@@ -56,15 +45,15 @@ _NUMBERS = itertools.count(1)
 class Bench:
     """One server at one distance."""
 
-    def __init__(self, bucket: Bucket, s3: DistantServer, api: DistantServer) -> None:
-        self._bucket, self._s3, self._api = bucket, s3, api
-        self._tasks = tasks_of(bucket)
+    def __init__(self, place: Place, s3: DistantServer, api: DistantServer) -> None:
+        self._place, self._s3, self._api = place, s3, api
+        self._tasks = tasks_of(place)
         self._numbers = _NUMBERS
         self.found: dict[str, dict[str, Measured]] = {}
 
     def in_a_row(self, kind: Kind, rounds: int) -> None:
         """Measure runs one after another in one flow run: misses, then hits of the same."""
-        client = self._bucket.client()
+        client = self._place.boto3()
         client.put_object(Bucket=_BUCKET, Key="raw", Body=bytes(1024))
         run = _in_a_row if kind == "sync" else _in_a_row_later
         for warm in (True, *[False] * rounds):
@@ -180,9 +169,9 @@ def main(
                     at_distance(prefect, 0) as api,
                     temporary_settings({PREFECT_API_URL: f"{api.url}/api"}),
                 ):
-                    bucket = Bucket(s3.url, running.access_key, running.secret_key, _BUCKET)
-                    bucket.client().create_bucket(Bucket=_BUCKET)
-                    bench = Bench(bucket, s3, api)
+                    place = Place(s3.url, running.access_key, running.secret_key, _BUCKET, _HOME)
+                    place.boto3().create_bucket(Bucket=_BUCKET)
+                    bench = Bench(place, s3, api)
                     for kind in ("sync", "async"):
                         bench.in_a_row(kind, rounds)
                     if map_size and not distance:

@@ -111,11 +111,11 @@ def fields_of_record(value: object) -> dict[str, Any] | None:
     elif module.startswith("pydantic.v1.") and cls.__name__ == "FieldInfo":
         names = slots_of(cls)
     elif module.startswith("attr") and cls.__name__ in ("Factory", "Attribute"):
-        unset = {name for name in ("eq_key", "order_key") if _of(value, name) is None}
+        unset = {name for name in ("eq_key", "order_key") if getattr(value, name, None) is None}
         names = [name for name in slots_of(cls) if name != "inherited" and name not in unset]
     if names is None:
         return None
-    return {name: getattr(value, name) for name in names if _has(value, name)}
+    return {name: getattr(value, name) for name in names if hasattr(value, name)}
 
 
 def objects_of_fields(cls: type) -> list[object]:
@@ -227,11 +227,11 @@ def _of_field_info(value: Any) -> dict[str, Any]:
         for name in slots_of(type(value))
         if not name.startswith("_")
         and name != "metadata"
-        and _has(value, name)
+        and hasattr(value, name)
         and not _is_declared(value, name, declared)
     }
     # What a subclass knows of a field, as of a column in a database.
-    own = _of(value, "__dict__") or {}
+    own = getattr(value, "__dict__", None) or {}
     later |= {name: own[name] for name in sorted(own, key=str) if type(own[name]) in ATOMS}
     return {**found, "later": later} if later else found
 
@@ -239,7 +239,7 @@ def _of_field_info(value: Any) -> dict[str, Any]:
 def _is_declared(value: Any, name: str, declared: Mapping[str, Any]) -> bool:
     """Return whether an attribute of a field is as it was declared, or follows from that."""
     now = getattr(value, name)
-    priority = _of(value, "alias_priority")
+    priority = getattr(value, "alias_priority", None)
     if name in declared and declared[name] is not ...:
         return is_same(now, declared[name])
     if name == "default":
@@ -279,15 +279,3 @@ def _is_missing(value: object) -> bool:
 
 def _or_missing(value: object) -> object:
     return "missing" if type(value).__name__ == "_MISSING_TYPE" else value
-
-
-def _of(value: object, name: str) -> Any:
-    return getattr(value, name) if _has(value, name) else None
-
-
-def _has(value: object, name: str) -> bool:
-    try:
-        getattr(value, name)
-    except Exception:  # noqa: BLE001 -- a slot that was never set, or a property that fails
-        return False
-    return True

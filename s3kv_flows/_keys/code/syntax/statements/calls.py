@@ -124,14 +124,10 @@ class Calls:
         for definition in self._definitions.get(name, ()):
             methods = [definition] if isinstance(definition, FUNCTIONS) else _methods(definition, "__init__")
             for one in methods:
-                given = {argument.arg for argument in one.args.args}
+                given = {argument.arg for argument in one.args.args} - {"self"}
                 now = (part for statement in one.body for part in runs_at_import(statement))
-                if any(
-                    isinstance(part, ast.Call)
-                    and chain_of(part.func)[0][:1]
-                    and chain_of(part.func)[0][0] in given - {"self"}
-                    for part in now
-                ):
+                called = {chain_of(part.func)[0][:1] for part in now if isinstance(part, ast.Call)}
+                if any((name,) in called for name in given):
                     return True
         return False
 
@@ -234,9 +230,7 @@ class Calls:
         """By names: what stands in lists, tuples and dictionaries that they are bound to."""
         found: dict[str, set[str]] = {}
         for node in self._nodes:
-            if isinstance(node, ast.Assign) and isinstance(
-                node.value, (ast.List, ast.Tuple, ast.Dict, ast.Set)
-            ):
+            if isinstance(node, ast.Assign) and isinstance(node.value, _CONTAINERS):
                 names = {one.id for one in ast.walk(node.value) if isinstance(one, ast.Name)}
                 for target in node.targets:
                     if isinstance(target, ast.Name) and names:
