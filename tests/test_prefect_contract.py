@@ -20,6 +20,7 @@ import uuid
 import weakref
 from abc import ABC
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -38,7 +39,7 @@ from prefect.client.schemas.actions import ArtifactUpdate
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.objects import State
 from prefect.client.schemas.sorting import ArtifactSort
-from prefect.context import FlowRunContext, TaskRunContext
+from prefect.context import FlowRunContext, SettingsContext, TaskRunContext
 from prefect.exceptions import MissingContextError, ObjectNotFound, TerminationSignal
 from prefect.filesystems import NullFileSystem
 from prefect.results import ResultRecord, ResultRecordMetadata, ResultStore  # type: ignore[attr-defined]  # it is not said to be exported
@@ -466,6 +467,23 @@ def test_the_record_of_a_result_is_made_by_the_store_of_the_run_before_its_state
     assert stage.journal.the("record made").thread == stage.journal.the("key").thread
 
 
+@pytest.mark.parametrize("refreshes", [False, True])
+def test_what_the_store_of_a_run_raises_when_it_is_asked_for_a_level_fails_it_before_it_computes(
+    stage: Stage,
+    refreshes: bool,  # noqa: FBT001
+) -> None:
+    def without_storage(context: TaskRunContext) -> None:
+        Noting.instead_of_its_own(context)
+        context.result_store.result_storage = NullFileSystem()  # type: ignore[assignment]  # of which nothing is asked
+
+    stage.journal.raising["level asked"] = ValueError("refused")
+    policy = stage.policy(doing=without_storage)
+    state = stage.run(cache_policy=policy, refresh_cache=refreshes)
+    assert (state.is_failed(), "refused" in str(state.message)) == (True, True)
+    assert stage.journal.names[:2] == ["key", "level asked"]
+    assert not {"record read", "result read", "result write", "compute"} & set(stage.journal.names)
+
+
 def test_the_record_of_a_hit_is_not_made(stage: Stage) -> None:
     stage.hit(cache_policy=stage.policy(doing=Noting.instead_of_its_own))
     assert "record made" not in stage.journal.names
@@ -744,6 +762,9 @@ def test_saving_or_loading_a_block_gives_it_its_name_and_id(stage: Stage) -> Non
     assert saved._block_document_name == loaded._block_document_name == stage.name
     assert saved._block_document_id == loaded._block_document_id
     for block in (saved, loaded):
+        held = block.__pydantic_private__
+        assert held["_block_document_name"] == stage.name
+        assert held["_block_document_id"] == saved._block_document_id
         assert ResultStore(result_storage=block).result_storage_block_id == saved._block_document_id
     unsaved = Storage(journal=stage.name, role="result")
     assert (unsaved._block_document_name, unsaved._block_document_id) == (None, None)
@@ -810,6 +831,9 @@ def test_sync_makes_what_dispatches_run_at_once_also_in_an_event_loop(
 def test_a_missing_block_raises_object_not_found() -> None:
     with get_client(sync_client=True) as client, pytest.raises(ObjectNotFound):
         client.read_block_document_by_name("none", block_type_slug="s3kv-contract-storage")
+    with pytest.raises(ValueError, match="Unable to find block document") as raised:
+        Storage.load("none", _sync=True)  # type: ignore[call-arg]  # of async_dispatch
+    assert isinstance(raised.value.__cause__, ObjectNotFound)
 
 
 def test_a_block_with_abc_among_its_bases_is_no_type_and_is_found_where_it_is_registered() -> None:
@@ -860,6 +884,18 @@ def test_a_block_that_is_not_imported_is_looked_for_in_the_entry_points_prefect_
         check=True,
     )
     assert done.stdout.split()[-1] == "Found"
+
+
+def test_a_copy_of_the_settings_can_be_entered_in_another_thread() -> None:
+    with temporary_settings({PREFECT_TASKS_REFRESH_CACHE: True}):
+        settings: Any = SettingsContext.get()
+
+    def read() -> bool:
+        with settings.model_copy():
+            return bool(PREFECT_TASKS_REFRESH_CACHE.value())
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(read).result()
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,7 @@ def lookup(store: S3KVStore, path: str) -> FoundResult | None:
         results, found = _fetch(store, path, infos.append)
     except (KeyNotFoundError, CorruptValueError) as exc:
         if attempt is not None:
-            _require_computable((loaded_store(S3KVStore) or store).results, attempt, exc, infos)
+            _require_computable(_adopted(store).results, attempt, exc, infos)
         return None
     if attempt is not None:
         require_own(results, attempt, found)
@@ -171,11 +171,10 @@ def _is_unknown(exc: S3KVError) -> bool:
 
 def lookup_or_raise(store: S3KVStore, path: str) -> FoundResult:
     """Return a result, or raise; count the outcome, and log errors that Prefect takes for absences."""
-    results, attempt = store.results, attempt_for(path)
+    attempt = attempt_for(path)
     miss = attempt.take_miss() if attempt is not None else None
     if miss is not None:
         raise miss
-    counters = results.client.counters
     infos: list[ObjectInfo] = []
     try:
         results, found = _fetch(store, path, infos.append)
@@ -184,18 +183,19 @@ def lookup_or_raise(store: S3KVStore, path: str) -> FoundResult:
             attempt.found(infos[0])
         elif attempt is not None and isinstance(exc, KeyNotFoundError):
             attempt.found_nothing(deleted=exc.is_deleted)
-        outcome = _count_miss(counters, exc)
+        results = _adopted(store).results
+        outcome = _count_miss(results.client.counters, exc)
         if outcome == "undecodable":
             run_logger().warning("The cached result %r cannot be used and is computed anew: %s", path, exc)
         elif outcome == "unreachable" and not (attempt is not None and attempt.fails_without_store):
             run_logger().error("Cannot tell whether %r is cached, so it is computed: %s", path, exc)
         if attempt is not None:
-            _require_computable((loaded_store(S3KVStore) or store).results, attempt, exc, infos)
+            _require_computable(results, attempt, exc, infos)
         raise
     if attempt is not None:
         require_own(results, attempt, found)
         attempt.returns_lease()
-    _count_hit(counters, found)
+    _count_hit(results.client.counters, found)
     return found
 
 
@@ -222,6 +222,12 @@ def _fetch(store: S3KVStore, path: str, on_info: Callable[[ObjectInfo], object])
             raise
         adopt_store(store, renewed)
         return renewed.results, fetch_result(renewed.results, path, on_info=on_info)
+
+
+def _adopted(store: S3KVStore) -> S3KVStore:
+    """Return what the current run goes on with instead of a store that was refused, or the store itself."""
+    loaded = loaded_store(S3KVStore)
+    return loaded if loaded is not None and loaded.reference == store.reference else store
 
 
 def attempt_for(key: str) -> CacheAttempt | None:

@@ -21,7 +21,10 @@ PYPROJECT = (ROOT / "pyproject.toml").read_text()
 TESTS = [
     "tests/test_prefect_contract.py",
     *(f"tests/cache/test_{name}.py" for name in ("upgrades", "policies", "caching", "locking")),
+    "tests/cache/test_saved_stores.py",
     *(f"tests/results/test_{name}.py" for name in ("blocks", "finalizing")),
+    "tests/store/reads",
+    "tests/store/time",
 ]
 """What depends on Prefect and boto3, and does not take long."""
 SHOWN = ["prefect", "boto3", "fastapi", "pydantic", "moto"]

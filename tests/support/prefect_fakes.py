@@ -285,7 +285,11 @@ class Stage:
 
 
 class Noting(ResultStore):
-    """The result store of one run, which notes the records that are made of its results."""
+    """The result store of one run, which notes what it is asked for: a level, and records of its results."""
+
+    def supports_isolation_level(self, level: Any) -> bool:
+        JOURNALS[self.serializer.journal].note("level asked", level)  # type: ignore[attr-defined]
+        return super().supports_isolation_level(level)
 
     def create_result_record(self, obj: Any, key: str | None = None, expiration: Any = None) -> Any:
         journal = JOURNALS[self.serializer.journal]  # type: ignore[attr-defined]

@@ -14,7 +14,7 @@ from s3kv_flows._keys.code.classes.fields import complete, fields_of_class, is_m
 from s3kv_flows._keys.code.classes.generated import generated_functions
 from s3kv_flows._keys.code.classes.parts import parts_of_class
 from s3kv_flows._keys.code.graph import Found, Graph, Rules, Token
-from s3kv_flows._keys.code.names import Names
+from s3kv_flows._keys.code.names.names import Names
 from s3kv_flows._keys.code.objects.making import Making, Settings
 from s3kv_flows._keys.code.objects.order import Order
 from s3kv_flows._keys.code.syntax.facts import CODES

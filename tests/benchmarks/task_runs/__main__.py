@@ -162,13 +162,14 @@ def main(
     found: dict[str, dict[str, dict[str, Measured]]] = {}
     try:
         (_HOME / "server").mkdir()
-        with SERVERS[server]() as running, embedded_prefect(_HOME / "server") as prefect:
+        with (
+            SERVERS[server]() as running,
+            embedded_prefect(_HOME / "server") as prefect,
+            at_distance(prefect, 0) as api,  # one for all: events go where the first run sent them
+            temporary_settings({PREFECT_API_URL: f"{api.url}/api"}),
+        ):
             for distance in round_trips_ms:
-                with (
-                    at_distance(running.url, distance / 1000) as s3,
-                    at_distance(prefect, 0) as api,
-                    temporary_settings({PREFECT_API_URL: f"{api.url}/api"}),
-                ):
+                with at_distance(running.url, distance / 1000) as s3:
                     place = Place(s3.url, running.access_key, running.secret_key, _BUCKET, _HOME)
                     place.boto3().create_bucket(Bucket=_BUCKET)
                     bench = Bench(place, s3, api)

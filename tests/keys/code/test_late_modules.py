@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from s3kv_flows._keys.code import names
+from s3kv_flows._keys.code.names import late_modules
 from s3kv_flows._keys.code.syntax.modules import ModuleTexts
 from s3kv_flows._keys.identity import Identity, place_of
 from tests.keys.code.late_modules import PATCHES, TEXTS
@@ -36,7 +36,7 @@ def forget(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> C
 
     def forget() -> None:
         if request.param == "loaded before":
-            monkeypatch.setattr(names, "MODULES", ModuleTexts())
+            monkeypatch.setattr(late_modules, "MODULES", ModuleTexts())
 
     return forget
 
@@ -78,7 +78,7 @@ def test_what_a_module_was_filled_with_before_the_first_key_counts_and_what_a_ru
     late = task()
     late.put(1)
     assert digest(task) == unloaded, "a run may have done that"
-    monkeypatch.setattr(names, "MODULES", ModuleTexts())
+    monkeypatch.setattr(late_modules, "MODULES", ModuleTexts())
     filled = digest(task)
     assert filled != unloaded
     late.put(2)
@@ -110,7 +110,7 @@ def test_a_text_that_is_written_after_the_module_was_loaded_does_not_count(
     assert digest(task) == old
     (tmp_path / "late.py").write_text("def f(): return 2\nT = {'a': 1}\n")
     assert digest(task) == old, "it was seen"
-    monkeypatch.setattr(names, "MODULES", ModuleTexts())
+    monkeypatch.setattr(late_modules, "MODULES", ModuleTexts())
     loaded = digest(task)
     del sys.modules["late"]
     assert len({old, loaded, digest(task)}) == 3
@@ -124,7 +124,7 @@ def test_a_module_that_was_loaded_before_the_first_key_has_that_of_a_new_process
     ).t
     unloaded = digest(task)
     task()
-    monkeypatch.setattr(names, "MODULES", ModuleTexts())
+    monkeypatch.setattr(late_modules, "MODULES", ModuleTexts())
     assert digest(task) == unloaded
 
 
@@ -164,7 +164,7 @@ def test_what_a_text_computes_counts_by_value_where_the_file_may_be_another(
     elif moved == "link":
         place.unlink()
         place.symlink_to(tmp_path / "real")
-    monkeypatch.setattr(names, "MODULES", ModuleTexts())
+    monkeypatch.setattr(late_modules, "MODULES", ModuleTexts())
     assert (digest(task) == unloaded) is (moved == "")
 
 

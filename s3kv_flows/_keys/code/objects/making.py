@@ -10,7 +10,7 @@ from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 from s3kv_flows._keys.code.graph import Graph, Place, Token
-from s3kv_flows._keys.code.names import Names
+from s3kv_flows._keys.code.names.names import Names
 from s3kv_flows._keys.code.syntax.bodies import BODIES
 from s3kv_flows._keys.code.syntax.bytecode.effects import Effects
 from s3kv_flows._keys.code.syntax.facts import CodeFacts

@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from io import SEEK_END, BytesIO
-from typing import Any, Literal
+from typing import Any
+
+from botocore.exceptions import ClientError
 
 from s3kv_flows.store._s3.bodies import BodyFile
 from s3kv_flows.store._s3.transport.connections import Connections
@@ -122,24 +124,27 @@ class Hooks:
 
     def _may_retry(
         self,
-        response: Any,
+        response: tuple[Any, dict[str, Any]] | None,
         operation: Any,
         attempts: int,
         caught_exception: Exception | None,
         request_dict: dict[str, Any],
         **_: Any,
-    ) -> float | Literal[False] | None:
-        """Return when to try again, False for never; None leaves that to botocore."""
+    ) -> float | None:
+        """Return when to try again; None leaves that to botocore.
+
+        Raises:
+            Exception: What the last attempt ended with, if there shall be no other.
+        """
         limit = current_limit()
         if limit is None:  # not of this class
             return None
         if isinstance(caught_exception, NO_CONNECTION):
             self._breaker.did_not_connect(caught_exception)
-        if limit.is_over or self._breaker.is_open:
-            return False
         pause = pause_before_retry(response, attempts, self._most_attempts)
-        if pause is not None and pause >= limit.left:
-            return False
+        if limit.is_over or self._breaker.is_open or (pause is not None and pause >= limit.left):
+            _raise_failure(response, caught_exception, operation.name)
+            return None
         request_dict["context"]["read_timeout"] = self._limits.of_attempt(reads=_is_read(operation.name))
         return pause
 
@@ -199,6 +204,20 @@ def body_size(body: object) -> int:
         body.seek(position)
         return size
     return len(body) if isinstance(body, bytes) else 0
+
+
+def _raise_failure(
+    response: tuple[Any, dict[str, Any]] | None, caught_exception: Exception | None, operation: str
+) -> None:
+    """Raise what an attempt failed with, as the client would do after the last one.
+
+    False would end the attempts, too, but not in old versions of botocore: those of boto3 1.36 take it for a
+    pause of no seconds, and try for ever.
+    """
+    if caught_exception is not None:
+        raise caught_exception
+    if response is not None and response[0].status_code >= 300:
+        raise ClientError(response[1], operation)
 
 
 def _expect_only_for_large_bodies(params: dict[str, Any], **_: Any) -> None:

@@ -1,11 +1,9 @@
-"""Resolve the names in a function's code in the running process."""
+"""Names: resolves those in the code of functions."""
 
 from __future__ import annotations
 
 import builtins
 import importlib.util
-import re
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from types import CellType, FunctionType, ModuleType
 from typing import Any
@@ -13,20 +11,16 @@ from typing import Any
 from s3kv_flows._keys.code.changes.attributes import AttributePath, attributes_used
 from s3kv_flows._keys.code.changes.lookup import Bound, looked_up
 from s3kv_flows._keys.code.graph import Graph, Token
+from s3kv_flows._keys.code.names.in_texts import names_evaluated
+from s3kv_flows._keys.code.names.late_modules import LateModules
 from s3kv_flows._keys.code.syntax.facts import CodeFacts
-from s3kv_flows._keys.code.syntax.loaded import UNBOUND, Comparison, Loaded, seen
 from s3kv_flows._keys.code.syntax.modules import (
     MODULES,
-    ModuleText,
-    NotLoaded,
-    absolute_names,
-    is_loading,
 )
-from s3kv_flows._keys.code.syntax.texts import Chain, Import, encoded
+from s3kv_flows._keys.code.syntax.texts import Chain, encoded
 from s3kv_flows._keys.code.watch import ABSENT, content_of
 from s3kv_flows._keys.project import (
     is_loaded_by_prefect,
-    is_project_file,
     is_project_function,
     is_project_module,
     stem_of_module,
@@ -55,26 +49,6 @@ So they do not count, but for ``__name__``, where it is more than the name of a 
 _TELLS_PLACE = frozenset({"__file__", "__path__", "__spec__", "__loader__", "__cached__"})
 
 _READS_NAMESPACE = frozenset({"globals", "eval", "exec"})
-_FINDS_BY_NAME = frozenset(
-    {
-        "import_module",
-        "__import__",
-        "modules",
-        "run_module",
-        "find_spec",
-        "resolve_name",
-        "import_string",
-        "locate",
-    }
-)
-"""Functions of importlib, sys, runpy, pkgutil, pydoc and others that take the name of a module."""
-_EVALUATES = frozenset(
-    {"query", "eval", "evaluate", "sql", "sqldf", "execute", "SQLContext", "execute_global"}
-)
-"""Methods of pandas, polars, duckdb and others whose texts name what is around the call."""
-_NAMED_IN_TEXT = re.compile(r"(@?)([^\W\d]\w*(?:\.[^\W\d]\w*)*)")
-_MODULE_NAME = re.compile(r"(\.*)([^\W\d]\w*(?:\.[^\W\d]\w*)*)(\.?)(?::.*)?", re.ASCII)
-_LOOKED_THROUGH = 1_000
 _CONSTANTS = (type(None), bool, int, float, complex, str, bytes, type(...))
 
 
@@ -83,8 +57,7 @@ class Names:
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
-        self._changed: set[str] = set()
-        self._compared: list[Mapping[str, Any]] = []
+        self._late = LateModules(graph, self.bound)
 
     def globals(self, function: FunctionType, facts: CodeFacts, label: str) -> Iterable[Token]:
         """Yield the tokens of the global names that a function uses, and of their values."""
@@ -135,46 +108,17 @@ class Names:
 
     def imports(self, function: FunctionType, facts: CodeFacts) -> Iterable[Token]:
         """Yield the tokens of the project's modules that a function imports when it runs."""
-        namespace = function.__globals__
-        package = namespace.get("__package__")
-        if not isinstance(package, str):
-            package = str(namespace.get("__name__")).rpartition(".")[0]
-        for imported in facts.uses.imports:
-            yield from self._texts(absolute_names(imported, package))
-        if facts.uses.names & _FINDS_BY_NAME:
-            found = set(facts.uses.strings)
-            for chain in facts.uses.globals:
-                found |= _strings_in(namespace.get(chain[0]))
-            yield from self._texts(name for text in sorted(found) for name in _modules_named(text, package))
+        return self._late.imports(function, facts)
 
     def evaluated(self, function: FunctionType, facts: CodeFacts, label: str) -> Iterable[Token]:
-        """Yield the tokens of global names in texts that a function has a library evaluate.
-
-        ``@LIMIT`` in a query of pandas is any name; without that sign, as in SQL, it is one of a value.
-        """
-        if not facts.uses.names & _EVALUATES:
-            return
+        """Yield the tokens of global names in texts that a function has a library evaluate."""
         namespace = function.__globals__
-        texts = set(facts.uses.strings) - {function.__doc__}
-        for value in self._values_at_hand(function, facts):
-            texts |= _strings_in(value)
-        found = {match for text in texts for match in _NAMED_IN_TEXT.findall(text)}
-        for sign, name in sorted(found):
+        for is_marked, name in names_evaluated(function, facts):
             chain = tuple(name.split("."))
             value = namespace.get(chain[0], ABSENT)
-            if sign or not (value is ABSENT or issubclass(type(value), (FunctionType, type, ModuleType))):
+            is_value = value is not ABSENT and not issubclass(type(value), (FunctionType, type, ModuleType))
+            if is_marked or is_value:
                 yield from self._chain(namespace, chain, label.rpartition(".")[0] or label)
-
-    def _values_at_hand(self, function: FunctionType, facts: CodeFacts) -> Iterator[object]:
-        """Yield the values of a function's defaults, cells and globals, also of those in modules."""
-        yield from function.__defaults__ or ()
-        yield from (function.__kwdefaults__ or {}).values()
-        yield from map(content_of, function.__closure__ or ())
-        for chain in facts.uses.globals:
-            value, rest = function.__globals__.get(chain[0], ABSENT), chain[1:]
-            while rest and issubclass(type(value), ModuleType):
-                value, rest = vars(value).get(rest[0], ABSENT), rest[1:]
-            yield value
 
     def bound(self, namespace: Mapping[str, Any], name: str, value: object, label: str) -> Token:
         """Return the token of the value of a name."""
@@ -195,7 +139,7 @@ class Names:
             imported = {name for one in facts.uses.imports for name in one.names}
             of_modules = [chain[1] if len(chain) > 1 else chain[0] for chain in facts.writes]
             own = {chain[0] for chain in facts.writes if len(chain) == 1} - imported
-            self._mark_changed({name.rstrip("=") for name in of_modules} - own)
+            self._late.mark_changed({name.rstrip("=") for name in of_modules} - own)
         for chain in facts.writes:
             root = chain[0]
             if root in cells:
@@ -322,139 +266,6 @@ class Names:
         if not self._graph.is_written(namespace, name):
             self._graph.watch.name(namespace, name, value)
         return value
-
-    def _texts(self, names: Iterable[str]) -> Iterable[Token]:
-        for name in names:
-            token = self._text(name)
-            if token is not None:
-                yield token
-
-    def _text(self, name: str) -> Token | None:
-        if name.partition(".")[0] in ("prefect", "s3kv_flows"):
-            return None
-        known = self._graph.texts.get(name)
-        if known is not None:
-            return known
-        self._graph.watch.module(name)
-        own = name.partition(".")[0] in self._graph.rules.packages
-        is_there = name in sys.modules
-        text = MODULES.look_at(name, lambda path: own or is_project_file(path))
-        if text is None:
-            if not is_there:
-                self._graph.not_loaded.add(NotLoaded(name))
-            return None
-        if text.loaded is None and (not is_there or is_loading(sys.modules.get(name))):
-            self._graph.not_loaded.add(NotLoaded(name, text.path, text.stamped, text.stamp))
-        token = self._graph.node(text, name, lambda: self._of_text(text))
-        self._graph.texts[name] = token
-        self._graph.names_of_texts.add(name)
-        return token
-
-    def _of_text(self, text: ModuleText) -> Iterable[Token]:
-        module = sys.modules.get(text.name)
-        if text.loaded is None or not text.trusted:
-            self._graph.watch.file(text.stamped, text.stamp)
-        said = text.said.run_as(text.name)
-        self._graph.mark_modes(said.readers)
-        yield b"text"
-        yield said.digest
-        if self._graph.reads_documentation:
-            yield said.documentation.digest
-        if text.loaded is not None:
-            yield from self._of_loaded(text, text.loaded)
-        elif is_loading(module):  # by another thread
-            self._graph.watch.call(lambda: is_loading(module), found=True)
-        elif module is not None and not text.trusted:
-            yield self._graph.namespace(vars(module), text.name)
-        is_package = text.path.endswith(("__init__.py", "__init__.pyc"))
-        package = text.name if is_package else text.name.rpartition(".")[0]
-        for imported in said.imports:
-            yield from self._texts(absolute_names(imported, package))
-
-    def _of_loaded(self, text: ModuleText, loaded: Loaded) -> Iterable[Token]:
-        """Yield the tokens of what differs between a loaded module and its text."""
-        self._mark_changed(loaded.bindings.of_others)
-        namespace = loaded.namespace
-        self._compared.append(namespace)
-        watched = loaded.last
-        self._watch(loaded, watched)  # before it is compared: what changes in between shows
-        found = loaded.compare(self._changed)
-        if found.compared() != watched.compared():
-            self._watch(loaded, found)
-            found = loaded.compare(self._changed)
-        if found.is_of_other_text or (found.has_computed and not text.trusted):
-            yield self._graph.namespace(namespace, text.name)
-            return
-        if not text.trusted and not text.compiled:
-            yield b"untrusted"
-        last = text.name.rpartition(".")[2]
-        for name, value in sorted(found.differs.items()):
-            if not self._graph.is_ignored(name, f"{text.name}.{name}", f"{last}.{name}"):
-                yield encoded(name)
-                yield (
-                    b"absent" if value is UNBOUND else self.bound(namespace, name, value, f"{last}.{name}")
-                )
-        if text.is_witnessed:
-            return
-        for name, value in sorted(found.filled.items()):
-            if value is not UNBOUND and not self._graph.is_ignored(
-                name, f"{text.name}.{name}", f"{last}.{name}"
-            ):
-                self._graph.mark_written(namespace, name, rebound=True)
-                yield encoded(name)
-                yield self._graph.attribute(namespace, name, value, f"{last}.{name}")
-
-    def _mark_changed(self, names: Iterable[str]) -> None:
-        """Record names that the walked code assigns in some module: no loaded module is compared by them."""
-        new = {*names} - self._changed
-        self._changed |= new
-        self._graph.is_stale |= any(not new.isdisjoint(namespace) for namespace in self._compared)
-
-    def _watch(self, loaded: Loaded, found: Comparison) -> None:
-        watch, namespace = self._graph.watch, loaded.namespace
-        changed = {*loaded.bindings.changed, *self._changed}
-        if changed.isdisjoint(namespace):
-            watch.mapping(namespace)
-        else:
-            for name, value in list(namespace.items()):
-                if name not in changed:
-                    watch.name(namespace, name, value)
-            watch.call(lambda: len(namespace), len(namespace))
-        watch.call(seen(found.functions), found=True)
-        for cls in found.classes:
-            watch.mapping(vars(cls))
-        for container in found.containers:
-            if isinstance(container, Mapping):
-                watch.mapping(container)
-            else:
-                watch.collection(container)
-
-
-def _strings_in(value: Any) -> set[str]:
-    found: set[str] = set()
-    to_look_at = [value]
-    for one in to_look_at:
-        if type(one) is str:
-            found.add(one)
-        elif type(one) is dict:
-            to_look_at += [*one.keys(), *one.values()]
-        elif issubclass(type(one), (list, tuple, set, frozenset)):
-            to_look_at += one
-        if len(to_look_at) > _LOOKED_THROUGH:
-            break
-    return found
-
-
-def _modules_named(text: str, package: str) -> list[str]:
-    """Return the modules that a string may name; for ``"steps."``, from an f-string, all in the package."""
-    match = _MODULE_NAME.fullmatch(text)
-    if match is None:
-        return []
-    dots, name, open_end = match.groups()
-    names = absolute_names(Import(name, len(dots), ()), package)
-    return (
-        names + [f"{names[-1]}.{one}" for one in MODULES.within(names[-1])] if names and open_end else names
-    )
 
 
 def _of_unloaded(name: str, chain: Chain, at: int) -> Iterator[Token]:

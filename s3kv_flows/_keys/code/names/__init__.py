@@ -1,0 +1,1 @@
+"""What the names in reached code stand for, in the running process."""
