@@ -88,11 +88,7 @@ class ResultPolicy(CachePolicy):
                 return NO_KEY  # there is no serializer of ours that could keep the reason
             raise ValueError(OTHER_STORAGE.format(task=task_ctx.task.name))  # of their combination
         try:
-            made = self._make_key(task_ctx, inputs, flow_parameters, store.namespace)
-            if made is None:
-                return None
-            key = made.key if self.name is None else format_key(self.name, inputs)
-            store.results.namespace.name_of(key)  # or raise
+            return self._bind(task_ctx, inputs, flow_parameters, store, serializer)
         except Exception as exc:  # a user's policy, or the code of a value, may raise anything
             if not self.is_required:
                 if not isinstance(exc, Unkeyable):
@@ -103,8 +99,23 @@ class ResultPolicy(CachePolicy):
                     run_logger().warning("This run is computed, and not cached: %s", exc)
                 return None
             return _refuse(task_ctx, serializer, _refusal(self.name, exc))
+
+    def _bind(
+        self,
+        run: TaskRunContext,
+        inputs: dict[str, Any],
+        flow_parameters: dict[str, Any],
+        store: S3KVStore,
+        serializer: FrameSerializer,
+    ) -> str | None:
+        """Make the key of a run, and bind its serializer to the attempt."""
+        made = self._make_key(run, inputs, flow_parameters, store.namespace)
+        if made is None:
+            return None
+        key = made.key if self.name is None else format_key(self.name, inputs)
+        store.results.namespace.name_of(key)  # or raise
         attempt = replace(
-            _attempt_of(task_ctx, key),
+            _attempt_of(run, key),
             inputs=made.key if self.name is not None else None,
             parts=made.parts.to_metadata() if made.parts is not None else None,
             code=made.code.parts if made.code is not None else {},
@@ -112,7 +123,7 @@ class ResultPolicy(CachePolicy):
             finalizes=serializer.options.locks,
             needs_store=serializer.options.needs_store,
         )
-        bind_serializer(task_ctx, serializer.for_attempt(attempt))
+        bind_serializer(run, serializer.for_attempt(attempt))
         return key
 
     def _make_key(
