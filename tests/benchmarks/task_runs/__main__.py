@@ -33,6 +33,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings  # noqa: E402
 from s3kv_flows._demo.servers import embedded_prefect  # noqa: E402
 from tests.benchmarks.distance import DistantServer, at_distance  # noqa: E402
 from tests.benchmarks.task_runs.peers import NO_OP, OURS, Kind, tasks_of  # noqa: E402
+from tests.benchmarks.task_runs.plot import plot  # noqa: E402
 from tests.benchmarks.task_runs.report import RAW, Measured, table, write  # noqa: E402
 from tests.servers import SERVERS  # noqa: E402
 
@@ -157,7 +158,7 @@ def main(
         rounds: So many rounds of 25 runs in a row, for each kind.
         map_size: So many runs in a map; 0 for no maps.
         map_rounds: So many rounds of maps.
-        output: Where to write ``task_runs.md`` and ``task_runs.json``.
+        output: Where to write ``task_runs.md``, ``task_runs.json`` and ``task_runs.svg``.
     """
     found: dict[str, dict[str, dict[str, Measured]]] = {}
     try:
@@ -182,6 +183,7 @@ def main(
     finally:
         shutil.rmtree(_HOME, ignore_errors=True)
     write(output, found)
+    plot(output / "task_runs.svg", found)
     sys.stdout.flush()
     os._exit(0)  # Prefect would wait for a server that has ended to take its last events
 

@@ -59,6 +59,8 @@ def _over(mine: list[float], *others: list[float]) -> float:
 
 _ABOUT = """# What a cached task run costs
 
+![A hit on 1 KiB](task_runs.svg)
+
 Made by `make bench`: a whole run of a task that returns 1 KiB, as a user waits for it, in milliseconds. In a
 flow, 25 runs in a row, or a map; medians of the rounds. Prefect's own server, Ceph and the client share
 {cores} cores; a counting proxy adds the round trip to S3. *no-op* is the same task without a cache, *boto3
