@@ -307,7 +307,8 @@ class S3KVStore(ResultStorage, WritableFileSystem):
     @property
     def results(self) -> S3KV:
         """The cached results of the bucket, by cache key: frames in ``<prefix>-results/<key>``."""
-        built = getattr(self, "_results_built", None)  # which older pickles do not have
+        # Not as an attribute, which pydantic takes longer to find; older pickles have none.
+        built: _Built | None = (self.__pydantic_private__ or {}).get("_results_built")
         if built is None or built.fields != self.__dict__:
             fields = deepcopy(self.__dict__)  # before, as another thread may set one meanwhile
             space = Namespace(self.prefix).results

@@ -165,7 +165,7 @@ def caching(
     )
     return {
         "result_storage": StoreReference(store=storage),
-        "result_serializer": FrameSerializer(options=options),
+        "result_serializer": FrameSerializer.with_options(options),
         "cache_policy": policy,
         "cache_expiration": None if cache_expiration is None else fixed_duration(cache_expiration),
         "persist_result": True,
@@ -201,7 +201,7 @@ def finalizing(
     options = ResultOptions("flow", _validated(object_tags), retention, legal_hold)
     return {
         "result_storage": _storage_of(store),
-        "result_serializer": FrameSerializer(options=options),
+        "result_serializer": FrameSerializer.with_options(options),
         "persist_result": True,
         "cache_result_in_memory": False,
     }

@@ -61,13 +61,13 @@ class FrameSerializer(Serializer):
     _options: ResultOptions = PrivateAttr(default_factory=ResultOptions)
     _attempt: CacheAttempt | None = PrivateAttr(default=None)
 
-    def __init__(
-        self, *, options: ResultOptions | None = None, attempt: CacheAttempt | None = None, **fields: Any
-    ) -> None:
-        super().__init__(**fields)
-        if options is not None:
-            self._options = options
-        self._attempt = attempt
+    # No __init__ of its own: pydantic would call it whenever Prefect reads a record.
+    @classmethod
+    def with_options(cls, options: ResultOptions) -> FrameSerializer:
+        """Return a serializer with what a user gave to ``caching()`` or ``finalizing()``."""
+        made = cls()
+        made._options = options
+        return made
 
     @property
     def options(self) -> ResultOptions:
@@ -81,7 +81,9 @@ class FrameSerializer(Serializer):
 
     def for_attempt(self, attempt: CacheAttempt) -> FrameSerializer:
         """Return a serializer with the same options, for one attempt of a task run."""
-        return type(self)(codec=self.codec, options=self._options, attempt=attempt)
+        made = self.model_copy()
+        made._attempt = attempt  # noqa: SLF001  # of this class
+        return made
 
     def belongs_to(self, task_run: TaskRun, key: str | None) -> bool:
         """Return whether this serializer was made for a run with this key, and not inherited from it."""

@@ -52,7 +52,7 @@ def shared_client(config: S3Config) -> S3Client:
     configuration and per state of the environment that boto3's chain reads. It is never shared with a forked
     child, whose copies of the sockets would mix up responses.
     """
-    key = (config, tuple(os.environ.get(name) for name in _ENVIRONMENT))
+    key = (config, tuple(map(os.environ.get, _ENVIRONMENT)))
     with _clients_lock:
         client = _clients.pop(key, None) or new_client(config)
         _clients[key] = client  # most recently used last

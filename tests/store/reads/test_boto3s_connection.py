@@ -228,7 +228,13 @@ def test_a_signature_for_another_region_says_what_to_set(faulty: Faulty) -> None
 def test_the_requester_pays_where_that_is_said(payer: str | None, faulty: Faulty) -> None:
     server = faulty(respond)
     store = S3KV(
-        server.url, BUCKET, "id", "secret", enable_local_cache=False, requester_pays=payer is not None
+        server.url,
+        BUCKET,
+        "id",
+        "secret",
+        enable_local_cache=False,
+        requester_pays=payer is not None,
+        boto_config={"retries": {"total_max_attempts": 1}},
     )
     for operation in every_operation(store):
         with suppress(S3KVError, ValueError):  # it has few answers

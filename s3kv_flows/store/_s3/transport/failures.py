@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+from typing import Any
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -16,7 +17,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
-__all__ = ["FAILURES", "NO_CONNECTION", "broke_connection"]
+__all__ = ["FAILURES", "NO_CONNECTION", "broke_connection", "raise_failure"]
 
 FAILURES: tuple[type[Exception], ...] = (
     BotoCoreError,
@@ -43,3 +44,17 @@ def broke_connection(exc: BaseException | None) -> bool:
     """Tell whether a connection broke or stayed silent, so that other idle ones may be dead, too."""
     kinds = (HTTPClientError, HTTPError, http.client.HTTPException, OSError)
     return isinstance(exc, kinds) and not isinstance(exc, NO_CONNECTION)
+
+
+def raise_failure(
+    response: tuple[Any, dict[str, Any]] | None, caught_exception: Exception | None, operation: str
+) -> None:
+    """Raise what an attempt failed with, as the client would do after the last one.
+
+    False would end the attempts, too, but not in old versions of botocore: those of boto3 1.36 take it for a
+    pause of no seconds, and try for ever.
+    """
+    if caught_exception is not None:
+        raise caught_exception
+    if response is not None and response[0].status_code >= 300:
+        raise ClientError(response[1], operation)

@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from io import SEEK_END, BytesIO
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from s3kv_flows.store._s3.bodies import BodyFile
 from s3kv_flows.store._s3.transport.connections import Connections
 from s3kv_flows.store._s3.transport.counters import Counters
-from s3kv_flows.store._s3.transport.failures import NO_CONNECTION, broke_connection
+from s3kv_flows.store._s3.transport.failures import NO_CONNECTION, broke_connection, raise_failure
 from s3kv_flows.store._s3.transport.time.breaker import Breaker
 from s3kv_flows.store._s3.transport.time.limits import Limits, current_limit, note_connection
 from s3kv_flows.store._s3.transport.time.retries import pause_before_retry
@@ -143,7 +141,7 @@ class Hooks:
             self._breaker.did_not_connect(caught_exception)
         pause = pause_before_retry(response, attempts, self._most_attempts)
         if limit.is_over or self._breaker.is_open or (pause is not None and pause >= limit.left):
-            _raise_failure(response, caught_exception, operation.name)
+            raise_failure(response, caught_exception, operation.name)
             return None
         request_dict["context"]["read_timeout"] = self._limits.of_attempt(reads=_is_read(operation.name))
         return pause
@@ -204,20 +202,6 @@ def body_size(body: object) -> int:
         body.seek(position)
         return size
     return len(body) if isinstance(body, bytes) else 0
-
-
-def _raise_failure(
-    response: tuple[Any, dict[str, Any]] | None, caught_exception: Exception | None, operation: str
-) -> None:
-    """Raise what an attempt failed with, as the client would do after the last one.
-
-    False would end the attempts, too, but not in old versions of botocore: those of boto3 1.36 take it for a
-    pause of no seconds, and try for ever.
-    """
-    if caught_exception is not None:
-        raise caught_exception
-    if response is not None and response[0].status_code >= 300:
-        raise ClientError(response[1], operation)
 
 
 def _expect_only_for_large_bodies(params: dict[str, Any], **_: Any) -> None:

@@ -174,4 +174,5 @@ def _canonical(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _mac(key: bytes, message: str) -> bytes:
-    return hmac.digest(key, message.encode(), "sha256")
+    # hmac.digest() lets other threads run, and waits until they let this one.
+    return hmac.new(key, message.encode(), "sha256").digest()
