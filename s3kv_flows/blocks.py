@@ -273,6 +273,10 @@ class S3KVStore(ResultStorage, WritableFileSystem):
         """Do as :meth:`delete`."""
         return await _and_forget(super().adelete(name, *args, **options), name)
 
+    # Prefect's own methods have these, too, for programs that choose between both kinds themselves.
+    save.aio = asave  # type: ignore[attr-defined]
+    delete.__func__.aio = adelete.__func__  # type: ignore[attr-defined]
+
     @classmethod
     def reference_to(cls, name: str) -> str:
         """Return the reference to a saved store: ``s3kv-store/lake`` for ``lake``."""

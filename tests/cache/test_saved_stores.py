@@ -206,6 +206,21 @@ def test_a_store_that_is_saved_again_here_is_used_at_once(lake: Lake, make_lake:
         add_one(1)
 
 
+def test_prefects_other_names_of_saving_and_deleting_forget_the_store_too(
+    lake: Lake, make_lake: Callable[..., Lake]
+) -> None:
+    add_one, other = adding_task(lake), make_lake()
+    assert add_one(1) == 2
+    save: Any = S3KVStore.save
+    asyncio.run(save.aio(S3KVStore(**other.block.model_dump()), lake.name, overwrite=True))
+    assert add_one(1) == 2
+    assert len(other.objects()) == 1
+    delete: Any = S3KVStore.delete
+    asyncio.run(delete.aio(S3KVStore, lake.name))
+    with pytest.raises(ValueError, match="Unable to find block document"):
+        add_one(1)
+
+
 def test_a_store_that_is_saved_again_elsewhere_is_seen_after_a_minute(
     lake: Lake, make_lake: Callable[..., Lake], api: Api, clock: Clock
 ) -> None:
