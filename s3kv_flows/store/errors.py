@@ -9,6 +9,7 @@
     ├── InvalidTagError(ValueError)         over 10 tags, over 128/256 characters, reserved prefix, ...
     ├── EncodingError(ValueError)           the codec cannot encode the value
     ├── CorruptValueError                   checksum, truncation, wrong codec
+    │   └── TamperedValueError              no seal, or a seal that does not hold
     ├── KeyLockedError(PermissionError)     retention until ... / legal hold
     ├── HiddenOutputError                   another writer's version hides a locked output
     ├── ConflictError                       a condition failed: the key exists, or was changed
@@ -45,6 +46,7 @@ __all__ = [
     "S3KVError",
     "StaleWriterError",
     "StoreUnavailableError",
+    "TamperedValueError",
     "UnsupportedByServerError",
 ]
 
@@ -91,6 +93,18 @@ class EncodingError(S3KVError, ValueError):
 
 class CorruptValueError(S3KVError):
     """The object exists, but it is damaged, or was not written by this codec."""
+
+
+class TamperedValueError(CorruptValueError):
+    """The object has no seal, or one that does not hold: it was not written, as it is, by a trusted key.
+
+    Attributes:
+        reason: ``unsealed``, ``seal``, ``untrusted_key``, ``key_ended``, ``signature`` or ``root``.
+    """
+
+    def __init__(self, message: str = "", *, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class KeyLockedError(S3KVError, PermissionError):
