@@ -61,7 +61,6 @@ ORDER: Mapping[str, tuple[str, ...]] = {
     ),
     "s3kv_flows.store": (
         "_kv",
-        "_kv_types",
         "_outputs",
         "_values",
         "_objects",

@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 from s3kv_flows.store._durations import DurationLike, fixed_duration, length_before, parse_duration
 from s3kv_flows.store._iam import Access, apply_policy, statements
-from s3kv_flows.store._kv_types import DeletedKeys, KeyInfo
 from s3kv_flows.store._layout.keys import Namespace, validate_bucket_name
 from s3kv_flows.store._layout.marks import is_own, name_mark
 from s3kv_flows.store._layout.tags import validate_tags
@@ -33,6 +32,7 @@ from s3kv_flows.store._s3.config import AWS, Encryption, S3Config, refuse_bucket
 from s3kv_flows.store._s3.transport.client_errors import raising_client_errors
 from s3kv_flows.store._s3.types import Fetched, ListedObject, ListedVersion, ObjectInfo, Written
 from s3kv_flows.store._values.codecs import Codec, LenientJsonCodec, codec_named
+from s3kv_flows.store._values.key_info import DeletedKeys, KeyInfo
 from s3kv_flows.store._values.local_cache import CachedObject, LocalCache
 from s3kv_flows.store._values.values import Values, user_metadata
 from s3kv_flows.store.errors import (
