@@ -64,6 +64,7 @@ ORDER: Mapping[str, tuple[str, ...]] = {
         "_outputs",
         "_values",
         "_objects",
+        "_seals",
         "_locks",
         "_leases",
         "_iam",

@@ -26,6 +26,7 @@ __all__ = [
     "POSITION",
     "PREFECT_VERSION",
     "RUN",
+    "SEAL",
     "SECONDS",
     "TASK_RUN",
     "TTL",
@@ -53,6 +54,8 @@ CODEC = "s3kv-codec"
 """The codec of a value."""
 CHECKSUM = "s3kv-xxh3"
 """The checksum of a body that contains none: not every server verifies uploads."""
+SEAL = "s3kv-seal"
+"""Who wrote an object, and that it is unchanged; see :mod:`s3kv_flows.store._seals`."""
 
 PREFECT_VERSION = "s3kv-prefect"
 """The version of Prefect that wrote a result."""

@@ -1,0 +1,1 @@
+"""Seals: signatures that say who wrote an object. Pure, no request."""
