@@ -61,8 +61,12 @@ class Head:
 
     @property
     def seal(self) -> str | None:
-        """The seal; None where there is none. An empty one is there, and wrong."""
-        return next((value for name, value in self.metadata.items() if name.lower() == SEAL), None)
+        """The seal; None where there is none. An empty one is there, and wrong.
+
+        Several, in names of which only the case differs, are joined as HTTP joins them, and so wrong.
+        """
+        seals = [value for name, value in self.metadata.items() if name.lower() == SEAL]
+        return ",".join(seals) if seals else None
 
 
 def statement(key_id: str, algorithm: Algorithm, scope: str, head: Head, root: bytes) -> bytes:

@@ -120,6 +120,7 @@ def test_of_20000_forged_heads_only_the_true_ones_are_accepted(accept_unsealed: 
 
 def test_of_20000_forged_keys_none_raises_anything_but_a_value_error() -> None:
     dice = random.Random(2027)
+    seed = KEY.reveal()[-43:]
     texts = [f"{KEY.public};until=2026-12-01;purposes=result,value", str(STRANGER.public), KEY.reveal()]
     for _ in range(MUTATIONS):
         text = mutated_text(dice.choice(texts), dice)
@@ -127,8 +128,7 @@ def test_of_20000_forged_keys_none_raises_anything_but_a_value_error() -> None:
             continue
         for parse in (SigningKey.parse, TrustedKey.parse, lambda one: read_trusted_keys([one])):
             message = refusal(parse, text)
-            assert text not in message or len(text) < 4
-            assert KEY.reveal()[-43:] not in message
+            assert not [start for start in range(36) if seed[start : start + 8] in message]
 
 
 def refusal(parse: Callable[[str], object], text: str) -> str:

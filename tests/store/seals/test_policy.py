@@ -151,6 +151,13 @@ def test_a_signature_has_one_form() -> None:
     assert outcome(OWN, with_seal(head, str(other))) == "signature"
 
 
+def test_of_two_seals_in_one_head_none_counts() -> None:
+    head = sealed()
+    for other in ("garbled", seal_of(head)):
+        twice = replace(head, metadata={**head.metadata, "S3KV-Seal": other})
+        assert outcome(OWN, twice) == "seal"
+
+
 # --- keys ---------------------------------------------------------------------------------------------
 
 
