@@ -74,7 +74,7 @@ class SealPolicy:
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
         self._signing_key = signing_key
-        self._trusted = TrustedKeys(trusted_keys, signing_key and signing_key.public)
+        self._trusted = TrustedKeys(trusted_keys, signing_key.public if signing_key else None)
         self.scope, self.accept_unsealed = scope, accept_unsealed
         self._clock = clock
 

@@ -45,7 +45,8 @@ def mutated_text(text: str, dice: random.Random) -> str:
     if kind == 0:
         return text[:at] + dice.choice(CHARACTERS) + text[at + size :]
     if kind == 1:
-        return text[:at] + text[at : at + size] * dice.choice([0, 2, 50])
+        times = dice.choice([0, 2, 50])
+        return text[:at] + text[at : at + size] * times
     if kind == 2:
         parts = text.split(":")
         dice.shuffle(parts)
