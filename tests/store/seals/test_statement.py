@@ -56,6 +56,10 @@ CHANGES: dict[str, Callable[[Head], Head]] = {
     "metadata that is added": lambda head: metadata(head, added="1"),
     "empty metadata that is added": lambda head: metadata(head, added=""),
     "a value that becomes a name": lambda head: metadata(head, owner="", ada=""),
+    "a character that moves to the name from the next field": lambda head: replace(
+        head, name=head.name + head.content_type[0], content_type=head.content_type[1:]
+    ),
+    "a character that moves from a value to its name": lambda head: metadata(head, owner=None, ownera="da"),
     "two values, swapped": lambda head: metadata(
         head, owner=head.metadata["s3kv-write-id"], s3kv_write_id="ada"
     ),
