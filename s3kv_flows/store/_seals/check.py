@@ -1,4 +1,4 @@
-"""Checks of bodies whose seal was verified: do the bytes have its root?"""
+"""Checks of bodies against a seal whose signature was verified."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The policy of seals: what is sealed, what is accepted, and what is refused.
+"""The policy of seals: what is sealed, accepted and refused.
 
 What is checked, in this order, before a byte of the body is asked for::
 

@@ -1,8 +1,8 @@
-"""Hash trees of bodies: leaves of 1 MiB, hashed in any order, and their root.
+"""Hash trees of bodies: leaves of 1 MiB, in any order.
 
 ::
 
-    leaf i   hash of the bytes from i MiB on, 1 MiB or what is left
+    leaf i   hash of the bytes from i MiB on: 1 MiB, or what is left of the body
     root     hash of: "s3kv-flows root v1", length of the body, 1 MiB, all leaves
 
 Numbers have 8 bytes, little endian. An empty body has no leaves. So each range of a download is hashed in its
