@@ -33,7 +33,7 @@ from tests.store.seals.examples import (
 )
 
 MUTATIONS = 20_000
-CHARACTERS = [*"1:@-_.=AZaz09+/ ;,", "\n", "\0", "é", "\uff11", "\ud800", "\U0001f511", ""]
+CHARACTERS: list[str] = [*"1:@-_.=AZaz09+/ ;,", "\n", "\0", "é", "\uff11", "\ud800", "\U0001f511", ""]
 LENGTHS = [0, 6, 8, -1, 2**63, 2**64 - 1, 2**64, 10**30]
 EXTREMES = [date.replace(tzinfo=timezone.utc) for date in (datetime.min, datetime.max)]  # noqa: DTZ901
 DATES = [None, WRITTEN, WRITTEN.replace(year=2030), WRITTEN.replace(tzinfo=None), *EXTREMES]
