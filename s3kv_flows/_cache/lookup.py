@@ -186,7 +186,9 @@ def lookup_or_raise(store: S3KVStore, path: str) -> FoundResult:
         results = _adopted(store).results
         outcome = _count_miss(results.client.counters, exc)
         if outcome == "undecodable":
-            run_logger().warning("The cached result %r cannot be used and is computed anew: %s", path, exc)
+            run_logger().warning(
+                "The cached result %r cannot be used and is computed anew (%s): %s", path, _reason(exc), exc
+            )
         elif outcome == "unreachable" and not (attempt is not None and attempt.fails_without_store):
             run_logger().error("Cannot tell whether %r is cached, so it is computed: %s", path, exc)
         if attempt is not None:
@@ -249,12 +251,23 @@ def _count_hit(counters: Counters, found: FoundResult) -> None:
     counters.add("results.seconds_saved", found.record.seconds or 0)
 
 
+_OUTCOMES: tuple[tuple[type[S3KVError], str], ...] = (
+    (ExpiredResultError, "expired"),
+    (KeyNotFoundError, "absent"),
+    (CorruptValueError, "undecodable"),
+    (S3KVError, "unreachable"),
+)
+
+
 def _count_miss(counters: Counters, exc: S3KVError) -> str:
-    outcome = {
-        ExpiredResultError: "expired",
-        KeyNotFoundError: "absent",
-        CorruptValueError: "undecodable",
-    }.get(type(exc), "unreachable")
+    """Count a miss, its outcome, and the reason of what cannot be decoded; return the outcome."""
+    outcome = next(name for error, name in _OUTCOMES if isinstance(exc, error))
     counters.add("results.misses")
     counters.add(f"results.misses.{outcome}")
+    if reason := _reason(exc):
+        counters.add(f"results.misses.{reason}")
     return outcome
+
+
+def _reason(exc: S3KVError) -> str | None:
+    return exc.reason if isinstance(exc, CorruptValueError) else None
