@@ -180,7 +180,7 @@ def lookup_or_raise(store: S3KVStore, path: str) -> FoundResult:
         results, found = _fetch(store, path, infos.append)
     except S3KVError as exc:
         if attempt is not None and infos:
-            attempt.found(infos[0])
+            attempt.found(infos[-1])
         elif attempt is not None and isinstance(exc, KeyNotFoundError):
             attempt.found_nothing(deleted=exc.is_deleted)
         results = _adopted(store).results
@@ -210,7 +210,7 @@ def _require_computable(
     if isinstance(exc, KeyNotFoundError):
         require_unhidden(results, attempt, exc)
     elif isinstance(exc, CorruptValueError) and infos:
-        require_replaceable(results, attempt, infos[0])
+        require_replaceable(results, attempt, infos[-1])
 
 
 def _fetch(store: S3KVStore, path: str, on_info: Callable[[ObjectInfo], object]) -> tuple[S3KV, FoundResult]:

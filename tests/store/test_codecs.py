@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import math
 import threading
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -108,11 +107,11 @@ def test_large_sections_are_compressed_in_chunks(size: int) -> None:
 def test_a_frame_whose_header_lies_about_its_sections_is_damaged() -> None:
     good = compress([bytes(1000)])
     for wrong in (
-        [replace(good[0], raw_size=999)],
-        [replace(good[0], raw_size=1001)],
-        [replace(good[0], stored=[*good[0].stored, b""])],
-        [replace(good[0], stored=[b"not zstd"])],
-        [replace(good[0], stored=[good[0].stored[0][:-3]])],
+        [good[0]._replace(raw_size=999)],
+        [good[0]._replace(raw_size=1001)],
+        [good[0]._replace(stored=[*good[0].stored, b""])],
+        [good[0]._replace(stored=[b"not zstd"])],
+        [good[0]._replace(stored=[good[0].stored[0][:-3]])],
     ):
         with pytest.raises(CorruptValueError, match=r"section|chunk"):
             decompress(wrong)

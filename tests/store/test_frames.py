@@ -77,7 +77,7 @@ def test_format_4_is_smaller_than_format_3() -> None:
 
 def test_what_is_not_compressed_is_neither_copied_into_the_frame_nor_out_of_it() -> None:
     noise = np.random.default_rng(1).integers(0, 256, 1 << 20, dtype="u1")
-    chunks = pack(CODEC, [b"pickle", memoryview(noise)])
+    chunks = pack(CODEC, [b"pickle", noise.data])
     views = [np.frombuffer(chunks.view(start, 1 << 21), "u1") for start in range(0, len(chunks), 1 << 16)]
     assert any(np.shares_memory(view, noise) for view in views)
     body = bytearray(bytes(chunks))

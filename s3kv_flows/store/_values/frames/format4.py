@@ -30,7 +30,7 @@ from __future__ import annotations
 import re
 import secrets
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -56,6 +56,7 @@ _HEAD = struct.Struct("<8sBBHI16sQQ16s")
 _SECTION_ENTRY = 8
 _CHUNK_ENTRY = 4
 _COMPRESSED = 1 << 63
+_RAW_SIZE = _COMPRESSED - 1
 _CHECKSUM = slice(40, 48)
 _CODEC = re.compile(rb"([!-~]{1,16})\0*")
 _MOST_ABOUT = 1
@@ -123,14 +124,27 @@ def read(view: memoryview, *, verify_checksum: bool, limit: int) -> Frame:
     codec = _CODEC.fullmatch(head.codec)
     if codec is None:
         raise CorruptValueError(f"the frame names no codec, but {head.codec!r}", reason="codec")
-    claimed = head.sections * SECTION_BYTES
+    table, start = _table(view, head.sections, limit)
+    return Frame(codec[1].decode(), cut(view[start:], table), head.about)
+
+
+def _table(view: memoryview, sections: int, limit: int) -> tuple[list[tuple[int, Sequence[int]]], int]:
+    """Return raw size and sizes of chunks of each section, and where the first one begins."""
+    claimed = sections * SECTION_BYTES
     require_affordable(claimed, limit)
-    sections = _numbers(view, "Q", _HEAD.size, head.sections)
-    require_affordable(claimed + sum(section & ~_COMPRESSED for section in sections), limit)
-    chunks_at = _HEAD.size + len(sections) * _SECTION_ENTRY
-    chunks = _numbers(view, "I", chunks_at, sum(map(_chunk_count, sections)))
-    start = chunks_at + len(chunks) * _CHUNK_ENTRY
-    return Frame(codec[1].decode(), cut(view[start + padding(start) :], _table(sections, chunks)), head.about)
+    raw_sizes, counts, count = [], [], 0
+    for entry in _numbers(view, f"<{sections}Q", _HEAD.size, sections * _SECTION_ENTRY):
+        raw_size = entry & _RAW_SIZE
+        chunks = 0 if entry == raw_size else chunk_count(raw_size)
+        claimed, count = claimed + raw_size, count + chunks
+        raw_sizes.append(raw_size)
+        counts.append(chunks)
+    require_affordable(claimed, limit)
+    start = _HEAD.size + sections * _SECTION_ENTRY
+    sizes = iter(_numbers(view, f"<{count}I", start, count * _CHUNK_ENTRY)) if count else iter(())
+    start += count * _CHUNK_ENTRY
+    chunked = [tuple(islice(sizes, number)) if number else () for number in counts]
+    return list(zip(raw_sizes, chunked, strict=True)), start + padding(start)
 
 
 def _head(view: memoryview) -> _Head:
@@ -152,23 +166,11 @@ def _checksum(view: memoryview) -> int:
     return checksum.intdigest()
 
 
-def _numbers(view: memoryview, kind: str, at: int, count: int) -> tuple[int, ...]:
+def _numbers(view: memoryview, table: str, at: int, size: int) -> tuple[int, ...]:
     """Return the numbers of a table, which takes no memory where it does not lie within the frame."""
-    table = struct.Struct("<" + kind)
-    if at + count * table.size > len(view):
+    if at + size > len(view):
         raise CorruptValueError("the tables do not fit into the frame", reason="layout")
-    return struct.unpack_from(f"<{count}{kind}", view, at)
-
-
-def _chunk_count(section: int) -> int:
-    return chunk_count(section & ~_COMPRESSED) if section & _COMPRESSED else 0
-
-
-def _table(sections: Sequence[int], chunks: Sequence[int]) -> Iterator[tuple[int, Sequence[int]]]:
-    """Yield the raw size of each section, and the sizes of its chunks."""
-    remaining = iter(chunks)
-    for section in sections:
-        yield section & ~_COMPRESSED, tuple(islice(remaining, _chunk_count(section)))
+    return struct.unpack_from(table, view, at)
 
 
 def _tables(sections: Sequence[Section]) -> bytes:

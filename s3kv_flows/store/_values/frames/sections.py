@@ -68,17 +68,22 @@ def cut(rest: memoryview, table: Iterable[tuple[int, Sequence[int]]]) -> list[Se
     """
     sections, offset = [], 0
     for raw_size, chunks in table:
-        if chunks and len(chunks) != chunk_count(raw_size):
+        if not chunks:
+            sections.append(Section(raw_size, [rest[offset : offset + raw_size]], False))
+            offset += raw_size
+            offset += -offset % ALIGNMENT
+            continue
+        if len(chunks) != chunk_count(raw_size):
             raise CorruptValueError(
                 f"a section of {raw_size} bytes has {len(chunks)} chunks, not {chunk_count(raw_size)}",
                 reason="layout",
             )
         stored = []
-        for size in chunks or (raw_size,):
+        for size in chunks:
             stored.append(rest[offset : offset + size])
             offset += size
-        offset += padding(offset)
-        sections.append(Section(raw_size, stored, is_compressed=bool(chunks)))
+        offset += -offset % ALIGNMENT
+        sections.append(Section(raw_size, stored, True))
     if offset != len(rest):
         raise CorruptValueError(
             f"the sections of the frame take {offset} bytes, and it has {len(rest)} of them", reason="layout"
