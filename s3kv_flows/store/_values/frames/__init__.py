@@ -1,1 +1,1 @@
-"""Frames: the buffers of a value as one body, which is checked before it is believed."""
+"""Frames: the buffers of a value as one body, checked whole first."""

@@ -1,4 +1,4 @@
-"""Format 3 of frames, with a header in JSON, which is read and no longer written.
+"""Format 3 of frames, with a JSON header: read, no longer written.
 
 The layout is::
 

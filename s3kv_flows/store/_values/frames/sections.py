@@ -1,4 +1,4 @@
-"""Sections of a frame, cut out of its body where all sizes fit."""
+"""Sections of a frame, cut out of its body if sizes fit."""
 
 from __future__ import annotations
 
