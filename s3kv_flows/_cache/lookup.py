@@ -180,13 +180,15 @@ def lookup_or_raise(store: S3KVStore, path: str) -> FoundResult:
         results, found = _fetch(store, path, infos.append)
     except S3KVError as exc:
         if attempt is not None and infos:
-            attempt.found(infos[0])
+            attempt.found(infos[-1])
         elif attempt is not None and isinstance(exc, KeyNotFoundError):
             attempt.found_nothing(deleted=exc.is_deleted)
         results = _adopted(store).results
         outcome = _count_miss(results.client.counters, exc)
         if outcome == "undecodable":
-            run_logger().warning("The cached result %r cannot be used and is computed anew: %s", path, exc)
+            run_logger().warning(
+                "The cached result %r cannot be used and is computed anew (%s): %s", path, _reason(exc), exc
+            )
         elif outcome == "unreachable" and not (attempt is not None and attempt.fails_without_store):
             run_logger().error("Cannot tell whether %r is cached, so it is computed: %s", path, exc)
         if attempt is not None:
@@ -208,7 +210,7 @@ def _require_computable(
     if isinstance(exc, KeyNotFoundError):
         require_unhidden(results, attempt, exc)
     elif isinstance(exc, CorruptValueError) and infos:
-        require_replaceable(results, attempt, infos[0])
+        require_replaceable(results, attempt, infos[-1])
 
 
 def _fetch(store: S3KVStore, path: str, on_info: Callable[[ObjectInfo], object]) -> tuple[S3KV, FoundResult]:
@@ -249,12 +251,23 @@ def _count_hit(counters: Counters, found: FoundResult) -> None:
     counters.add("results.seconds_saved", found.record.seconds or 0)
 
 
+_OUTCOMES: tuple[tuple[type[S3KVError], str], ...] = (
+    (ExpiredResultError, "expired"),
+    (KeyNotFoundError, "absent"),
+    (CorruptValueError, "undecodable"),
+    (S3KVError, "unreachable"),
+)
+
+
 def _count_miss(counters: Counters, exc: S3KVError) -> str:
-    outcome = {
-        ExpiredResultError: "expired",
-        KeyNotFoundError: "absent",
-        CorruptValueError: "undecodable",
-    }.get(type(exc), "unreachable")
+    """Count a miss, its outcome, and the reason of what cannot be decoded; return the outcome."""
+    outcome = next(name for error, name in _OUTCOMES if isinstance(exc, error))
     counters.add("results.misses")
     counters.add(f"results.misses.{outcome}")
+    if reason := _reason(exc):
+        counters.add(f"results.misses.{reason}")
     return outcome
+
+
+def _reason(exc: S3KVError) -> str | None:
+    return exc.reason if isinstance(exc, CorruptValueError) else None

@@ -19,11 +19,12 @@ from typing_extensions import Self
 
 from s3kv_flows._keys.identity import NotLoaded
 from s3kv_flows.store._layout.marks import FENCE
+from s3kv_flows.store._layout.parsing import optional, parse_count
 from s3kv_flows.store._leases.renewer import RenewedLease
 from s3kv_flows.store._locks.retention import Retention
 from s3kv_flows.store._s3.bodies import Body
 from s3kv_flows.store._s3.types import ObjectInfo
-from s3kv_flows.store.errors import S3KVError
+from s3kv_flows.store.errors import CorruptValueError, S3KVError
 
 __all__ = [
     "CacheAttempt",
@@ -234,9 +235,11 @@ class WriteOptions:
 
 
 def fence_of(metadata: Mapping[str, str]) -> int:
-    """Return the fencing number in the metadata of a result; 0 where it has none."""
-    number = metadata.get(FENCE, "")
-    return int(number) if number.isdecimal() else 0
+    """Return the fencing number in the metadata of a result; 0 where it has none that can be read."""
+    try:
+        return optional(metadata, FENCE, parse_count) or 0
+    except CorruptValueError:  # such a result is not used, and replaced
+        return 0
 
 
 class Payload(bytes):

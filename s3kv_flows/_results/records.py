@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
-from functools import partial
 from typing import Any, NamedTuple
 
 from s3kv_flows._prefect import with_automatic_tags
@@ -25,10 +24,18 @@ from s3kv_flows.store._layout.marks import (
     is_own,
     name_mark,
 )
+from s3kv_flows.store._layout.parsing import (
+    clamped,
+    optional,
+    parse_count,
+    parse_date,
+    parse_duration,
+    parse_text,
+    required,
+)
 from s3kv_flows.store._layout.ttl import TTL_TAG, ttl_tags
 from s3kv_flows.store._objects.bucket import NewObject
 from s3kv_flows.store._s3.types import ObjectInfo, Written
-from s3kv_flows.store._values.frames import about
 from s3kv_flows.store.errors import (
     ConflictError,
     CorruptValueError,
@@ -48,6 +55,10 @@ __all__ = [
 
 _CLOCKS_AGREE = timedelta(seconds=2)
 """HTTP dates are whole seconds: a clock this close to the server's counts as equal to it."""
+
+_OF_DAMAGE = {"not_a_frame", "truncated", "format", "checksum"}
+"""What is wrong with a frame in which a bit flipped, or of which a part is missing: nothing else is looked at
+before the checksum. Whatever else cannot be decoded was stored so."""
 
 
 class ExpiredResultError(KeyNotFoundError):
@@ -99,38 +110,44 @@ class Record:
         """Return the record of an object.
 
         Raises:
-            CorruptValueError: It has no record, or that of another object (a copy under another name).
+            CorruptValueError: It has no record, or that of another object (a copy under another name), or
+                one that cannot be read.
         """
         metadata = info.metadata
         if not is_own(info.name, info.metadata):
-            raise CorruptValueError(f"{info.name!r} is not a result that was written under this name")
+            raise CorruptValueError(
+                f"{info.name!r} is not a result that was written under this name", reason="metadata"
+            )
         try:
             return cls(
-                prefect_version=metadata[PREFECT_VERSION],
-                expires=_optional(metadata, EXPIRES, datetime.fromisoformat),
-                ttl=_optional(metadata, TTL, lambda text: timedelta(seconds=float(text))),
-                seconds=_optional(metadata, SECONDS, float),
-                inputs=metadata.get(INPUTS),
-                parts=metadata.get(PARTS),
+                prefect_version=required(metadata, PREFECT_VERSION, parse_text),
+                expires=optional(metadata, EXPIRES, parse_date),
+                ttl=optional(metadata, TTL, parse_duration),
+                seconds=optional(metadata, SECONDS, _parse_seconds),
+                inputs=optional(metadata, INPUTS, parse_text),
+                parts=optional(metadata, PARTS, parse_text),
+                fence=optional(metadata, FENCE, parse_count),
             )
-        except (KeyError, ValueError) as exc:
-            raise CorruptValueError(f"the record of {info.name!r} cannot be read: {exc!r}") from exc
+        except CorruptValueError as exc:
+            raise exc.located(f"the record of {info.name!r} cannot be read") from exc
 
     def remaining(self, info: ObjectInfo) -> timedelta | None:
         """Return for how long the result is still valid; None for ever.
 
         The server's clock decides: the age is its Date minus Last-Modified, both in whole seconds. Where
-        the clocks of the writer and of this machine agree with it, they decide within the second.
+        the clocks of the writer and of this machine agree with it, they decide within the second. All of it
+        is done with durations, which no two dates can make too long, and ends within a hundred years.
         """
         if self.expires is None or self.ttl is None:
             return None
         if not info.is_dated:  # the server does not say how old it is
-            return self.expires - info.server_time
-        by_server = info.last_modified + self.ttl
+            return clamped(self.expires - info.server_time)
+        age = info.server_time - info.last_modified
+        difference = self.expires - info.last_modified - self.ttl
         now = datetime.now(timezone.utc)
-        if abs(self.expires - by_server) < _CLOCKS_AGREE and abs(now - info.server_time) < _CLOCKS_AGREE:
-            return self.expires - now
-        return by_server - info.server_time
+        if abs(difference) < _CLOCKS_AGREE and abs(now - info.server_time) < _CLOCKS_AGREE:
+            return clamped(self.expires - now)
+        return clamped(self.ttl - age)
 
 
 @dataclass(frozen=True)
@@ -174,7 +191,7 @@ def fetch_result(
 ) -> FoundResult:
     """Fetch, verify and decode a result: one request, without the body if it has expired.
 
-    A frame that does not verify is fetched once more: it may have been damaged on its way here.
+    A frame that may have been damaged on its way here is fetched once more.
 
     Args:
         results: The results.
@@ -189,8 +206,8 @@ def fetch_result(
     fetched, record = _fetch(results, key, on_info)
     try:
         value = results.codec.decode(fetched.body)
-    except CorruptValueError:
-        if _is_intact(fetched.body):
+    except CorruptValueError as exc:
+        if exc.reason not in _OF_DAMAGE:
             raise
         results.clear_cache_for_key(key)
         fetched, record = _fetch(results, key, on_info)
@@ -203,12 +220,19 @@ def fetch_result(
 def _fetch(results: S3KV, key: str, on_info: Callable[[ObjectInfo], object]) -> tuple[_FetchedBody, Record]:
     """Return a valid result as it is stored, and its record."""
     content_type = results.codec.content_type
-    fetched = results.fetch(key, wanted=partial(_is_body_needed, content_type=content_type))
+
+    def is_wanted(info: ObjectInfo) -> bool:
+        on_info(info)  # a body that is too large is refused next
+        return _is_body_needed(info, content_type=content_type)
+
+    fetched = results.fetch(key, wanted=is_wanted)
     info = fetched.info
     on_info(info)
     record = Record.from_info(info)
     if info.content_type != content_type:
-        raise CorruptValueError(f"{key!r} is {info.content_type!r}, not a result of this codec")
+        raise CorruptValueError(
+            f"{key!r} is {info.content_type!r}, not a result of this codec", reason="codec"
+        )
     if fetched.body is None:
         raise ExpiredResultError(f"the result {key!r} has expired")
     return _FetchedBody(info, fetched.body), record
@@ -217,15 +241,6 @@ def _fetch(results: S3KV, key: str, on_info: Callable[[ObjectInfo], object]) -> 
 class _FetchedBody(NamedTuple):
     info: ObjectInfo
     body: bytearray | memoryview
-
-
-def _is_intact(body: bytearray | memoryview) -> bool:
-    """Tell whether a frame verifies; what cannot be decoded then was stored so."""
-    try:
-        about(body)
-    except CorruptValueError:
-        return False
-    return True
 
 
 def write_result(results: S3KV, key: str, payload: Payload, prefect_version: str) -> WrittenResult:
@@ -353,6 +368,6 @@ def _is_body_needed(info: ObjectInfo, *, content_type: str) -> bool:
     return remaining is None or remaining > timedelta(0)
 
 
-def _optional(metadata: Mapping[str, str], name: str, parse: Any) -> Any:
-    text = metadata.get(name)
-    return None if text is None else parse(text)
+def _parse_seconds(text: str) -> float:
+    """Return how long a task took: not less than nothing, also where its clock was set back meanwhile."""
+    return max(parse_duration(text).total_seconds(), 0.0)

@@ -42,7 +42,7 @@ from s3kv_flows._results.storage import ResultStorage
 from s3kv_flows._results.verification import require_same
 from s3kv_flows.store._layout.ttl import ttl_tags
 from s3kv_flows.store._s3.bodies import Body, Pieces
-from s3kv_flows.store._values.frames import is_frame
+from s3kv_flows.store._values.frames.frames import is_frame
 from s3kv_flows.store.errors import CorruptValueError, EncodingError
 
 __all__ = ["NEEDS_POLICY", "FrameSerializer", "returned_failure"]
@@ -187,7 +187,7 @@ class FrameSerializer(Serializer):
             try:
                 body = bytearray(base64.b64decode(body, validate=True))
             except binascii.Error as exc:
-                raise CorruptValueError("this is no frame of s3kv_flows") from exc
+                raise CorruptValueError("this is no frame of s3kv_flows", reason="not_a_frame") from exc
         return RESULT_CODEC.decode(body)
 
     def _payload(self, obj: Any) -> Payload:

@@ -23,7 +23,7 @@ from s3kv_flows.store._layout.marks import is_own, name_mark
 from s3kv_flows.store._objects.bucket import NewObject
 from s3kv_flows.store._s3.bodies import Body
 from s3kv_flows.store._s3.types import Fetched, ListedObject, ObjectInfo
-from s3kv_flows.store._values import frames
+from s3kv_flows.store._values.frames import frames
 from s3kv_flows.store.errors import (
     ConflictError,
     CorruptValueError,
@@ -286,4 +286,4 @@ def _snapshot(name: str, number: str, item: ListedObject) -> Snapshot:
 def _require_own(info: ObjectInfo) -> None:
     """Raise CorruptValueError for an object that was copied from another name."""
     if not is_own(info.name, info.metadata):
-        raise CorruptValueError(f"{info.name!r} was not saved under this name")
+        raise CorruptValueError(f"{info.name!r} was not saved under this name", reason="metadata")

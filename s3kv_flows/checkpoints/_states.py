@@ -16,6 +16,7 @@ from s3kv_flows.checkpoints._background import LatestOnly
 from s3kv_flows.checkpoints._snapshots import Snapshot, Snapshots
 from s3kv_flows.checkpoints._writer import SnapshotWriter
 from s3kv_flows.store._layout.marks import POSITION
+from s3kv_flows.store._layout.parsing import optional, parse_count
 from s3kv_flows.store._s3.bodies import Body, Pieces, SpareMemory
 from s3kv_flows.store._s3.concurrency import run_in_background_priority
 from s3kv_flows.store._s3.types import ObjectInfo
@@ -288,5 +289,9 @@ class RunStates:
 
 
 def position_of(metadata: Mapping[str, str]) -> int:
-    """Return how many items are done in the state with this metadata."""
-    return int(metadata.get(POSITION, "0"))
+    """Return how many items are done in the state with this metadata.
+
+    Raises:
+        CorruptValueError: That cannot be read.
+    """
+    return optional(metadata, POSITION, parse_count) or 0

@@ -22,6 +22,7 @@ from s3kv_flows.store.errors import (
     S3KVError,
     StaleWriterError,
     StoreUnavailableError,
+    TamperedValueError,
     UnsupportedByServerError,
 )
 
@@ -49,6 +50,7 @@ __all__ = [
     "S3KVError",
     "StaleWriterError",
     "StoreUnavailableError",
+    "TamperedValueError",
     "UnsupportedByServerError",
     "Verification",
 ]

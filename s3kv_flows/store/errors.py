@@ -8,8 +8,8 @@
     ├── InvalidKeyError(ValueError)         empty, over 1,024 bytes of UTF-8, control characters, ...
     ├── InvalidTagError(ValueError)         over 10 tags, over 128/256 characters, reserved prefix, ...
     ├── EncodingError(ValueError)           the codec cannot encode the value
-    ├── CorruptValueError                   checksum, truncation, wrong codec
-    │   └── TamperedValueError              no seal, or a seal that does not hold
+    ├── CorruptValueError                   checksum, truncation, wrong codec: its reason says which
+    │   └── TamperedValueError              its seal is missing, or does not hold
     ├── KeyLockedError(PermissionError)     retention until ... / legal hold
     ├── HiddenOutputError                   another writer's version hides a locked output
     ├── ConflictError                       a condition failed: the key exists, or was changed
@@ -28,11 +28,17 @@ The base class is for ``except`` clauses only: it is never raised itself.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal, TypeAlias, get_args
+
+from typing_extensions import Self
 
 __all__ = [
+    "CORRUPT_REASONS",
+    "TAMPERED_REASONS",
     "AccessDeniedError",
     "AlreadyFinalizedError",
     "ConflictError",
+    "CorruptReason",
     "CorruptValueError",
     "EncodingError",
     "HiddenOutputError",
@@ -46,6 +52,7 @@ __all__ = [
     "S3KVError",
     "StaleWriterError",
     "StoreUnavailableError",
+    "TamperedReason",
     "TamperedValueError",
     "UnsupportedByServerError",
 ]
@@ -91,18 +98,60 @@ class EncodingError(S3KVError, ValueError):
     """The codec cannot encode the value so that it reads back equal."""
 
 
+CorruptReason: TypeAlias = Literal[
+    "not_a_frame",
+    "truncated",
+    "format",
+    "checksum",
+    "codec",
+    "layout",
+    "too_large",
+    "decompress",
+    "unpickle",
+    "pickle_refused",
+    "metadata",
+]
+"""Why a value cannot be used: what was checked first, and failed."""
+
+TamperedReason: TypeAlias = Literal["unsealed", "seal", "untrusted_key", "key_ended", "signature", "root"]
+"""Why the seal of a value does not hold."""
+
+CORRUPT_REASONS: tuple[CorruptReason, ...] = get_args(CorruptReason)
+"""All reasons of :class:`CorruptValueError`."""
+
+TAMPERED_REASONS: tuple[TamperedReason, ...] = get_args(TamperedReason)
+"""The further reasons of :class:`TamperedValueError`."""
+
+
 class CorruptValueError(S3KVError):
-    """The object exists, but it is damaged, or was not written by this codec."""
+    """The object exists, but it is damaged, or was not written by this codec.
+
+    Attributes:
+        reason: What is wrong, one of :data:`CORRUPT_REASONS`; counters and logs name it. An error of a codec
+            of the user that gives none has ``"codec"``.
+    """
+
+    reason: CorruptReason | TamperedReason
+
+    def __init__(self, message: str = "", *, reason: CorruptReason = "codec") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+    def located(self, where: str) -> Self:
+        """Return the same error, whose message begins with a place."""
+        located = type(self)(f"{where}: {self}")
+        located.reason = self.reason
+        return located
 
 
 class TamperedValueError(CorruptValueError):
-    """The object has no seal, or one that does not hold: it was not written, as it is, by a trusted key.
+    """The value has no seal, or one that does not hold: somebody else wrote or changed it.
 
     Attributes:
-        reason: ``unsealed``, ``seal``, ``untrusted_key``, ``key_ended``, ``signature`` or ``root``.
+        reason: What is wrong, one of :data:`TAMPERED_REASONS`.
     """
 
-    def __init__(self, message: str = "", *, reason: str = "") -> None:
+    def __init__(self, message: str = "", *, reason: TamperedReason = "seal") -> None:
         super().__init__(message)
         self.reason = reason
 

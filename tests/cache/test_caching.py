@@ -365,20 +365,21 @@ def test_two_clocks_ten_minutes_apart_change_nothing(lake: Lake, monkeypatch: py
     assert lake.ran == [1]
 
 
-DAMAGES: dict[str, Callable[[bytes], bytes]] = {
-    "truncated": lambda body: body[:-20],
-    "one bit": lambda body: body[:-1] + bytes([body[-1] ^ 1]),
-    "not ours": lambda _: b'{"result": 7, "metadata": {}}',
-    "empty": lambda _: b"-",
+DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "truncated": (lambda body: body[:-20], "truncated"),
+    "one bit": (lambda body: body[:-1] + bytes([body[-1] ^ 1]), "checksum"),
+    "not ours": (lambda _: b'{"result": 7, "metadata": {}}', "not_a_frame"),
+    "empty": (lambda _: b"-", "not_a_frame"),
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.parametrize(("damage", "reason"), DAMAGES.values(), ids=DAMAGES)
 @pytest.mark.parametrize("object_lock", [False, True])
 def test_what_cannot_be_decoded_is_computed_anew_and_the_log_says_why(
     proxy: CountingProxy,
     logged: pytest.LogCaptureFixture,
     damage: Callable[[bytes], bytes],
+    reason: str,
     object_lock: bool,  # noqa: FBT001
 ) -> None:
     lake = Lake(proxy, object_lock=object_lock)
@@ -391,8 +392,9 @@ def test_what_cannot_be_decoded_is_computed_anew_and_the_log_says_why(
     with lake.results.client.counters.measure() as measured:
         assert add_one(1) == 2
     assert lake.ran == [1, 1]
-    assert "cannot be used and is computed anew" in logged.text
+    assert f"cannot be used and is computed anew ({reason})" in logged.text
     assert measured[0]["results.misses.undecodable"] == 1
+    assert measured[0][f"results.misses.{reason}"] == 1
     assert add_one(1) == 2
     assert lake.ran == [1, 1]
 

@@ -19,7 +19,7 @@ from s3kv_flows import S3KVStore, caching
 from s3kv_flows._cache.content_policy import KeyOptions
 from s3kv_flows._cache.policies import ResultPolicy
 from s3kv_flows._keys.parts import unpack_code
-from s3kv_flows.store._values.frames import about
+from s3kv_flows.store._values.frames.frames import about
 from s3kv_flows.store.errors import ConflictError, InvalidKeyError
 from tests.support.lake import WEEK, Lake, in_flow
 

@@ -271,3 +271,20 @@ def test_the_environment_names_server_and_bucket(
             environment.setenv(variable, s3_url)
             S3KV(enable_local_cache=False).add(variable, 1)
     assert store.list_keys() == ["AWS_ENDPOINT_URL_S3", "S3_ENDPOINT_URL"]
+
+
+@pytest.mark.parametrize("codec", ["json", "bytes", "cloudpickle"])
+def test_a_body_over_the_limit_is_refused_before_it_is_read(
+    make_store: Callable[..., S3KV], codec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_store(codec=codec, enable_local_cache=False)
+    value: Any = b"x" * 3_000_000 if codec == "bytes" else "x" * 3_000_000
+    store.add("key", value)
+    size = store.info("key").size
+    monkeypatch.setenv("S3KV_MAX_VALUE_BYTES", str(size - 1))
+    with store.client.counters.measure() as measured, pytest.raises(CorruptValueError) as caught:
+        store.get("key")
+    assert caught.value.reason == "too_large"
+    assert measured[0].bytes_received < 100_000
+    monkeypatch.setenv("S3KV_MAX_VALUE_BYTES", "4000000")
+    assert store.get("key") == value

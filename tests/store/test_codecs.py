@@ -1,22 +1,19 @@
 from __future__ import annotations
 
-import json
 import math
 import threading
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
 from s3kv_flows.store._values.codecs import CloudpickleCodec, JsonCodec, codec_named
 from s3kv_flows.store._values.compression import CHUNK_BYTES, compress, decompress
-from s3kv_flows.store._values.frames import MAGIC, about
+from s3kv_flows.store._values.frames.frames import MAGIC, about
 from s3kv_flows.store.errors import CorruptValueError, EncodingError
 
 PICKLE, JSON = CloudpickleCodec(), JsonCodec()
@@ -110,11 +107,11 @@ def test_large_sections_are_compressed_in_chunks(size: int) -> None:
 def test_a_frame_whose_header_lies_about_its_sections_is_damaged() -> None:
     good = compress([bytes(1000)])
     for wrong in (
-        [replace(good[0], raw_size=999)],
-        [replace(good[0], raw_size=1001)],
-        [replace(good[0], stored=[*good[0].stored, b""])],
-        [replace(good[0], stored=[b"not zstd"])],
-        [replace(good[0], stored=[good[0].stored[0][:-3]])],
+        [good[0]._replace(raw_size=999)],
+        [good[0]._replace(raw_size=1001)],
+        [good[0]._replace(stored=[*good[0].stored, b""])],
+        [good[0]._replace(stored=[b"not zstd"])],
+        [good[0]._replace(stored=[good[0].stored[0][:-3]])],
     ):
         with pytest.raises(CorruptValueError, match=r"section|chunk"):
             decompress(wrong)
@@ -251,12 +248,3 @@ def test_what_a_frame_says_of_its_value_is_no_part_of_it() -> None:
     plain = bytes(PICKLE.encode(value))
     assert about(bytearray(plain)) == b""
     assert len(bytes(PICKLE.encode(value, about=b"short"))) - len(plain) < 100
-
-
-@pytest.mark.parametrize("count", [-1, 9, "many"])
-def test_a_header_that_counts_wrongly_is_refused(count: Any) -> None:
-    header = json.dumps({"codec": "cloudpickle", "sections": [[1, []]], "about": count}).encode()
-    rest = len(header).to_bytes(4, "little") + header + bytes(16)
-    body = MAGIC + bytes([3]) + xxhash.xxh3_64_intdigest(rest).to_bytes(8, "little") + rest
-    with pytest.raises(CorruptValueError, match="header"):
-        PICKLE.decode(bytearray(body))

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from s3kv_flows.store._layout.keys import fingerprint
+from s3kv_flows.store._layout.parsing import parse_date
+from s3kv_flows.store.errors import CorruptValueError
 
 __all__ = [
     "CHECKSUM",
@@ -107,13 +109,16 @@ def final_mark(name: str, until: datetime | None) -> dict[str, str]:
 
 
 def mark_of(name: str, metadata: Mapping[str, str]) -> FinalMark | None:
-    """Return the final mark of a version; None if it has none, or one copied from another name."""
+    """Return the final mark of a version; None if it has none, or one copied from another name.
+
+    None also where its date cannot be read: one such version must not end the audit of all others.
+    """
     marked_name, _, until = metadata.get(_FINAL, "").partition(" ")
     if marked_name != fingerprint(name):
         return None
     try:
-        return FinalMark(None if until == _NO_DATE else datetime.fromisoformat(until))
-    except ValueError:
+        return FinalMark(None if until == _NO_DATE else parse_date(until))
+    except CorruptValueError:
         return None
 
 

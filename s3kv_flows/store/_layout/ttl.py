@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from s3kv_flows.store._layout.marks import TTL
+from s3kv_flows.store._layout.parsing import optional, parse_duration
+from s3kv_flows.store.errors import CorruptValueError
 
 __all__ = ["TTL_CLASSES", "TTL_TAG", "least_ttl", "recorded_ttl", "ttl_class", "ttl_of_tags", "ttl_tags"]
 
@@ -42,10 +44,10 @@ def ttl_of_tags(tags: Mapping[str, str]) -> timedelta | None:
 
 
 def recorded_ttl(metadata: Mapping[str, str]) -> timedelta | None:
-    """Return the exact time to live in the metadata of an object, None if there is none."""
+    """Return the exact time to live in the metadata of an object, None if there is none that can be read."""
     try:
-        return timedelta(seconds=float(metadata[TTL]))
-    except (KeyError, ValueError, OverflowError):
+        return optional(metadata, TTL, parse_duration)
+    except CorruptValueError:
         return None
 
 

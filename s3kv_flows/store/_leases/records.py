@@ -97,8 +97,8 @@ class LeaseRecord:
                 token=str(found["token"]),
                 released=bool(found["released"]),
             )
-        except (ValueError, KeyError, TypeError) as exc:
-            raise CorruptValueError(f"{name!r} is no lease: {exc!r}") from exc
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as exc:
+            raise CorruptValueError(f"{name!r} is no lease: {exc!r}", reason="format") from exc
 
 
 @dataclass(frozen=True)

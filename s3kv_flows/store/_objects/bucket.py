@@ -103,7 +103,9 @@ class GuardedBucket:
         """Read an object; see :func:`s3kv_flows.store._objects.transfer.download`."""
         response = download(self.client, self.bucket, name, version_id=version_id, wanted=wanted)
         if isinstance(response, NotModified):  # to a request without a condition: no S3 server does this
-            raise CorruptValueError(f"the server sent no object for {self._display_name(name)!r}")
+            raise CorruptValueError(
+                f"the server sent no object for {self._display_name(name)!r}", reason="truncated"
+            )
         return response
 
     def get_unless(
@@ -429,7 +431,8 @@ class GuardedBucket:
         if self.guard.take_back(name, before, write):
             raise StoreUnavailableError(f"{message}, and deleted again")
         raise CorruptValueError(
-            f"{message}: version {write.written.version_id} is locked, and cannot be deleted"
+            f"{message}: version {write.written.version_id} is locked, and cannot be deleted",
+            reason="checksum",
         )
 
     def _require_mode(self, name: str, current: ListedVersion | None, mode: str) -> None:

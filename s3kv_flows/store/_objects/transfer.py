@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from s3kv_flows.store._layout.marks import WRITE_ID
+from s3kv_flows.store._objects.value_limit import require_within
 from s3kv_flows.store._s3.bodies import Pieces, large_memory
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.concurrency import map_concurrently
@@ -25,6 +26,7 @@ from s3kv_flows.store._s3.transport.streams import OpenObject
 from s3kv_flows.store._s3.types import Fetched, NotModified, ObjectInfo, Part, Written
 from s3kv_flows.store.errors import (
     ConflictError,
+    CorruptValueError,
     KeyNotFoundError,
     S3KVError,
     StoreUnavailableError,
@@ -74,6 +76,7 @@ def download(
     Raises:
         KeyNotFoundError: There is no such object or version.
         ConflictError: Each of three attempts found it overwritten while it was read.
+        CorruptValueError: It is larger than a value may be.
     """
     for _ in range(_RESTARTS):
         first = _open_first(client, bucket, name, version_id=version_id, if_none_match=if_none_match)
@@ -82,6 +85,11 @@ def download(
         if wanted is not None and not wanted(first.info):
             first.leave()
             return Fetched(first.info, None)
+        try:
+            require_within(first.info.size, repr(name))
+        except CorruptValueError:
+            first.leave()
+            raise
         try:
             return Fetched(first.info, _Download(client, bucket, version_id, first).read())
         except ConflictError:

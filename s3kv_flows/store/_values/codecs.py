@@ -1,7 +1,7 @@
 """Codecs, which encode values as bytes and decode them.
 
 There are three: bare JSON, as ``s3kv`` 0.1.5 wrote it; bytes, unchanged; and cloudpickle
-(:mod:`s3kv_flows.store._values.pickling`) in a frame (:mod:`s3kv_flows.store._values.frames`).
+(:mod:`s3kv_flows.store._values.pickling`) in a frame (:mod:`s3kv_flows.store._values.frames.frames`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from s3kv_flows.store._s3.bodies import Body, Buffer, Pieces
-from s3kv_flows.store._values import frames, pickling
+from s3kv_flows.store._values import pickling
+from s3kv_flows.store._values.frames import frames
 from s3kv_flows.store.errors import CorruptValueError, EncodingError
 
 __all__ = [
@@ -86,11 +87,11 @@ class JsonCodec:
     def decode(self, body: bytearray | memoryview) -> Any:
         """Return the value of a JSON text."""
         if frames.is_frame(body):
-            raise CorruptValueError("this is a frame of another codec, not JSON")
+            raise CorruptValueError("this is a frame of another codec, not JSON", reason="codec")
         try:
             return json.loads(bytes(body))
         except (ValueError, RecursionError) as exc:
-            raise CorruptValueError(f"this is not JSON: {exc}") from exc
+            raise CorruptValueError(f"this is not JSON: {exc}", reason="format") from exc
 
 
 class LenientJsonCodec(JsonCodec):

@@ -13,7 +13,7 @@ from typing import Any
 import cloudpickle
 
 from s3kv_flows.store._s3.bodies import Body, Buffer, Pieces
-from s3kv_flows.store._values import frames
+from s3kv_flows.store._values.frames import frames
 from s3kv_flows.store.errors import CorruptValueError
 
 __all__ = ["content_digest", "digest_or_none", "same_content", "sha256_of"]

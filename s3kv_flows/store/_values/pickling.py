@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import io
 import pickle
+import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO
 
@@ -25,6 +27,10 @@ __all__ = ["Pickler", "dump", "load"]
 
 _MAX_BUFFER_RATIO = 1.25  # buffers up to this many times the bytes in use are kept whole
 _PADDING = 4096
+_SIGNALS = [
+    getattr(signal, name) for name in ("SIGTERM", "SIGALRM", "SIGINT", "SIGHUP") if hasattr(signal, name)
+]
+"""What ends a run from outside: Prefect raises from its handlers of SIGTERM, and of SIGALRM at a timeout."""
 
 
 class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # untyped
@@ -76,13 +82,40 @@ def load(buffers: Sequence[memoryview], loads: Callable[..., Any] = pickle.loads
     Raises:
         CorruptValueError: The pickle cannot be unpickled here.
     """
+    if not buffers:
+        raise CorruptValueError("the frame has no pickle", reason="layout")
     stream, *others = buffers
+    # Unpickling runs the code of any class, and that may raise anything: an `exit` in a pickle, which is
+    # SystemExit and no Exception, would end the process, and GeneratorExit vanish in a generator. What comes
+    # from outside goes on: Ctrl-C, and the exceptions by which handlers of signals end a run.
     try:
         return loads(stream, buffers=others)  # verified; results are trusted
-    except Exception as exc:  # unpickling runs the code of any class
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:
+        if _is_of_signal(exc):
+            raise
         raise CorruptValueError(
-            f"the frame is intact, but its value cannot be unpickled here: {type(exc).__name__}: {exc}"
+            f"the frame is intact, but its value cannot be unpickled here: {_described(exc)}",
+            reason="unpickle",
         ) from exc
+
+
+def _is_of_signal(exc: BaseException) -> bool:
+    """Tell whether a handler of a signal raised an exception: it ran within the unpickling by chance."""
+    handlers = {getattr(signal.getsignal(number), "__code__", None) for number in _SIGNALS}
+    frames = traceback.walk_tb(exc.__traceback__)
+    return any(frame.f_code in handlers for frame, _ in frames)
+
+
+def _described(exc: BaseException) -> str:
+    """Return an exception in words; its own class says how, and is code of the pickle, too."""
+    try:
+        return f"{type(exc).__name__}: {exc}"
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001  # as above
+        return "an exception that cannot be shown"
 
 
 def _has_large_unused_part(arrow: Any, array: Any) -> bool:

@@ -158,19 +158,20 @@ class Values:
         where = f"the value of {display_name!r} in bucket {self.objects.bucket!r}"
         body, metadata = found.body, found.info.metadata
         if body is None:
-            raise CorruptValueError(f"{where} was not downloaded")
+            raise CorruptValueError(f"{where} was not downloaded", reason="truncated")
         written_by = codec_of(metadata)
         if written_by is not None and written_by != self.codec.name:
             raise CorruptValueError(
                 f"{where} was written with codec {written_by!r}, and this store reads {self.codec.name!r}: "
-                f"use S3KV(..., codec={written_by!r})"
+                f"use S3KV(..., codec={written_by!r})",
+                reason="codec",
             )
         if metadata.get(CHECKSUM, checksum := _checksum(body)) != checksum:
-            raise CorruptValueError(f"{where} is damaged: its checksum does not match")
+            raise CorruptValueError(f"{where} is damaged: its checksum does not match", reason="checksum")
         try:
             return self.codec.decode(body)
         except CorruptValueError as exc:
-            raise CorruptValueError(f"{where}: {exc}") from exc
+            raise exc.located(where) from exc
 
 
 def codec_of(metadata: Mapping[str, str]) -> str | None:

@@ -344,7 +344,9 @@ class BotoStream(RawStream):
         self._turn.end()
 
     def _error(self, exc: Exception) -> S3KVError:
-        return CorruptValueError(str(exc)) if isinstance(exc, FlexibleChecksumError) else super()._error(exc)
+        if isinstance(exc, FlexibleChecksumError):
+            return CorruptValueError(str(exc), reason="checksum")
+        return super()._error(exc)
 
 
 def _counts_bytes(tagging: object) -> bool:

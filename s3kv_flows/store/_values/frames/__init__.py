@@ -1,0 +1,1 @@
+"""Frames: the buffers of a value as one body, checked whole first."""
