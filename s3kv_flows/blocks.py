@@ -38,6 +38,7 @@ from s3kv_flows.store._leases.leases import Leases
 from s3kv_flows.store._leases.records import LeaseBackend
 from s3kv_flows.store._outputs.audit import LockAudit, audit
 from s3kv_flows.store._s3.config import S3Config, refuse_bucket_in_endpoint
+from s3kv_flows.store._seals.purposes import Purpose
 from s3kv_flows.store._values.codecs import Codec
 from s3kv_flows.store._values.local_cache import LocalCache
 from s3kv_flows.store.errors import AccessDeniedError, S3KVError
@@ -316,7 +317,8 @@ class S3KVStore(ResultStorage, WritableFileSystem):
         if built is None or built.fields != self.__dict__:
             fields = deepcopy(self.__dict__)  # before, as another thread may set one meanwhile
             space = Namespace(self.prefix).results
-            store = self._store(space, RESULT_CODEC, enable_local_cache=self.enable_local_cache)
+            local = self.enable_local_cache
+            store = self._store(space, RESULT_CODEC, enable_local_cache=local, purpose="result")
             self._results_built = built = _Built(fields, store)
         return built.store
 
@@ -324,7 +326,7 @@ class S3KVStore(ResultStorage, WritableFileSystem):
     def checkpoints(self) -> S3KV:
         """The checkpoints of the bucket: frames in ``<prefix>-checkpoints/<name>/<number>``."""
         space = Namespace(self.prefix).checkpoints
-        return self._store(space, RESULT_CODEC, enable_local_cache=False)
+        return self._store(space, RESULT_CODEC, enable_local_cache=False, purpose="checkpoint")
 
     def locate(self, key: str) -> tuple[S3KV, str]:
         """Return the key-value store that an object belongs to, and its key in it.
@@ -378,7 +380,14 @@ class S3KVStore(ResultStorage, WritableFileSystem):
         key = base64.b64decode(self.customer_key.get_secret_value()) if self.customer_key else None
         return Encryption(self.server_side_encryption, self.kms_key_id, customer_key=key)
 
-    def _store(self, namespace: Namespace, codec: str | Codec, *, enable_local_cache: bool) -> S3KV:
+    def _store(
+        self,
+        namespace: Namespace,
+        codec: str | Codec,
+        *,
+        enable_local_cache: bool,
+        purpose: Purpose = "value",
+    ) -> S3KV:
         secret, token = self.aws_secret_access_key, self.aws_session_token
         config = S3Config(
             endpoint_url=self.endpoint_url,
@@ -402,6 +411,7 @@ class S3KVStore(ResultStorage, WritableFileSystem):
             prefix=namespace.prefix,
             suffix=namespace.suffix,
             codec=codec,
+            purpose=purpose,
         )
 
 

@@ -41,6 +41,7 @@ from s3kv_flows.store.errors import (
     CorruptValueError,
     KeyNotFoundError,
     StaleWriterError,
+    TamperedValueError,
 )
 
 __all__ = [
@@ -225,7 +226,12 @@ def _fetch(results: S3KV, key: str, on_info: Callable[[ObjectInfo], object]) -> 
         on_info(info)  # a body that is too large is refused next
         return _is_body_needed(info, content_type=content_type)
 
-    fetched = results.fetch(key, wanted=is_wanted)
+    try:
+        fetched = results.fetch(key, wanted=is_wanted)
+    except TamperedValueError as exc:
+        if exc.info is not None:
+            on_info(exc.info)  # a write has to replace it
+        raise
     info = fetched.info
     on_info(info)
     record = Record.from_info(info)

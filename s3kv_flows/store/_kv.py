@@ -31,6 +31,9 @@ from s3kv_flows.store._s3.concurrency import map_concurrently
 from s3kv_flows.store._s3.config import AWS, Encryption, S3Config, refuse_bucket_in_endpoint
 from s3kv_flows.store._s3.transport.client_errors import raising_client_errors
 from s3kv_flows.store._s3.types import Fetched, ListedObject, ListedVersion, ObjectInfo, Written
+from s3kv_flows.store._seals.config import SealConfig
+from s3kv_flows.store._seals.objects import ObjectSeals
+from s3kv_flows.store._seals.purposes import Purpose
 from s3kv_flows.store._values.codecs import Codec, LenientJsonCodec, codec_named
 from s3kv_flows.store._values.key_info import DeletedKeys, KeyInfo
 from s3kv_flows.store._values.local_cache import CachedObject, LocalCache
@@ -89,6 +92,14 @@ class S3KV:
         cache_max_bytes: The size of the local cache; the least recently used values are evicted first.
         config: Server and credentials in one object; replaces all arguments about them, and the
             environment.
+        signing_key: The key that seals what is written, as ``s3kv-sk1:...``, or ``file:`` and a path; by
+            default ``S3KV_SIGNING_KEY`` of the environment.
+        trusted_keys: The public keys whose seals are accepted, as ``s3kv-pk1:...`` or ``file:`` and a path;
+            by default ``S3KV_TRUSTED_KEYS`` of the environment. The signing key is one of them.
+        seal_scope: Tells apart environments that sign with the same key.
+        accept_unsealed: Whether to read objects without a seal where there are keys: for buckets that were
+            written before. A seal that is there and wrong is never accepted.
+        purpose: What the objects are, which their seals bind.
 
     Raises:
         ValueError: No bucket is given and ``S3_BUCKET`` is not set, or an argument is malformed.
@@ -121,6 +132,11 @@ class S3KV:
         cache_max_age: DurationLike = timedelta(0),
         cache_max_bytes: int = 1 << 30,
         config: S3Config | None = None,
+        signing_key: str | None = None,
+        trusted_keys: Iterable[str] | None = None,
+        seal_scope: str = "",
+        accept_unsealed: bool = False,
+        purpose: Purpose = "value",
     ) -> None:
         if config is not None and (encryption is not None or boto_config is not None):
             raise ValueError("encryption and boto_config are part of config, where config is given")
@@ -147,6 +163,10 @@ class S3KV:
         self.codec: Codec = self._json if codec == self._json.name else codec_named(codec)
         self._cache_directory, self._cache_max_bytes = cache_directory, cache_max_bytes
         self._caches: dict[str, LocalCache] = {}  # by server
+        self.seals = SealConfig.of(
+            signing_key, trusted_keys, scope=seal_scope, accept_unsealed=accept_unsealed
+        )
+        self.purpose = purpose
         self.enable_local_cache = enable_local_cache
         self.cache_max_age = fixed_duration(cache_max_age)
 
@@ -171,7 +191,13 @@ class S3KV:
     @property
     def objects(self) -> GuardedBucket:
         """The objects of the bucket, with writes that never hide a locked version."""
-        return GuardedBucket(self.client, self.bucket_name, self._display_name, prefix=self.namespace.prefix)
+        return GuardedBucket(
+            self.client,
+            self.bucket_name,
+            self._display_name,
+            prefix=self.namespace.prefix,
+            seals=ObjectSeals(self.seals.policy(), self.purpose),
+        )
 
     def __repr__(self) -> str:
         try:
@@ -199,7 +225,7 @@ class S3KV:
             key: The key.
             value: A value that the codec can encode. A large one is sent from its own memory, and must not
                 change meanwhile.
-            metadata: User metadata of the object: ASCII, 1,792 bytes in all.
+            metadata: User metadata of the object: ASCII, 1,648 bytes in all.
             tags: The tags of the object; without them, it has none.
             retention: For how long nothing may alter or delete the value. A locked value is compared with
                 what was sent: by its ETag, or by a GET where that is no digest (SSE-KMS, SSE-C).

@@ -28,7 +28,7 @@ The base class is for ``except`` clauses only: it is never raised itself.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from typing_extensions import Self
 
@@ -149,7 +149,10 @@ class TamperedValueError(CorruptValueError):
 
     Attributes:
         reason: What is wrong, one of :data:`TAMPERED_REASONS`.
+        info: The headers of the object, which nobody vouches for; None where they are not known.
     """
+
+    info: Any = None
 
     def __init__(self, message: str = "", *, reason: TamperedReason = "seal") -> None:
         super().__init__(message)

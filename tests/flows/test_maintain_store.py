@@ -24,12 +24,10 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.flows import load_flow_from_entrypoint
-from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.types.entrypoint import EntrypointType
 from prefect.utilities.annotations import quote
 
 from s3kv_flows import CleanupRule, Retention, S3KVStore
-from s3kv_flows._demo.servers import embedded_prefect
 from s3kv_flows.flows import _sharding as sharding
 from s3kv_flows.flows import maintain_store
 from s3kv_flows.maintenance import SweepReport
@@ -40,6 +38,7 @@ from s3kv_flows.store._s3.concurrency import map_concurrently
 from s3kv_flows.tasks import cleanup_shards, plan_cleanup, sweep
 from s3kv_flows.tasks.cleanup_shards import Shard
 from tests.support.lake import Lake
+from tests.support.other_server import other_server
 from tests.support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -182,7 +181,7 @@ def scheduling_api(tmp_path: Path) -> Iterator[str]:
     """A Prefect server of its own: that of the other tests schedules nothing."""
     home = tmp_path / "prefect-server"
     home.mkdir()
-    with embedded_prefect(home, services=True) as api, temporary_settings({PREFECT_API_URL: api}):
+    with other_server(home) as api:
         yield api
 
 

@@ -17,12 +17,11 @@ from prefect import flow
 from prefect.client.schemas.objects import TaskRunResult
 from prefect.exceptions import SerializationError
 from prefect.futures import PrefectDistributedFuture
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from s3kv_flows import S3KVStore
-from s3kv_flows._demo.servers import embedded_prefect
 from s3kv_flows.store._s3.types import ObjectInfo
 from tests.support.background import tasks_of
+from tests.support.other_server import other_server
 from tests.support.waiting import PATIENCE
 
 KINDS = ["add", "add_locked", "add_held", "add_named", "add_later", "add_again"]
@@ -51,7 +50,7 @@ class Pond:
 def pond(s3_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pond]:
     """Return a store whose tasks a worker runs, with a server that tells how runs end."""
     home: Path = tmp_path_factory.mktemp("background")
-    with embedded_prefect(home, services=True) as api, temporary_settings({PREFECT_API_URL: api}):
+    with other_server(home) as api:
         pond = Pond(s3_url)
         script = f"from tests.support.background import serve_tasks; serve_tasks({pond.name!r})"
         with (home / "worker.log").open("w") as log:

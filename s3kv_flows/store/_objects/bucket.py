@@ -37,6 +37,8 @@ from s3kv_flows.store._s3.bodies import Body
 from s3kv_flows.store._s3.capabilities import Copies
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.types import Fetched, ListedVersion, NotModified, ObjectInfo, ObjectLock, Written
+from s3kv_flows.store._seals.check import BodyCheck
+from s3kv_flows.store._seals.objects import ObjectSeals
 from s3kv_flows.store.errors import (
     AccessDeniedError,
     ConflictError,
@@ -74,22 +76,38 @@ class GuardedBucket:
         bucket: The bucket name.
         display_name: Returns the name of an object in messages; by default its object name.
         prefix: The prefix under which probes may write objects.
+        seals: Seals what is written, and verifies what is read.
     """
 
     def __init__(
-        self, client: S3Client, bucket: str, display_name: Callable[[str], str] = str, *, prefix: str = ""
+        self,
+        client: S3Client,
+        bucket: str,
+        display_name: Callable[[str], str] = str,
+        *,
+        prefix: str = "",
+        seals: ObjectSeals | None = None,
     ) -> None:
         self.client = client
         self.bucket = bucket
         self.guard = ChainGuard(client, bucket, display_name)
         self._display_name = display_name
-        self._uploads = Uploads(client, bucket, display_name, prefix=prefix)
+        self._seals = seals
+        self._uploads = Uploads(client, bucket, display_name, prefix=prefix, seals=seals)
         self.prefix = prefix
 
     @property
     def has_object_lock(self) -> bool:
         """Whether objects can be locked: one request, once per client."""
         return self.client.has_object_lock(self.bucket)
+
+    def examine(self, info: ObjectInfo) -> BodyCheck | None:
+        """Verify the seal of an object that is kept elsewhere; return the check of its body, if it has one.
+
+        Raises:
+            TamperedValueError: The object is not to be read.
+        """
+        return None if self._seals is None else self._seals.examine(info)
 
     # --- reads ---------------------------------------------------------------------------------
 
@@ -101,7 +119,9 @@ class GuardedBucket:
         wanted: Callable[[ObjectInfo], bool] | None = None,
     ) -> Fetched:
         """Read an object; see :func:`s3kv_flows.store._objects.transfer.download`."""
-        response = download(self.client, self.bucket, name, version_id=version_id, wanted=wanted)
+        response = download(
+            self.client, self.bucket, name, version_id=version_id, wanted=wanted, seals=self._seals
+        )
         if isinstance(response, NotModified):  # to a request without a condition: no S3 server does this
             raise CorruptValueError(
                 f"the server sent no object for {self._display_name(name)!r}", reason="truncated"
@@ -112,7 +132,7 @@ class GuardedBucket:
         self, name: str, etag: str, *, wanted: Callable[[ObjectInfo], bool] | None = None
     ) -> Fetched | NotModified:
         """Read an object unless it still has this ETag."""
-        return download(self.client, self.bucket, name, if_none_match=etag, wanted=wanted)
+        return download(self.client, self.bucket, name, if_none_match=etag, wanted=wanted, seals=self._seals)
 
     def head(self, name: str, *, version_id: str | None = None) -> ObjectInfo:
         """Return the headers of an object: one HEAD."""
@@ -203,6 +223,7 @@ class GuardedBucket:
             source_version=source_version,
             tagging=None if tags is None else tagging_header(tags),
             legal_hold=hold and self._copies().locks,
+            **self._resealed_as_it_is(source, target, source_version),
         )
         self.client.capabilities.learn_version(self.bucket, written.version_id)
         if self.has_object_lock:
@@ -242,7 +263,8 @@ class GuardedBucket:
             source.name,
             name,
             source_version=source.version_id,
-            **self._options(name, new, write_id=write_id),
+            source_etag=source.etag if self._is_sealing else None,
+            **self._resealed(source, name, self._options(name, new, write_id=write_id)),
         )
         write = OwnWrite(written, write_id, new.legal_hold, new.retention is not None)
         self._require_stored(name, new, chain, write)
@@ -266,9 +288,10 @@ class GuardedBucket:
         chain = self.versions(name) if self.has_object_lock else []
         if chain:
             self.guard.require_unlocked(name, chain, "amend")
-        amended = self.client.copy_object(
-            self.bucket, name, name, source_etag=written.etag, metadata=metadata, content_type=content_type
-        )
+        options: dict[str, Any] = {"metadata": metadata, "content_type": content_type}
+        if self._is_sealing:
+            options = self._resealed(self.head(name, version_id=written.version_id), name, options)
+        amended = self.client.copy_object(self.bucket, name, name, source_etag=written.etag, **options)
         if chain:
             amended = self.guard.verify_after(name, chain, OwnWrite(amended), "amend")
         if written.version_id not in (None, "null", amended.version_id):
@@ -492,6 +515,21 @@ class GuardedBucket:
             "lock": lock,
             "legal_hold": new.legal_hold or hold,
         }
+
+    @property
+    def _is_sealing(self) -> bool:
+        return self._seals is not None and self._seals.has_keys
+
+    def _resealed(self, source: ObjectInfo, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(options) if self._seals is None else self._seals.resealed(source, name, options)
+
+    def _resealed_as_it_is(self, source: str, target: str, version_id: str | None) -> dict[str, Any]:
+        """Return the parameters of a copy under another name, which needs a seal of its own: one HEAD."""
+        if not self._is_sealing or source == target:
+            return {}
+        info = self.head(source, version_id=version_id)
+        options = {"metadata": info.metadata, "content_type": info.content_type}
+        return {"source_etag": info.etag, **self._resealed(info, target, options)}
 
     def _format_etag(self, etag: str) -> str:
         """Return an ETag as ``If-Match`` of this server expects it."""

@@ -24,12 +24,16 @@ from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.concurrency import map_concurrently
 from s3kv_flows.store._s3.transport.streams import OpenObject
 from s3kv_flows.store._s3.types import Fetched, NotModified, ObjectInfo, Part, Written
+from s3kv_flows.store._seals.check import BodyCheck
+from s3kv_flows.store._seals.objects import ObjectSeals
+from s3kv_flows.store._seals.tree import LEAF_BYTES
 from s3kv_flows.store.errors import (
     ConflictError,
     CorruptValueError,
     KeyNotFoundError,
     S3KVError,
     StoreUnavailableError,
+    TamperedValueError,
     UnsupportedByServerError,
 )
 
@@ -59,6 +63,7 @@ def download(
     version_id: str | None = None,
     if_none_match: str | None = None,
     wanted: Callable[[ObjectInfo], bool] | None = None,
+    seals: ObjectSeals | None = None,
 ) -> Fetched | NotModified:
     """Read an object into one new buffer: one request up to 17 MiB, and one more per 8 to 64 MiB.
 
@@ -69,6 +74,7 @@ def download(
         version_id: A version; None for the current one.
         if_none_match: An ETag; an object that still has it is not sent.
         wanted: Called with the headers; returns False to skip the body.
+        seals: Verifies the head before anything else is done with it, and the body while it arrives.
 
     Returns:
         The object, or :class:`NotModified` where it still has the ETag of ``if_none_match``.
@@ -77,11 +83,15 @@ def download(
         KeyNotFoundError: There is no such object or version.
         ConflictError: Each of three attempts found it overwritten while it was read.
         CorruptValueError: It is larger than a value may be.
+        TamperedValueError: Its seal is missing, wrong, or of nobody who is trusted; or it is another body,
+            also when it was read once more.
     """
+    is_damaged = False
     for _ in range(_RESTARTS):
         first = _open_first(client, bucket, name, version_id=version_id, if_none_match=if_none_match)
         if isinstance(first, NotModified):
             return first
+        check = _examined(first, seals)
         if wanted is not None and not wanted(first.info):
             first.leave()
             return Fetched(first.info, None)
@@ -91,7 +101,12 @@ def download(
             first.leave()
             raise
         try:
-            return Fetched(first.info, _Download(client, bucket, version_id, first).read())
+            return Fetched(first.info, _Download(client, bucket, version_id, first, check).read())
+        except TamperedValueError as exc:
+            if is_damaged:
+                exc.info = first.info
+                raise
+            is_damaged = True  # perhaps on its way here
         except ConflictError:
             continue
         except KeyNotFoundError:  # deleted meanwhile: the first request of the next round raises
@@ -189,6 +204,17 @@ def _open_first(
     return client.open_object(bucket, name, **conditions)  # it is empty, and has no first byte
 
 
+def _examined(first: OpenObject, seals: ObjectSeals | None) -> BodyCheck | None:
+    """Return the check of a body, after its head was verified."""
+    try:
+        return seals.examine(first.info) if seals is not None else None
+    except BaseException as exc:
+        if isinstance(exc, TamperedValueError):
+            exc.info = first.info
+        first.leave()
+        raise
+
+
 @dataclass(frozen=True)
 class _Download:
     """A download of one object, all of it with the same ETag."""
@@ -197,8 +223,15 @@ class _Download:
     bucket: str
     version_id: str | None
     first: OpenObject
+    check: BodyCheck | None
 
     def read(self) -> bytearray | memoryview:
+        body = self._read_all()
+        if self.check is not None:
+            self.check.finish()
+        return body
+
+    def _read_all(self) -> bytearray | memoryview:
         size = self.first.info.size
         if self.first.stop >= size and size <= FIRST_BYTES:
             body = bytearray(size)
@@ -220,15 +253,17 @@ class _Download:
         if start >= size:  # the server sends the whole object, whatever it was asked for
             return
         step = min(_equal_size(size - start, PART_BYTES, most=_CONNECTIONS), _MAX_RANGE)
+        step = -(-step // LEAF_BYTES) * LEAF_BYTES  # a leaf is hashed by one thread
         for begin in range(start, size, step):
             yield begin, min(begin + step, size), None
 
     def _read(self, view: memoryview, start: int, stop: int, opened: OpenObject | None) -> None:
         """Read a range into its slice of the buffer; resume where the connection breaks."""
+        hasher = None if self.check is None else self.check.range_from(start)
         for attempts_left in reversed(range(_RESUMPTIONS + 1)):
             opened = opened or self._open(start, stop)
             try:
-                opened.read_into(view[start:stop])
+                opened.read_into(view[start:stop], arrived=hasher.update if hasher else None)
             except StoreUnavailableError:
                 if not attempts_left or not self.first.is_range:
                     raise

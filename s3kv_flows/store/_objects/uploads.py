@@ -16,6 +16,7 @@ from s3kv_flows.store._s3.bodies import Body, Pieces
 from s3kv_flows.store._s3.capabilities import MultipartUploads
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.types import Written
+from s3kv_flows.store._seals.objects import ObjectSeals
 from s3kv_flows.store.errors import UnsupportedByServerError
 
 __all__ = ["MULTIPART_FROM", "Uploads"]
@@ -36,12 +37,19 @@ class Uploads:
         bucket: The bucket.
         display_name: Returns the name of an object in messages.
         prefix: The prefix under which probes may write objects.
+        seals: Seals what is written.
     """
 
     def __init__(
-        self, client: S3Client, bucket: str, display_name: Callable[[str], str] = str, *, prefix: str = ""
+        self,
+        client: S3Client,
+        bucket: str,
+        display_name: Callable[[str], str] = str,
+        *,
+        prefix: str = "",
+        seals: ObjectSeals | None = None,
     ) -> None:
-        self._client, self._bucket = client, bucket
+        self._client, self._bucket, self._seals = client, bucket, seals
         self._display_name, self._prefix = display_name, prefix
 
     def put(
@@ -71,7 +79,7 @@ class Uploads:
                 large for one PUT.
         """
         if len(body) < MULTIPART_FROM:
-            return self._client.put_object(self._bucket, name, body, **options, **conditions)
+            return self._put_whole(name, body, options, conditions)
         uploads = self._client.capabilities.multipart_uploads(self._bucket, self._prefix)
         if (dropped := _dropped_by_parts(uploads, options, conditions)) and not (
             dropped == "conditions" and optional
@@ -81,19 +89,29 @@ class Uploads:
                     f"{self._display_name(name)!r} has {len(body):,} bytes: S3 accepts 5 GiB in one PUT, and "
                     f"{self._client.server} drops {dropped} from multipart uploads"
                 )
-            return self._client.put_object(self._bucket, name, body, **options, **conditions)
+            return self._put_whole(name, body, options, conditions)
+        options = {**options, "metadata": {WRITE_ID: secrets.token_hex(8), **options["metadata"]}}
         written = upload_in_parts(
             self._client,
             self._bucket,
             name,
             body if isinstance(body, Pieces) else Pieces([body]),
-            **{**options, "metadata": {WRITE_ID: secrets.token_hex(8), **options["metadata"]}},
+            **self._sealed(name, body, options),
             **({} if dropped else conditions),
         )
         if tags and not uploads.tags:
             self._client.put_tags(self._bucket, name, tags, version_id=written.version_id)
         self._ensure_locked(name, written, options)
         return written
+
+    def _put_whole(
+        self, name: str, body: Body, options: Mapping[str, Any], conditions: Mapping[str, Any]
+    ) -> Written:
+        sealed = self._sealed(name, body, options)
+        return self._client.put_object(self._bucket, name, body, **sealed, **conditions)
+
+    def _sealed(self, name: str, body: Body, options: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(options) if self._seals is None else self._seals.sealed(name, body, options)
 
     def _ensure_locked(self, name: str, written: Written, options: Mapping[str, Any]) -> None:
         """Check that a multipart upload has the requested lock; where it has not, lock it."""

@@ -23,12 +23,12 @@ from typing import TypeAlias
 from s3kv_flows.store._s3.bodies import Body
 from s3kv_flows.store._seals.algorithms import Algorithm, preferred_algorithm
 from s3kv_flows.store._seals.check import BodyCheck
-from s3kv_flows.store._seals.keys import SigningKey
+from s3kv_flows.store._seals.keys.keys import SigningKey
+from s3kv_flows.store._seals.keys.trust import TrustedKey, TrustedKeys
 from s3kv_flows.store._seals.purposes import Purpose
 from s3kv_flows.store._seals.seal import Seal, parse_seal
 from s3kv_flows.store._seals.statement import MAX_LENGTH, Head, statement
 from s3kv_flows.store._seals.tree import root_of_body
-from s3kv_flows.store._seals.trust import TrustedKey, TrustedKeys
 from s3kv_flows.store.errors import TamperedValueError
 
 __all__ = ["Examined", "SealPolicy", "Unverified"]

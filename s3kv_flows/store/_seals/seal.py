@@ -15,7 +15,7 @@ from typing import cast
 
 from s3kv_flows.store._seals import base64url
 from s3kv_flows.store._seals.algorithms import ALGORITHMS, Algorithm
-from s3kv_flows.store._seals.keys import KEY_ID
+from s3kv_flows.store._seals.keys.keys import KEY_ID
 from s3kv_flows.store.errors import TamperedValueError
 
 __all__ = ["MOST_BYTES", "Seal", "parse_seal"]

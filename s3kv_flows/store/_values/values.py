@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -19,15 +20,17 @@ from s3kv_flows.store._s3.bodies import Buffer, Pieces
 from s3kv_flows.store._s3.types import Fetched, ObjectInfo
 from s3kv_flows.store._values.codecs import Codec
 from s3kv_flows.store._values.local_cache import CachedObject, LocalCache
-from s3kv_flows.store.errors import CorruptValueError, EncodingError, KeyNotFoundError
+from s3kv_flows.store.errors import CorruptValueError, EncodingError, KeyNotFoundError, TamperedValueError
 
 __all__ = ["Values", "codec_of", "user_metadata"]
+
+logger = logging.getLogger(__name__)
 
 _METADATA_NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
 """Names that every server returns unchanged: some lower the case, and drop `_` or make it a `-`."""
 _METADATA_VALUE = re.compile(r"([!-~]([ -~]*[!-~])?)?")
 
-_METADATA_BYTES = 2048 - 256
+_METADATA_BYTES = 2048 - 400
 """S3 accepts 2 KiB of user metadata, names and values together; the store needs some of it."""
 
 
@@ -130,7 +133,19 @@ class Values:
         cached = self.cache.get(name) if self.cache else None
         # Equal bytes have the same ETag, whichever codec wrote them: a copy of another codec is not used.
         other_codec = cached and codec_of(cached.info.metadata) not in (None, self.codec.name)
-        return None if other_codec else cached
+        return None if cached is None or other_codec or not self._is_own(cached) else cached
+
+    def _is_own(self, cached: CachedObject) -> bool:
+        """Tell whether a copy is what its seal says; one that is not is dropped, and the server is asked."""
+        try:
+            check = self.objects.examine(cached.info)
+            if check is not None:
+                check.verify(cached.body)
+        except TamperedValueError as exc:
+            logger.warning("a local copy is not used: %s", exc)
+            self.forget(cached.info.name)
+            return False
+        return True
 
     def _fetch_if_changed(
         self, name: str, cached: CachedObject | None, wanted: Callable[[ObjectInfo], bool] | None

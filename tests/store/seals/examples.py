@@ -10,10 +10,10 @@ from s3kv_flows.store._layout.marks import SEAL
 from s3kv_flows.store._s3.bodies import Body
 from s3kv_flows.store._seals.algorithms import Algorithm
 from s3kv_flows.store._seals.check import BodyCheck
-from s3kv_flows.store._seals.keys import SigningKey
+from s3kv_flows.store._seals.keys.keys import SigningKey
+from s3kv_flows.store._seals.keys.trust import TrustedKey
 from s3kv_flows.store._seals.policy import SealPolicy
 from s3kv_flows.store._seals.statement import Head
-from s3kv_flows.store._seals.trust import TrustedKey
 from s3kv_flows.store.errors import TamperedValueError
 
 SEED = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")

@@ -14,12 +14,12 @@ from datetime import datetime, timezone
 import pytest
 
 from s3kv_flows.store._layout.marks import SEAL
-from s3kv_flows.store._seals.keys import SigningKey
+from s3kv_flows.store._seals.keys.keys import SigningKey
+from s3kv_flows.store._seals.keys.sources import read_trusted_keys
+from s3kv_flows.store._seals.keys.trust import TrustedKey
 from s3kv_flows.store._seals.policy import SealPolicy
 from s3kv_flows.store._seals.purposes import PURPOSES
-from s3kv_flows.store._seals.sources import read_trusted_keys
 from s3kv_flows.store._seals.statement import Head
-from s3kv_flows.store._seals.trust import TrustedKey
 from tests.store.seals.examples import (
     KEY,
     NAMESAKE,

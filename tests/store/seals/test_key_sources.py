@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from s3kv_flows.store._seals.sources import (
+from s3kv_flows.store._seals.keys.sources import (
     read_signing_key,
     read_trusted_keys,
     signing_key_of_environment,

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s3kv_flows.store._seals import base64url
-from s3kv_flows.store._seals.keys import _SMALL_ORDER, PublicKey, SigningKey
+from s3kv_flows.store._seals.keys.keys import _SMALL_ORDER, PublicKey, SigningKey
 from tests.store.seals.examples import KEY, NAMESAKE, SEED
 
 SECRET = "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"

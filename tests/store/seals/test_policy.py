@@ -14,10 +14,10 @@ from s3kv_flows.store._s3.bodies import Pieces
 from s3kv_flows.store._seals import algorithms, check, tree
 from s3kv_flows.store._seals.algorithms import ALGORITHMS, Algorithm
 from s3kv_flows.store._seals.check import BodyCheck
+from s3kv_flows.store._seals.keys.trust import TrustedKey
 from s3kv_flows.store._seals.policy import SealPolicy, Unverified
 from s3kv_flows.store._seals.seal import MOST_BYTES, parse_seal
 from s3kv_flows.store._seals.statement import Head
-from s3kv_flows.store._seals.trust import TrustedKey
 from s3kv_flows.store.errors import CorruptValueError, TamperedValueError
 from tests.store.seals.examples import (
     BODY,

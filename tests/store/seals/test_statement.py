@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from s3kv_flows.store._layout.marks import SEAL
 from s3kv_flows.store._s3.types import ObjectInfo
-from s3kv_flows.store._seals.keys import PublicKey
+from s3kv_flows.store._seals.keys.keys import PublicKey
+from s3kv_flows.store._seals.keys.trust import TrustedKey
 from s3kv_flows.store._seals.policy import SealPolicy
 from s3kv_flows.store._seals.purposes import PURPOSES
 from s3kv_flows.store._seals.statement import Head, statement
-from s3kv_flows.store._seals.trust import TrustedKey
 from tests.store.seals.examples import (
     BODY,
     HEAD,

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3kv_flows.store._seals.keys import PublicKey
+from s3kv_flows.store._seals.keys.keys import PublicKey
+from s3kv_flows.store._seals.keys.trust import TrustedKey, TrustedKeys
 from s3kv_flows.store._seals.policy import SealPolicy
 from s3kv_flows.store._seals.purposes import PURPOSES, Purpose
-from s3kv_flows.store._seals.trust import TrustedKey, TrustedKeys
 from tests.store.seals.examples import KEY, NAMESAKE, STRANGER
 
 TEXT = str(KEY.public)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -160,13 +160,20 @@ class OpenObject:
     where: str
     done: int = 0
 
-    def read_into(self, view: memoryview, *, fresh: bool = False) -> None:
+    def read_into(
+        self,
+        view: memoryview,
+        *,
+        fresh: bool = False,
+        arrived: Callable[[memoryview], object] | None = None,
+    ) -> None:
         """Read the body into a buffer.
 
         Args:
             view: The buffer.
             fresh: Whether its memory has never been written to. Then each slice is zeroed just before the
                 kernel copies into it: page faults within that copy cost three times as much.
+            arrived: Called with the bytes as they arrive, in order, while the processor has them at hand.
 
         Raises:
             StoreUnavailableError: The connection broke after ``done`` bytes.
@@ -180,6 +187,8 @@ class OpenObject:
                     part[:] = _ZEROS[: len(part)]
                 if not (count := self.stream.readinto(part)):
                     break
+                if arrived is not None:
+                    arrived(part[:count])
                 self.done += count
         except StoreUnavailableError as exc:
             raise StoreUnavailableError(

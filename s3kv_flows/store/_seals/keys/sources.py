@@ -13,8 +13,8 @@ import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from s3kv_flows.store._seals.keys import PUBLIC_PREFIX, SECRET_PREFIX, SigningKey
-from s3kv_flows.store._seals.trust import TrustedKey
+from s3kv_flows.store._seals.keys.keys import PUBLIC_PREFIX, SECRET_PREFIX, SigningKey
+from s3kv_flows.store._seals.keys.trust import TrustedKey
 
 __all__ = [
     "SIGNING_KEY_VARIABLE",

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from s3kv_flows.store._seals.keys import PublicKey
+from s3kv_flows.store._seals.keys.keys import PublicKey
 from s3kv_flows.store._seals.purposes import PURPOSES, Purpose, parse_purpose
 from s3kv_flows.store.errors import TamperedValueError
 

@@ -1,0 +1,1 @@
+"""The keys of seals: texts, files, whom to trust."""

@@ -1,0 +1,84 @@
+"""The seals of one kind of objects: made, examined, copied."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from s3kv_flows.store._layout.marks import SEAL
+from s3kv_flows.store._s3.bodies import Body
+from s3kv_flows.store._s3.types import ObjectInfo
+from s3kv_flows.store._seals.check import BodyCheck
+from s3kv_flows.store._seals.policy import SealPolicy, Unverified
+from s3kv_flows.store._seals.purposes import Purpose
+from s3kv_flows.store._seals.statement import Head
+
+__all__ = ["ObjectSeals"]
+
+
+class ObjectSeals:
+    """Seals objects of one purpose, and examines them.
+
+    Args:
+        policy: Which seals are made, and which are accepted.
+        purpose: What the objects are.
+    """
+
+    def __init__(self, policy: SealPolicy, purpose: Purpose) -> None:
+        self._policy, self._purpose = policy, purpose
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether seals are made and verified."""
+        return self._policy.has_keys
+
+    def examine(self, info: ObjectInfo) -> BodyCheck | None:
+        """Verify the head of an object, before its body is read; return the check of the body.
+
+        Returns:
+            None where there is nothing to compare the body with.
+
+        Raises:
+            TamperedValueError: The object is not to be read.
+        """
+        examined = self._policy.examine(Head.of(self._purpose, info))
+        return None if isinstance(examined, Unverified) else examined
+
+    def sealed(self, name: str, body: Body, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters of a write, with the seal of the object: the last that is added to them.
+
+        Args:
+            name: The object name.
+            body: The body.
+            options: The parameters: ``metadata``, ``content_type``, and others.
+
+        Raises:
+            ValueError: There is no key to seal with.
+        """
+        if not self.has_keys:
+            return dict(options)
+        head = Head(self._purpose, name, options["content_type"], len(body), options["metadata"])
+        return _with_seal(options, self._policy.seal(head, body))
+
+    def resealed(self, source: ObjectInfo, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters of a copy on the server, with the seal of the copy.
+
+        Args:
+            source: The object that is copied, which is verified.
+            name: The object name of the copy.
+            options: The parameters: ``metadata``, ``content_type``, and others.
+
+        Raises:
+            TamperedValueError: The source is not to be read, and so not to be copied.
+            ValueError: There is no key to seal with.
+        """
+        if not self.has_keys:
+            return dict(options)
+        old = Head.of(self._purpose, source)
+        new = Head(self._purpose, name, options["content_type"], source.size, options["metadata"])
+        return _with_seal(options, self._policy.reseal(old, new))
+
+
+def _with_seal(options: Mapping[str, Any], seal: str | None) -> dict[str, Any]:
+    metadata = {key: value for key, value in options["metadata"].items() if key != SEAL}
+    return {**options, "metadata": {**metadata, **({SEAL: seal} if seal else {})}}

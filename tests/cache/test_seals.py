@@ -1,0 +1,89 @@
+"""Cached results with keys in the environment: of whom a hit is accepted, and what becomes of the others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from s3kv_flows import Retention, S3KVStore
+from s3kv_flows.store._layout.marks import SEAL
+from s3kv_flows.store._seals.keys.keys import SigningKey
+from s3kv_flows.store._values.codecs import codec_named
+from s3kv_flows.store.errors import KeyLockedError
+from tests.support.lake import Lake, adding_task
+
+OURS, THEIRS = SigningKey.generate("ours"), SigningKey.generate("theirs")
+
+
+@pytest.fixture
+def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[Lake, SigningKey], None]:
+    """Return what has a store use a key from now on."""
+
+    def use(lake: Lake, key: SigningKey) -> None:
+        monkeypatch.setenv("S3KV_SIGNING_KEY", key.reveal())
+        lake.block = S3KVStore(**lake.block.model_dump())
+        lake.block.save(lake.name, overwrite=True)
+
+    return use
+
+
+class Canary:
+    """Leaves a directory where it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.path),)
+
+
+def test_a_hit_is_of_a_key_that_is_trusted_and_costs_no_more_requests(lake: Lake, use: Any) -> None:
+    use(lake, OURS)
+    add_one = adding_task(lake)
+    assert add_one(1) == 2
+    assert SEAL in lake.the_object().metadata
+    wire = lake.count(lambda: add_one(1))
+    assert (wire.requests.total(), lake.ran) == (1, [1])
+
+
+def test_a_result_of_a_key_that_is_not_trusted_is_computed_and_replaced(
+    lake: Lake, use: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    add_one = adding_task(lake)
+    use(lake, THEIRS)
+    add_one(1)
+    use(lake, OURS)
+    assert [add_one(1), add_one(1), lake.ran] == [2, 2, [1, 1]]
+    assert "untrusted_key" in caplog.text
+    assert lake.results.client.counters.read()["results.misses.untrusted_key"] == 1
+
+
+def test_a_pickle_that_somebody_puts_under_a_key_never_runs(lake: Lake, use: Any, tmp_path: Path) -> None:
+    use(lake, OURS)
+    add_one = adding_task(lake)
+    assert add_one(1) == 2
+    info = lake.the_object()
+    frame = bytes(codec_named("cloudpickle").encode(Canary(tmp_path / "ran")))
+    for metadata in (info.metadata, {key: text for key, text in info.metadata.items() if key != SEAL}):
+        lake.results.client.put_object(
+            lake.results.bucket_name, info.name, frame, content_type=info.content_type, metadata=metadata
+        )
+        assert add_one(1) == 2
+    assert not (tmp_path / "ran").exists()
+    assert lake.ran == [1, 1, 1]
+
+
+def test_a_locked_result_that_nobody_trusts_fails_the_run_before_it_computes(
+    locked_lake: Lake, use: Any
+) -> None:
+    add_one = adding_task(locked_lake, retention=Retention(days=1))
+    use(locked_lake, THEIRS)
+    add_one(1)
+    use(locked_lake, OURS)
+    with pytest.raises(KeyLockedError):
+        add_one(1)
+    assert locked_lake.ran == [1]

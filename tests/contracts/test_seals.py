@@ -1,0 +1,171 @@
+"""Seals in a bucket: what nobody who is trusted has written is not read, and runs no code."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from s3kv_flows.store import S3KV
+from s3kv_flows.store._layout.marks import SEAL
+from s3kv_flows.store._objects.transfer import FIRST_BYTES
+from s3kv_flows.store._seals.keys.keys import SigningKey
+from s3kv_flows.store._values.codecs import codec_named
+from s3kv_flows.store.errors import CorruptValueError, TamperedValueError
+
+CI, PRODUCTION, STRANGER = (SigningKey.generate(name) for name in ("ci", "production", "stranger"))
+LARGE = FIRST_BYTES + (20 << 20)
+Stores = Callable[..., S3KV]
+
+
+@pytest.fixture
+def stores(make_store: Callable[..., S3KV]) -> Stores:
+    """Return what makes stores of one bucket, with different keys."""
+    first = make_store(codec="cloudpickle", signing_key=CI.reveal())
+
+    def make(key: SigningKey | None = None, **options: Any) -> S3KV:
+        options = {"codec": "cloudpickle", "enable_local_cache": False, **options}
+        return S3KV(
+            first.client.endpoint_url if hasattr(first.client, "endpoint_url") else first.config.endpoint_url,
+            first.bucket_name,
+            signing_key=key.reveal() if key else None,
+            **options,
+        )
+
+    return make
+
+
+class Canary:
+    """Leaves a file where it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.path),)
+
+
+def put(store: S3KV, name: str, body: bytes, metadata: dict[str, str], content_type: str) -> None:
+    """Write as somebody who has the credentials of the bucket, and no key."""
+    store.client.put_object(store.bucket_name, name, body, content_type=content_type, metadata=metadata)
+
+
+def stored(store: S3KV, key: str) -> tuple[str, bytes, dict[str, str], str]:
+    name = store.namespace.name_of(key)
+    opened = store.client.open_object(store.bucket_name, name)
+    body = bytearray(opened.info.size)  # type: ignore[union-attr]
+    opened.read_into(memoryview(body))  # type: ignore[union-attr]
+    return name, bytes(body), dict(opened.info.metadata), opened.info.content_type  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("size", [0, 10, LARGE])
+def test_who_trusts_the_writer_reads_what_was_written(stores: Stores, size: int) -> None:
+    value = os.urandom(size)
+    writer = stores(CI)
+    writer.add("key", value, {"origin": "test"})
+    assert writer.get("key") == value
+    assert SEAL in stored(writer, "key")[2]
+    assert stores(PRODUCTION, trusted_keys=[str(CI.public)]).get("key") == value
+    assert stores(trusted_keys=[str(CI.public)]).get("key") == value
+    with pytest.raises(TamperedValueError) as refused:
+        stores(PRODUCTION).get("key")
+    assert refused.value.reason == "untrusted_key"
+
+
+def test_what_others_put_into_the_bucket_never_runs(stores: Stores, tmp_path: Path) -> None:
+    writer, stranger, canary = stores(CI), stores(STRANGER), tmp_path / "ran"
+    frame = bytes(codec_named("cloudpickle").encode(Canary(canary)))
+    writer.add("key", {"a": 1})
+    writer.add("other", {"b": 2})
+    name, body, metadata, content_type = stored(writer, "key")
+    _, other_body, other_metadata, _ = stored(writer, "other")
+    unsealed = {key: value for key, value in metadata.items() if key != SEAL}
+    stranger.add("key", Canary(canary))
+    by_a_stranger = stored(stranger, "key")
+    broken = bytearray(body)
+    broken[len(body) // 2] ^= 1
+    forged: dict[str, tuple[bytes, dict[str, str], str]] = {
+        "unsealed": (frame, unsealed, content_type),
+        "a bare pickle": (pickle.dumps(Canary(canary)), unsealed, content_type),
+        "under the seal of another body": (frame, metadata, content_type),
+        "sealed by a stranger": by_a_stranger[1:],
+        "another object under this name": (other_body, other_metadata, content_type),
+        "other metadata": (body, {**metadata, "s3kv-expires": "2099-01-01T00:00:00+00:00"}, content_type),
+        "another type": (body, metadata, "application/json"),
+        "one bit": (bytes(broken), metadata, content_type),
+        "cut off": (body[:-1], metadata, content_type),
+        "an empty seal": (body, {**metadata, SEAL: ""}, content_type),
+        "another format": (body, {**metadata, SEAL: "9" + metadata[SEAL][1:]}, content_type),
+    }
+    reader = stores(PRODUCTION, trusted_keys=[str(CI.public)])
+    for what, (content, described, kind) in forged.items():
+        put(writer, name, content, described, kind)
+        with pytest.raises(CorruptValueError):
+            pytest.fail(f"{what}: {reader.get('key')}")
+        assert not canary.exists(), what
+    put(writer, name, body, metadata, content_type)
+    assert reader.get("key") == {"a": 1}
+
+
+def test_a_bit_anywhere_in_a_large_value_is_refused(stores: Stores) -> None:
+    writer = stores(CI, codec="bytes")
+    writer.add("key", os.urandom(LARGE))
+    name, body, metadata, content_type = stored(writer, "key")
+    for place in (0, FIRST_BYTES - 1, FIRST_BYTES, LARGE - 1):
+        broken = bytearray(body)
+        broken[place] ^= 1
+        put(writer, name, bytes(broken), metadata, content_type)
+        with pytest.raises(TamperedValueError) as refused:
+            writer.get("key")
+        assert refused.value.reason == "root"
+
+
+def test_copies_changes_and_restored_versions_are_sealed(
+    stores: Stores, make_store: Callable[..., S3KV]
+) -> None:
+    store = make_store(object_lock=True, codec="json", signing_key=CI.reveal())
+    store.add("key", {"x": 1}, {"origin": "test"})
+    store.copy_key("key", "copy")
+    store.copy_key("key", "tagged", tags={"a": "b"})
+    store.add("key", {"x": 2})
+    store.restore("key", store.versions("key")[-1].version_id)
+    store.update("copy", lambda found: {**found, "y": 1}) if hasattr(store, "update") else None
+    assert store.get("key") == store.get("tagged") == {"x": 1}
+    assert store.get("copy")["x"] == 1
+    assert store.info("tagged").metadata == {"origin": "test"}
+
+
+def test_a_bucket_that_was_written_before_is_read_where_that_is_said(stores: Stores) -> None:
+    stores().add("old", 1)
+    with pytest.raises(TamperedValueError) as refused:
+        stores(CI).get("old")
+    assert refused.value.reason == "unsealed"
+    migrating = stores(CI, accept_unsealed=True)
+    assert migrating.get("old") == 1
+    migrating.add("new", 2)
+    assert stores(CI).get("new") == 2
+    name, body, metadata, content_type = stored(migrating, "new")
+    put(migrating, name, body, {**metadata, "changed": "1"}, content_type)
+    with pytest.raises(TamperedValueError):
+        migrating.get("new")
+
+
+def test_a_local_copy_is_verified_as_a_download_is(stores: Stores) -> None:
+    store = stores(CI, enable_local_cache=True)
+    store.add("key", [1, 2])
+    assert [store.get("key"), store.get("key")] == [[1, 2]] * 2
+    assert stores(STRANGER, trusted_keys=[str(CI.public)], enable_local_cache=True).get("key") == [1, 2]
+    with pytest.raises(TamperedValueError):
+        stores(STRANGER, enable_local_cache=True).get("key")
+
+
+def test_a_reader_without_a_key_writes_nothing(stores: Stores) -> None:
+    stores(CI).add("key", 1)
+    reader = stores(trusted_keys=[str(CI.public)])
+    with pytest.raises(ValueError, match="no signing key"):
+        reader.add("key", 2)
+    assert reader.get("key") == 1
