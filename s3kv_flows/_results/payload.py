@@ -18,6 +18,7 @@ from prefect.client.schemas.objects import TaskRun
 from typing_extensions import Self
 
 from s3kv_flows._keys.identity import NotLoaded
+from s3kv_flows.store._layout.documents import MAX_NUMBER
 from s3kv_flows.store._layout.marks import FENCE
 from s3kv_flows.store._leases.renewer import RenewedLease
 from s3kv_flows.store._locks.retention import Retention
@@ -234,9 +235,10 @@ class WriteOptions:
 
 
 def fence_of(metadata: Mapping[str, str]) -> int:
-    """Return the fencing number in the metadata of a result; 0 where it has none."""
+    """Return the fencing number in the metadata of a result; 0 where it has none that a lease can have."""
     number = metadata.get(FENCE, "")
-    return int(number) if number.isdecimal() else 0
+    is_short = number.isdecimal() and len(number) <= len(str(MAX_NUMBER))
+    return int(number) if is_short and int(number) < MAX_NUMBER else 0
 
 
 class Payload(bytes):

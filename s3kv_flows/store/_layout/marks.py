@@ -108,10 +108,14 @@ def mark_of(name: str, metadata: Mapping[str, str]) -> FinalMark | None:
     marked_name, _, until = metadata.get(_FINAL, "").partition(" ")
     if marked_name != fingerprint(name):
         return None
+    if until == _NO_DATE:
+        return FinalMark(None)
     try:
-        return FinalMark(None if until == _NO_DATE else datetime.fromisoformat(until))
-    except ValueError:
+        date = datetime.fromisoformat(until)
+        date.astimezone(timezone.utc)  # which the first and the last day of all dates may not have
+    except (ValueError, OverflowError):
         return None
+    return FinalMark(date) if date.tzinfo is not None else None  # without one, it compares with no other
 
 
 def name_mark(name: str) -> dict[str, str]:

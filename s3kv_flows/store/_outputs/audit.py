@@ -129,11 +129,14 @@ class LockAudit:
         return json.dumps({**data, "rows": [row.as_dict() for row in self.rows]}, indent=2)
 
     def as_csv(self) -> str:
-        """Return the rows as CSV, with a header."""
+        """Return the rows as CSV, with a header; names are shown as :func:`~.sheets.cell` does.
+
+        JSON has them as they are.
+        """
         sheet = io.StringIO()
         writer = csv.DictWriter(sheet, [field.name for field in fields(AuditRow)], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(row.as_dict() for row in self.rows)
+        writer.writerows({key: cell(item) for key, item in row.as_dict().items()} for row in self.rows)
         return sheet.getvalue()
 
 

@@ -19,6 +19,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as BotoConnectionError
 from botocore.parsers import ResponseParserError
 
+from s3kv_flows.store._layout.printable import printable
 from s3kv_flows.store._s3.bodies import BodyFile
 from s3kv_flows.store._s3.config import S3Config, server_of
 from s3kv_flows.store._s3.transport.boto_client import make_client
@@ -279,7 +280,7 @@ class Boto:
         error, code = exc.response.get("Error", {}), _code(exc)
         bucket, name = params["Bucket"], params.get("Key")
         kind = error_type(code, _status(exc))
-        where = f"{bucket}/{name}" if name else bucket
+        where = printable(f"{bucket}/{name}" if name else bucket)
         if exc.operation_name != self.client.meta.method_to_api_mapping[operation]:
             return self._no_credentials(exc, kind)
         if self._attempts.is_foreign:
@@ -303,7 +304,7 @@ class Boto:
             hint = f" (requests are signed for the region {self.region!r}: set region_name)"
         if code == "InvalidArgument" and _counts_bytes(params.get("Tagging")):
             kind, hint = InvalidTagError, _COUNTS_BYTES
-        message = error.get("Message") or "no message from the server"
+        message = printable(error.get("Message") or "no message from the server")
         translated = kind(f"{operation} of {where} at {self.server}: {code}: {message}{hint}")
         translated.code = code
         if isinstance(translated, ConflictError):
