@@ -33,6 +33,7 @@ from s3kv_flows.store import S3KV, Encryption
 from s3kv_flows.store._durations import DurationLike
 from s3kv_flows.store._kv import endpoint_from_environment
 from s3kv_flows.store._layout.keys import Namespace, validate_bucket_name
+from s3kv_flows.store._layout.secrets import SecretHolder
 from s3kv_flows.store._leases.backend import backend_of, open_leases
 from s3kv_flows.store._leases.leases import Leases
 from s3kv_flows.store._leases.records import LeaseBackend
@@ -82,7 +83,7 @@ def _nothing() -> None:
     """Return what a copy of a block has instead."""
 
 
-class S3KVStore(ResultStorage, WritableFileSystem):
+class S3KVStore(ResultStorage, SecretHolder, WritableFileSystem):
     """A bucket that caches results, keeps values and locks finalized outputs.
 
     The block is configuration only: it may be copied, pickled and sent to other processes, where it uses
@@ -293,6 +294,10 @@ class S3KVStore(ResultStorage, WritableFileSystem):
         if not isinstance(refused, AccessDeniedError) and code not in _MAY_HAVE_CHANGED:
             return None
         return SAVED_STORES.renewed(self)
+
+    def has_secrets(self) -> bool:
+        """Tell whether it contains credentials, or another secret: its pickle is then not written to S3."""
+        return self.values.config.has_secrets()
 
     @property
     def values(self) -> S3KV:

@@ -14,7 +14,7 @@ from s3kv_flows._cache.store_reference import resolve
 from s3kv_flows._prefect import loaded_store
 from s3kv_flows._results import handoff
 from s3kv_flows.blocks import S3KVStore
-from s3kv_flows.store._leases.records import lease_clock
+from s3kv_flows.store._leases.records import MAX_LEASE_SECONDS, lease_clock
 from s3kv_flows.store._leases.renewer import shared_renewer
 
 __all__ = ["LeaseLockManager"]

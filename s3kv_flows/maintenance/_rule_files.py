@@ -221,8 +221,6 @@ def _parse(text: str) -> Any:
         raise ValueError(f"line {line}: a control character ({exc.character:#04x}): remove it") from exc
     except yaml.MarkedYAMLError as exc:
         raise ValueError(_in_one_line(exc)) from exc
-    except RecursionError as exc:
-        raise ValueError("neither YAML nor JSON: it is nested too deeply") from exc
 
 
 def _of_json(value: Any) -> Any:
@@ -256,7 +254,7 @@ def _in_one_line(exc: yaml.MarkedYAMLError) -> str:
 
 
 def _of_yaml(text: str) -> Any:
-    loader = yaml.SafeLoader(text)
+    loader = _ShallowLoader(text)
     try:
         node = loader.get_single_node()
         return _Scalar(None, "") if node is None else _Nodes(loader).data(node)
@@ -266,6 +264,25 @@ def _of_yaml(text: str) -> Any:
 
 _TEXT = "tag:yaml.org,2002:str"
 _COLLECTIONS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
+
+
+class _ShallowLoader(yaml.SafeLoader):
+    """Refuses what is nested deeply: each level costs stack, and more time than the one before it."""
+
+    _DEEPEST = 30
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Return the next node, with those in it."""
+        self._depth += 1
+        if self._depth > self._DEEPEST:
+            raise ValueError("neither YAML nor JSON: it is nested too deeply")
+        node: yaml.Node | None = super().compose_node(parent, index)  # type: ignore[no-untyped-call]
+        self._depth -= 1
+        return node
 
 
 class _Nodes:

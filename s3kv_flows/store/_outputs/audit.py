@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from s3kv_flows.store._durations import DurationLike, fixed_duration
 from s3kv_flows.store._layout.marks import mark_of
+from s3kv_flows.store._layout.sheets import cell
 from s3kv_flows.store._layout.tags import validate_tags
 from s3kv_flows.store._locks.chains import InspectedVersion, inspect_versions
 from s3kv_flows.store._locks.visibility import visibility

@@ -97,9 +97,7 @@ class Receipt:
         values = {key: data.get(key) for key in _CHECKS}
         for key, is_right in _CHECKS.items():
             if not is_right(values[key]):
-                raise ValueError(
-                    f"this receipt cannot be read: {key} is missing, or is not what it has to be"
-                )
+                raise ValueError(f"this receipt cannot be read: its {key} is missing, or of another kind")
         try:
             validate_bucket_name(data["bucket"])
             values |= {name: _date(values[name]) for name in _DATES}

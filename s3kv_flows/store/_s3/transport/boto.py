@@ -20,6 +20,7 @@ from botocore.exceptions import ConnectionError as BotoConnectionError
 from botocore.parsers import ResponseParserError
 
 from s3kv_flows.store._layout.printable import printable
+from s3kv_flows.store._layout.secrets import hidden
 from s3kv_flows.store._s3.bodies import BodyFile
 from s3kv_flows.store._s3.config import S3Config, server_of
 from s3kv_flows.store._s3.transport.boto_client import make_client
@@ -271,10 +272,10 @@ class Boto:
                 "aws_secret_access_key, or provide them by environment, profile or role"
             )
         if isinstance(exc, (BotoConnectionError, HTTPClientError)):
-            return StoreUnavailableError(f"cannot reach {self.server}: {exc}")
+            return StoreUnavailableError(f"cannot reach {self.server}: {hidden(str(exc))}")
         if isinstance(exc, ParamValidationError):
-            return EncodingError(f"{operation}: {exc}")
-        return StoreUnavailableError(f"{operation} at {self.server} failed: {exc}")
+            return EncodingError(f"{operation}: {hidden(str(exc))}")
+        return StoreUnavailableError(f"{operation} at {self.server} failed: {hidden(str(exc))}")
 
     def _translate(self, exc: ClientError, operation: str, params: Mapping[str, Any]) -> S3KVError:
         error, code = exc.response.get("Error", {}), _code(exc)
