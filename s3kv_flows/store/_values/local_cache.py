@@ -383,6 +383,7 @@ def _is_head(record: Mapping[str, Any]) -> bool:
         and is_number(record.get("size"))
         and is_date_text(record.get("last_modified"))
         and all(isinstance(record.get(one), str) for one in ("name", "etag", "content_type"))
+        and "version_id" in record
         and (version_id is None or isinstance(version_id, str))
         and isinstance(metadata, dict)
         and all(isinstance(one, str) for one in metadata.values())

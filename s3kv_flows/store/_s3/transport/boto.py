@@ -147,7 +147,7 @@ class Boto:
                 raise
             except FAILURES as exc:
                 if is_last or not self._may_repeat(exc, operation):
-                    raise self._failure(exc, operation) from exc
+                    raise self._failure(exc, operation) from _shown_cause(exc)
             _rewind(params)
         self.reached.add(bucket)
         self._learn(_headers(response))
@@ -347,6 +347,11 @@ class BotoStream(RawStream):
 
     def _error(self, exc: Exception) -> S3KVError:
         return CorruptValueError(str(exc)) if isinstance(exc, FlexibleChecksumError) else super()._error(exc)
+
+
+def _shown_cause(exc: Exception) -> Exception | None:
+    """Return the cause of an error; None if its own message has a secret in it, such as a malformed token."""
+    return exc if hidden(str(exc)) == str(exc) else None
 
 
 def _counts_bytes(tagging: object) -> bool:
