@@ -17,7 +17,9 @@ from pydantic import (
     Field,
     PrivateAttr,
     SecretStr,
+    SerializationInfo,
     ValidationError,
+    field_serializer,
     field_validator,
     model_validator,
 )
@@ -33,7 +35,7 @@ from s3kv_flows.store import S3KV, Encryption
 from s3kv_flows.store._durations import DurationLike
 from s3kv_flows.store._kv import endpoint_from_environment
 from s3kv_flows.store._layout.keys import Namespace, validate_bucket_name
-from s3kv_flows.store._layout.secrets import SecretHolder
+from s3kv_flows.store._layout.secrets import SecretHolder, without_password
 from s3kv_flows.store._leases.backend import backend_of, open_leases
 from s3kv_flows.store._leases.leases import Leases
 from s3kv_flows.store._leases.records import LeaseBackend
@@ -203,6 +205,14 @@ class S3KVStore(ResultStorage, SecretHolder, WritableFileSystem):
             if name == "_block_document_id":
                 require_policy(self)
             return super().__getattr__(name)
+
+    @field_serializer("boto_config", when_used="json")
+    def _hide_passwords(self, options: dict[str, Any], info: SerializationInfo) -> dict[str, Any]:
+        """Mask what secrets would be masked in: Prefect keeps the parameters of runs as JSON."""
+        if (info.context or {}).get("include_secrets") or not isinstance(options.get("proxies"), dict):
+            return options
+        proxies = {scheme: without_password(str(url)) for scheme, url in options["proxies"].items()}
+        return {**options, "proxies": proxies}
 
     @field_validator("bucket_name")
     @classmethod

@@ -43,7 +43,7 @@ def _facts(found: Examination) -> Table:
     buckets = [found.bucket]
     if found.lease_bucket is not found.bucket and found.lease_bucket != found.bucket:
         buckets.append(found.lease_bucket)
-    table = Table("", *(cell(facts.bucket) for facts in buckets), box=None, padding=(0, 3, 0, 0))
+    table = Table("", *(Column(cell(facts.bucket)) for facts in buckets), box=None, padding=(0, 3, 0, 0))
     for name, *cells in zip(*([name for name, _ in _rows(buckets[0])],), *map(_cells, buckets), strict=True):
         table.add_row(name, *map(cell, cells))
     return table

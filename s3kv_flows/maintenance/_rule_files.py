@@ -280,7 +280,7 @@ class _ShallowLoader(yaml.SafeLoader):
         self._depth += 1
         if self._depth > self._DEEPEST:
             raise ValueError("neither YAML nor JSON: it is nested too deeply")
-        node: yaml.Node | None = super().compose_node(parent, index)  # type: ignore[no-untyped-call]
+        node: yaml.Node | None = super().compose_node(parent, index)
         self._depth -= 1
         return node
 

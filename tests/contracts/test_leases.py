@@ -143,7 +143,7 @@ def test_a_dead_holder_is_followed_by_a_higher_number(
 def test_one_of_many_takes_a_dead_lease_over(
     make_leases: Callable[..., Leases], clock: Clock, server: Server
 ) -> None:
-    late = make_leases(100 * LONG, clock.pause)
+    late = make_leases(6 * LONG, clock.pause)
     make_leases().acquire(NAME, "dead")
 
     def take(number: int) -> HeldLease | None:

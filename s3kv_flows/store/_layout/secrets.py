@@ -1,4 +1,4 @@
-"""Hide secrets in lines of logs and in messages; refuse URLs with a password.
+"""Hide secrets in logs and messages; refuse URLs that contain a password.
 
 At DEBUG, botocore logs requests with all their headers: session tokens, and the customer key of SSE-C. It has
 no hook for what it logs but a filter on its loggers. Nothing here keeps a secret: secrets are known by the

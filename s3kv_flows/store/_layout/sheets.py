@@ -1,4 +1,4 @@
-"""Make cells of CSV of text from a bucket, which no spreadsheet takes for a formula."""
+"""Make cells of CSV that no spreadsheet takes for a formula."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ class Receipt:
         """
         if type(data.get("receipt")) is not int or data["receipt"] != _VERSION:
             raise ValueError("this is not a receipt that this package can read")
-        values = {key: data.get(key) for key in _CHECKS}
+        values: dict[str, Any] = {key: data.get(key) for key in _CHECKS}
         for key, is_right in _CHECKS.items():
             if not is_right(values[key]):
                 raise ValueError(f"this receipt cannot be read: its {key} is missing, or of another kind")
