@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from s3kv_flows._prefect import run_logger
 from s3kv_flows.checkpoints._background import LatestOnly
-from s3kv_flows.checkpoints._snapshots import Snapshot, Snapshots
+from s3kv_flows.checkpoints._snapshots import Snapshot, Snapshots, has_position
 from s3kv_flows.checkpoints._writer import SnapshotWriter
 from s3kv_flows.store._layout.marks import POSITION
 from s3kv_flows.store._s3.bodies import Body, Pieces, SpareMemory
@@ -288,5 +288,8 @@ class RunStates:
 
 
 def position_of(metadata: Mapping[str, str]) -> int:
-    """Return how many items are done in the state with this metadata."""
-    return int(metadata.get(POSITION, "0"))
+    """Return how many items are done in the state with this metadata; 0 where that is malformed.
+
+    A state with a malformed position is damaged, and no run continues from it.
+    """
+    return int(metadata.get(POSITION, "0")) if has_position(metadata) else 0
