@@ -18,7 +18,6 @@ from rich.text import Text
 
 from s3kv_flows.cli._saved_stores import is_name, prefect_client, saved_store
 from s3kv_flows.cli._terminal import as_lines, cell, print_json, say, say_json
-from s3kv_flows.store._layout.documents import read_document
 
 if TYPE_CHECKING:
     from s3kv_flows.store._kv import S3KV
@@ -318,6 +317,8 @@ def _read_artifact(where: str) -> dict[str, Any]:
     import httpx
     from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterId, ArtifactFilterKey
     from prefect.client.schemas.sorting import ArtifactSort
+
+    from s3kv_flows.store._layout.documents import read_document
 
     if _is_uuid(where):
         wanted = ArtifactFilter(id=ArtifactFilterId(any_=[UUID(where)]))
