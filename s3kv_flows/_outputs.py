@@ -25,6 +25,7 @@ from s3kv_flows._prefect import SYNC, block_document_name, run_logger
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.store._kv import S3KV
 from s3kv_flows.store._layout.keys import fingerprint
+from s3kv_flows.store._layout.markdown import code
 from s3kv_flows.store._outputs.receipts import Receipt
 from s3kv_flows.store._outputs.repairs import Repair
 from s3kv_flows.store.errors import KeyLockedError, S3KVError
@@ -169,7 +170,7 @@ def _keep_artifact(action: LockAction) -> None:
     create_table_artifact(
         key=artifact_key("lock", action.bucket, action.object),
         table=table,
-        description=f"{action.action} {action.outcome}: {action.reason}",
+        description=f"{action.action} {action.outcome}: {code(action.reason)}",
     )
 
 
@@ -198,7 +199,7 @@ def keep_receipt(block: S3KVStore, receipt: Receipt) -> Receipt:
         create_table_artifact(
             key=artifact_key("receipt", receipt.bucket, receipt.object_name),
             table=[receipt.as_dict()],
-            description=f"{receipt.outcome}: {receipt.object_name}, version {receipt.version_id}",
+            description=f"{receipt.outcome}: {code(receipt.object_name)}, version {code(receipt.version_id)}",
             **SYNC,
         )
     run_logger().info("%s: %s, version %s", receipt.outcome, receipt.object_name, receipt.version_id)

@@ -6,7 +6,6 @@ The private names of Prefect that this package uses are in this module alone.
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -25,6 +24,7 @@ from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, get_current_settings
 from prefect.transactions import BaseTransaction
 from pydantic import SecretStr
 
+from s3kv_flows.store._layout.printable import PrintableLines
 from s3kv_flows.store._layout.tags import MAX_TAGS, normalize_tag_value
 
 __all__ = [
@@ -83,12 +83,15 @@ def is_awaited(*, blocking: bool | None) -> bool:
     return bool(getattr(function, "isasync", True))
 
 
-def run_logger() -> logging.Logger | logging.LoggerAdapter[Any]:
-    """Return the logger of the current run, whose page shows the line; outside of runs, the package's."""
+def run_logger() -> PrintableLines:
+    """Return the logger of the current run, whose page shows the line; outside of runs, the package's.
+
+    Text from a bucket may stand in its lines: control characters are shown as escapes.
+    """
     try:
-        return get_run_logger()
+        return PrintableLines(get_run_logger(), None)
     except MissingContextError:
-        return get_logger("s3kv_flows")
+        return PrintableLines(get_logger("s3kv_flows"), None)
 
 
 def loaded_store(kind: type[B]) -> B | None:

@@ -17,7 +17,9 @@ from pydantic import (
     Field,
     PrivateAttr,
     SecretStr,
+    SerializationInfo,
     ValidationError,
+    field_serializer,
     field_validator,
     model_validator,
 )
@@ -33,6 +35,7 @@ from s3kv_flows.store import S3KV, Encryption
 from s3kv_flows.store._durations import DurationLike
 from s3kv_flows.store._kv import endpoint_from_environment
 from s3kv_flows.store._layout.keys import Namespace, validate_bucket_name
+from s3kv_flows.store._layout.secrets import SecretHolder, without_password
 from s3kv_flows.store._leases.backend import backend_of, open_leases
 from s3kv_flows.store._leases.leases import Leases
 from s3kv_flows.store._leases.records import LeaseBackend
@@ -83,7 +86,7 @@ def _nothing() -> None:
     """Return what a copy of a block has instead."""
 
 
-class S3KVStore(ResultStorage, WritableFileSystem):
+class S3KVStore(ResultStorage, SecretHolder, WritableFileSystem):
     """A bucket that caches results, keeps values and locks finalized outputs.
 
     The block is configuration only: it may be copied, pickled and sent to other processes, where it uses
@@ -204,6 +207,14 @@ class S3KVStore(ResultStorage, WritableFileSystem):
                 require_policy(self)
             return super().__getattr__(name)
 
+    @field_serializer("boto_config", when_used="json")
+    def _hide_passwords(self, options: dict[str, Any], info: SerializationInfo) -> dict[str, Any]:
+        """Mask what secrets would be masked in: Prefect keeps the parameters of runs as JSON."""
+        if (info.context or {}).get("include_secrets") or not isinstance(options.get("proxies"), dict):
+            return options
+        proxies = {scheme: without_password(str(url)) for scheme, url in options["proxies"].items()}
+        return {**options, "proxies": proxies}
+
     @field_validator("bucket_name")
     @classmethod
     def _validate_bucket_name(cls, name: str) -> str:
@@ -298,6 +309,10 @@ class S3KVStore(ResultStorage, WritableFileSystem):
         if not isinstance(refused, AccessDeniedError) and code not in _MAY_HAVE_CHANGED:
             return None
         return SAVED_STORES.renewed(self)
+
+    def has_secrets(self) -> bool:
+        """Tell whether it contains credentials, or another secret: its pickle is then not written to S3."""
+        return self.values.config.has_secrets()
 
     @property
     def values(self) -> S3KV:

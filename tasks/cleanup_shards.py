@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
-from prefect import get_run_logger, task
+from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from s3kv_flows._prefect import run_logger
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.maintenance import Decision, Entry, SweepReport
 from s3kv_flows.maintenance._inventory.listing import Part, list_part
@@ -91,7 +92,7 @@ def sweep_shard(
         concurrency=concurrency,
         lease_bucket=block.lease_bucket_name,
     )
-    logger = get_run_logger()
+    logger = run_logger()
     for name, reason in report.failed.items():
         logger.error("%s was not deleted: %s", name, reason)
     return report

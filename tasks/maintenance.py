@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from prefect import get_run_logger, task
+from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from s3kv_flows import maintenance
+from s3kv_flows._prefect import run_logger
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.maintenance import CleanupPlan, CleanupRule, SweepReport, survey
 from s3kv_flows.maintenance._inventory.survey import leases_of
@@ -56,7 +57,7 @@ def sweep(store: str | S3KVStore, plan: CleanupPlan, per_second: float | None = 
     report = maintenance.sweep(
         block.values, plan, per_second=per_second, lease_bucket=block.lease_bucket_name
     )
-    logger = get_run_logger()
+    logger = run_logger()
     for name, reason in report.failed.items():
         logger.error("%s was not deleted: %s", name, reason)
     return report
@@ -82,14 +83,14 @@ def abort_incomplete_uploads(
     try:
         uploads = maintenance.find_incomplete(values, values.server_time(), grace)
     except (AccessDeniedError, UnsupportedByServerError) as exc:
-        get_run_logger().warning("Incomplete uploads were not listed: %s", exc)
+        run_logger().warning("Incomplete uploads were not listed: %s", exc)
         return []
     if dry_run:
         return [upload.name for upload in uploads]
     try:
         return maintenance.abort_incomplete(values, uploads)
     except AccessDeniedError as exc:
-        get_run_logger().warning("Incomplete uploads were not aborted: %s", exc)
+        run_logger().warning("Incomplete uploads were not aborted: %s", exc)
         return []
 
 
@@ -120,7 +121,7 @@ def sweep_leases(
     try:
         return LeaseSweep(block.lease_backend).run(prefix, now, least)
     except UnsupportedByServerError as exc:
-        get_run_logger().warning("Leases were not removed: %s", exc)
+        run_logger().warning("Leases were not removed: %s", exc)
         return []
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from prefect import get_run_logger, task
+from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from s3kv_flows._prefect import run_logger
 from s3kv_flows.blocks import S3KVStore
 
 __all__ = ["delete_by_tag", "find_by_tag", "tag_value"]
@@ -53,7 +54,7 @@ def delete_by_tag(store: str | S3KVStore, tag_key: str, tag_value: str) -> list[
         tag_value: The value of the tag.
     """
     result = S3KVStore.of(store).values.delete_by_tag(tag_key, tag_value)
-    logger = get_run_logger()
+    logger = run_logger()
     for refusal in result.protected.values():
         logger.warning("%s", refusal)
     for key, error in result.failed.items():

@@ -14,7 +14,7 @@ from s3kv_flows._cache.store_reference import resolve
 from s3kv_flows._prefect import loaded_store
 from s3kv_flows._results import handoff
 from s3kv_flows.blocks import S3KVStore
-from s3kv_flows.store._leases.records import lease_clock
+from s3kv_flows.store._leases.records import MAX_LEASE_SECONDS, lease_clock
 from s3kv_flows.store._leases.renewer import shared_renewer
 
 __all__ = ["LeaseLockManager"]
@@ -90,6 +90,8 @@ class LeaseLockManager:
     def __post_init__(self) -> None:
         if self.lease_seconds <= 0:
             raise ValueError(f"lease_seconds must be positive, got {self.lease_seconds}")
+        if not self.lease_seconds <= MAX_LEASE_SECONDS:
+            raise ValueError(f"lease_seconds must be at most {MAX_LEASE_SECONDS:g}, got {self.lease_seconds}")
         if self.wait_seconds < 0:
             raise ValueError(f"wait_seconds must not be negative, got {self.wait_seconds}")
 
@@ -118,7 +120,7 @@ class LeaseLockManager:
             KeyLockedError: The run would refresh a result that is under retention.
             UnsupportedByServerError: The server cannot exclude a second holder.
             StoreUnavailableError: The server does not answer.
-            ValueError: ``hold_timeout`` is not positive.
+            ValueError: ``hold_timeout`` is not positive, or more than an hour.
         """
         if self.is_lock_holder(key, holder):
             return True
@@ -189,6 +191,8 @@ class LeaseLockManager:
     ) -> Acquisition:
         if hold_timeout is not None and hold_timeout <= 0:
             raise ValueError(f"hold_timeout must be positive, got {hold_timeout}")
+        if hold_timeout is not None and not hold_timeout <= MAX_LEASE_SECONDS:
+            raise ValueError(f"hold_timeout must be at most {MAX_LEASE_SECONDS:g}, got {hold_timeout}")
         return Acquisition(
             manager=self,
             is_same_lock=self._is_same_lock,

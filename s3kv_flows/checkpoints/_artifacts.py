@@ -19,6 +19,8 @@ from prefect.exceptions import PrefectException
 from s3kv_flows._prefect import SYNC, run_logger
 from s3kv_flows.checkpoints._background import LatestOnly
 from s3kv_flows.checkpoints._snapshots import Snapshot
+from s3kv_flows.store._layout.markdown import code
+from s3kv_flows.store._layout.printable import printable
 
 __all__ = ["CheckpointArtifacts"]
 
@@ -78,7 +80,7 @@ class CheckpointArtifacts:
             return
         self._shown_at, self._is_begun = monotonic(), True
         done = f"{position:,} items done" if total is None else f"{position:,} of {total:,} items done"
-        description = f"`{self._name}`: {done}, {len(states)} states{outcome}"
+        description = f"{code(self._name)}: {done}, {len(states)} states{outcome}"
         rows = [_row(one, positions) for one in reversed(states)]
         self._updates.offer(_Update(rows, description, 100.0 * position / total if total else None))
 
@@ -138,5 +140,5 @@ def _row(one: Snapshot, positions: Mapping[int, int]) -> dict[str, Any]:
         "saved": one.saved_at.isoformat(timespec="seconds"),
         "items done": positions.get(one.number, ""),
         "bytes": one.size,
-        "key": one.key,
+        "key": printable(one.key),
     }

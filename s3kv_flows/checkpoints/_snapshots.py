@@ -13,13 +13,14 @@ The states are objects ``<namespace><name>/<number>``, and S3 writes an object c
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from s3kv_flows.store._kv import S3KV
-from s3kv_flows.store._layout.marks import is_own, name_mark
+from s3kv_flows.store._layout.marks import POSITION, is_own, name_mark
 from s3kv_flows.store._objects.bucket import NewObject
 from s3kv_flows.store._s3.bodies import Body
 from s3kv_flows.store._s3.types import Fetched, ListedObject, ObjectInfo
@@ -32,9 +33,10 @@ from s3kv_flows.store.errors import (
     StaleWriterError,
 )
 
-__all__ = ["PROMOTED", "Snapshot", "Snapshots", "all_snapshots"]
+__all__ = ["PROMOTED", "Snapshot", "Snapshots", "all_snapshots", "has_position"]
 
 _DIGITS = 15
+_POSITION = re.compile("[0-9]{1,15}")
 PROMOTED = "promoted"
 """The tag of a state that became a finalized output, which is not pruned. Its value is the output's key."""
 
@@ -284,6 +286,13 @@ def _snapshot(name: str, number: str, item: ListedObject) -> Snapshot:
 
 
 def _require_own(info: ObjectInfo) -> None:
-    """Raise CorruptValueError for an object that was copied from another name."""
+    """Raise CorruptValueError for a copy from another name, and for a malformed position."""
     if not is_own(info.name, info.metadata):
         raise CorruptValueError(f"{info.name!r} was not saved under this name", reason="metadata")
+    if not has_position(info.metadata):
+        raise CorruptValueError(f"{info.name!r} has a malformed position", reason="metadata")
+
+
+def has_position(metadata: Mapping[str, str]) -> bool:
+    """Tell whether the metadata of a state has no position, or that of a loop."""
+    return _POSITION.fullmatch(metadata.get(POSITION, "0")) is not None

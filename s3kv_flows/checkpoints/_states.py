@@ -13,10 +13,9 @@ from typing import Any, Literal
 
 from s3kv_flows._prefect import run_logger
 from s3kv_flows.checkpoints._background import LatestOnly
-from s3kv_flows.checkpoints._snapshots import Snapshot, Snapshots
+from s3kv_flows.checkpoints._snapshots import Snapshot, Snapshots, has_position
 from s3kv_flows.checkpoints._writer import SnapshotWriter
 from s3kv_flows.store._layout.marks import POSITION
-from s3kv_flows.store._layout.parsing import optional, parse_count
 from s3kv_flows.store._s3.bodies import Body, Pieces, SpareMemory
 from s3kv_flows.store._s3.concurrency import run_in_background_priority
 from s3kv_flows.store._s3.types import ObjectInfo
@@ -289,9 +288,8 @@ class RunStates:
 
 
 def position_of(metadata: Mapping[str, str]) -> int:
-    """Return how many items are done in the state with this metadata.
+    """Return how many items are done in the state with this metadata; 0 where that is malformed.
 
-    Raises:
-        CorruptValueError: That cannot be read.
+    A state with a malformed position is damaged, and no run continues from it.
     """
-    return optional(metadata, POSITION, parse_count) or 0
+    return int(metadata.get(POSITION, "0")) if has_position(metadata) else 0

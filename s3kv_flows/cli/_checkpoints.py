@@ -8,6 +8,7 @@ from cyclopts import App, Parameter
 
 from s3kv_flows.cli._console import is_confirmed
 from s3kv_flows.cli._saved_stores import saved_store
+from s3kv_flows.cli._terminal import cell, say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,19 +29,18 @@ def ls(store: Store) -> int:
     """List checkpoints: the number of states, the newest one and the bytes of each."""
     from rich.filesize import decimal
     from rich.table import Table
-    from rich.text import Text
 
     from s3kv_flows.checkpoints._snapshots import all_snapshots
 
     found = all_snapshots(saved_store(store).checkpoints)
-    table = Table(title=f"checkpoints of {store}", title_justify="left")
+    table = Table(title=cell(f"checkpoints of {store}"), title_justify="left")
     table.add_column("name", overflow="fold")
     for column in ("states", "newest", "bytes", "saved"):
         table.add_column(column)
     for name, states in found.items():
         newest, size = states[-1], sum(state.size for state in states)
         saved = f"{newest.saved_at:%Y-%m-%d %H:%M:%S}"
-        table.add_row(Text(name), str(len(states)), str(newest.number), decimal(size), saved)
+        table.add_row(cell(name), str(len(states)), str(newest.number), decimal(size), saved)
     console = _console()
     if found:
         console.print(table)
@@ -53,7 +53,6 @@ def show(store: Store, name: Name) -> int:
     """Show the states of a checkpoint, the oldest first, with their tags and finished items."""
     from rich.filesize import decimal
     from rich.table import Table
-    from rich.text import Text
 
     from s3kv_flows.checkpoints._snapshots import Snapshots
     from s3kv_flows.store._layout.marks import POSITION
@@ -63,12 +62,13 @@ def show(store: Store, name: Name) -> int:
     found = [(one, metadata) for one in states.listed() if (metadata := states.metadata(one)) is not None]
     if not found:
         raise KeyNotFoundError(f"checkpoint {name!r} has no states")
-    table = Table("number", "items done", "bytes", "saved", title=Text(name), title_justify="left")
+    table = Table("number", "items done", "bytes", "saved", title=cell(name), title_justify="left")
     table.add_column("tags", overflow="fold")
     for state, metadata in found:
         saved = f"{state.saved_at:%Y-%m-%d %H:%M:%S}"
         tags = ", ".join(f"{key}={value}" for key, value in (states.tags(state) or {}).items())
-        table.add_row(str(state.number), metadata.get(POSITION, ""), decimal(state.size), saved, Text(tags))
+        position = cell(metadata.get(POSITION, ""))
+        table.add_row(str(state.number), position, decimal(state.size), saved, cell(tags))
     _console().print(table)
     return 0
 
@@ -89,10 +89,10 @@ def clear(store: Store, name: Name, *, yes: Annotated[bool, Parameter(negative="
     if not (count := len(states.listed())):
         raise KeyNotFoundError(f"checkpoint {name!r} has no states")
     if not yes and not is_confirmed(f"Remove {count} states of checkpoint {name!r}? [y/N] "):
-        print("Nothing was removed.")  # noqa: T201
+        say("Nothing was removed.")
         return 1
     removed = states.clear()
-    print(f"Removed {len(removed)} of {count} states of {name!r}.")  # noqa: T201
+    say(f"Removed {len(removed)} of {count} states of {name!r}.")
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from json import dumps
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -12,11 +11,11 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import Progress
 from rich.table import Table
-from rich.text import Text
 
 from s3kv_flows.cli._cleanup_options import CleanupOptions
 from s3kv_flows.cli._console import is_confirmed
 from s3kv_flows.cli._saved_stores import saved_store
+from s3kv_flows.cli._terminal import as_lines, cell, print_json
 
 if TYPE_CHECKING:
     from s3kv_flows.blocks import S3KVStore
@@ -96,7 +95,7 @@ def sweep(
         f"{len(report.protected):,} protected."
     )
     for name, reason in report.failed.items():
-        console.print(Text.assemble((name, "bold red"), f": {reason}"))
+        console.print(cell(name, "bold red").append_text(cell(f": {reason}")))
     return 1 if report.failed else 0
 
 
@@ -123,7 +122,7 @@ def explain(
     name = kv.namespace.name_of(kv_key)
     made = _make_plan(block, options, only=name)
     try:
-        print(explain_key(made, name))  # noqa: T201
+        print(as_lines(explain_key(made, name)))  # noqa: T201
     except KeyError as exc:
         raise KeyNotFoundError(f"there is no object {name!r} in bucket {block.bucket_name!r}") from exc
     return 0
@@ -156,7 +155,7 @@ def _print_json(plan: CleanupPlan) -> None:
         "protected": _as_data(plan.protected),
         "keep": len(plan.keep),
     }
-    print(dumps(data, indent=2))  # noqa: T201
+    print_json(data)
 
 
 def _as_data(decisions: Iterable[Decision]) -> list[dict[str, object]]:
@@ -188,7 +187,7 @@ def _print_tables(plan: CleanupPlan, store: str, console: Console) -> None:
 def _by_rule(groups: list[Group], store: str) -> Table:
     table = _table(f"to remove from {store}", "rule", "objects", "bytes")
     for group in groups:
-        table.add_row(Text(group.key), f"{group.objects:,}", decimal(group.size))
+        table.add_row(cell(group.key), f"{group.objects:,}", decimal(group.size))
     return table
 
 
@@ -198,7 +197,7 @@ def _biggest_groups(groups: list[Group]) -> Table:
     largest = groups[0].size or 1
     for group in groups:
         bar = Bar(largest, 0, group.size, width=24)
-        table.add_row(Text(group.key), f"{group.objects:,}", decimal(group.size), bar)
+        table.add_row(cell(group.key), f"{group.objects:,}", decimal(group.size), bar)
     return table
 
 
@@ -208,19 +207,19 @@ def _largest_objects(plan: CleanupPlan) -> Table:
     table = _table(f"the largest{count}", "object", "bytes")
     table.add_column("why", overflow="fold")
     for one in decisions[:_ROWS]:
-        table.add_row(Text(one.entry.name), decimal(one.bytes), Text(one.reason))
+        table.add_row(cell(one.entry.name), decimal(one.bytes), cell(one.reason))
     return table
 
 
 def _protected(groups: list[Group]) -> Table:
     table = _table("protected, though a rule matches", "reason", "objects", "bytes")
     for group in groups:
-        table.add_row(Text(group.key), f"{group.objects:,}", decimal(group.size))
+        table.add_row(cell(group.key), f"{group.objects:,}", decimal(group.size))
     return table
 
 
 def _table(title: str, first: str, *numbers: str) -> Table:
-    table = Table(title=title, title_justify="left")
+    table = Table(title=cell(title), title_justify="left")
     table.add_column(first, overflow="fold")
     for number in numbers:
         table.add_column(number, justify="right", no_wrap=True)

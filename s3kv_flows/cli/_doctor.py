@@ -7,6 +7,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from s3kv_flows.cli._diagnosis import Diagnosis
+from s3kv_flows.cli._terminal import cell
 from s3kv_flows.store._s3.examination import BucketFacts, Examination
 
 __all__ = ["show"]
@@ -19,7 +20,7 @@ def show(diagnosis: Diagnosis, console: Console) -> None:
     found = diagnosis.examination
     kind = f" ({found.kind})" if found.kind else ""
     console.print(
-        Text(f"{found.server}{kind}: examined in {found.seconds:.1f} s; "),
+        cell(f"{found.server}{kind}: examined in {found.seconds:.1f} s; "),
         _skew(found),
         sep="",
         soft_wrap=True,
@@ -28,7 +29,7 @@ def show(diagnosis: Diagnosis, console: Console) -> None:
     console.print(_features(diagnosis))
     for feature in diagnosis.failed:
         said = f"{feature.name} is needed and cannot work: {feature.advice}."
-        console.print(Text(said, "red"), soft_wrap=True)  # in one line, to be copied
+        console.print(cell(said, "red"), soft_wrap=True)  # in one line, to be copied
 
 
 def _skew(found: Examination) -> Text:
@@ -42,9 +43,9 @@ def _facts(found: Examination) -> Table:
     buckets = [found.bucket]
     if found.lease_bucket is not found.bucket and found.lease_bucket != found.bucket:
         buckets.append(found.lease_bucket)
-    table = Table("", *(facts.bucket for facts in buckets), box=None, padding=(0, 3, 0, 0))
+    table = Table("", *(Column(cell(facts.bucket)) for facts in buckets), box=None, padding=(0, 3, 0, 0))
     for name, *cells in zip(*([name for name, _ in _rows(buckets[0])],), *map(_cells, buckets), strict=True):
-        table.add_row(name, *cells)
+        table.add_row(name, *map(cell, cells))
     return table
 
 
@@ -108,6 +109,9 @@ def _features(diagnosis: Diagnosis) -> Table:
     table = Table("feature", "", *texts, box=None, padding=(1, 3, 0, 0))
     for feature in diagnosis.features:
         table.add_row(
-            feature.name, Text(feature.verdict, _STYLES[feature.verdict]), feature.why, feature.advice
+            feature.name,
+            Text(feature.verdict, _STYLES[feature.verdict]),
+            cell(feature.why),
+            cell(feature.advice),
         )
     return table

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from json import dumps
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
 from s3kv_flows.cli._cleanup_options import CleanupOptions
 from s3kv_flows.cli._saved_stores import saved_store
+from s3kv_flows.cli._terminal import print_json, say
 
 if TYPE_CHECKING:
     from s3kv_flows.blocks import S3KVStore
@@ -46,7 +46,7 @@ def diff(
     compiled = _compile(block, options)
     found = compare(client.get_lifecycle(block.bucket_name), compiled, block.prefix)
     if json:
-        _print_json(_as_data(found, compiled))
+        print_json(_as_data(found, compiled), default=str)  # foreign rules may hold dates
     else:
         _print_lines(found, compiled, block, client)
     return 0
@@ -88,13 +88,13 @@ def show(store: Store, *, json: Flag = False) -> int:
     ours = [rule for rule in existing if is_ours(rule.get("ID", ""), block.prefix)]
     foreign = [rule for rule in existing if rule not in ours]
     if json:
-        _print_json({"own": ours, "foreign": foreign})
+        print_json({"own": ours, "foreign": foreign}, default=str)
         return 0
-    print(f"bucket {block.bucket_name}: {len(ours)} rules of this store, {len(foreign)} foreign")  # noqa: T201
+    say(f"bucket {block.bucket_name}: {len(ours)} rules of this store, {len(foreign)} foreign")
     for origin, rules in (("own", ours), ("foreign", foreign)):
         for rule in rules:
             name = short_id(rule.get("ID", ""), block.prefix) or "(without an ID)"
-            print(f"  {origin:<7}  {name}: {describe(rule)}")  # noqa: T201
+            say(f"  {origin:<7}  {name}: {describe(rule)}")
     return 0
 
 
@@ -144,8 +144,4 @@ def _print_lines(
     lines += [f"note: {note}" for note in compiled.notes]
     if client.capabilities.declared.executes_lifecycle is False:
         lines.append("note: this server accepts lifecycle rules, but does not carry them out")
-    print("\n".join(lines))  # noqa: T201
-
-
-def _print_json(data: dict[str, Any]) -> None:
-    print(dumps(data, indent=2, default=str))  # noqa: T201  # foreign rules may hold dates
+    say(*lines)

@@ -9,7 +9,6 @@ import logging
 import os
 import signal
 import sys
-from json import dumps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +20,7 @@ from s3kv_flows.cli import _lifecycle as lifecycle_commands
 from s3kv_flows.cli import _outputs as output_commands
 from s3kv_flows.cli._diagnosis import FeatureName
 from s3kv_flows.cli._saved_stores import endpoint_of, in_one_line, is_saved, saved_store
+from s3kv_flows.cli._terminal import as_lines, print_json, say
 
 __all__ = ["app", "main"]
 
@@ -104,9 +104,9 @@ def init(
         raise ValueError(f"a store is already saved as {name!r}: choose another name, or give --overwrite")
     store.endpoint_url = endpoint_of(store)
     created = store.values.create_bucket(object_lock=object_lock)
-    print(f"{'Created' if created else 'Found'} bucket {bucket!r} at {store.values.client.server}.")  # noqa: T201
+    say(f"{'Created' if created else 'Found'} bucket {bucket!r} at {store.values.client.server}.")
     store.save(name, overwrite=overwrite)
-    print(f"Saved the store as {name!r}: use it with @task(**caching({name!r})).")  # noqa: T201
+    say(f"Saved the store as {name!r}: use it with @task(**caching({name!r})).")
     return 0
 
 
@@ -149,7 +149,7 @@ def doctor(
     configured: tuple[FeatureName, ...] = ("single-flight",) if block.lease_bucket_name else ()
     diagnosis = diagnose(found, (*configured, *require))
     if json:
-        print(dumps(diagnosis.as_json(), indent=2))  # noqa: T201
+        print_json(diagnosis.as_json())
     else:
         from rich.console import Console
 
@@ -209,7 +209,7 @@ def main() -> None:
             sys.stdout.flush()  # here, where it is noticed that nobody reads it
         sys.exit(status)
     except (S3KVError, ValueError) as exc:
-        sys.exit(f"s3kv: {in_one_line(exc)}")
+        sys.exit(f"s3kv: {as_lines(in_one_line(exc))}")
     except BrokenPipeError:  # the reader of the output closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)

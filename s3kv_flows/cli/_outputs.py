@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from s3kv_flows.cli._saved_stores import is_name, prefect_client, saved_store
+from s3kv_flows.cli._terminal import as_lines, cell, print_json, say, say_json
 
 if TYPE_CHECKING:
     from s3kv_flows.store._kv import S3KV
@@ -29,6 +30,9 @@ __all__ = ["COMMANDS"]
 Flag = Annotated[bool, Parameter(negative="")]
 Store = Annotated[str, Parameter(help="The name of a saved store.")]
 Key = Annotated[str, Parameter(help="The key of a value, or an object name as s3kv audit shows it.")]
+_MAX_ARTIFACT = 128 * 1024
+"""The most bytes of an artifact with a receipt."""
+
 Reason = Annotated[str, Parameter(help="The reason. It is recorded in Prefect, with its author.")]
 
 
@@ -73,7 +77,12 @@ def finalize(
     from s3kv_flows.store._locks.retention import Retention
     from s3kv_flows.tasks.outputs import finalize_value
 
-    value = json.loads(file.read_text())
+    try:
+        value = json.loads(file.read_text())
+    except OSError as exc:
+        raise ValueError(f"the file {str(file)!r} cannot be read: {exc.strerror or exc}") from exc
+    except RecursionError as exc:
+        raise ValueError(f"the file {str(file)!r} is nested too deeply") from exc
     retention = None if days is None else Retention(days=days, mode=mode, i_understand=i_understand)
     made = finalize_value(
         saved_store(store),
@@ -85,10 +94,10 @@ def finalize(
         accept_races=accept_races,
     )
     if receipt is None:
-        print(made.to_json())  # noqa: T201
+        say_json(made.to_json())
         return 0
     receipt.write_text(made.to_json())
-    print(f"{made.outcome}: {made.object_name}, version {made.version_id}; receipt in {receipt}")  # noqa: T201
+    say(f"{made.outcome}: {made.object_name}, version {made.version_id}; receipt in {receipt}")
     return 0
 
 
@@ -116,7 +125,7 @@ def verify(receipt: str, *, store: str | None = None, json: Flag = False) -> int
             f"the receipt names {given.endpoint} as its server; the request went to {kv.client.server}"
         )
     if json:
-        _print_json(
+        print_json(
             {"holds": found.holds, "problems": found.problems, "notes": found.notes, **given.as_dict()}
         )
     else:
@@ -137,7 +146,7 @@ def extend(store: Store, key: Key, *, days: float, reason: Reason, i_understand:
     from s3kv_flows.tasks.locks import extend_retention
 
     until = extend_retention(saved_store(store), key, days, reason, i_understand)
-    print(f"{key}: locked until {until.isoformat(timespec='seconds')}")  # noqa: T201
+    say(f"{key}: locked until {until.isoformat(timespec='seconds')}")
     return 0
 
 
@@ -146,7 +155,7 @@ def release(store: Store, key: Key, *, reason: Reason) -> int:
     from s3kv_flows.tasks.locks import release_retention
 
     release_retention(saved_store(store), key, reason)
-    print(f"{key}: retention removed")  # noqa: T201
+    say(f"{key}: retention removed")
     return 0
 
 
@@ -155,7 +164,7 @@ def hold(store: Store, key: Key, *, reason: Reason) -> int:
     from s3kv_flows.tasks.locks import place_hold
 
     place_hold(saved_store(store), key, reason)
-    print(f"{key}: legal hold placed")  # noqa: T201
+    say(f"{key}: legal hold placed")
     return 0
 
 
@@ -164,7 +173,7 @@ def unhold(store: Store, key: Key, *, reason: Reason) -> int:
     from s3kv_flows.tasks.locks import release_hold
 
     release_hold(saved_store(store), key, reason)
-    print(f"{key}: legal hold released")  # noqa: T201
+    say(f"{key}: legal hold released")
     return 0
 
 
@@ -217,7 +226,7 @@ def audit(
     if format == "table":
         _print_audit(found, Console())
     else:
-        print(found.as_csv() if format == "csv" else found.as_json(), end="")  # noqa: T201
+        _print_sheet(found, format)
     return 1 if found.problems else 0
 
 
@@ -257,7 +266,7 @@ def policy(
     if bucket is None:
         raise ValueError("no bucket given: give the name of a saved store, or --bucket")
     made = role_policy(role, bucket, prefix, lease_bucket=leases, principal=principal, partition=partition)
-    _print_json(made)
+    print_json(made)
     return 0
 
 
@@ -271,9 +280,13 @@ def _read_receipt(where: str) -> Receipt:
     from s3kv_flows.store._outputs.receipts import Receipt
 
     if where == "-":
-        return Receipt.from_json(sys.stdin.read())
-    if Path(where).is_file():
-        return Receipt.from_json(Path(where).read_text())
+        return Receipt.read(sys.stdin.buffer)
+    try:
+        if Path(where).is_file():
+            with Path(where).open("rb") as file:
+                return Receipt.read(file)
+    except OSError as exc:
+        raise ValueError(f"the receipt {where!r} cannot be read: {exc.strerror or exc}") from exc
     return Receipt.from_dict(_read_artifact(where))
 
 
@@ -305,6 +318,8 @@ def _read_artifact(where: str) -> dict[str, Any]:
     from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterId, ArtifactFilterKey
     from prefect.client.schemas.sorting import ArtifactSort
 
+    from s3kv_flows.store._layout.documents import read_document
+
     if _is_uuid(where):
         wanted = ArtifactFilter(id=ArtifactFilterId(any_=[UUID(where)]))
     else:
@@ -313,11 +328,15 @@ def _read_artifact(where: str) -> dict[str, Any]:
         with prefect_client() as client:
             found = client.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.CREATED_DESC, limit=1)
     except (httpx.HTTPError, RuntimeError) as exc:
-        sys.exit(f"s3kv: {where!r} is not a file, and Prefect's API is not reachable for an artifact: {exc}")
+        text = f"{where!r} is not a file, and Prefect's API is not reachable for an artifact: {exc}"
+        sys.exit(f"s3kv: {as_lines(text)}")
     if not found or not isinstance(found[0].data, str):
         raise ValueError(f"{where!r} is neither a file nor an artifact in Prefect")
-    rows = json.loads(found[0].data)
-    return dict(rows[0]) if isinstance(rows, list) and rows else {}
+    try:
+        rows = read_document(found[0].data, max_bytes=_MAX_ARTIFACT)
+    except ValueError as exc:
+        raise ValueError(f"the artifact {where!r} holds no receipt: {exc}") from exc
+    return rows[0] if isinstance(rows, list) and rows and isinstance(rows[0], dict) else {}
 
 
 def _is_uuid(text: str) -> bool:
@@ -345,36 +364,39 @@ def _parse_days(given: float) -> timedelta:
         raise ValueError(f"--within-days takes at most 1,000 years (365,250 days), got {given}") from exc
 
 
-def _print_json(data: dict[str, Any]) -> None:
-    print(json.dumps(data, indent=2))  # noqa: T201
-
-
 def _print_verification(receipt: Receipt, found: Verification) -> None:
     where = f"{receipt.object_name} in bucket {receipt.bucket}, version {receipt.version_id}"
     if found.holds:
         until = receipt.retain_until
         lock = f"{receipt.mode} until {until:%Y-%m-%d %H:%M} UTC" if until else "legal hold"
-        print(f"{where}: exists, unchanged, locked ({lock}). SHA-256 {receipt.sha256}")  # noqa: T201
+        say(f"{where}: exists, unchanged, locked ({lock}). SHA-256 {receipt.sha256}")
     else:
-        print(f"{where}: verification failed.")  # noqa: T201
+        say(f"{where}: verification failed.")
     for line in [*found.problems, *(f"note: {note}" for note in found.notes)]:
-        print(f"  {line}")  # noqa: T201
+        say(f"  {line}")
 
 
 def _print_repair(key: str, done: Repair, *, dry_run: bool) -> None:
     if done.version_id is None:
-        print(f"{key}: no locked version is hidden")  # noqa: T201
+        say(f"{key}: no locked version is hidden")
         return
-    print(f"{key}: {'would read' if dry_run else 'reads'} as version {done.version_id} again")  # noqa: T201
+    say(f"{key}: {'would read' if dry_run else 'reads'} as version {done.version_id} again")
     for marker in done.delete_markers:
-        print(f"  deleted: delete marker {marker}")  # noqa: T201
+        say(f"  deleted: delete marker {marker}")
     for version_id, target in done.moved.items():
-        print(f"  moved: version {version_id} to {target}")  # noqa: T201
+        say(f"  moved: version {version_id} to {target}")
+
+
+def _print_sheet(found: LockAudit, form: Literal["csv", "json"]) -> None:
+    if form == "json":
+        say_json(found.as_json())
+    else:
+        print(found.as_csv(), end="")  # noqa: T201  # whose cells hold no control characters
 
 
 def _print_audit(found: LockAudit, console: Console) -> None:
     """Print an audit: its rows, problems first, and a summary."""
-    table = Table(title=f"locks of bucket {found.bucket}", title_justify="left")
+    table = Table(title=cell(f"locks of bucket {found.bucket}"), title_justify="left")
     for column, justify in (("state", "left"), ("object", "left"), ("until", "left"), ("days", "right")):
         wraps = column == "object"
         table.add_column(column, justify=justify, overflow="fold", no_wrap=not wraps)  # type: ignore[arg-type]  # rich's literal
@@ -396,10 +418,10 @@ def _cells(row: AuditRow) -> tuple[str | Text, ...]:
 
     style = "bold red" if row.state in PROBLEMS else "yellow" if row.state == "expiring" else ""
     return (
-        Text(row.state, style),
-        Text(row.object),
+        cell(row.state, style),
+        cell(row.object),
         f"{row.retain_until:%Y-%m-%d}" if row.retain_until else "",
         "" if row.days_left is None else f"{row.days_left:.1f}",
-        row.mode or "",
-        ", ".join(filter(None, ("held" if row.legal_hold else "", row.other_locks))),
+        cell(row.mode or ""),
+        cell(", ".join(filter(None, ("held" if row.legal_hold else "", row.other_locks)))),
     )

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
+from s3kv_flows.cli._terminal import as_lines
+
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from pydantic import ValidationError
@@ -69,7 +71,7 @@ def is_saved(name: str) -> bool:
     except ObjectNotFound:
         return False
     except (httpx.HTTPError, RuntimeError) as exc:
-        sys.exit(f"s3kv: cannot load the store from Prefect's API: {exc}")
+        sys.exit(f"s3kv: cannot load the store from Prefect's API: {as_lines(exc)}")
     return True
 
 

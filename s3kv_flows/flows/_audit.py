@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from prefect import flow, get_run_logger
+from prefect import flow
 from prefect.artifacts import create_table_artifact
 from prefect.events import emit_event
 
+from s3kv_flows._prefect import run_logger
 from s3kv_flows.blocks import S3KVStore
 from s3kv_flows.flows._report import ROWS
+from s3kv_flows.store._layout.printable import printable
 from s3kv_flows.store._outputs.audit import AuditRow, LockAudit
 from s3kv_flows.tasks.locks import look_at_locks
 
@@ -42,7 +44,7 @@ def audit_locks(
     if export is not None:
         _require_format(export)
     audit = look_at_locks(store, within_days, final_tags)
-    logger = get_run_logger()
+    logger = run_logger()
     for row in audit.problems:
         logger.error("%s: %s, version %s", row.state, row.object, row.version_id)
     counts = Counter(row.state for row in audit.rows)
@@ -75,14 +77,14 @@ def _table_row(row: AuditRow) -> dict[str, str | float | bool | None]:
     until = row.retain_until.isoformat(timespec="seconds") if row.retain_until else None
     return {
         "state": row.state,
-        "object": row.object,
+        "object": printable(row.object),
         "retain until": until,
         "days left": row.days_left,
         "mode": row.mode,
         "legal hold": row.legal_hold,
-        "other locks": row.other_locks or None,
-        "version": row.version_id,
+        "other locks": printable(row.other_locks) or None,
+        "version": printable(row.version_id),
         "bytes": row.size,
         "written": row.written_at.isoformat(timespec="seconds"),
-        "under": row.by,
+        "under": None if row.by is None else printable(row.by),
     }

@@ -9,6 +9,8 @@ from typing import NamedTuple
 from rich.filesize import decimal
 
 from s3kv_flows.maintenance import CleanupPlan, Decision, SweepReport
+from s3kv_flows.store._layout.markdown import code
+from s3kv_flows.store._layout.printable import printable
 
 __all__ = ["ROWS", "Group", "by_origin", "by_reason", "by_rule", "markdown_page", "summary", "table_rows"]
 
@@ -56,7 +58,7 @@ def markdown_page(bucket: str, plan: CleanupPlan, swept: SweepReport | None) -> 
     """
     going = [*plan.remove, *plan.prune]
     lines = [
-        f"# Cleanup of `{bucket}`" + (" (dry run)" if swept is None else ""),
+        f"# Cleanup of {code(bucket)}" + (" (dry run)" if swept is None else ""),
         "",
         *_table(
             ("", "objects", "bytes", "dollars a month"),
@@ -106,7 +108,8 @@ def _outcome(swept: SweepReport) -> list[str]:
         lines += ["", f"{len(swept.protected):,} stay because they were protected since the plan."]
     if swept.failed:
         lines += ["", f"**{len(swept.failed):,} could not be deleted:**", ""]
-        lines += [f"- `{name}`: {reason}" for name, reason in list(swept.failed.items())[:_GROUPS]]
+        failed = list(swept.failed.items())[:_GROUPS]
+        lines += [f"- {code(name)}: {code(reason)}" for name, reason in failed]
     return lines
 
 
@@ -117,7 +120,7 @@ def _chart(going: Sequence[Decision]) -> list[str]:
     largest = groups[0].size or 1
     drawn = [
         (
-            f"`{one.key}`",
+            code(one.key),
             "█" * max(1, round(_BAR * one.size / largest)),
             decimal(one.size),
             f"{one.objects:,}",
@@ -147,21 +150,21 @@ def _by(decisions: Iterable[Decision], of: Callable[[Decision], str]) -> list[Gr
 def _section(title: str, header: tuple[str, ...], found: list[Group]) -> list[str]:
     if not found:
         return []
-    cells = [(one.key, f"{one.objects:,}", decimal(one.size)) for one in found[:_GROUPS]]
+    cells = [(code(one.key), f"{one.objects:,}", decimal(one.size)) for one in found[:_GROUPS]]
     return ["", f"## {title}", "", *_table(header, cells)]
 
 
 def _table(header: tuple[str, ...], cells: Sequence[tuple[object, ...]]) -> list[str]:
     lines = [header, tuple("---" for _ in header), *cells]
-    return [f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in line)} |" for line in lines]
+    return [f"| {' | '.join(map(str, line))} |" for line in lines]
 
 
 def _row(decision: Decision, what: str) -> dict[str, str | int]:
     return {
-        "object": decision.entry.name,
+        "object": printable(decision.entry.name),
         "bytes": decision.bytes,
         "decision": what,
-        "reason": decision.reason,
+        "reason": printable(decision.reason),
     }
 
 

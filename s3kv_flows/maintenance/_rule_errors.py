@@ -112,8 +112,9 @@ def _problem(error: ErrorDetails, fields: Sequence[str]) -> Problem:
         return Problem((), f"the name of a field is text, not {shown(error['loc'][-1])}")
     place = _place(error["loc"], fields)
     if kind == "unexpected_keyword_argument":
-        near = _near(place[-1], fields)
-        return Problem((), f"no field {place[-1]!r}: {f'{near}?' if near else _list(fields)}")
+        name = str(error["loc"][-1])  # which may be empty
+        near = _near(name, fields)
+        return Problem((), f"no field {name!r}: {f'{near}?' if near else _list(fields)}")
     if kind == "missing":
         return Problem((), f"it has no {place[-1]}: give it one")
     if kind == "unexpected_positional_argument":

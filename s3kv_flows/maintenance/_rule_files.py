@@ -66,6 +66,15 @@ class _Scalar(NamedTuple):
     text: str
 
 
+_MAX_BYTES = 256 * 1024
+_MAX_ITEMS = 1000
+"""The most items of a list, and the most rules: S3 takes as many lifecycle rules."""
+_MAX_FIELDS = 100
+_MAX_PARTS = 100_000
+"""The most fields and items in all. Aliases repeat what stands in the file once."""
+_MAX_SCALAR = 100
+"""The most characters of a number or a date."""
+
 _NUMBER = re.compile(r"[-+]?(0|[1-9][0-9_]*)(\.[0-9_]*)?([eE][-+]?[0-9]+)?")
 
 
@@ -92,9 +101,12 @@ def read_text(path: Path) -> str:
         ValueError: The file cannot be read, or is in another encoding.
     """
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            raw = file.read(_MAX_BYTES + 1)
     except OSError as exc:
         raise ValueError(f"rules cannot be read from {str(path)!r}: {exc.strerror or exc}") from exc
+    if len(raw) > _MAX_BYTES:
+        raise ValueError(f"{path}: it has more than {_MAX_BYTES:,} bytes: these are no rules")
     wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
         return raw.decode("utf-16" if wide else "utf-8-sig")
@@ -112,6 +124,8 @@ def read_items(text: str) -> list[Item]:
     Raises:
         ValueError: There is no such list; the message is one line.
     """
+    if len(text) > _MAX_BYTES:
+        raise ValueError(f"it has more than {_MAX_BYTES:,} characters: these are no rules")
     parsed = _parse(text.removeprefix("\ufeff"))
     if isinstance(parsed, _Pairs) and "rules" in (keys := [key for key, _ in parsed]):
         if others := [key for key in keys if key != "rules"]:
@@ -123,6 +137,8 @@ def read_items(text: str) -> list[Item]:
         parsed = parsed[0][1]
     if not isinstance(parsed, list) or isinstance(parsed, _Pairs):
         raise ValueError(_no_list(parsed))  # noqa: TRY004  # of a file
+    if len(parsed) > _MAX_ITEMS:
+        raise ValueError(f"there are {len(parsed):,} rules, and {_MAX_ITEMS:,} is the most")
     return [_item(one) for one in parsed]
 
 
@@ -194,6 +210,8 @@ def _parse(text: str) -> Any:
     if text.lstrip().startswith(("{", "[")):
         try:
             return _of_json(json.loads(text, object_pairs_hook=_Pairs))
+        except _TooManyError:
+            raise
         except (ValueError, RecursionError):
             pass  # YAML in braces, perhaps: and it says what is wrong with JSON, too
     try:
@@ -203,16 +221,24 @@ def _parse(text: str) -> Any:
         raise ValueError(f"line {line}: a control character ({exc.character:#04x}): remove it") from exc
     except yaml.MarkedYAMLError as exc:
         raise ValueError(_in_one_line(exc)) from exc
-    except RecursionError as exc:
-        raise ValueError("neither YAML nor JSON: it is nested too deeply") from exc
 
 
 def _of_json(value: Any) -> Any:
     if isinstance(value, _Pairs):
+        _require_few(len(value))
         return _Pairs((key, _of_json(inner)) for key, inner in value)
     if isinstance(value, list):
         return [_of_json(inner) for inner in value]
     return value if isinstance(value, str) else _Scalar(value, json.dumps(value))
+
+
+class _TooManyError(ValueError):
+    """A mapping has more fields than any rule."""
+
+
+def _require_few(fields: int) -> None:
+    if fields > _MAX_FIELDS:
+        raise _TooManyError(f"a mapping in it has {fields:,} fields, and no rule has more than {_MAX_FIELDS}")
 
 
 def _in_one_line(exc: yaml.MarkedYAMLError) -> str:
@@ -228,12 +254,35 @@ def _in_one_line(exc: yaml.MarkedYAMLError) -> str:
 
 
 def _of_yaml(text: str) -> Any:
-    loader = yaml.SafeLoader(text)
+    loader = _ShallowLoader(text)
     try:
         node = loader.get_single_node()
         return _Scalar(None, "") if node is None else _Nodes(loader).data(node)
     finally:
         loader.dispose()
+
+
+_TEXT = "tag:yaml.org,2002:str"
+_COLLECTIONS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
+
+
+class _ShallowLoader(yaml.SafeLoader):
+    """Refuses what is nested deeply: each level costs stack, and more time than the one before it."""
+
+    _DEEPEST = 30
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Return the next node, with those in it."""
+        self._depth += 1
+        if self._depth > self._DEEPEST:
+            raise ValueError("neither YAML nor JSON: it is nested too deeply")
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
 
 class _Nodes:
@@ -245,6 +294,7 @@ class _Nodes:
     def __init__(self, loader: yaml.SafeLoader) -> None:
         self._loader = loader
         self._made: dict[tuple[int, int], Any] = {}  # aliases of aliases would take for ever
+        self._parts = 0
 
     def data(self, node: yaml.Node, depth: int = 0) -> Any:
         key = (id(node), depth)
@@ -253,11 +303,27 @@ class _Nodes:
         return self._made[key]
 
     def _new(self, node: yaml.Node, depth: int) -> Any:
+        if isinstance(node, yaml.CollectionNode):
+            self._require_plain(node)
         if isinstance(node, yaml.MappingNode):
             return self._pairs(node, depth) if depth < self._DEEPEST else _Pairs()
         if isinstance(node, yaml.SequenceNode):
             return [self.data(one, depth + 1) for one in node.value] if depth < self._DEEPEST else []
         return self._scalar(node)
+
+    def _require_plain(self, node: yaml.CollectionNode) -> None:
+        """Refuse a collection of a type of its own, and the one with which there are too many parts."""
+        line = node.start_mark.line + 1
+        if node.tag not in _COLLECTIONS:
+            raise ValueError(f"line {line}: the type {node.tag[:60]!r} is not known in rules: leave it out")
+        if isinstance(node, yaml.MappingNode):
+            _require_few(len(node.value))
+        self._count(len(node.value))
+
+    def _count(self, parts: int) -> None:
+        self._parts += parts
+        if self._parts > _MAX_PARTS:
+            raise ValueError(f"it has more than {_MAX_PARTS:,} fields, with what its aliases repeat")
 
     def _pairs(self, node: yaml.MappingNode, depth: int) -> _Pairs:
         pairs, merged = _Pairs(), dict[str, tuple[Any, Any]]()
@@ -267,6 +333,7 @@ class _Nodes:
             else:
                 pairs.append((self.data(key_node, depth + 1), self.data(value_node, depth + 1)))
         own = {_text_of(key) for key, _ in pairs}
+        _require_few(len(merged) + len(pairs))
         return _Pairs([*(pair for key, pair in merged.items() if key not in own), *pairs])
 
     def _merged(self, node: yaml.Node, depth: int) -> dict[str, tuple[Any, Any]]:
@@ -280,14 +347,19 @@ class _Nodes:
                 raise ValueError(  # noqa: TRY004  # of a file
                     f"line {line}: '<<' merges mappings, such as *raw, not {shown(_plain(data))}"
                 )
+            self._count(len(data))
+            _require_few(len(data))
             found = {**{_text_of(key): (key, value) for key, value in data}, **found}
         return found
 
     def _scalar(self, node: yaml.Node) -> Any:
+        line = node.start_mark.line + 1
         try:
+            if node.tag != _TEXT and len(node.value) > _MAX_SCALAR:
+                raise ValueError("it is too long")  # noqa: TRY301  # it takes long, too
             value = self._loader.construct_object(node)
-        except ValueError as exc:  # the 31st of February, or an int of thousands of digits
-            line = node.start_mark.line + 1
+        except (ValueError, ArithmeticError, LookupError, AttributeError, TypeError) as exc:
+            # The 31st of February, or what a type such as !!int or !!timestamp stands before.
             raise ValueError(
                 f"line {line}: {node.value[:40]} is no date and no number: put it into quotes"
             ) from exc

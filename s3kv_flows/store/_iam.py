@@ -27,6 +27,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal, get_args
 
+from s3kv_flows.store._layout.documents import read_document
 from s3kv_flows.store._layout.keys import Namespace
 from s3kv_flows.store._s3.client import S3Client
 
@@ -171,6 +172,7 @@ def partition_of(principal: str) -> str:
 
 Access = Literal["read", "write"]
 
+_MAX_POLICY = 64 * 1024
 _SEED_SID = "S3KVReadWriteAccess"
 """The statement with which ``s3kv`` 0.1.5 made a bucket public."""
 
@@ -213,8 +215,12 @@ def apply_policy(client: S3Client, bucket: str, ours: list[dict[str, Any]]) -> N
     """Add statements to the bucket's policy, and keep the other statements: two requests.
 
     The statement with which ``s3kv`` 0.1.5 made the bucket public is removed.
+
+    Raises:
+        ValueError: The bucket has a policy that is none.
     """
-    policy = json.loads(client.get_bucket_policy(bucket) or '{"Version": "2012-10-17", "Statement": []}')
+    existing_text = client.get_bucket_policy(bucket) or '{"Version": "2012-10-17", "Statement": []}'
+    policy = read_document(existing_text, max_bytes=_MAX_POLICY)
     existing = policy["Statement"] if isinstance(policy["Statement"], list) else [policy["Statement"]]
     replaced = {_SEED_SID, *(statement["Sid"] for statement in ours)}
     others = [one for one in existing if one.get("Sid") not in replaced]

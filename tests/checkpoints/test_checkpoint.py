@@ -13,6 +13,7 @@ from s3kv_flows import S3KVStore
 from s3kv_flows.checkpoints import Checkpoint, LoadPolicy
 from s3kv_flows.checkpoints._snapshots import all_snapshots
 from s3kv_flows.cli import app
+from s3kv_flows.store._layout.marks import POSITION
 from s3kv_flows.store.errors import InvalidTagError, KeyNotFoundError
 from tests.support.checkpointing import CrashError, numbers
 from tests.support.lake import Lake
@@ -245,3 +246,22 @@ def test_what_is_locked_survives_pruning_and_clearing(locked_lake: Lake) -> None
         checkpoint.save("third")
         assert numbers(block) == [locked.number, locked.number + 2]
     assert numbers(block) == [locked.number]
+
+
+@pytest.mark.parametrize("position", ["-5", "abc", "", "1e3", "9" * 400, "0x10"])
+def test_a_state_with_a_malformed_position_is_passed_over(block: S3KVStore, position: str) -> None:
+    with pytest.raises(CrashError):
+        loop(block, 20, crash_at=11, policy="latest")
+    store, newest = block.checkpoints, numbers(block)[-1]
+    (state,) = [one for one in all_snapshots(store)["train"] if one.number == newest]
+    name = store.namespace.name_of(state.key)
+    source = {"Bucket": block.bucket_name, "Key": name}
+    store.client.boto3_client.copy_object(
+        **source,
+        CopySource=source,
+        MetadataDirective="REPLACE",
+        Metadata={**store.objects.head(name).metadata, POSITION: position},
+    )
+    seen, done_now = loop(block, 20, policy="latest")
+    assert seen == list(range(20))
+    assert done_now > 20 - 10, "from the state before"

@@ -229,6 +229,17 @@ def test_a_receipt_does_not_hold_after_tampering_and_says_how(locking_store: S3K
     assert other.startswith(f"another object is on top of its key: version {chain(locking_store)[0][0]}")
 
 
+def test_a_version_that_is_far_too_large_is_not_downloaded(
+    locking_store: S3KV, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receipt = finalize(locking_store, "key", "x" * 200_000)
+    small = replace(receipt, size=10)
+    monkeypatch.setattr("s3kv_flows.store._outputs.verification._MAX_MORE_BYTES", 100_000)
+    with locking_store.client.counters.measure() as counted:
+        assert locking_store.outputs.verify(small).problems == ["it has 200,002 bytes, not 10"]
+    assert counted[0].bytes_received < 100_000
+
+
 def test_a_receipt_does_not_hold_when_its_lock_was_lifted_or_released(locking_store: S3KV) -> None:
     receipt = finalize(locking_store, "key", 1)
     locking_store.extend_retention_lock("key", 30)

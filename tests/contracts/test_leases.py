@@ -21,7 +21,6 @@ from s3kv_flows.store._s3.capabilities import Capabilities, ConditionalPuts
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store.errors import (
     ConflictError,
-    CorruptValueError,
     LeaseNotHeldError,
     LeaseTimeoutError,
     StaleWriterError,
@@ -144,7 +143,7 @@ def test_a_dead_holder_is_followed_by_a_higher_number(
 def test_one_of_many_takes_a_dead_lease_over(
     make_leases: Callable[..., Leases], clock: Clock, server: Server
 ) -> None:
-    late = make_leases(100 * LONG, clock.pause)
+    late = make_leases(6 * LONG, clock.pause)
     make_leases().acquire(NAME, "dead")
 
     def take(number: int) -> HeldLease | None:
@@ -204,10 +203,65 @@ def test_leases_of_other_keys_are_others(leases: Leases) -> None:
         leases.release(leases.renew(lease))
 
 
-def test_an_object_that_is_no_lease_is_corrupt(leases: Leases, store: S3KV) -> None:
-    store.client.put_object(store.bucket_name, NAME, b"{}", content_type="text/plain")
-    with pytest.raises(CorruptValueError, match="is no lease"):
-        leases.acquire(NAME, "first", timeout=0)
+JUNK = {
+    "no JSON": b"no lease",
+    "no fields": b"{}",
+    "deep": b"[" * 4000,
+    "large": b" " * (1 << 20),
+    "for ever": b'{"holder": "x", "host": "x", "seconds": 1e999, "number": -1, "token": "x"}',
+    "odd types": b'{"holder": [], "host": {}, "seconds": "nan", "number": 1e999, "token": 3, "released": 0}',
+}
+
+
+@pytest.mark.parametrize("body", JUNK.values(), ids=JUNK)
+def test_an_object_that_is_no_lease_is_replaced(leases: Leases, store: S3KV, body: bytes) -> None:
+    store.client.put_object(store.bucket_name, NAME, body, content_type="text/plain")
+    assert leases.holder_of(NAME) is None
+    observer = LeaseObserver(store.client, store.bucket_name, "s3kv-leases/")
+    assert observer.may_be_held("key")
+    assert not observer.is_held("key")
+    before = now_ms(store)
+    lease = leases.acquire(NAME, "first", timeout=0)
+    assert lease.number >= before, "the number of what was there says nothing"
+    record = leases.holder_of(NAME)
+    assert record
+    assert record.holder == "first"
+    leases.release(leases.renew(lease))
+
+
+def test_what_is_no_lease_is_replaced_by_one_of_several(
+    make_leases: Callable[..., Leases], store: S3KV
+) -> None:
+    store.client.put_object(store.bucket_name, NAME, b"no lease", content_type="text/plain")
+
+    def acquire(number: int) -> bool:
+        try:
+            make_leases().acquire(NAME, f"holder {number}", timeout=0)
+        except LeaseTimeoutError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(acquire, range(4))) == 1
+
+
+def test_a_holder_whose_lease_was_overwritten_has_it_no_more(leases: Leases, store: S3KV) -> None:
+    lease = leases.acquire(NAME, "first")
+    store.client.put_object(store.bucket_name, NAME, b"no lease", content_type="text/plain")
+    with pytest.raises(LeaseNotHeldError):
+        leases.verify(lease)
+    with pytest.raises(LeaseNotHeldError):
+        leases.renew(lease)
+
+
+def test_what_is_no_lease_is_swept_like_an_ended_one(backend: LeaseBackend, store: S3KV) -> None:
+    store.client.put_object(store.bucket_name, NAME, b"no lease", content_type="text/plain")
+    now = store.server_time()
+    sweep = LeaseSweep(backend).run
+    assert sweep("s3kv-leases/", now + timedelta(minutes=9), timedelta(0)) == []
+    observer = LeaseObserver(store.client, store.bucket_name, "s3kv-leases/")
+    assert observer.ended(now + HOUR, timedelta(0)) == [NAME]
+    assert sweep("s3kv-leases/", now + HOUR, timedelta(0)) == [NAME]
 
 
 def test_nothing_is_left_of_a_lease_but_where_it_must(leases: Leases, store: S3KV, server: Server) -> None:
@@ -252,6 +306,8 @@ def test_where_everything_is_locked_there_are_no_leases(store: S3KV, monkeypatch
 def test_a_lease_that_never_holds_is_refused(backend: LeaseBackend) -> None:
     with pytest.raises(ValueError, match="more than 0 seconds"):
         Leases(backend, lambda: 0, seconds=0)
+    with pytest.raises(ValueError, match="at most 3,600 seconds"):
+        Leases(backend, lambda: 0, seconds=3601)
 
 
 # --- what is left of them -----------------------------------------------------------------------------
@@ -273,7 +329,7 @@ def test_a_sweep_removes_the_leases_of_the_dead_and_no_others(backend: LeaseBack
     now = store.server_time()
     prefix = "s3kv-leases/"
     assert sweep(prefix, now + timedelta(minutes=9), timedelta(0)) == [], "ten minutes at least"
-    Leases(backend, lambda: now_ms(store), seconds=7200).acquire("s3kv-leases/long", "alive")
+    Leases(backend, lambda: now_ms(store), seconds=3600).acquire("s3kv-leases/long", "alive")
     observer = LeaseObserver(store.client, store.bucket_name, prefix)
     found = observer.ended(now + HOUR, timedelta(minutes=30))
     assert observer.is_held("long")

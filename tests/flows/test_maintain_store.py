@@ -118,9 +118,9 @@ def test_its_page_says_what_why_and_how_much(lake: S3KVStore) -> None:
     page = found["s3kv-cleanup-report"].data
     assert f"# Cleanup of `{lake.bucket_name}`" in page
     for text in (
-        "| raw |",
-        "| newest |",
-        "| history |",
+        "| `raw` |",
+        "| `newest` |",
+        "| `history` |",
         "## The biggest groups",
         "█",
         "GOVERNANCE",

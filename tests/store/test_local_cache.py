@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import json
 import os
+import socket
 import stat
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -527,3 +530,128 @@ def test_ageing_by_the_store_leaves_what_others_planted(
     store.clear_cache_for_key("key")
     store.clear_cache()
     assert theirs.exists()
+
+
+# --- what files may be instead ------------------------------------------------------------------------
+
+
+def planted(cache: LocalCache, head: dict[str, object] | bytes, body: bytes = b"body") -> None:
+    """Plant a file with a right digest, as this user could."""
+    text = head if isinstance(head, bytes) else json.dumps(head).encode() + b"\n"
+    cache.put("name", cached())
+    cache._path("name").write_bytes(local_cache._digest(text, body) + text + body)
+
+
+HEAD: dict[str, object] = {
+    "format": 5,
+    "name": "name",
+    "size": 4,
+    "etag": '"e"',
+    "last_modified": "2026-01-01T00:00:00+00:00",
+    "version_id": None,
+    "content_type": "",
+    "metadata": {},
+}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        b"[]\n",
+        b"3\n",
+        b"no JSON\n",
+        b"[" * 60_000 + b"\n",
+        b"\xff\n",
+        *({key: value for key, value in HEAD.items() if key != name} for name in HEAD),
+        HEAD | {"size": 5},
+        HEAD | {"size": 1 << 40},
+        HEAD | {"size": True},
+        HEAD | {"etag": 3},
+        HEAD | {"etag": None},
+        HEAD | {"last_modified": "2026-01-01T00:00:00"},
+        HEAD | {"last_modified": "2026-02-31T00:00:00+00:00"},
+        HEAD | {"version_id": 3},
+        HEAD | {"metadata": []},
+        HEAD | {"metadata": {"a": 1}},
+    ],
+    ids=lambda wrong: str(wrong)[:40],
+)
+def test_a_malformed_head_is_a_miss(cache: LocalCache, wrong: dict[str, object] | bytes) -> None:
+    planted(cache, HEAD)
+    assert cache.get("name") is not None, "as a head is"
+    planted(cache, wrong)
+    assert cache.get("name") is None
+
+
+@pytest.mark.parametrize("size", [1 << 20, 1 << 40, (1 << 62) - 1])
+def test_a_sparse_file_takes_no_memory(cache: LocalCache, size: int) -> None:
+    planted(cache, HEAD | {"size": size})
+    try:
+        os.truncate(cache._path("name"), size)
+    except OSError:
+        pytest.skip("this file system has no such files")
+    tracemalloc.start()
+    assert cache.get("name") is None
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 1 << 19
+
+
+@pytest.mark.parametrize("change", [b"", b"xxxx", None], ids=["shrinks", "changes", "grows"])
+def test_a_file_that_changes_while_it_is_read_is_a_miss_or_right(
+    cache: LocalCache, monkeypatch: pytest.MonkeyPatch, change: bytes | None
+) -> None:
+    body = bytes(range(256)) * 30
+    cache.put("name", cached(body))
+    original = local_cache._decode_head
+
+    def changing(head: bytes, name: str) -> ObjectInfo | None:
+        path = cache._path("name")
+        with path.open("r+b") as file:
+            if change == b"":
+                file.truncate(len(head) + 16)
+            else:
+                file.seek(0 if change else -1, os.SEEK_SET if change else os.SEEK_END)
+                file.write(change or b"\xff" * 100_000)
+        return original(head, name)
+
+    cache.max_bytes = 1 << 20
+    # Python has read its first block by then: the body is longer than that.
+    monkeypatch.setattr(local_cache, "_decode_head", changing)
+    found = cache.get("name")
+    assert found is None or bytes(found.body) == body
+
+
+@links
+@pytest.mark.parametrize("kind", ["pipe", "socket", "directory", "link", "device", "closed", "sparse"])
+def test_whatever_is_at_its_path_the_value_is_asked_for(
+    make_store: Callable[..., S3KV], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    store = make_store(enable_local_cache=True, cache_max_age=timedelta(days=1))
+    store.add("key", "right")
+    assert store.get("key") == "right"
+    path = store.local_cache._path("s3kv/key.json")
+    whole = path.read_bytes()
+    path.unlink()
+    match kind:
+        case "pipe":
+            os.mkfifo(path, 0o600)
+        case "socket":
+            monkeypatch.chdir(path.parent)  # the path of a socket is short
+            with socket.socket(socket.AF_UNIX) as listening:
+                listening.bind(path.name)
+        case "directory":
+            path.mkdir()
+        case "link":
+            elsewhere = tmp_path / "elsewhere"
+            elsewhere.write_bytes(whole.replace(b"right", b"wrong"))
+            path.symlink_to(elsewhere)
+        case "device":
+            path.symlink_to("/dev/zero")
+        case "closed":
+            path.write_bytes(whole.replace(b"right", b"wrong"))
+            path.chmod(0)
+        case "sparse":
+            path.touch(0o600)
+            os.truncate(path, 1 << 40)
+    assert store.get("key") == "right"

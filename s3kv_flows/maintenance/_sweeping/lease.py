@@ -17,12 +17,12 @@ on AWS, a sweep that may delete with ETags, and so takes no lease, while another
 
 from __future__ import annotations
 
-import logging
 import uuid
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 
 from s3kv_flows.store._kv import S3KV
+from s3kv_flows.store._layout.printable import loggable
 from s3kv_flows.store._leases.backend import open_leases
 from s3kv_flows.store._leases.leases import HeldLease, Leases
 from s3kv_flows.store._leases.renewer import RenewedLease, shared_renewer
@@ -30,7 +30,7 @@ from s3kv_flows.store.errors import AccessDeniedError, LeaseTimeoutError, Unsupp
 
 __all__ = ["SweepLease"]
 
-logger = logging.getLogger(__name__)
+logger = loggable(__name__)
 
 _KEY = ".s3kv-sweep"
 _SECONDS = 10.0
@@ -67,7 +67,6 @@ class SweepLease:
 
         Raises:
             StoreUnavailableError: The server does not answer.
-            CorruptValueError: The object under the lease's name is not a lease.
         """
         renewer, holder = shared_renewer(), f"a sweep {uuid.uuid4().hex}"
         with renewer.queue.entered(self._queue_key, holder):

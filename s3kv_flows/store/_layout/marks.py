@@ -116,8 +116,10 @@ def mark_of(name: str, metadata: Mapping[str, str]) -> FinalMark | None:
     marked_name, _, until = metadata.get(_FINAL, "").partition(" ")
     if marked_name != fingerprint(name):
         return None
+    if until == _NO_DATE:
+        return FinalMark(None)
     try:
-        return FinalMark(None if until == _NO_DATE else parse_date(until))
+        return FinalMark(parse_date(until))
     except CorruptValueError:
         return None
 

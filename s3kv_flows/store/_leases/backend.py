@@ -6,12 +6,12 @@ the version that it replaced, and a release deletes the current version: nothing
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from s3kv_flows.store._layout.printable import loggable
 from s3kv_flows.store._leases.leases import Leases
 from s3kv_flows.store._leases.records import (
     RECORD_TYPE,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SwapBackend", "backend_of", "open_leases"]
 
-logger = logging.getLogger(__name__)
+logger = loggable(__name__)
 
 
 @dataclass(frozen=True)

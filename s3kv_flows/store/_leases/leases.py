@@ -31,7 +31,15 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from s3kv_flows.store._leases.records import LeaseBackend, LeaseRecord, StoredRecord, lease_clock
+from s3kv_flows.store._layout.documents import MAX_NUMBER
+from s3kv_flows.store._leases.records import (
+    MAX_LEASE_SECONDS,
+    LeaseBackend,
+    LeaseRecord,
+    StoredRecord,
+    lease_clock,
+    new_record,
+)
 from s3kv_flows.store.errors import (
     ConflictError,
     LeaseNotHeldError,
@@ -79,7 +87,7 @@ class Leases:
     Args:
         backend: Stores the lease records; see :func:`~s3kv_flows.store._leases.backend.backend_of`.
         now_ms: Returns the server's time, in milliseconds.
-        seconds: For how long a lease holds.
+        seconds: For how long a lease holds: an hour at most.
         pause: Waits for a number of seconds.
     """
 
@@ -93,6 +101,11 @@ class Leases:
     ) -> None:
         if seconds <= 0:
             raise ValueError(f"a lease holds for more than {seconds} seconds")
+        if not seconds <= MAX_LEASE_SECONDS:  # others would take it over after that
+            raise ValueError(
+                f"a lease holds for at most {MAX_LEASE_SECONDS:,.0f} seconds without being renewed, "
+                f"got {seconds}"
+            )
         self.seconds = seconds
         self._backend, self._now_ms, self._pause = backend, now_ms, pause
 
@@ -238,10 +251,15 @@ class Leases:
 
     def _write_new(self, name: str, holder: str, *, after: StoredRecord | None, above: int) -> HeldLease:
         started = lease_clock()
-        number = max(after.record.number + 1 if after else self._now_ms(), above + 1)
-        record = LeaseRecord(holder, socket.gethostname(), self.seconds, number, _token())
+        number = max(self._number_after(after), above + 1)
+        record = new_record(holder, socket.gethostname(), self.seconds, number, _token())
         stored = self._backend.write(name, record, after=after)
         return HeldLease(name, stored, started + self.seconds)
+
+    def _number_after(self, stored: StoredRecord | None) -> int:
+        """Return the next fencing number; that of what was no lease, or ends all numbers, says nothing."""
+        number = stored.record.number if stored else 0
+        return number + 1 if 0 < number < MAX_NUMBER else self._now_ms()
 
     def _require_ours(self, lease: HeldLease) -> StoredRecord:
         current = self._backend.read(lease.name)

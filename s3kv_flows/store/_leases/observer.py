@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from s3kv_flows.store._leases.records import MIN_ENDED_SECONDS, read_record
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.concurrency import map_concurrently
-from s3kv_flows.store.errors import CorruptValueError
 
 __all__ = ["LeaseObserver"]
 
@@ -32,14 +31,11 @@ class LeaseObserver:
     def is_held(self, key: str) -> bool:
         """Tell whether the lease of the key is held: one request, if there is one.
 
-        A lease that cannot be read, or does not exist any more, counts as held.
+        A lease that does not exist any more counts as held; what is no lease does not.
         """
         if key not in self._keys:
             return False
-        try:
-            stored = read_record(self._client, self._bucket, self._prefix + key)
-        except CorruptValueError:
-            return True
+        stored = read_record(self._client, self._bucket, self._prefix + key)
         if stored is None:
             return True
         # HTTP dates are whole seconds.
@@ -63,10 +59,7 @@ class LeaseObserver:
         return bool(self._keys)
 
     def _has_ended(self, key: str, limit: datetime) -> bool:
-        try:
-            stored = read_record(self._client, self._bucket, self._prefix + key)
-        except CorruptValueError:
-            return False
+        stored = read_record(self._client, self._bucket, self._prefix + key)
         if stored is None or stored.written is None:
             return False
         lasted = timedelta(0) if stored.record.released else timedelta(seconds=stored.record.seconds)

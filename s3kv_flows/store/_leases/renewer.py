@@ -13,7 +13,6 @@ is lost: its holder is forgotten, and the next holder in the local queue may try
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import threading
 import weakref
@@ -21,6 +20,7 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 
+from s3kv_flows.store._layout.printable import loggable
 from s3kv_flows.store._leases.leases import HeldLease, Leases
 from s3kv_flows.store._leases.local_queue import LocalQueue
 from s3kv_flows.store._leases.records import lease_clock
@@ -28,7 +28,7 @@ from s3kv_flows.store.errors import ConflictError, LeaseNotHeldError, S3KVError,
 
 __all__ = ["LeaseRenewer", "RenewedLease", "shared_renewer"]
 
-logger = logging.getLogger(__name__)
+logger = loggable(__name__)
 
 _RENEWALS = 8  # at once
 _RENEW_AT = 1 / 3

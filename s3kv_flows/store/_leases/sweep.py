@@ -5,7 +5,6 @@ They are those of holders that died, or that could not delete them.
 
 from __future__ import annotations
 
-import logging
 import secrets
 import socket
 from contextlib import suppress
@@ -15,11 +14,9 @@ from datetime import datetime, timedelta
 from s3kv_flows.store._leases.leases import HeldLease
 from s3kv_flows.store._leases.records import MIN_ENDED_SECONDS, LeaseBackend, StoredRecord, lease_clock
 from s3kv_flows.store._s3.concurrency import batched, map_concurrently
-from s3kv_flows.store.errors import ConflictError, CorruptValueError, KeyNotFoundError
+from s3kv_flows.store.errors import ConflictError, KeyNotFoundError
 
 __all__ = ["LeaseSweep"]
-
-logger = logging.getLogger(__name__)
 
 _SWEEP_SECONDS = 60.0
 _BATCH = 200
@@ -58,11 +55,7 @@ class LeaseSweep:
         return deleted
 
     def _read_ended(self, name: str, limit: datetime) -> StoredRecord | None:
-        try:
-            stored = self._backend.read(name)
-        except CorruptValueError as exc:
-            logger.warning("an object among the leases was not deleted: %s", exc)
-            return None
+        stored = self._backend.read(name)
         if stored is None or stored.written is None:
             return None
         lasted = timedelta(0) if stored.record.released else timedelta(seconds=stored.record.seconds)

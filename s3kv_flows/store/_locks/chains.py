@@ -6,11 +6,11 @@ lie under a newer one, or under a delete marker.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from s3kv_flows.store._layout.marks import WRITE_ID
+from s3kv_flows.store._layout.printable import loggable
 from s3kv_flows.store._locks.retention import Protection, protection_of
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.concurrency import map_concurrently
@@ -26,7 +26,7 @@ __all__ = [
     "visible_protection",
 ]
 
-logger = logging.getLogger(__name__)
+logger = loggable(__name__)
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,13 @@ Where others write at the same instant, a lock takes more than its three request
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 
 from s3kv_flows.store._layout.marks import is_own, supersedes
+from s3kv_flows.store._layout.printable import loggable
 from s3kv_flows.store._locks.chains import inspect_versions
 from s3kv_flows.store._locks.retention import (
     LockMode,
@@ -45,7 +45,7 @@ from s3kv_flows.store.errors import (
 
 __all__ = ["ObjectLocks"]
 
-logger = logging.getLogger(__name__)
+logger = loggable(__name__)
 
 _ATTEMPTS = 5  # of a lock, against other writers
 _LOOKS = 8  # more, while another writer may be about to take its version back

@@ -11,13 +11,13 @@ the guard of locked versions needs; its downloads begin with a HEAD, and write t
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from s3kv_flows.store._layout.marks import WRITE_ID
+from s3kv_flows.store._layout.printable import loggable
 from s3kv_flows.store._objects.value_limit import require_within
 from s3kv_flows.store._s3.bodies import Pieces, large_memory
 from s3kv_flows.store._s3.client import S3Client
@@ -39,7 +39,7 @@ from s3kv_flows.store.errors import (
 
 __all__ = ["FIRST_BYTES", "download", "part_size", "upload_in_parts"]
 
-logger = logging.getLogger(__name__)
+logger = loggable(__name__)
 
 FIRST_BYTES = 17 << 20
 """The size of the first range; objects up to this size, such as the frame of 16 MiB, take one request. More

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from s3kv_flows.store._durations import DurationLike, fixed_duration
 from s3kv_flows.store._layout.marks import mark_of
+from s3kv_flows.store._layout.sheets import cell
 from s3kv_flows.store._layout.tags import validate_tags
 from s3kv_flows.store._locks.chains import InspectedVersion, inspect_versions
 from s3kv_flows.store._locks.visibility import visibility
@@ -129,11 +130,14 @@ class LockAudit:
         return json.dumps({**data, "rows": [row.as_dict() for row in self.rows]}, indent=2)
 
     def as_csv(self) -> str:
-        """Return the rows as CSV, with a header."""
+        """Return the rows as CSV, with a header; names are shown as :func:`~.sheets.cell` does.
+
+        JSON has them as they are.
+        """
         sheet = io.StringIO()
         writer = csv.DictWriter(sheet, [field.name for field in fields(AuditRow)], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(row.as_dict() for row in self.rows)
+        writer.writerows({key: cell(item) for key, item in row.as_dict().items()} for row in self.rows)
         return sheet.getvalue()
 
 

@@ -6,10 +6,14 @@ A receipt is plain data: it can be kept anywhere, and checked by anybody.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
-from datetime import datetime
-from typing import Any, Literal
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timezone
+from typing import Any, BinaryIO, Literal, get_args
+
+from s3kv_flows.store._layout.documents import is_date_text, is_number, is_text, read_document
+from s3kv_flows.store._layout.keys import MAX_NAME_BYTES, validate_bucket_name
 
 __all__ = ["Outcome", "Receipt", "Verification"]
 
@@ -17,6 +21,9 @@ Outcome = Literal["written", "unchanged", "locked", "superseded"]
 
 _VERSION = 1
 _DATES = ("retain_until", "written_at")
+_MAX_BYTES = 64 * 1024
+_MAX_TEXT = 2048
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -82,19 +89,21 @@ class Receipt:
         """Return the receipt of :meth:`as_dict`.
 
         Raises:
-            ValueError: This is not a receipt, or it has another format version.
+            ValueError: This is not a receipt, it has another format version, or a field is missing or of
+                another type. Fields that are not known are left out.
         """
-        if data.get("receipt") != _VERSION:
-            raise ValueError(f"this is not a receipt that this package can read: {str(data)[:80]} ...")
-        known = {field.name for field in fields(cls)}
-        values = {key: value for key, value in data.items() if key in known}
+        if type(data.get("receipt")) is not int or data["receipt"] != _VERSION:
+            raise ValueError("this is not a receipt that this package can read")
+        values: dict[str, Any] = {key: data.get(key) for key in _CHECKS}
+        for key, is_right in _CHECKS.items():
+            if not is_right(values[key]):
+                raise ValueError(f"this receipt cannot be read: its {key} is missing, or of another kind")
         try:
-            for name in _DATES:
-                if values.get(name) is not None:
-                    values[name] = datetime.fromisoformat(values[name])
-            return cls(**values)
-        except (TypeError, ValueError) as exc:
+            validate_bucket_name(data["bucket"])
+            values |= {name: _date(values[name]) for name in _DATES}
+        except ValueError as exc:
             raise ValueError(f"this receipt cannot be read: {exc}") from exc
+        return cls(**values)
 
     @classmethod
     def from_json(cls, text: str) -> Receipt:
@@ -104,10 +113,75 @@ class Receipt:
             ValueError: This is not a receipt.
         """
         try:
-            data = json.loads(text)
+            data = read_document(text, max_bytes=_MAX_BYTES)
         except ValueError as exc:
             raise ValueError(f"this is not a receipt: {exc}") from exc
         return cls.from_dict(data if isinstance(data, dict) else {})
+
+    @classmethod
+    def read(cls, stream: BinaryIO) -> Receipt:
+        """Return the receipt in a file, of which no more is read than a receipt has.
+
+        Raises:
+            ValueError: This is not a receipt.
+        """
+        try:
+            return cls.from_json(stream.read(_MAX_BYTES + 1).decode())
+        except UnicodeDecodeError as exc:
+            raise ValueError(f"this is not a receipt: it is not UTF-8: {exc.reason}") from exc
+
+
+def _date(text: str | None) -> datetime | None:
+    """Return a date with its offset, which has a place among the dates in UTC.
+
+    Raises:
+        ValueError: It is no such date.
+    """
+    if text is None:
+        return None
+    date = datetime.fromisoformat(text)
+    try:
+        date.astimezone(timezone.utc)
+    except OverflowError as exc:
+        raise ValueError(f"{text} is out of range") from exc
+    return date
+
+
+def _is_name(value: object) -> bool:
+    return is_text(value, MAX_NAME_BYTES, printable=False)
+
+
+def _is_some_text(value: object) -> bool:
+    return is_text(value, _MAX_TEXT, printable=False)
+
+
+def _is_optional_text(value: object) -> bool:
+    return value is None or value == "" or _is_some_text(value)
+
+
+def _is_flag(value: object) -> bool:
+    return type(value) is bool
+
+
+_CHECKS: Mapping[str, Callable[[Any], bool]] = {
+    "bucket": _is_some_text,
+    "endpoint": _is_some_text,
+    "key": _is_name,
+    "object_name": _is_name,
+    "version_id": _is_some_text,
+    "sha256": lambda value: isinstance(value, str) and _SHA256.fullmatch(value) is not None,
+    "size": is_number,
+    "mode": lambda value: value in (None, "GOVERNANCE", "COMPLIANCE"),
+    "retain_until": lambda value: value is None or is_date_text(value),
+    "legal_hold": _is_flag,
+    "written_at": is_date_text,
+    "outcome": lambda value: isinstance(value, str) and value in get_args(Outcome),
+    "superseded_version_id": _is_optional_text,
+    "flow_run_id": _is_optional_text,
+    "code_version": _is_optional_text,
+    "store": _is_optional_text,
+}
+"""Tells of each field of a receipt whether a value can be one."""
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from s3kv_flows.store._layout.secrets import SecretHolder, split_url, without_password
+
 __all__ = ["AWS", "Encryption", "S3Config", "is_aws", "refuse_bucket_in_endpoint", "server_of"]
 
 _KEY_BYTES = 32
 
 
 @dataclass(frozen=True)
-class Encryption:
+class Encryption(SecretHolder):
     """Server-side encryption of the objects that a store writes. Use a class method to create one.
 
     Attributes:
@@ -55,6 +57,10 @@ class Encryption:
     def customer(cls, key: bytes) -> Encryption:
         """Encrypt with a customer key, sent with each request (SSE-C; AWS requires HTTPS)."""
         return cls(customer_key=bytes(key))
+
+    def has_secrets(self) -> bool:
+        """Tell whether it contains a customer key."""
+        return self.customer_key is not None
 
     def parameters(self, operation: str) -> Mapping[str, Any]:
         """Return the encryption parameters of an operation of boto3's client."""
@@ -133,7 +139,7 @@ def refuse_bucket_in_endpoint(endpoint_url: str | None, bucket: str) -> None:
     Requests would name the bucket twice, and be about objects ``bucket/...`` in it. Any other path stays: it
     may be that of a gateway.
     """
-    url = urlsplit(endpoint_url or "")
+    url = split_url(endpoint_url or "")
     path, _, last = url.path.rstrip("/").rpartition("/")
     host = url.netloc
     if is_aws(endpoint_url or "") and host.startswith(f"{bucket}.s3"):
@@ -149,7 +155,7 @@ def refuse_bucket_in_endpoint(endpoint_url: str | None, bucket: str) -> None:
 
 
 @dataclass(frozen=True)
-class S3Config:
+class S3Config(SecretHolder):
     """How to connect to a server: comparable data, which is the key of the shared client.
 
     Attributes:
@@ -195,24 +201,28 @@ class S3Config:
     requester_pays: bool = False
 
     def __post_init__(self) -> None:
-        if self.endpoint_url is not None and not _is_url(self.endpoint_url):
-            raise ValueError(
-                f"endpoint_url {self.endpoint_url!r} is not a URL such as 'https://s3.example.com'"
-            )
+        if self.endpoint_url is not None:
+            _require_url(self.endpoint_url)
         if self.operation_timeout_seconds <= 0:
             raise ValueError(f"operation_timeout_seconds must be positive: {self.operation_timeout_seconds}")
         if (self.aws_access_key_id is None) != (self.aws_secret_access_key is None):
             raise ValueError("aws_access_key_id and aws_secret_access_key go together: set both or neither")
 
-
-def _is_url(text: str) -> bool:
-    """Tell whether a text is a URL of HTTP with a host, and a port that exists."""
-    try:
-        parts = urlsplit(text)
+    def has_secrets(self) -> bool:
+        """Tell whether it contains a secret access key, a token, a customer key, or a password of a proxy."""
+        proxies = self.boto_config.get("proxies") or {}
         return (
-            parts.scheme in ("http", "https")
-            and bool(parts.hostname)
-            and (parts.port is None or parts.port > 0)
+            self.aws_secret_access_key is not None
+            or self.aws_session_token is not None
+            or (self.encryption is not None and self.encryption.has_secrets())
+            or any("@" in str(url) for url in proxies.values())
         )
-    except ValueError:
-        return False
+
+
+def _require_url(text: str) -> None:
+    """Raise ValueError for what is not a URL of HTTP with a host and a port, or has a password."""
+    parts = split_url(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+        raise ValueError(
+            f"endpoint_url {without_password(text)!r} is not a URL such as 'https://s3.example.com'"
+        )

@@ -7,7 +7,6 @@ named ``<prefix>.s3kv-probe-<random>``, which listings of keys leave out, and ar
 
 from __future__ import annotations
 
-import logging
 import secrets
 import threading
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from s3kv_flows.store._layout.keys import PROBE
+from s3kv_flows.store._layout.printable import loggable
 from s3kv_flows.store._s3.capabilities import (
     Atomicity,
     ConditionalDeletes,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PlainRequests", "Probes"]
 
-logger = logging.getLogger(__name__)
+logger = loggable(__name__)
 
 _ROUNDS, _FEW_ROUNDS = 10, 1
 """The number of races. No number proves atomicity: a gap between condition and write of less than a

@@ -27,15 +27,16 @@ import re
 import secrets
 import stat
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import platformdirs
 import xxhash
 
+from s3kv_flows.store._layout.documents import is_date_text, is_number, read_document
 from s3kv_flows.store._s3.bodies import Buffer
 from s3kv_flows.store._s3.types import ObjectInfo
 
@@ -54,7 +55,7 @@ _NO_BLOCKING = getattr(os, "O_NONBLOCK", 0)
 
 _DIGEST_BYTES = 16
 _MAX_HEAD_BYTES = 64 * 1024
-_FORMAT = 4
+_FORMAT = 5
 _MAX_DISCARDED = 4096
 
 
@@ -103,7 +104,10 @@ class LocalCache:
                 status = os.fstat(file.fileno())
                 if not (directory.is_private and _is_private(status)):
                     return None
-                cached = _read(file, status, name)
+                cached = _read(file, status.st_size, name, self.max_bytes)
+                if cached is None:
+                    return None
+                cached = replace(cached, confirmed=status.st_mtime)
                 directory.touch(file, self._file(name), used=time.time_ns(), modified=status.st_mtime_ns)
         except OSError:
             return None
@@ -116,7 +120,7 @@ class LocalCache:
         """
         if cached.confirmed <= self._discarded.get(name, -1):
             return
-        head = _encode_head(name, cached.info)
+        head = _encode_head(name, cached.info, len(cached.body))
         size = _DIGEST_BYTES + len(head) + len(cached.body)
         if size > self.max_bytes:
             self.discard(name)
@@ -311,10 +315,11 @@ class _Directory:
         return name if self._descriptor is not None else str(self._path / name)
 
 
-def _encode_head(name: str, info: ObjectInfo) -> bytes:
+def _encode_head(name: str, info: ObjectInfo, size: int) -> bytes:
     record = {
         "format": _FORMAT,
         "name": name,
+        "size": size,
         "etag": info.etag,
         "last_modified": info.last_modified.isoformat(),
         "version_id": info.version_id,
@@ -331,28 +336,58 @@ def _digest(head: bytes, body: Buffer) -> bytes:
     return digest.digest()
 
 
-def _read(file: BinaryIO, status: os.stat_result, name: str) -> CachedObject | None:
-    """Read a file of the cache into one new buffer; None where it is damaged, or of another object."""
+def _read(file: BinaryIO, size: int, name: str, max_bytes: int) -> CachedObject | None:
+    """Read a file of the cache into one new buffer; None where it is damaged, or of another object.
+
+    No memory is taken for a file that is larger than the cache may be, or than its head says: a sparse file
+    claims any size. Where it grows or shrinks meanwhile, its digest does not match.
+    """
+    if size > max_bytes:
+        return None
     digest, head = file.read(_DIGEST_BYTES), file.readline(_MAX_HEAD_BYTES)
-    body = bytearray(max(status.st_size - len(digest) - len(head), 0))
-    file.readinto(body)  # type: ignore[attr-defined]  # of a buffered reader
-    if not head.endswith(b"\n") or _digest(head, body) != digest:
+    info = _decode_head(head, name)
+    if info is None or info.size != size - len(digest) - len(head):
         return None
-    record = json.loads(head)
-    if record.get("format") != _FORMAT or record["name"] != name:
+    body = bytearray(info.size)
+    read: int = file.readinto(body)  # type: ignore[attr-defined]  # of a buffered reader
+    if read != info.size or _digest(head, body) != digest:
         return None
-    last_modified = datetime.fromisoformat(record["last_modified"])
-    info = ObjectInfo(
+    return CachedObject(info, body)
+
+
+def _decode_head(head: bytes, name: str) -> ObjectInfo | None:
+    """Return the headers in a file; None where they are malformed, or those of another object."""
+    try:
+        record = read_document(head, max_bytes=_MAX_HEAD_BYTES) if head.endswith(b"\n") else None
+        if not isinstance(record, dict) or not _is_head(record) or record["name"] != name:
+            return None
+        last_modified = datetime.fromisoformat(record["last_modified"])
+    except ValueError:
+        return None
+    return ObjectInfo(
         name=name,
         etag=record["etag"],
-        size=len(body),
+        size=record["size"],
         last_modified=last_modified,
         server_time=last_modified,
         version_id=record["version_id"],
         content_type=record["content_type"],
         metadata=record["metadata"],
     )
-    return CachedObject(info, body, status.st_mtime)
+
+
+def _is_head(record: Mapping[str, Any]) -> bool:
+    version_id, metadata = record.get("version_id"), record.get("metadata")
+    return (
+        record.get("format") == _FORMAT
+        and is_number(record.get("size"))
+        and is_date_text(record.get("last_modified"))
+        and all(isinstance(record.get(one), str) for one in ("name", "etag", "content_type"))
+        and "version_id" in record
+        and (version_id is None or isinstance(version_id, str))
+        and isinstance(metadata, dict)
+        and all(isinstance(one, str) for one in metadata.values())
+    )
 
 
 def _is_owned(status: os.stat_result) -> bool:

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 
 import cloudpickle
 
+from s3kv_flows.store._layout.secrets import SecretHolder
 from s3kv_flows.store._s3.bodies import Buffer
 from s3kv_flows.store.errors import CorruptValueError, EncodingError
 
@@ -46,6 +47,11 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # untyped
 
     def reducer_override(self, obj: Any) -> Any:
         """Return how to pickle an object, or NotImplemented for pickle's own way."""
+        if isinstance(obj, SecretHolder) and obj.has_secrets():
+            raise EncodingError(
+                f"this {type(obj).__name__} holds credentials, which would be readable in the bucket: return "
+                "the name of a saved store instead, or a store that finds its credentials by itself"
+            )
         arrow = sys.modules.get("pyarrow")
         if arrow is not None and isinstance(obj, arrow.Array) and _has_large_unused_part(arrow, obj):
             return _trimmed(arrow, obj).__reduce_ex__(5)

@@ -19,6 +19,8 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as BotoConnectionError
 from botocore.parsers import ResponseParserError
 
+from s3kv_flows.store._layout.printable import printable
+from s3kv_flows.store._layout.secrets import hidden
 from s3kv_flows.store._s3.bodies import BodyFile
 from s3kv_flows.store._s3.config import S3Config, server_of
 from s3kv_flows.store._s3.transport.boto_client import make_client
@@ -145,7 +147,7 @@ class Boto:
                 raise
             except FAILURES as exc:
                 if is_last or not self._may_repeat(exc, operation):
-                    raise self._failure(exc, operation) from exc
+                    raise self._failure(exc, operation) from _shown_cause(exc)
             _rewind(params)
         self.reached.add(bucket)
         self._learn(_headers(response))
@@ -270,16 +272,16 @@ class Boto:
                 "aws_secret_access_key, or provide them by environment, profile or role"
             )
         if isinstance(exc, (BotoConnectionError, HTTPClientError)):
-            return StoreUnavailableError(f"cannot reach {self.server}: {exc}")
+            return StoreUnavailableError(f"cannot reach {self.server}: {hidden(str(exc))}")
         if isinstance(exc, ParamValidationError):
-            return EncodingError(f"{operation}: {exc}")
-        return StoreUnavailableError(f"{operation} at {self.server} failed: {exc}")
+            return EncodingError(f"{operation}: {hidden(str(exc))}")
+        return StoreUnavailableError(f"{operation} at {self.server} failed: {hidden(str(exc))}")
 
     def _translate(self, exc: ClientError, operation: str, params: Mapping[str, Any]) -> S3KVError:
         error, code = exc.response.get("Error", {}), _code(exc)
         bucket, name = params["Bucket"], params.get("Key")
         kind = error_type(code, _status(exc))
-        where = f"{bucket}/{name}" if name else bucket
+        where = printable(f"{bucket}/{name}" if name else bucket)
         if exc.operation_name != self.client.meta.method_to_api_mapping[operation]:
             return self._no_credentials(exc, kind)
         if self._attempts.is_foreign:
@@ -303,7 +305,7 @@ class Boto:
             hint = f" (requests are signed for the region {self.region!r}: set region_name)"
         if code == "InvalidArgument" and _counts_bytes(params.get("Tagging")):
             kind, hint = InvalidTagError, _COUNTS_BYTES
-        message = error.get("Message") or "no message from the server"
+        message = printable(error.get("Message") or "no message from the server")
         translated = kind(f"{operation} of {where} at {self.server}: {code}: {message}{hint}")
         translated.code = code
         if isinstance(translated, ConflictError):
@@ -347,6 +349,11 @@ class BotoStream(RawStream):
         if isinstance(exc, FlexibleChecksumError):
             return CorruptValueError(str(exc), reason="checksum")
         return super()._error(exc)
+
+
+def _shown_cause(exc: Exception) -> Exception | None:
+    """Return the cause of an error; None if its own message has a secret in it, such as a malformed token."""
+    return exc if hidden(str(exc)) == str(exc) else None
 
 
 def _counts_bytes(tagging: object) -> bool:

@@ -15,6 +15,7 @@ from botocore.loaders import Loader, create_loader
 from botocore.session import Session as BotocoreSession
 from botocore.utils import parse_timestamp
 
+from s3kv_flows.store._layout.secrets import hide_in_logs, split_url
 from s3kv_flows.store._s3.config import S3Config, is_aws
 from s3kv_flows.store._s3.transport.responses import moment
 from s3kv_flows.store.errors import StoreUnavailableError
@@ -35,7 +36,7 @@ _DEFAULTS: Mapping[str, Any] = {
 
 
 def make_client(config: S3Config) -> tuple[Any, Any]:
-    """Return a session of boto3 and its client.
+    """Return a session of boto3 and its client, which log no secrets.
 
     Raises:
         ValueError: An unknown profile or option, or a malformed region or endpoint.
@@ -70,6 +71,8 @@ def make_client(config: S3Config) -> tuple[Any, Any]:
         client = make(session, "path" if by_path else style)
         if style == "auto" and not by_path and not is_aws(client.meta.endpoint_url):
             client = make(session, "path")  # the endpoint is from the environment, or from a profile
+        hide_in_logs()  # now that the modules are loaded whose loggers these are
+        split_url(client.meta.endpoint_url)  # also that of the environment, or of a profile
     except CredentialRetrievalError as exc:
         raise StoreUnavailableError(str(exc)) from exc
     except (BotoCoreError, TypeError) as exc:

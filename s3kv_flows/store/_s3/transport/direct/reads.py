@@ -8,12 +8,12 @@ requests that are answered unusually: it knows redirects to other regions, retri
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
+from s3kv_flows.store._layout.printable import loggable
 from s3kv_flows.store._s3.transport.connections import Connections, Turn
 from s3kv_flows.store._s3.transport.counters import Counters
 from s3kv_flows.store._s3.transport.direct.answers import Answer, RawStream
@@ -29,7 +29,7 @@ from s3kv_flows.store.errors import S3KVError
 
 __all__ = ["DirectReads"]
 
-logger = logging.getLogger(__name__)
+logger = loggable(__name__)
 
 _MALFORMED = 400
 _ELSEWHERE = (301, 302, 307, 308, _MALFORMED)

@@ -5,15 +5,15 @@ So that it costs the first operation its time limit, and the next ones nothing.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 
+from s3kv_flows.store._layout.printable import loggable
 from s3kv_flows.store.errors import StoreUnavailableError
 
 __all__ = ["Breaker", "DownError"]
 
-logger = logging.getLogger(__name__)
+logger = loggable(__name__)
 
 _CONNECTS = 3
 _FIRST_PAUSE = 5.0
