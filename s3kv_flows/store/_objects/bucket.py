@@ -264,7 +264,7 @@ class GuardedBucket:
             name,
             source_version=source.version_id,
             source_etag=source.etag if self._is_sealing else None,
-            **self._resealed(source, name, self._options(name, new, write_id=write_id)),
+            **self._sealed(name, new, self._options(name, new, write_id=write_id)),
         )
         write = OwnWrite(written, write_id, new.legal_hold, new.retention is not None)
         self._require_stored(name, new, chain, write)
@@ -519,6 +519,10 @@ class GuardedBucket:
     @property
     def _is_sealing(self) -> bool:
         return self._seals is not None and self._seals.has_keys
+
+    def _sealed(self, name: str, new: NewObject, options: Mapping[str, Any]) -> dict[str, Any]:
+        # By its body, which was read: the source may have been sealed for another purpose.
+        return dict(options) if self._seals is None else self._seals.sealed(name, new.body, options)
 
     def _resealed(self, source: ObjectInfo, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
         return dict(options) if self._seals is None else self._seals.resealed(source, name, options)
