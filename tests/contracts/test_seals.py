@@ -136,6 +136,18 @@ def test_copies_and_restored_versions_are_sealed(stores: Stores, make_store: Cal
     assert store.info("tagged").metadata == {"origin": "test"}
 
 
+@pytest.mark.parametrize("size", [10, LARGE])
+def test_bytes_are_read_also_where_the_server_gives_them_a_type(stores: Stores, size: int) -> None:
+    store, value = stores(CI, codec="bytes"), os.urandom(size)
+    store.add("key", value)
+    assert store.get("key") == value
+    name, body, metadata, _ = stored(store, "key")
+    put(store, name, body, metadata, "application/json")
+    assert store.get("key") == value
+    store.copy_key("key", "copy")
+    assert store.get("copy") == value
+
+
 def test_a_changed_value_is_sealed_anew(stores: Stores) -> None:
     store = stores(CI, codec="json")
     if not carries_updates(store):
