@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from s3kv_flows.store._layout.marks import SEAL
 from s3kv_flows.store._seals.keys.keys import SigningKey
 from s3kv_flows.store._values.codecs import codec_named
 from s3kv_flows.store.errors import KeyLockedError
+from tests.support.canary import Canary
 from tests.support.lake import Lake, adding_task
 
 OURS, THEIRS = SigningKey.generate("ours"), SigningKey.generate("theirs")
@@ -29,16 +29,6 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[Lake, SigningKey], None]:
         lake.block.save(lake.name, overwrite=True)
 
     return use
-
-
-class Canary:
-    """Leaves a directory where it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> Any:
-        return os.mkdir, (str(self.path),)
 
 
 def test_a_hit_is_of_a_key_that_is_trusted_and_costs_no_more_requests(lake: Lake, use: Any) -> None:

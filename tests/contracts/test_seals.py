@@ -12,14 +12,18 @@ import pytest
 
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._layout.marks import SEAL
+from s3kv_flows.store._objects import transfer
+from s3kv_flows.store._objects.bucket import NewObject
 from s3kv_flows.store._objects.transfer import FIRST_BYTES
+from s3kv_flows.store._seals.check import BodyCheck
 from s3kv_flows.store._seals.keys.keys import SigningKey
 from s3kv_flows.store._values.codecs import codec_named
 from s3kv_flows.store.errors import CorruptValueError, TamperedValueError
 from tests.contracts.helpers import carries_updates
+from tests.support.canary import Canary
 
 CI, PRODUCTION, STRANGER = (SigningKey.generate(name) for name in ("ci", "production", "stranger"))
-LARGE = FIRST_BYTES + (20 << 20)
+LARGE = FIRST_BYTES + (20 << 20) + 12_345  # in parts, and in ranges that do not end with a leaf by chance
 Stores = Callable[..., S3KV]
 
 
@@ -38,16 +42,6 @@ def stores(make_store: Callable[..., S3KV]) -> Stores:
         )
 
     return make
-
-
-class Canary:
-    """Leaves a file where it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> Any:
-        return os.mkdir, (str(self.path),)
 
 
 def put(store: S3KV, name: str, body: bytes, metadata: dict[str, str], content_type: str) -> None:
@@ -136,7 +130,7 @@ def test_copies_and_restored_versions_are_sealed(stores: Stores, make_store: Cal
     assert store.info("tagged").metadata == {"origin": "test"}
 
 
-@pytest.mark.parametrize("size", [10, LARGE])
+@pytest.mark.parametrize("size", [0, 10, LARGE])
 def test_bytes_are_read_also_where_the_server_gives_them_a_type(stores: Stores, size: int) -> None:
     store, value = stores(CI, codec="bytes"), os.urandom(size)
     store.add("key", value)
@@ -146,6 +140,56 @@ def test_bytes_are_read_also_where_the_server_gives_them_a_type(stores: Stores, 
     assert store.get("key") == value
     store.copy_key("key", "copy")
     assert store.get("copy") == value
+
+
+def test_a_body_that_was_damaged_on_its_way_once_is_read_once_more(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, finish, damaged = stores(CI), BodyCheck.finish, [1]
+    store.add("key", [1, 2])
+
+    def finish_another(self: BodyCheck) -> None:
+        if damaged:
+            self._leaves.put(0, bytes(32 * damaged.pop()))
+        finish(self)
+
+    monkeypatch.setattr(BodyCheck, "finish", finish_another)
+    assert store.get("key") == [1, 2]
+    damaged += [1, 1]
+    with pytest.raises(TamperedValueError):
+        store.get("key")
+
+
+def test_a_first_range_that_ends_anywhere_is_verified(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, value = stores(CI, codec="bytes"), os.urandom(5 << 20)
+    store.add("key", value)
+    monkeypatch.setattr(transfer, "FIRST_BYTES", 100_000)
+    assert store.get("key") == value
+    name, body, metadata, content_type = stored(store, "key")
+    put(store, name, body[:-1] + bytes([body[-1] ^ 1]), metadata, content_type)
+    with pytest.raises(TamperedValueError):
+        store.get("key")
+
+
+def test_an_amended_object_is_sealed_anew(stores: Stores) -> None:
+    store = stores(CI, codec="bytes")
+    name, new = store.namespace.name_of("key"), NewObject(b"x", "text/plain", {"a": "1"})
+    written = store.objects.put(name, new)
+    store.objects.amend(name, written, {"a": "2"}, "text/plain")
+    found = store.objects.get(name)
+    assert (bytes(found.body or b""), found.info.metadata["a"]) == (b"x", "2")
+
+
+def test_a_checkpoint_is_no_result_and_no_value(stores: Stores) -> None:
+    stores(CI, purpose="checkpoint").add("key", 1)
+    for purpose in ("result", "value"):
+        with pytest.raises(TamperedValueError) as refused:
+            stores(CI, purpose=purpose).get("key")
+        assert refused.value.reason == "signature"
+    with pytest.raises(ValueError, match="purposes are"):
+        stores(CI, purpose="other")
 
 
 def test_a_changed_value_is_sealed_anew(stores: Stores) -> None:

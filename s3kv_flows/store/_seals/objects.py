@@ -15,7 +15,7 @@ from s3kv_flows.store._seals.purposes import Purpose
 from s3kv_flows.store._seals.statement import Head
 from s3kv_flows.store.errors import TamperedValueError
 
-__all__ = ["ObjectSeals"]
+__all__ = ["NO_SEALS", "ObjectSeals"]
 
 T = TypeVar("T")
 
@@ -93,6 +93,10 @@ class ObjectSeals:
             if exc.reason != "signature" or head.content_type == _UNTYPED:
                 raise
         return verify(replace(head, content_type=_UNTYPED))
+
+
+NO_SEALS = ObjectSeals(SealPolicy(), "value")
+"""Of a store without keys: nothing is sealed, and nothing is verified."""
 
 
 def _with_seal(options: Mapping[str, Any], seal: str | None) -> dict[str, Any]:
