@@ -40,6 +40,12 @@ def test_a_hit_is_of_a_key_that_is_trusted_and_costs_no_more_requests(lake: Lake
     assert (wire.requests.total(), lake.ran) == (1, [1])
 
 
+def test_what_a_store_keeps_is_sealed_for_what_it_is(lake: Lake, use: Any) -> None:
+    use(lake, OURS)
+    kept = {"value": lake.block.values, "result": lake.block.results, "checkpoint": lake.block.checkpoints}
+    assert {name: store.purpose for name, store in kept.items()} == {name: name for name in kept}
+
+
 def test_a_result_of_a_key_that_is_not_trusted_is_computed_and_replaced(
     lake: Lake, use: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

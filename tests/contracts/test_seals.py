@@ -18,6 +18,7 @@ from s3kv_flows.store._objects.transfer import FIRST_BYTES
 from s3kv_flows.store._seals.check import BodyCheck
 from s3kv_flows.store._seals.keys.keys import SigningKey
 from s3kv_flows.store._values.codecs import codec_named
+from s3kv_flows.store._values.local_cache import CachedObject
 from s3kv_flows.store.errors import CorruptValueError, TamperedValueError
 from tests.contracts.helpers import carries_updates
 from tests.support.canary import Canary
@@ -223,6 +224,17 @@ def test_a_local_copy_is_verified_as_a_download_is(stores: Stores) -> None:
     assert stores(STRANGER, trusted_keys=[str(CI.public)], enable_local_cache=True).get("key") == [1, 2]
     with pytest.raises(TamperedValueError):
         stores(STRANGER, enable_local_cache=True).get("key")
+
+
+def test_a_local_copy_with_another_body_is_not_used(stores: Stores) -> None:
+    store = stores(CI, codec="bytes", enable_local_cache=True, cache_max_age="1d")
+    store.add("key", b"true")
+    assert store.get("key") == b"true"
+    name = store.namespace.name_of("key")
+    cached = store.local_cache.get(name)
+    assert cached is not None
+    store.local_cache.put(name, CachedObject(cached.info, bytearray(b"lies"), cached.confirmed + 1))
+    assert store.get("key") == b"true"
 
 
 def test_a_reader_without_a_key_writes_nothing(stores: Stores) -> None:
