@@ -10,13 +10,12 @@ from typing import Any
 
 import pytest
 
-from s3kv_flows.store import S3KV
+from s3kv_flows.store import S3KV, SigningKey
 from s3kv_flows.store._layout.marks import SEAL
 from s3kv_flows.store._objects import transfer
 from s3kv_flows.store._objects.bucket import NewObject
 from s3kv_flows.store._objects.transfer import FIRST_BYTES
 from s3kv_flows.store._seals.check import BodyCheck
-from s3kv_flows.store._seals.keys.keys import SigningKey
 from s3kv_flows.store._values.codecs import codec_named
 from s3kv_flows.store._values.local_cache import CachedObject
 from s3kv_flows.store.errors import CorruptValueError, TamperedValueError
