@@ -6,6 +6,7 @@ from s3kv_flows.store._outputs.audit import LockAudit
 from s3kv_flows.store._outputs.receipts import Receipt, Verification
 from s3kv_flows.store._outputs.repairs import Repair
 from s3kv_flows.store._s3.config import Encryption
+from s3kv_flows.store._seals.keys.keys import SigningKey
 from s3kv_flows.store._values.codecs import Codec
 from s3kv_flows.store._values.key_info import DeletedKeys, KeyInfo
 from s3kv_flows.store.errors import (
@@ -48,6 +49,7 @@ __all__ = [
     "Repair",
     "Retention",
     "S3KVError",
+    "SigningKey",
     "StaleWriterError",
     "StoreUnavailableError",
     "TamperedValueError",

@@ -33,7 +33,7 @@ from s3kv_flows.store._s3.transport.client_errors import raising_client_errors
 from s3kv_flows.store._s3.types import Fetched, ListedObject, ListedVersion, ObjectInfo, Written
 from s3kv_flows.store._seals.config import SealConfig
 from s3kv_flows.store._seals.objects import ObjectSeals
-from s3kv_flows.store._seals.purposes import Purpose
+from s3kv_flows.store._seals.purposes import Purpose, parse_purpose
 from s3kv_flows.store._values.codecs import Codec, LenientJsonCodec, codec_named
 from s3kv_flows.store._values.key_info import DeletedKeys, KeyInfo
 from s3kv_flows.store._values.local_cache import CachedObject, LocalCache
@@ -166,7 +166,7 @@ class S3KV:
         self.seals = SealConfig.of(
             signing_key, trusted_keys, scope=seal_scope, accept_unsealed=accept_unsealed
         )
-        self.purpose = purpose
+        self.purpose = parse_purpose(purpose)
         self.enable_local_cache = enable_local_cache
         self.cache_max_age = fixed_duration(cache_max_age)
 
@@ -247,6 +247,7 @@ class S3KV:
             StoreUnavailableError: Also where a locked value was damaged on its way, and deleted again.
             UnsupportedByServerError: A lock is requested, and the bucket has no Object Lock; or a
                 condition, and the server does not support it.
+            ValueError: There are trusted keys, and none to seal with.
         """
         name = self.namespace.name_of(key)
         new = self._values.new_object(
@@ -272,7 +273,8 @@ class S3KV:
             version_id: A version of the key; None for the current one.
 
         Raises:
-            CorruptValueError: The object is damaged, or another codec wrote it.
+            CorruptValueError: The object is damaged, or another codec wrote it; TamperedValueError, if its
+                seal is missing, wrong, or of nobody who is trusted here.
             HiddenOutputError: The key has a locked version, and somebody else's delete marker or object is
                 on top of it.
             AccessDeniedError: Also where the key is missing and s3:ListBucket is not granted.
@@ -291,6 +293,7 @@ class S3KV:
 
         Raises:
             KeyNotFoundError: There is no such key.
+            TamperedValueError: As for :meth:`get`.
         """
         return self._revalidated_values.fetch(self.namespace.name_of(key), wanted=wanted)
 
@@ -460,7 +463,8 @@ class S3KV:
     ) -> None:
         """Copy a value and its metadata to another key, on the server: one request.
 
-        With Object Lock, the versions of both keys are checked first.
+        With Object Lock, the versions of both keys are checked first. A store with keys for seals asks for
+        the headers of the source before, as the copy is sealed under its own name.
 
         Args:
             source_key: The key to copy from.
@@ -472,6 +476,8 @@ class S3KV:
             KeyNotFoundError: There is no such source key.
             HiddenOutputError: The source has a locked version, which somebody else has hidden.
             KeyLockedError: The destination is under retention.
+            TamperedValueError: The source is not sealed by a key that is trusted here.
+            ValueError: There are trusted keys, and none to seal with.
         """
         source, destination = map(self.namespace.name_of, (source_key, destination_key))
         new_tags = None if tags is None else validate_tags(tags)

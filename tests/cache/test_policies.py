@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from s3kv_flows import S3KVStore, caching
 from s3kv_flows._cache.content_policy import KeyOptions
 from s3kv_flows._cache.policies import ResultPolicy
-from s3kv_flows._keys.parts import unpack_code
+from s3kv_flows._keys.parts import KeyParts, unpack_code
 from s3kv_flows.store._values.frames.frames import about
 from s3kv_flows.store.errors import ConflictError, InvalidKeyError
 from tests.support.lake import WEEK, Lake, in_flow
@@ -298,3 +298,20 @@ def test_wrong_options_are_refused_where_they_are_given(lake: Lake) -> None:
 
 def test_the_namespace_is_a_field_of_the_block(lake: Lake) -> None:
     assert S3KVStore(bucket_name="bucket", namespace="team-a").namespace == "team-a"
+
+
+@pytest.mark.parametrize("options", [{"single_flight": True}, {"key": "name"}], ids=repr)
+def test_whatever_fails_once_the_key_is_made_fails_the_run_before_it_computes(
+    lake: Lake, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: KeyParts) -> str:
+        raise RuntimeError("no metadata")
+
+    @task(**caching(lake.name, **options))
+    def compute() -> None:
+        lake.ran.append(1)
+
+    monkeypatch.setattr(KeyParts, "to_metadata", fail)
+    with pytest.raises(InvalidKeyError, match="no metadata"):
+        compute()
+    assert lake.ran == []

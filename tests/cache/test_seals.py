@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from s3kv_flows.store._layout.marks import SEAL
 from s3kv_flows.store._seals.keys.keys import SigningKey
 from s3kv_flows.store._values.codecs import codec_named
 from s3kv_flows.store.errors import KeyLockedError
+from tests.support.canary import Canary
 from tests.support.lake import Lake, adding_task
 
 OURS, THEIRS = SigningKey.generate("ours"), SigningKey.generate("theirs")
@@ -31,16 +31,6 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[Lake, SigningKey], None]:
     return use
 
 
-class Canary:
-    """Leaves a directory where it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> Any:
-        return os.mkdir, (str(self.path),)
-
-
 def test_a_hit_is_of_a_key_that_is_trusted_and_costs_no_more_requests(lake: Lake, use: Any) -> None:
     use(lake, OURS)
     add_one = adding_task(lake)
@@ -48,6 +38,12 @@ def test_a_hit_is_of_a_key_that_is_trusted_and_costs_no_more_requests(lake: Lake
     assert SEAL in lake.the_object().metadata
     wire = lake.count(lambda: add_one(1))
     assert (wire.requests.total(), lake.ran) == (1, [1])
+
+
+def test_what_a_store_keeps_is_sealed_for_what_it_is(lake: Lake, use: Any) -> None:
+    use(lake, OURS)
+    kept = {"value": lake.block.values, "result": lake.block.results, "checkpoint": lake.block.checkpoints}
+    assert {name: store.purpose for name, store in kept.items()} == {name: name for name in kept}
 
 
 def test_a_result_of_a_key_that_is_not_trusted_is_computed_and_replaced(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,7 +12,13 @@ from s3kv_flows.store._outputs.receipts import Receipt
 from s3kv_flows.store._s3.capabilities import Capabilities, Copies
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.types import Fetched, Written
-from s3kv_flows.store.errors import AlreadyFinalizedError, ConflictError, KeyLockedError
+from s3kv_flows.store._seals.keys.keys import SigningKey
+from s3kv_flows.store.errors import (
+    AlreadyFinalizedError,
+    ConflictError,
+    KeyLockedError,
+    TamperedValueError,
+)
 from tests.contracts.helpers import NAME, WEEK, chain, excludes, finalize, just_before
 from tests.support.proxy import CountingProxy
 
@@ -110,6 +117,25 @@ def test_what_is_copied_is_what_was_read(locking_store: S3KV) -> None:
     with pytest.raises((ConflictError, KeyError)):
         publish(locking_store, source)
     assert chain(locking_store) == []
+
+
+@pytest.mark.parametrize("by_the_server", [False, True])
+def test_a_copy_is_sealed_for_what_it_is_whatever_its_source_was(
+    by_the_server: bool,  # noqa: FBT001
+    make_store: Callable[..., S3KV],
+    s3_url: str,
+    request: pytest.FixtureRequest,
+) -> None:
+    if by_the_server:
+        request.getfixturevalue("locking_copies")
+    key = SigningKey.generate("ci").reveal()
+    states = make_store(object_lock=True, signing_key=key, purpose="checkpoint")
+    results = S3KV(s3_url, states.bucket_name, signing_key=key, purpose="result", enable_local_cache=False)
+    states.add("source", [1, 2])
+    publish(results, states.objects.get(SOURCE))
+    assert results.get("key") == [1, 2]
+    with pytest.raises(TamperedValueError):
+        states.get("key")
 
 
 def test_a_copy_is_locked_or_held(locking_store: S3KV) -> None:

@@ -38,7 +38,7 @@ from s3kv_flows.store._s3.capabilities import Copies
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.types import Fetched, ListedVersion, NotModified, ObjectInfo, ObjectLock, Written
 from s3kv_flows.store._seals.check import BodyCheck
-from s3kv_flows.store._seals.objects import ObjectSeals
+from s3kv_flows.store._seals.objects import NO_SEALS, ObjectSeals
 from s3kv_flows.store.errors import (
     AccessDeniedError,
     ConflictError,
@@ -86,7 +86,7 @@ class GuardedBucket:
         display_name: Callable[[str], str] = str,
         *,
         prefix: str = "",
-        seals: ObjectSeals | None = None,
+        seals: ObjectSeals = NO_SEALS,
     ) -> None:
         self.client = client
         self.bucket = bucket
@@ -107,7 +107,7 @@ class GuardedBucket:
         Raises:
             TamperedValueError: The object is not to be read.
         """
-        return None if self._seals is None else self._seals.examine(info)
+        return self._seals.examine(info)
 
     # --- reads ---------------------------------------------------------------------------------
 
@@ -263,8 +263,9 @@ class GuardedBucket:
             source.name,
             name,
             source_version=source.version_id,
-            source_etag=source.etag if self._is_sealing else None,
-            **self._resealed(source, name, self._options(name, new, write_id=write_id)),
+            source_etag=source.etag if self._seals.has_keys else None,
+            # By the body that was read: the source may have been sealed for another purpose.
+            **self._seals.sealed(name, new.body, self._options(name, new, write_id=write_id)),
         )
         write = OwnWrite(written, write_id, new.legal_hold, new.retention is not None)
         self._require_stored(name, new, chain, write)
@@ -289,8 +290,8 @@ class GuardedBucket:
         if chain:
             self.guard.require_unlocked(name, chain, "amend")
         options: dict[str, Any] = {"metadata": metadata, "content_type": content_type}
-        if self._is_sealing:
-            options = self._resealed(self.head(name, version_id=written.version_id), name, options)
+        if self._seals.has_keys:
+            options = self._seals.resealed(self.head(name, version_id=written.version_id), name, options)
         amended = self.client.copy_object(self.bucket, name, name, source_etag=written.etag, **options)
         if chain:
             amended = self.guard.verify_after(name, chain, OwnWrite(amended), "amend")
@@ -516,20 +517,13 @@ class GuardedBucket:
             "legal_hold": new.legal_hold or hold,
         }
 
-    @property
-    def _is_sealing(self) -> bool:
-        return self._seals is not None and self._seals.has_keys
-
-    def _resealed(self, source: ObjectInfo, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-        return dict(options) if self._seals is None else self._seals.resealed(source, name, options)
-
     def _resealed_as_it_is(self, source: str, target: str, version_id: str | None) -> dict[str, Any]:
         """Return the parameters of a copy under another name, which needs a seal of its own: one HEAD."""
-        if not self._is_sealing or source == target:
+        if not self._seals.has_keys or source == target:
             return {}
         info = self.head(source, version_id=version_id)
         options = {"metadata": info.metadata, "content_type": info.content_type}
-        return {"source_etag": info.etag, **self._resealed(info, target, options)}
+        return {"source_etag": info.etag, **self._seals.resealed(info, target, options)}
 
     def _format_etag(self, etag: str) -> str:
         """Return an ETag as ``If-Match`` of this server expects it."""

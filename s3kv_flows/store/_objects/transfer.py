@@ -25,7 +25,7 @@ from s3kv_flows.store._s3.concurrency import map_concurrently
 from s3kv_flows.store._s3.transport.streams import OpenObject
 from s3kv_flows.store._s3.types import Fetched, NotModified, ObjectInfo, Part, Written
 from s3kv_flows.store._seals.check import BodyCheck
-from s3kv_flows.store._seals.objects import ObjectSeals
+from s3kv_flows.store._seals.objects import NO_SEALS, ObjectSeals
 from s3kv_flows.store._seals.tree import LEAF_BYTES
 from s3kv_flows.store.errors import (
     ConflictError,
@@ -63,7 +63,7 @@ def download(
     version_id: str | None = None,
     if_none_match: str | None = None,
     wanted: Callable[[ObjectInfo], bool] | None = None,
-    seals: ObjectSeals | None = None,
+    seals: ObjectSeals = NO_SEALS,
 ) -> Fetched | NotModified:
     """Read an object into one new buffer: one request up to 17 MiB, and one more per 8 to 64 MiB.
 
@@ -204,10 +204,10 @@ def _open_first(
     return client.open_object(bucket, name, **conditions)  # it is empty, and has no first byte
 
 
-def _examined(first: OpenObject, seals: ObjectSeals | None) -> BodyCheck | None:
+def _examined(first: OpenObject, seals: ObjectSeals) -> BodyCheck | None:
     """Return the check of a body, after its head was verified."""
     try:
-        return seals.examine(first.info) if seals is not None else None
+        return seals.examine(first.info)
     except BaseException as exc:
         if isinstance(exc, TamperedValueError):
             exc.info = first.info
@@ -227,9 +227,18 @@ class _Download:
 
     def read(self) -> bytearray | memoryview:
         body = self._read_all()
-        if self.check is not None:
+        if self.check is None:
+            return body
+        if self._is_hashed_as_it_arrives:
             self.check.finish()
+        else:
+            self.check.verify(body)
         return body
+
+    @property
+    def _is_hashed_as_it_arrives(self) -> bool:
+        """Whether each leaf is in one range: servers may answer the first request with another range."""
+        return self.first.stop % LEAF_BYTES == 0 or self.first.stop >= self.first.info.size
 
     def _read_all(self) -> bytearray | memoryview:
         size = self.first.info.size
@@ -259,7 +268,9 @@ class _Download:
 
     def _read(self, view: memoryview, start: int, stop: int, opened: OpenObject | None) -> None:
         """Read a range into its slice of the buffer; resume where the connection breaks."""
-        hasher = None if self.check is None else self.check.range_from(start)
+        hasher = None
+        if self.check is not None and self._is_hashed_as_it_arrives:
+            hasher = self.check.range_from(start)
         for attempts_left in reversed(range(_RESUMPTIONS + 1)):
             opened = opened or self._open(start, stop)
             try:

@@ -16,7 +16,7 @@ from s3kv_flows.store._s3.bodies import Body, Pieces
 from s3kv_flows.store._s3.capabilities import MultipartUploads
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.types import Written
-from s3kv_flows.store._seals.objects import ObjectSeals
+from s3kv_flows.store._seals.objects import NO_SEALS, ObjectSeals
 from s3kv_flows.store.errors import UnsupportedByServerError
 
 __all__ = ["MULTIPART_FROM", "Uploads"]
@@ -47,7 +47,7 @@ class Uploads:
         display_name: Callable[[str], str] = str,
         *,
         prefix: str = "",
-        seals: ObjectSeals | None = None,
+        seals: ObjectSeals = NO_SEALS,
     ) -> None:
         self._client, self._bucket, self._seals = client, bucket, seals
         self._display_name, self._prefix = display_name, prefix
@@ -96,7 +96,7 @@ class Uploads:
             self._bucket,
             name,
             body if isinstance(body, Pieces) else Pieces([body]),
-            **self._sealed(name, body, options),
+            **self._seals.sealed(name, body, options),
             **({} if dropped else conditions),
         )
         if tags and not uploads.tags:
@@ -107,11 +107,8 @@ class Uploads:
     def _put_whole(
         self, name: str, body: Body, options: Mapping[str, Any], conditions: Mapping[str, Any]
     ) -> Written:
-        sealed = self._sealed(name, body, options)
+        sealed = self._seals.sealed(name, body, options)
         return self._client.put_object(self._bucket, name, body, **sealed, **conditions)
-
-    def _sealed(self, name: str, body: Body, options: Mapping[str, Any]) -> dict[str, Any]:
-        return dict(options) if self._seals is None else self._seals.sealed(name, body, options)
 
     def _ensure_locked(self, name: str, written: Written, options: Mapping[str, Any]) -> None:
         """Check that a multipart upload has the requested lock; where it has not, lock it."""

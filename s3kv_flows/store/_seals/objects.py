@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from s3kv_flows.store._layout.marks import SEAL
 from s3kv_flows.store._s3.bodies import Body
@@ -12,8 +13,14 @@ from s3kv_flows.store._seals.check import BodyCheck
 from s3kv_flows.store._seals.policy import SealPolicy, Unverified
 from s3kv_flows.store._seals.purposes import Purpose
 from s3kv_flows.store._seals.statement import Head
+from s3kv_flows.store.errors import TamperedValueError
 
-__all__ = ["ObjectSeals"]
+__all__ = ["NO_SEALS", "ObjectSeals"]
+
+T = TypeVar("T")
+
+_UNTYPED = "application/octet-stream"
+"""Says nothing of the content: SeaweedFS replaces it by what the suffix of the name says."""
 
 
 class ObjectSeals:
@@ -41,7 +48,7 @@ class ObjectSeals:
         Raises:
             TamperedValueError: The object is not to be read.
         """
-        examined = self._policy.examine(Head.of(self._purpose, info))
+        examined = self._read(info, self._policy.examine)
         return None if isinstance(examined, Unverified) else examined
 
     def sealed(self, name: str, body: Body, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,9 +81,22 @@ class ObjectSeals:
         """
         if not self.has_keys:
             return dict(options)
-        old = Head.of(self._purpose, source)
         new = Head(self._purpose, name, options["content_type"], source.size, options["metadata"])
-        return _with_seal(options, self._policy.reseal(old, new))
+        return _with_seal(options, self._read(source, lambda old: self._policy.reseal(old, new)))
+
+    def _read(self, info: ObjectInfo, verify: Callable[[Head], T]) -> T:
+        """Verify the head of an object that was read; also as it was, if the server has typed it since."""
+        head = Head.of(self._purpose, info)
+        try:
+            return verify(head)
+        except TamperedValueError as exc:
+            if exc.reason != "signature" or head.content_type == _UNTYPED:
+                raise
+        return verify(replace(head, content_type=_UNTYPED))
+
+
+NO_SEALS = ObjectSeals(SealPolicy(), "value")
+"""Of a store without keys: nothing is sealed, and nothing is verified."""
 
 
 def _with_seal(options: Mapping[str, Any], seal: str | None) -> dict[str, Any]:

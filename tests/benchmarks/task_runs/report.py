@@ -67,10 +67,11 @@ flow, 25 runs in a row, or a map; medians of the rounds. Prefect's own server, C
 get_object* a plain read of 1 KiB; *over no-op and GET* is what a run takes more than both together, within
 the same round; *S3* and *API* are requests to S3 and to Prefect's API for each run.
 
-Of a hit, Prefect's own part is all of the no-op (two states, three events, a dozen UUIDs; a thread that sends
-the events needs the interpreter, too), a result store for the run, and three readings of the record, which it
-takes from JSON each time. What this package adds is the key (of code that has not changed, a check of what the
-task reaches), one GET, signed and sent on an open connection, and the check and decoding of the frame.
+Of a hit, Prefect's own part is all of the no-op (two states, three events, a dozen UUIDs; the
+thread that sends the events needs the interpreter, too), a result store for the run, and three
+readings of the record, which it takes from JSON each time. What this package adds is the key (of
+code that has not changed, a check of what the task reaches), one GET, signed and sent on an open
+connection, and the check and decoding of the frame.
 
 [Results alone](results.md), without Prefect's run, are another benchmark.
 

@@ -7,8 +7,10 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._s3.transport.time import watchdog
@@ -103,3 +105,39 @@ def test_what_is_over_is_cut_and_what_is_not_goes_on() -> None:
         long.connection = goes_on
         assert goes_on.cuts == 0
     assert over.cuts == counted, "it is not watched any more"
+
+
+@pytest.mark.parametrize("ended", ["exception", "response", "success"])
+def test_no_hook_lets_botocore_try_again_after_the_last_attempt(ended: str) -> None:
+    """Of a False, old versions of botocore make a pause of no seconds, and try for ever."""
+    client = S3KV("http://127.0.0.1:9", "some-bucket", "id", "secret", region_name="us-east-1").client
+    operation = client.boto3_client.meta.service_model.operation_model("GetObject")
+    refused, status = (
+        EndpointConnectionError(endpoint_url="http://127.0.0.1:9"),
+        SimpleNamespace(status_code=200 if ended == "success" else 503, headers={}),
+    )
+    response = (
+        None
+        if ended == "exception"
+        else (status, {"Error": {"Code": "SlowDown"}} if ended == "response" else {})
+    )
+    with client._boto.limits.operation() as limit:
+        limit.end = 0.0
+
+        def emit() -> list[object]:
+            answers = client.boto3_client.meta.events.emit(
+                "needs-retry.s3.GetObject",
+                response=response,
+                operation=operation,
+                attempts=1,
+                caught_exception=refused if ended == "exception" else None,
+                request_dict={"context": {"client_config": client.boto3_client.meta.config}},
+                endpoint=None,
+            )
+            return [answer for _, answer in answers if answer is not None]
+
+        if ended == "success":
+            assert emit() == []
+        else:
+            with pytest.raises(EndpointConnectionError if ended == "exception" else ClientError):
+                emit()
