@@ -15,8 +15,9 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from prefect.blocks.core import Block
+from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext, SettingsContext, TaskRunContext, get_run_context
-from prefect.exceptions import MissingContextError
+from prefect.exceptions import MissingContextError, ObjectNotFound
 from prefect.filesystems import WritableFileSystem
 from prefect.logging import get_logger, get_run_logger
 from prefect.results import ResultRecord, ResultStore  # type: ignore[attr-defined]  # it is not said to be exported
@@ -45,6 +46,7 @@ __all__ = [
     "run_logger",
     "run_parameters",
     "saved_as",
+    "saved_fields",
     "staged_record",
     "task_name",
     "task_run_id",
@@ -130,6 +132,22 @@ def in_current_settings(function: Callable[[], object]) -> Callable[[], object]:
 
 def _secret(value: SecretStr | None) -> str | None:
     return value.get_secret_value() if value is not None else None
+
+
+def saved_fields(slug: str, name: str) -> Mapping[str, Any] | None:
+    """Return the fields of a saved block, with its secrets: one request to Prefect's API.
+
+    It blocks. They may be those of an older or newer version of the block, or not valid.
+
+    Returns:
+        None where no block of this type is saved under the name.
+    """
+    with get_client(sync_client=True) as client:
+        try:
+            found = client.read_block_document_by_name(name, slug, include_secrets=True)
+        except ObjectNotFound:
+            return None
+    return found.data
 
 
 def block_document_name(block: Block) -> str | None:

@@ -32,7 +32,6 @@ ORDER: Mapping[str, tuple[str, ...]] = {
         "_outputs",
         "blocks",
         "_results",
-        "_saved_stores",
         "_keys",
         "_prefect",
         "maintenance",

@@ -87,6 +87,9 @@ class ResultPolicy(CachePolicy):
             if self.is_required:
                 return NO_KEY  # there is no serializer of ours that could keep the reason
             raise ValueError(OTHER_STORAGE.format(task=task_ctx.task.name))  # of their combination
+        refusal = _unsafe(store, serializer)
+        if refusal is not None:
+            return _refuse(task_ctx, serializer, refusal)
         try:
             return self._bind(task_ctx, inputs, flow_parameters, store, serializer)
         except Exception as exc:  # a user's policy, or the code of a value, may raise anything
@@ -113,7 +116,8 @@ class ResultPolicy(CachePolicy):
         if made is None:
             return None
         key = made.key if self.name is None else format_key(self.name, inputs)
-        store.results.namespace.name_of(key)  # or raise
+        results = store.results
+        results.namespace.name_of(key)  # or raise
         attempt = replace(
             _attempt_of(run, key),
             inputs=made.key if self.name is not None else None,
@@ -122,6 +126,7 @@ class ResultPolicy(CachePolicy):
             not_loaded=made.not_loaded,
             finalizes=serializer.options.locks,
             needs_store=serializer.options.needs_store,
+            allow_pickle=store.allow_pickle,
         )
         bind_serializer(run, serializer.for_attempt(attempt))
         return key
@@ -167,6 +172,18 @@ def _refuse(run: TaskRunContext, serializer: FrameSerializer, refusal: Exception
     refused = serializer.for_attempt(replace(_attempt_of(run, NO_KEY), refusal=refusal))
     bind_serializer(run, refused, **fields)
     return NO_KEY
+
+
+def _unsafe(store: S3KVStore, serializer: FrameSerializer) -> ValueError | None:
+    """Return why results of a store cannot be used safely, for a run that would else compute in vain."""
+    seals = store.results.seals_of_objects
+    try:
+        seals.require_keys()
+        if serializer.options.must_save:
+            seals.require_can_seal()
+    except ValueError as exc:
+        return exc
+    return None
 
 
 def _refusal(name: str | None, exc: Exception) -> InvalidKeyError:

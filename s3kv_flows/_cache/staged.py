@@ -14,7 +14,7 @@ import prefect
 from prefect.transactions import BaseTransaction, get_transaction
 
 from s3kv_flows._prefect import staged_record
-from s3kv_flows._results.codec import RESULT_CODEC
+from s3kv_flows._results.codec import codec_of_frame
 from s3kv_flows._results.records import FoundResult, Record
 from s3kv_flows._results.serializer import FrameSerializer
 from s3kv_flows.store._s3.bodies import Body, Pieces
@@ -90,10 +90,11 @@ def _staged_result(relative: BaseTransaction) -> FoundResult | str:
     remaining = None if expires is None else expires - datetime.now(timezone.utc)
     if remaining is not None and remaining <= timedelta(0):
         return "and its result has expired since"
+    body = _copy_of(frame)
     return FoundResult(
         record=Record(prefect.__version__, inputs=attempt.inputs, parts=attempt.parts),
         remaining=remaining,
-        value=RESULT_CODEC.decode(_copy_of(frame)),
+        value=codec_of_frame(body).decode(body),
         size=len(frame),
         was_locked=attempt.finalizes,
     )

@@ -86,6 +86,7 @@ class CacheAttempt:
         not_loaded: Modules whose texts the key names, and that were not loaded when it was made.
         finalizes: Whether the result is written with a lock.
         needs_store: Whether the run fails if it cannot find out whether its result exists.
+        allow_pickle: Whether the result may be a pickle.
         refusal: Why no key can be made, which fails the run before it computes.
         expected: What the run found under its key, as the mode of a write: ``"create"`` for nothing, an
             ETag, or ``"overwrite"`` where that is not known.
@@ -109,6 +110,7 @@ class CacheAttempt:
     not_loaded: Collection[NotLoaded] = ()
     finalizes: bool = False
     needs_store: bool = False
+    allow_pickle: bool = True
     refusal: Exception | None = None
     expected: str = field(default="overwrite", init=False)
     fence: int = field(default=0, init=False)

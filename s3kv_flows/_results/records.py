@@ -11,6 +11,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
 from s3kv_flows._prefect import with_automatic_tags
+from s3kv_flows._results.codec import RESULT_CODEC
 from s3kv_flows._results.payload import CacheAttempt, Payload, WriteOptions
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._layout.marks import (
@@ -36,6 +37,7 @@ from s3kv_flows.store._layout.parsing import (
 from s3kv_flows.store._layout.ttl import TTL_TAG, ttl_tags
 from s3kv_flows.store._objects.bucket import NewObject
 from s3kv_flows.store._s3.types import ObjectInfo, Written
+from s3kv_flows.store._values.codecs import executes_code
 from s3kv_flows.store.errors import (
     ConflictError,
     CorruptValueError,
@@ -236,8 +238,10 @@ def _fetch(results: S3KV, key: str, on_info: Callable[[ObjectInfo], object]) -> 
     on_info(info)
     record = Record.from_info(info)
     if info.content_type != content_type:
+        is_refused = not executes_code(results.codec) and info.content_type == RESULT_CODEC.content_type
         raise CorruptValueError(
-            f"{key!r} is {info.content_type!r}, not a result of this codec", reason="codec"
+            f"{key!r} is {info.content_type!r}, not a result of this codec",
+            reason="pickle_refused" if is_refused else "codec",
         )
     if fetched.body is None:
         raise ExpiredResultError(f"the result {key!r} has expired")

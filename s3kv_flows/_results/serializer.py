@@ -27,7 +27,7 @@ from s3kv_flows._prefect import (
     run_logger,
     with_automatic_tags,
 )
-from s3kv_flows._results.codec import RESULT_CODEC
+from s3kv_flows._results.codec import PLAIN_CODEC, RESULT_CODEC, ResultCodec, codec_of_frame, codec_of_results
 from s3kv_flows._results.payload import (
     CacheAttempt,
     DecodedValue,
@@ -142,7 +142,7 @@ class FrameSerializer(Serializer):
         if frame is None:
             frame = self._encode_own(obj, attempt)
         options = self._write_options(attempt, expires, datetime.now(timezone.utc))
-        return Payload(frame, RESULT_CODEC.content_type, options, inherited=False)
+        return Payload(frame, self._codec.content_type, options, inherited=False)
 
     def saved_ahead(self, obj: Any, written: WrittenResult) -> None:
         """Record that a value was written when its task ended, so that Prefect's write sends nothing."""
@@ -161,9 +161,7 @@ class FrameSerializer(Serializer):
                 retention and another cache policy than that of ``caching()``.
         """
         if is_storing_parameters():
-            return Payload(
-                RESULT_CODEC.encode(obj), RESULT_CODEC.content_type, WriteOptions(), inherited=True
-            )
+            return Payload(self._codec.encode(obj), self._codec.content_type, WriteOptions(), inherited=True)
         try:
             return self._payload(obj)
         except EditedError as exc:
@@ -188,20 +186,28 @@ class FrameSerializer(Serializer):
                 body = bytearray(base64.b64decode(body, validate=True))
             except binascii.Error as exc:
                 raise CorruptValueError("this is no frame of s3kv_flows", reason="not_a_frame") from exc
-        return RESULT_CODEC.decode(body)
+        return codec_of_frame(body).decode(body)
+
+    @property
+    def _codec(self) -> ResultCodec:
+        """The codec of the store that the result goes to, as far as it is known here."""
+        if self._attempt is not None:
+            return RESULT_CODEC if self._attempt.allow_pickle else PLAIN_CODEC
+        storage = _storage_of_flow() if self._options.scope == "flow" else None
+        return RESULT_CODEC if storage is None else codec_of_results(storage.results)
 
     def _payload(self, obj: Any) -> Payload:
         options = self._task_options(obj) if self._options.scope == "task" else self._flow_options(obj)
-        content_type, attempt = RESULT_CODEC.content_type, self._attempt
+        codec, attempt = self._codec, self._attempt
         if options is None:
             # Prefect saves None under the key of the run when it retries a run that returned a failed
             # state.
             options = WriteOptions(tags=automatic_tags(), forbidden_key=attempt.key if attempt else None)
-            return Payload(RESULT_CODEC.encode(obj), content_type, options, inherited=True)
+            return Payload(codec.encode(obj), codec.content_type, options, inherited=True)
         if attempt is not None and attempt.unsavable is not None:
             raise attempt.unsavable
         if attempt is not None and attempt.saved is not None and attempt.saved[0] is obj:
-            payload = Payload(b"", content_type, options, inherited=False)
+            payload = Payload(b"", codec.content_type, options, inherited=False)
             payload.written = attempt.saved[1]
             return payload
         if attempt is not None:
@@ -209,13 +215,13 @@ class FrameSerializer(Serializer):
         frame = self._encoded_ahead(obj)
         if frame is None:
             frame = self._encode_own(obj, attempt)
-        return Payload(frame, content_type, options, inherited=False)
+        return Payload(frame, codec.content_type, options, inherited=False)
 
     def _encode_own(self, obj: Any, attempt: CacheAttempt | None) -> Body:
         """Return the frame of the result of this serializer's run: what is locked is decoded once, too."""
         about = pack_code(attempt.code) if attempt is not None and attempt.code else b""
         verify = partial(require_same, obj) if self._options.locks else None
-        return RESULT_CODEC.encode(obj, about=about, verify=verify)
+        return self._codec.encode(obj, about=about, verify=verify)
 
     def _encoded_ahead(self, obj: Any) -> Body | None:
         """Return the frame that was made when the task ended, once: it may be large."""

@@ -13,12 +13,14 @@ import prefect
 
 from s3kv_flows._prefect import is_awaited, run_logger
 from s3kv_flows._results import handoff
+from s3kv_flows._results.codec import PLAIN_CODEC, codec_of_results
 from s3kv_flows._results.payload import Payload
 from s3kv_flows._results.records import WrittenResult, write_result
 from s3kv_flows._results.reporting import report_unsaved
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._objects.bucket import NewObject
 from s3kv_flows.store.errors import (
+    EncodingError,
     KeyLockedError,
     KeyNotFoundError,
     PathNotFoundError,
@@ -105,8 +107,12 @@ class ResultStorage:
         return written
 
     def _read(self, path: str) -> bytes:
+        results = self.results
         try:
-            return bytes(self.results.fetch(path).body or b"")
+            body = results.fetch(path).body or bytearray()
+            if codec_of_results(results) is PLAIN_CODEC:
+                PLAIN_CODEC.require(body)  # or Prefect would read it as the record of the result says
+            return bytes(body)
         except KeyNotFoundError as exc:
             raise PathNotFoundError(f"Path {path} does not exist: {exc}") from exc
         except S3KVError as exc:
@@ -120,6 +126,7 @@ class ResultStorage:
         if isinstance(written, WrittenResult) and written.key == path:
             return written
         results = self.results
+        _require_allowed(results, content)
         options = content.options.for_name(path) if isinstance(content, Payload) else None
         must_report = options is not None and (options.locks or options.inputs is not None)
         try:
@@ -147,3 +154,20 @@ class ResultStorage:
                 "it expired a moment later",
                 path,
             )
+
+
+def _require_allowed(results: S3KV, content: Any) -> None:
+    """Refuse to write what the store would not read.
+
+    Raises:
+        EncodingError: It may be a pickle, and the store has ``allow_pickle=False``.
+        ValueError: There is no key to seal it with.
+    """
+    codec = codec_of_results(results)
+    if codec is PLAIN_CODEC and not (
+        isinstance(content, Payload) and content.content_type == codec.content_type
+    ):
+        raise EncodingError(
+            "the store has allow_pickle=False: it keeps what tasks with caching() return, as JSON or bytes"
+        )
+    results.seals_of_objects.require_can_seal()

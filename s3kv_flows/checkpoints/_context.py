@@ -143,8 +143,10 @@ class CheckpointContext:
         self._automatic_tags = automatic_tags(task_name())
         self._artifacts = CheckpointArtifacts(name)
         self._loop, self._loaded = LoopProgress(), NOT_LOADED
+        store = S3KVStore.of(self.store).checkpoints
+        store.seals_of_objects.require_can_seal()  # before anything is computed that could not be saved
         self._opened = RunStates(
-            Snapshots(S3KVStore.of(self.store).checkpoints, name),
+            Snapshots(store, name),
             identity=identity,
             keep=self.keep,
             policy=self.load_policy,

@@ -34,7 +34,7 @@ from s3kv_flows.store._s3.types import Fetched, ListedObject, ListedVersion, Obj
 from s3kv_flows.store._seals.config import SealConfig
 from s3kv_flows.store._seals.objects import ObjectSeals
 from s3kv_flows.store._seals.purposes import Purpose, parse_purpose
-from s3kv_flows.store._values.codecs import Codec, LenientJsonCodec, codec_named
+from s3kv_flows.store._values.codecs import Codec, LenientJsonCodec, codec_named, executes_code
 from s3kv_flows.store._values.key_info import DeletedKeys, KeyInfo
 from s3kv_flows.store._values.local_cache import CachedObject, LocalCache
 from s3kv_flows.store._values.values import Values, user_metadata
@@ -99,10 +99,13 @@ class S3KV:
         seal_scope: Tells apart environments that sign with the same key.
         accept_unsealed: Whether to read objects without a seal where there are keys: for buckets that were
             written before. A seal that is there and wrong is never accepted.
+        allow_pickle: Whether a codec may be used that runs code when it decodes; without, only ``"json"``
+            and ``"bytes"``.
         purpose: What the objects are, which their seals bind.
 
     Raises:
-        ValueError: No bucket is given and ``S3_BUCKET`` is not set, or an argument is malformed.
+        ValueError: No bucket is given and ``S3_BUCKET`` is not set, or an argument is malformed; or the codec
+            runs code when it decodes (``"cloudpickle"``), and there are no keys to tell who wrote an object.
     """
 
     _json: Codec = codec_named("json")
@@ -136,6 +139,7 @@ class S3KV:
         trusted_keys: Iterable[str] | None = None,
         seal_scope: str = "",
         accept_unsealed: bool = False,
+        allow_pickle: bool = True,
         purpose: Purpose = "value",
     ) -> None:
         if config is not None and (encryption is not None or boto_config is not None):
@@ -167,6 +171,13 @@ class S3KV:
             signing_key, trusted_keys, scope=seal_scope, accept_unsealed=accept_unsealed
         )
         self.purpose = parse_purpose(purpose)
+        if not allow_pickle and executes_code(self.codec):
+            raise ValueError(
+                f"codec {self.codec.name!r} may run code when it decodes, and allow_pickle=False: use 'json' "
+                "or 'bytes'"
+            )
+        if self.purpose == "value":  # stores of other purposes are also made to look after their objects
+            self.seals_of_objects.require_keys()
         self.enable_local_cache = enable_local_cache
         self.cache_max_age = fixed_duration(cache_max_age)
 
@@ -196,8 +207,14 @@ class S3KV:
             self.bucket_name,
             self._display_name,
             prefix=self.namespace.prefix,
-            seals=ObjectSeals(self.seals.policy(), self.purpose),
+            seals=self.seals_of_objects,
         )
+
+    @property
+    def seals_of_objects(self) -> ObjectSeals:
+        """The seals of the objects of this store."""
+        executes = executes_code(self.codec)
+        return ObjectSeals(self.seals.policy(), self.purpose, executes_code=executes)
 
     def __repr__(self) -> str:
         try:

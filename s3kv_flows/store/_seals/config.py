@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from s3kv_flows.store._layout.secrets import SecretHolder
 from s3kv_flows.store._seals.keys.sources import (
     SIGNING_KEY_VARIABLE,
     TRUSTED_KEYS_VARIABLE,
@@ -21,7 +22,7 @@ _KEPT = 32
 
 
 @dataclass(frozen=True)
-class SealConfig:
+class SealConfig(SecretHolder):
     """The seals of a store, as a user configures them: it may be copied and pickled as the credentials may.
 
     Attributes:
@@ -35,6 +36,10 @@ class SealConfig:
     trusted_keys: tuple[str, ...] = ()
     scope: str = ""
     accept_unsealed: bool = False
+
+    def has_secrets(self) -> bool:
+        """Tell whether it contains a signing key."""
+        return self.signing_key is not None
 
     @classmethod
     def of(

@@ -15,9 +15,16 @@ from s3kv_flows.store._seals.purposes import Purpose
 from s3kv_flows.store._seals.statement import Head
 from s3kv_flows.store.errors import TamperedValueError
 
-__all__ = ["NO_SEALS", "ObjectSeals"]
+__all__ = ["NO_KEYS", "NO_SEALS", "ObjectSeals"]
 
 T = TypeVar("T")
+
+NO_KEYS = (
+    "the store has no keys, and to unpickle what anybody may have written to the bucket would run code of "
+    "theirs: give it a key (s3kv init NAME --update, or save it again from Python), set S3KV_SIGNING_KEY or "
+    "S3KV_TRUSTED_KEYS, or accept that with accept_unsealed=True"
+)
+"""Said of a store without keys, before anything is unpickled or computed."""
 
 _UNTYPED = "application/octet-stream"
 """Says nothing of the content: SeaweedFS replaces it by what the suffix of the name says."""
@@ -29,15 +36,28 @@ class ObjectSeals:
     Args:
         policy: Which seals are made, and which are accepted.
         purpose: What the objects are.
+        executes_code: Whether to decode an object may run code that its writer has chosen: then there must be
+            keys, or unsealed objects be accepted.
     """
 
-    def __init__(self, policy: SealPolicy, purpose: Purpose) -> None:
-        self._policy, self._purpose = policy, purpose
+    def __init__(self, policy: SealPolicy, purpose: Purpose, *, executes_code: bool = False) -> None:
+        self._policy, self._purpose, self._executes_code = policy, purpose, executes_code
 
     @property
     def has_keys(self) -> bool:
         """Whether seals are made and verified."""
         return self._policy.has_keys
+
+    def require_keys(self) -> None:
+        """Raise ValueError where objects would be decoded that anybody may have written, by running code."""
+        if self._executes_code and not self.has_keys and not self._policy.accept_unsealed:
+            raise ValueError(NO_KEYS)
+
+    def require_can_seal(self) -> None:
+        """Raise ValueError where objects cannot be written here so that they are read again."""
+        self.require_keys()
+        if self.has_keys:
+            self._policy.require_can_seal(self._purpose)
 
     def examine(self, info: ObjectInfo) -> BodyCheck | None:
         """Verify the head of an object, before its body is read; return the check of the body.
@@ -47,7 +67,9 @@ class ObjectSeals:
 
         Raises:
             TamperedValueError: The object is not to be read.
+            ValueError: Objects of these need keys, and there are none.
         """
+        self.require_keys()
         examined = self._read(info, self._policy.examine)
         return None if isinstance(examined, Unverified) else examined
 
@@ -62,6 +84,7 @@ class ObjectSeals:
         Raises:
             ValueError: There is no key to seal with.
         """
+        self.require_keys()
         if not self.has_keys:
             return dict(options)
         head = Head(self._purpose, name, options["content_type"], len(body), options["metadata"])

@@ -24,6 +24,7 @@ __all__ = [
     "JsonCodec",
     "LenientJsonCodec",
     "codec_named",
+    "executes_code",
 ]
 
 
@@ -37,6 +38,8 @@ class Codec(Protocol):
     @property
     def content_type(self) -> str:
         """The Content-Type of the object."""
+
+    # executes_code: bool. Optional, so that codecs of users need not have it: see executes_code() below.
 
     def encode(self, value: Any) -> Body:
         """Return the body; one in :class:`Pieces` may view the value, and is sent at once.
@@ -61,6 +64,7 @@ class JsonCodec:
 
     name = "json"
     content_type = "application/json"
+    executes_code = False
 
     def encode(self, value: Any) -> bytes:
         """Return the value as JSON.
@@ -121,6 +125,7 @@ class CloudpickleCodec:
 
     name = "cloudpickle"
     content_type = "application/x-s3kv-cloudpickle"
+    executes_code = True
 
     def __init__(
         self, pickler: type[pickling.Pickler] = pickling.Pickler, loads: Callable[..., Any] = pickle.loads
@@ -159,6 +164,7 @@ class BytesCodec:
 
     name = "bytes"
     content_type = "application/octet-stream"
+    executes_code = False
 
     def encode(self, value: Any) -> bytes:
         """Return the bytes of a bytes-like value."""
@@ -173,6 +179,14 @@ class BytesCodec:
 
 CODECS: Mapping[str, Codec] = {codec.name: codec for codec in (JsonCodec(), CloudpickleCodec(), BytesCodec())}
 """The codecs, by name."""
+
+
+def executes_code(codec: Codec) -> bool:
+    """Return whether decoding may run code that whoever wrote the object has chosen, as unpickling does.
+
+    It may for a codec of a user, unless that says otherwise by an attribute ``executes_code = False``.
+    """
+    return bool(getattr(codec, "executes_code", True))
 
 
 def codec_named(codec: str | Codec) -> Codec:

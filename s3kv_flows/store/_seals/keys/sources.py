@@ -17,8 +17,10 @@ from s3kv_flows.store._seals.keys.keys import PUBLIC_PREFIX, SECRET_PREFIX, Sign
 from s3kv_flows.store._seals.keys.trust import TrustedKey
 
 __all__ = [
+    "FILE",
     "SIGNING_KEY_VARIABLE",
     "TRUSTED_KEYS_VARIABLE",
+    "listed_keys",
     "read_signing_key",
     "read_trusted_keys",
     "signing_key_of_environment",
@@ -28,8 +30,10 @@ __all__ = [
 SIGNING_KEY_VARIABLE = "S3KV_SIGNING_KEY"
 TRUSTED_KEYS_VARIABLE = "S3KV_TRUSTED_KEYS"
 
-_FILE = "file:"
-_BETWEEN = re.compile(rf"\s+|,\s*(?={PUBLIC_PREFIX}|{_FILE})|,\s*$")
+FILE = "file:"
+"""What the name of a file with a key begins with."""
+
+_BETWEEN = re.compile(rf"\s+|,\s*(?={PUBLIC_PREFIX}|{FILE})|,\s*$")
 """Between keys: white space, or a comma that a key follows; the commas between purposes are others."""
 
 _COMMENT = re.compile(r"#[^\n]*")
@@ -48,8 +52,8 @@ def read_signing_key(text: str) -> SigningKey:
         ValueError: It is none, or others may read the file. The message contains no part of the key.
     """
     text = text.strip()
-    if text.startswith(_FILE):
-        text = _read(text.removeprefix(_FILE), forbidden=_OTHERS).strip()
+    if text.startswith(FILE):
+        text = _read(text.removeprefix(FILE), forbidden=_OTHERS).strip()
     return SigningKey.parse(text)
 
 
@@ -65,12 +69,21 @@ def read_trusted_keys(texts: Iterable[str]) -> list[TrustedKey]:
     found: list[TrustedKey] = []
     for text in texts:
         for one in _split(text):
-            if one.startswith(_FILE):
-                lines = _COMMENT.sub("", _read(one.removeprefix(_FILE), forbidden=_OTHERS_WRITE))
+            if one.startswith(FILE):
+                lines = _COMMENT.sub("", _read(one.removeprefix(FILE), forbidden=_OTHERS_WRITE))
                 found += map(TrustedKey.parse, _split(lines))  # no files in files: they could name themselves
             else:
                 found.append(TrustedKey.parse(one))
     return found
+
+
+def listed_keys(texts: Iterable[str]) -> list[TrustedKey]:
+    """Return the trusted keys that stand in some texts themselves, and not in files that these name.
+
+    Raises:
+        ValueError: One is none.
+    """
+    return [TrustedKey.parse(one) for text in texts for one in _split(text) if not one.startswith(FILE)]
 
 
 def signing_key_of_environment(environment: Mapping[str, str] = os.environ) -> SigningKey | None:

@@ -16,7 +16,7 @@ from s3kv_flows.store._values.frames import format3, format4
 from s3kv_flows.store._values.frames.sections import MAGIC, Frame
 from s3kv_flows.store.errors import CorruptValueError
 
-__all__ = ["MAGIC", "about", "is_frame", "pack", "unpack"]
+__all__ = ["MAGIC", "about", "codec_name", "is_frame", "pack", "unpack"]
 
 _READERS: Mapping[int, Callable[..., Frame]] = {
     format3.VERSION: format3.read,
@@ -80,6 +80,15 @@ def about(
     """
     frame = _read(body, verify_checksum=verify_checksum, max_bytes=max_bytes)
     return b"".join(decompress(frame.sections[len(frame.sections) - frame.about :]))
+
+
+def codec_name(body: bytearray | memoryview) -> str:
+    """Return the name of the codec that a frame says it is of: its checksum is not looked at.
+
+    Raises:
+        CorruptValueError: As of :func:`unpack`.
+    """
+    return _read(body, verify_checksum=False, max_bytes=None).codec
 
 
 def _read(body: bytearray | memoryview, *, verify_checksum: bool, max_bytes: int | None) -> Frame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import inspect
 import os
@@ -25,12 +26,13 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from s3kv_flows._prefect import SYNC, block_document_name
-from s3kv_flows._results.codec import RESULT_CODEC
+from s3kv_flows._prefect import SYNC, block_document_name, is_awaited, saved_fields
+from s3kv_flows._results.codec import PLAIN_CODEC, RESULT_CODEC, ResultCodec
 from s3kv_flows._results.run_store import require_policy
 from s3kv_flows._results.serializer import FrameSerializer  # noqa: F401  # which registers with Prefect
 from s3kv_flows._results.storage import ResultStorage
-from s3kv_flows._saved_stores import SavedStores
+from s3kv_flows.blocks._saved_stores import SavedStores
+from s3kv_flows.blocks._signing import require_parsed, restored_on_failure, settle
 from s3kv_flows.store import S3KV, Encryption
 from s3kv_flows.store._durations import DurationLike
 from s3kv_flows.store._kv import endpoint_from_environment
@@ -171,6 +173,28 @@ class S3KVStore(ResultStorage, SecretHolder, WritableFileSystem):
         default=None,
         description="A customer key (SSE-C), 32 bytes in base64, instead of the server's key.",
     )
+    signing_key: SecretStr | None = Field(
+        default=None,
+        description="Signs what is written, as s3kv-sk1:..., or file: and a path on each machine that runs "
+        "tasks. By default, S3KV_SIGNING_KEY of the environment; else saving the store makes one.",
+    )
+    trusted_keys: list[str] = Field(
+        default_factory=list,
+        description="The public keys whose results and values are accepted, as s3kv-pk1:..., besides that "
+        "of the signing key. By default, S3KV_TRUSTED_KEYS of the environment. With trusted keys and no "
+        "signing key, the store only reads.",
+    )
+    seal_scope: str = Field(default="", description="Tells apart environments that sign with the same key.")
+    accept_unsealed: bool = Field(
+        default=False,
+        description="Whether to read what nobody has signed: whoever may write to the bucket can run code on "
+        "each machine that reads it. For a while, where a bucket was written without keys.",
+    )
+    allow_pickle: bool = Field(
+        default=True,
+        description="Whether results and checkpoints may be pickles, which run code when they are read. "
+        "Without, they are JSON or bytes, and tasks that return anything else are not cached.",
+    )
     operation_timeout_seconds: float = Field(
         default=60.0,
         gt=0,
@@ -234,6 +258,7 @@ class S3KVStore(ResultStorage, SecretHolder, WritableFileSystem):
     def _validate_endpoint_and_encryption(self) -> S3KVStore:
         refuse_bucket_in_endpoint(self.endpoint_url, self.bucket_name)
         self._encryption()
+        require_parsed(self.signing_key, self.trusted_keys)
         return self
 
     @classmethod
@@ -268,12 +293,24 @@ class S3KVStore(ResultStorage, SecretHolder, WritableFileSystem):
         return cast("S3KVStore", cls.load(store.removeprefix(f"{SLUG}/"), **SYNC))
 
     def save(self, name: str | None = None, *args: Any, **options: Any) -> Any:
-        """Save the block, as :meth:`prefect.blocks.core.Block.save` does, for runs from now on."""
-        return _and_forget(super().save(name, *args, **options), name or block_document_name(self))
+        """Save the block, as :meth:`prefect.blocks.core.Block.save` does, for runs from now on.
+
+        The store gets a key to sign with, unless it has keys, or the environment does. A store that is saved
+        over another one keeps the keys of that one. :mod:`s3kv_flows.blocks._signing` says how.
+        """
+        if is_awaited(blocking=options.pop("_sync", None)):
+            return self.asave(name, *args, **options)
+        name = name or block_document_name(self)
+        with restored_on_failure(self):
+            self._settle_keys(name)
+            return _and_forget(super().save(name, *args, **{**options, **SYNC}), name)
 
     async def asave(self, name: str | None = None, *args: Any, **options: Any) -> Any:
         """Do as :meth:`save`."""
-        return await _and_forget(super().asave(name, *args, **options), name or block_document_name(self))
+        name = name or block_document_name(self)
+        with restored_on_failure(self):
+            await asyncio.to_thread(self._settle_keys, name)
+            return await _and_forget(super().asave(name, *args, **options), name)
 
     @classmethod
     def delete(cls, name: str, *args: Any, **options: Any) -> Any:
@@ -333,7 +370,7 @@ class S3KVStore(ResultStorage, SecretHolder, WritableFileSystem):
             fields = deepcopy(self.__dict__)  # before, as another thread may set one meanwhile
             space = Namespace(self.prefix).results
             local = self.enable_local_cache
-            store = self._store(space, RESULT_CODEC, enable_local_cache=local, purpose="result")
+            store = self._store(space, self._codec, enable_local_cache=local, purpose="result")
             self._results_built = built = _Built(fields, store)
         return built.store
 
@@ -341,7 +378,7 @@ class S3KVStore(ResultStorage, SecretHolder, WritableFileSystem):
     def checkpoints(self) -> S3KV:
         """The checkpoints of the bucket: frames in ``<prefix>-checkpoints/<name>/<number>``."""
         space = Namespace(self.prefix).checkpoints
-        return self._store(space, RESULT_CODEC, enable_local_cache=False, purpose="checkpoint")
+        return self._store(space, self._codec, enable_local_cache=False, purpose="checkpoint")
 
     def locate(self, key: str) -> tuple[S3KV, str]:
         """Return the key-value store that an object belongs to, and its key in it.
@@ -387,6 +424,14 @@ class S3KVStore(ResultStorage, SecretHolder, WritableFileSystem):
         """The object names of leases, by cache key."""
         return Namespace(self.prefix).leases
 
+    @property
+    def _codec(self) -> ResultCodec:
+        return RESULT_CODEC if self.allow_pickle else PLAIN_CODEC
+
+    def _settle_keys(self, name: str | None) -> None:
+        if name is not None:  # else Prefect refuses to save it
+            settle(self, name, saved_fields(SLUG, name))
+
     # --- how -----------------------------------------------------------------------------------
 
     def _encryption(self) -> Encryption | None:
@@ -426,6 +471,11 @@ class S3KVStore(ResultStorage, SecretHolder, WritableFileSystem):
             prefix=namespace.prefix,
             suffix=namespace.suffix,
             codec=codec,
+            signing_key=self.signing_key.get_secret_value() if self.signing_key else None,
+            trusted_keys=self.trusted_keys or None,
+            seal_scope=self.seal_scope,
+            accept_unsealed=self.accept_unsealed,
+            allow_pickle=self.allow_pickle,
             purpose=purpose,
         )
 
