@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from s3kv_flows.blocks._block import SAVED_STORES, SLUG, S3KVStore
+from s3kv_flows.blocks._block import SAVED_STORES, SLUG, S3KVStore, change_keys
 
-__all__ = ["SAVED_STORES", "SLUG", "S3KVStore"]
+__all__ = ["SAVED_STORES", "SLUG", "S3KVStore", "change_keys"]

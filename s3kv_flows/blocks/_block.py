@@ -48,7 +48,7 @@ from s3kv_flows.store._values.codecs import Codec
 from s3kv_flows.store._values.local_cache import LocalCache
 from s3kv_flows.store.errors import AccessDeniedError, S3KVError
 
-__all__ = ["SAVED_STORES", "SLUG", "S3KVStore"]
+__all__ = ["SAVED_STORES", "SLUG", "S3KVStore", "change_keys"]
 
 SLUG = "s3kv-store"
 """The slug of the block type, which a reference such as ``s3kv-store/lake`` begins with."""
@@ -302,14 +302,14 @@ class S3KVStore(ResultStorage, SecretHolder, WritableFileSystem):
             return self.asave(name, *args, **options)
         name = name or block_document_name(self)
         with restored_on_failure(self):
-            self._settle_keys(name)
+            self.settle_keys(name)
             return _and_forget(super().save(name, *args, **{**options, **SYNC}), name)
 
     async def asave(self, name: str | None = None, *args: Any, **options: Any) -> Any:
         """Do as :meth:`save`."""
         name = name or block_document_name(self)
         with restored_on_failure(self):
-            await asyncio.to_thread(self._settle_keys, name)
+            await asyncio.to_thread(self.settle_keys, name)
             return await _and_forget(super().asave(name, *args, **options), name)
 
     @classmethod
@@ -428,7 +428,8 @@ class S3KVStore(ResultStorage, SecretHolder, WritableFileSystem):
     def _codec(self) -> ResultCodec:
         return RESULT_CODEC if self.allow_pickle else PLAIN_CODEC
 
-    def _settle_keys(self, name: str | None) -> None:
+    def settle_keys(self, name: str | None) -> None:
+        """Give the store the keys that it will be saved with under a name; :meth:`save` does it, too."""
         if name is not None:  # else Prefect refuses to save it
             settle(self, name, saved_fields(SLUG, name))
 
@@ -482,6 +483,13 @@ class S3KVStore(ResultStorage, SecretHolder, WritableFileSystem):
 
 SAVED_STORES: SavedStores[S3KVStore] = SavedStores(S3KVStore.of)
 """The saved stores that this process has loaded for cached task runs."""
+
+
+def change_keys(store: S3KVStore, name: str, signing_key: SecretStr | None, trusted_keys: list[str]) -> None:
+    """Save a store over the one of this name with these keys, whatever keys that had."""
+    store.signing_key, store.trusted_keys = signing_key, trusted_keys
+    WritableFileSystem.save(store, name, overwrite=True, **SYNC)
+    SAVED_STORES.forget(name)
 
 
 def _and_forget(done: Any, name: str | None) -> Any:

@@ -26,7 +26,7 @@ from s3kv_flows.store._seals.keys.sources import (
 )
 from s3kv_flows.store._seals.keys.trust import TrustedKeys
 
-__all__ = ["Signing", "require_parsed", "restored_on_failure", "settle"]
+__all__ = ["Signing", "key_name", "require_parsed", "restored_on_failure", "settle"]
 
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 _NAME_LENGTH = 32
@@ -60,7 +60,7 @@ def settle(store: Signing, name: str, saved: Mapping[str, Any] | None) -> None:
     if saved is not None:
         _keep(store, name, saved)
     if store.signing_key is None and not store.trusted_keys and not _has_environment_keys():
-        made = SigningKey.generate(_key_name(name))
+        made = SigningKey.generate(key_name(name))
         store.signing_key = SecretStr(made.reveal())
         get_logger("s3kv_flows").info(
             "The store %r signs what it writes with a new key. Who reads it without this block sets "
@@ -116,5 +116,6 @@ def _has_environment_keys() -> bool:
     return any(os.environ.get(name, "").strip() for name in (SIGNING_KEY_VARIABLE, TRUSTED_KEYS_VARIABLE))
 
 
-def _key_name(name: str) -> str:
+def key_name(name: str) -> str:
+    """Return the name of a key for the store of a name."""
     return _NOT_IN_A_NAME.sub("-", name).strip("._-")[:_NAME_LENGTH] or "store"

@@ -9,8 +9,7 @@ import logging
 import os
 import signal
 import sys
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import App, Parameter
 
@@ -19,8 +18,10 @@ from s3kv_flows.cli import _cleanup as cleanup_commands
 from s3kv_flows.cli import _lifecycle as lifecycle_commands
 from s3kv_flows.cli import _outputs as output_commands
 from s3kv_flows.cli._diagnosis import FeatureName
-from s3kv_flows.cli._saved_stores import endpoint_of, in_one_line, is_saved, saved_store
-from s3kv_flows.cli._terminal import as_lines, print_json, say
+from s3kv_flows.cli._saved_stores import in_one_line, saved_store
+from s3kv_flows.cli._stores import init as init_command
+from s3kv_flows.cli._stores import keys as key_commands
+from s3kv_flows.cli._terminal import as_lines, print_json
 
 __all__ = ["app", "main"]
 
@@ -37,77 +38,10 @@ app.command(lifecycle_commands.app)
 app.command(checkpoint_commands.app)
 
 
-@app.command
-def init(
-    name: str,
-    *,
-    bucket: str,
-    endpoint_url: str | None = None,
-    region: str | None = None,
-    prefix: str = "s3kv/",
-    namespace: str = "",
-    verify: Path | None = None,
-    no_verify: Annotated[bool, Parameter(negative="")] = False,
-    object_lock: Annotated[bool, Parameter(negative="")] = False,
-    save_credentials: Annotated[bool, Parameter(negative="")] = False,
-    overwrite: Annotated[bool, Parameter(negative="")] = False,
-) -> int:
-    """Create the bucket if it does not exist, and save the store as a Prefect block.
+app.command(key_commands.app)
 
-    Parameters
-    ----------
-    name
-        The name of the store in pipelines: caching("NAME").
-    bucket
-        The bucket.
-    endpoint_url
-        URL of an S3-compatible server, without the bucket; by default S3_ENDPOINT_URL of the environment,
-        or what boto3 finds there or in a profile (AWS_ENDPOINT_URL), or else AWS. It is saved.
-    region
-        Region of the bucket.
-    prefix
-        The prefix of the names of values; results lie beside it.
-    namespace
-        Sets the cached results of this store's users apart from those of others in the bucket.
-    verify
-        Path of the only CA bundle to trust, on each machine that runs tasks. By default, every process
-        trusts what boto3 would: AWS_CA_BUNDLE, the profile, or the bundle that it ships.
-    no_verify
-        Verify no certificates at all.
-    object_lock
-        Create the bucket with Object Lock, so that outputs can be finalized. It versions the bucket.
-    save_credentials
-        Save AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN of the environment in the
-        block. Without it, every process finds credentials by itself.
-    overwrite
-        Replace the store that is saved under this name.
-    """
-    from s3kv_flows.blocks import S3KVStore
-    from s3kv_flows.store._kv import endpoint_from_environment
 
-    if verify is not None and no_verify:
-        raise ValueError("--verify names a CA bundle, and --no-verify trusts everybody: give one of them")
-    if verify is not None and not verify.is_file():
-        raise ValueError(f"--verify: there is no CA bundle {str(verify)!r}")
-    store = S3KVStore(
-        bucket_name=bucket,
-        endpoint_url=endpoint_url or endpoint_from_environment(),
-        region_name=region,
-        prefix=prefix,
-        namespace=namespace,
-        # Whoever loads the store has another working directory.
-        verify=not no_verify if verify is None else str(verify.absolute()),
-        **(_credentials() if save_credentials else {}),
-    )
-    # First the checks that leave nothing behind when they fail: the name, and Prefect's API.
-    if is_saved(name) and not overwrite:
-        raise ValueError(f"a store is already saved as {name!r}: choose another name, or give --overwrite")
-    store.endpoint_url = endpoint_of(store)
-    created = store.values.create_bucket(object_lock=object_lock)
-    say(f"{'Created' if created else 'Found'} bucket {bucket!r} at {store.values.client.server}.")
-    store.save(name, overwrite=overwrite)
-    say(f"Saved the store as {name!r}: use it with @task(**caching({name!r})).")
-    return 0
+app.command(init_command.init)
 
 
 @app.command
@@ -219,11 +153,3 @@ def main() -> None:
 
 def _terminate(signum: int, frame: object) -> None:  # noqa: ARG001  # the signature of a handler
     sys.exit(128 + signum)
-
-
-def _credentials() -> dict[str, Any]:
-    names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
-    found = {name: os.environ.get(name.upper()) for name in names}
-    if not found["aws_access_key_id"] or not found["aws_secret_access_key"]:
-        raise ValueError("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set in the environment")
-    return {name: value for name, value in found.items() if value}

@@ -27,8 +27,8 @@ from prefect_dask.task_runners import DaskTaskRunner
 
 from s3kv_flows import S3KVStore, caching
 from s3kv_flows._cache.store_reference import StoreReference
-from s3kv_flows.blocks._saved_stores import SavedStores
 from s3kv_flows.blocks import SAVED_STORES
+from s3kv_flows.blocks._saved_stores import SavedStores
 from s3kv_flows.store.errors import StoreUnavailableError
 from tests.support.lake import WEEK, Lake, adding_task
 from tests.support.waiting import until

@@ -88,6 +88,11 @@ class SealPolicy:
         """The id of the key that seals; None where there is none."""
         return self._signing_key.id if self._signing_key else None
 
+    @property
+    def trusted(self) -> tuple[TrustedKey, ...]:
+        """The keys whose seals are accepted, the own one included."""
+        return tuple(self._trusted)
+
     def require_can_seal(self, purpose: Purpose) -> None:
         """Raise ValueError where objects of this purpose cannot be sealed: for a configuration to fail early.
 

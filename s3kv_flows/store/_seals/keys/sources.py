@@ -24,6 +24,7 @@ __all__ = [
     "read_signing_key",
     "read_trusted_keys",
     "signing_key_of_environment",
+    "split_keys",
     "trusted_keys_of_environment",
 ]
 
@@ -68,10 +69,12 @@ def read_trusted_keys(texts: Iterable[str]) -> list[TrustedKey]:
     """
     found: list[TrustedKey] = []
     for text in texts:
-        for one in _split(text):
+        for one in split_keys(text):
             if one.startswith(FILE):
                 lines = _COMMENT.sub("", _read(one.removeprefix(FILE), forbidden=_OTHERS_WRITE))
-                found += map(TrustedKey.parse, _split(lines))  # no files in files: they could name themselves
+                found += map(
+                    TrustedKey.parse, split_keys(lines)
+                )  # no files in files: they could name themselves
             else:
                 found.append(TrustedKey.parse(one))
     return found
@@ -83,7 +86,7 @@ def listed_keys(texts: Iterable[str]) -> list[TrustedKey]:
     Raises:
         ValueError: One is none.
     """
-    return [TrustedKey.parse(one) for text in texts for one in _split(text) if not one.startswith(FILE)]
+    return [TrustedKey.parse(one) for text in texts for one in split_keys(text) if not one.startswith(FILE)]
 
 
 def signing_key_of_environment(environment: Mapping[str, str] = os.environ) -> SigningKey | None:
@@ -111,7 +114,8 @@ def trusted_keys_of_environment(environment: Mapping[str, str] = os.environ) -> 
         raise ValueError(f"{TRUSTED_KEYS_VARIABLE}: {exc}") from None
 
 
-def _split(text: str) -> list[str]:
+def split_keys(text: str) -> list[str]:
+    """Return the keys, and the names of files, that stand in one text."""
     return [one for one in _BETWEEN.split(text) if one]
 
 

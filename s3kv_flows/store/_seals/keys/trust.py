@@ -14,7 +14,7 @@ upload after it that was begun earlier, until the upload is aborted.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -118,6 +118,9 @@ class TrustedKeys:
 
     def __len__(self) -> int:
         return len(self._by_id)
+
+    def __iter__(self) -> Iterator[TrustedKey]:
+        return iter(self._by_id.values())
 
     def __getitem__(self, key_id: str) -> TrustedKey:
         return self._by_id[key_id]

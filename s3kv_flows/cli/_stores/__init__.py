@@ -1,0 +1,1 @@
+"""Commands that save stores and change their keys."""
