@@ -179,7 +179,7 @@ def _unsafe(store: S3KVStore, serializer: FrameSerializer) -> ValueError | None:
     seals = store.results.seals_of_objects
     try:
         seals.require_keys()
-        if serializer.options.must_save:
+        if serializer.options.must_save or serializer.options.excludes:
             seals.require_can_seal()
     except ValueError as exc:
         return exc

@@ -1,4 +1,4 @@
-"""Cached results with keys in the environment: of whom a hit is accepted, and what becomes of the others."""
+"""Cached results and the keys of a store: of whom a hit is accepted, and what becomes of the others."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from s3kv_flows import Retention, S3KVStore
+from s3kv_flows.blocks import change_keys
 from s3kv_flows.store._layout.marks import SEAL
 from s3kv_flows.store._seals.keys.keys import SigningKey
 from s3kv_flows.store._values.codecs import codec_named
@@ -20,13 +22,12 @@ OURS, THEIRS = SigningKey.generate("ours"), SigningKey.generate("theirs")
 
 
 @pytest.fixture
-def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[Lake, SigningKey], None]:
-    """Return what has a store use a key from now on."""
+def use() -> Callable[[Lake, SigningKey], None]:
+    """Return what has a store sign with a key from now on, and trust nobody else."""
 
     def use(lake: Lake, key: SigningKey) -> None:
-        monkeypatch.setenv("S3KV_SIGNING_KEY", key.reveal())
-        lake.block = S3KVStore(**lake.block.model_dump())
-        lake.block.save(lake.name, overwrite=True)
+        change_keys(lake.block, lake.name, SecretStr(key.reveal()), [])
+        lake.block = S3KVStore.of(lake.name)
 
     return use
 
@@ -53,9 +54,11 @@ def test_a_result_of_a_key_that_is_not_trusted_is_computed_and_replaced(
     use(lake, THEIRS)
     add_one(1)
     use(lake, OURS)
+    counters = lake.results.client.counters
+    before = counters.read()["results.misses.untrusted_key"]
     assert [add_one(1), add_one(1), lake.ran] == [2, 2, [1, 1]]
     assert "untrusted_key" in caplog.text
-    assert lake.results.client.counters.read()["results.misses.untrusted_key"] == 1
+    assert counters.read()["results.misses.untrusted_key"] == before + 1
 
 
 def test_a_pickle_that_somebody_puts_under_a_key_never_runs(lake: Lake, use: Any, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from s3kv_flows.store._layout.marks import WRITE_ID
@@ -91,7 +92,7 @@ def download(
         first = _open_first(client, bucket, name, version_id=version_id, if_none_match=if_none_match)
         if isinstance(first, NotModified):
             return first
-        check = _examined(first, seals)
+        check = _examined(client, bucket, first, seals)
         if wanted is not None and not wanted(first.info):
             first.leave()
             return Fetched(first.info, None)
@@ -204,15 +205,29 @@ def _open_first(
     return client.open_object(bucket, name, **conditions)  # it is empty, and has no first byte
 
 
-def _examined(first: OpenObject, seals: ObjectSeals) -> BodyCheck | None:
+def _examined(client: S3Client, bucket: str, first: OpenObject, seals: ObjectSeals) -> BodyCheck | None:
     """Return the check of a body, after its head was verified."""
     try:
-        return seals.examine(first.info)
+        check = seals.examine(first.info)
     except BaseException as exc:
         if isinstance(exc, TamperedValueError):
             exc.info = first.info
         first.leave()
         raise
+    if check is None and seals.accepts_unsealed:
+        client.counters.add("reads.unsealed")
+        _warn_of_unsealed(bucket)
+    return check
+
+
+@cache
+def _warn_of_unsealed(bucket: str) -> None:
+    """Say once per process that this is not how it should stay."""
+    logger.warning(
+        "Objects of bucket %r are read that nobody has signed (accept_unsealed=True): the counter "
+        "reads.unsealed says how many are left",
+        bucket,
+    )
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,11 @@ class ObjectSeals:
         """Whether seals are made and verified."""
         return self._policy.has_keys
 
+    @property
+    def accepts_unsealed(self) -> bool:
+        """Whether objects are read that nobody has signed, although they ought to be signed."""
+        return self._policy.accept_unsealed and (self.has_keys or self._executes_code)
+
     def require_keys(self) -> None:
         """Raise ValueError where objects would be decoded that anybody may have written, by running code."""
         if self._executes_code and not self.has_keys and not self._policy.accept_unsealed:
