@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import certifi
 from hypothesis import HealthCheck, settings
+from pydantic import SecretStr
 
 # As users have them, whatever this machine is set to: children inherit both.
 os.environ.pop("PYTHONUNBUFFERED", None)
@@ -182,7 +183,8 @@ def block(s3_url: str) -> S3KVStore:
     """Return a store that is not saved, over a new bucket."""
     from s3kv_flows import S3KVStore
 
-    made = S3KVStore(bucket_name=f"bucket-{uuid.uuid4().hex[:16]}", endpoint_url=s3_url)
+    bucket = f"bucket-{uuid.uuid4().hex[:16]}"
+    made = S3KVStore(bucket_name=bucket, endpoint_url=s3_url, signing_key=SecretStr(TEST_KEY))
     made.values.create_bucket()
     return made
 
