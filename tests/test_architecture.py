@@ -46,6 +46,7 @@ ORDER: Mapping[str, tuple[str, ...]] = {
         "contents",
         "project",
         "provenance",
+        "quiet",
         "colours",
         "errors",
     ),

@@ -155,7 +155,7 @@ def test_a_module_that_another_thread_is_importing_counts_as_a_loaded_one(projec
 def at_each_line(
     project: Load, files: tuple[str, ...], text: str, name: str, other: str
 ) -> Iterator[tuple[bytes, bytes]]:
-    """Yield two digests, of which the other was made while the first was, at another of its lines each time."""
+    """Yield two digests; the second was made while the first was, at another of its lines each time."""
     moment = 0
     while True:
         m = project(f"# {moment}\n{text}")  # a text of its own: nothing of it is known as yet
@@ -174,7 +174,10 @@ def at_each_line(
 
 
 def test_two_threads_that_look_for_what_made_a_value_find_the_same(project: Load) -> None:
-    text = "import threading\nRATE = 2\ndef make():\n    lock = threading.Lock()\n    def t(): return lock, RATE\n    return t\nt = make()"
+    text = (
+        "import threading\nRATE = 2\ndef make():\n    lock = threading.Lock()\n"
+        "    def t(): return lock, RATE\n    return t\nt = make()\n"
+    )
     expected = Identity().code(project(text).t).digest
     found = list(at_each_line(project, ("syntax/statements/tree.py",), text, "t", "t"))
     assert set(found) == {(expected, expected)}
