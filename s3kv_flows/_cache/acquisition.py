@@ -279,7 +279,7 @@ def _note_existing(store: S3KVStore, key: str, attempt: CacheAttempt | None) -> 
 
 
 def _release_quietly(leases: Leases, lease: HeldLease) -> None:
-    with suppress(S3KVError):  # the lease expires anyway
+    with suppress(Exception):  # the lease expires anyway
         leases.release(lease)
 
 
