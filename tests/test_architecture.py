@@ -45,6 +45,7 @@ ORDER: Mapping[str, tuple[str, ...]] = {
         "contents",
         "project",
         "provenance",
+        "quiet",
         "colours",
         "errors",
     ),

@@ -93,8 +93,7 @@ class Acquisition:
         deadline = lease_clock() + self.wait_seconds
         acquired = yield from self._wait_in_queue(store, readable, deadline)
         if acquired is None:
-            store = self.load_store()  # which a lookup may have exchanged
-            acquired = yield from self._take_lease(store, attempt, refreshes=refreshes, deadline=deadline)
+            acquired = yield from self._take_lease(attempt, refreshes=refreshes, deadline=deadline)
         if attempt is not None and not acquired.was_held:
             attempt.acquired(release=self.release, return_lease=self._return_lease)
         if acquired.found is not None:
@@ -192,9 +191,12 @@ class Acquisition:
         return found
 
     def _take_lease(
-        self, store: S3KVStore, attempt: CacheAttempt | None, *, refreshes: bool, deadline: float
+        self, attempt: CacheAttempt | None, *, refreshes: bool, deadline: float
     ) -> Generator[Wait, None, Acquired]:
-        """Take the lease, and pass it to the renewer; or return the result that another run has made."""
+        """Take the lease, and pass it to the renewer; or return the result that another run has made.
+
+        It is this run's turn in the queue: whatever fails, the next one has its turn.
+        """
         renewer, found = shared_renewer(), None
         leases: Leases | None = None
         lease: HeldLease | None = None
@@ -206,6 +208,7 @@ class Acquisition:
             return found is not None
 
         try:
+            store = self.load_store()  # which a lookup may have exchanged
             leases = store.leases(self.hold_seconds or self.lease_seconds)
             attempts = leases.attempts(
                 store.lease_namespace.name_of(self.key),
@@ -217,26 +220,29 @@ class Acquisition:
             if lease is not None and refreshes:
                 require_savable(self.key)  # another run may have locked the result in the meantime
                 _note_existing(store, self.key, attempt)
+            if lease is not None:
+                renewed = RenewedLease(
+                    leases,
+                    lease,
+                    _loss_reporter(self.key),
+                    renews=self.hold_seconds is None,
+                    # The serializer of an attempt requires the lease before it writes, and says why it
+                    # does not.
+                    until_released=attempt is not None and self.hold_seconds is None,
+                )
+                renewer.add(self.queue_key, self.holder, renewed)
+                if attempt is not None:
+                    attempt.took_lease(renewed)
         except BaseException:
-            if leases is not None and lease is not None:
+            if renewer.lease_of(self.queue_key, self.holder) is not None:
+                renewer.release(self.queue_key, self.holder, wait=True)
+            elif leases is not None and lease is not None:
                 _release_quietly(leases, lease)
             renewer.queue.release(self.queue_key, self.holder, result_ready=False)
             raise
         if lease is None:
             renewer.queue.release(self.queue_key, self.holder, result_ready=True)
-            return Acquired(store, found)
-        renewed = RenewedLease(
-            leases,
-            lease,
-            _loss_reporter(self.key),
-            renews=self.hold_seconds is None,
-            # The serializer of an attempt requires the lease before it writes, and says why it does not.
-            until_released=attempt is not None and self.hold_seconds is None,
-        )
-        renewer.add(self.queue_key, self.holder, renewed)
-        if attempt is not None:
-            attempt.took_lease(renewed)
-        return Acquired(store)
+        return Acquired(store, found)
 
 
 def _waiting(attempts: Iterator[float]) -> Generator[Wait, None, HeldLease | None]:
@@ -273,7 +279,7 @@ def _note_existing(store: S3KVStore, key: str, attempt: CacheAttempt | None) -> 
 
 
 def _release_quietly(leases: Leases, lease: HeldLease) -> None:
-    with suppress(S3KVError):  # the lease expires anyway
+    with suppress(Exception):  # the lease expires anyway
         leases.release(lease)
 
 

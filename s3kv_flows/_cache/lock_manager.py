@@ -157,9 +157,11 @@ class LeaseLockManager:
         result_ready = lease is not None and lease.result_ready
         if result_ready:
             renewer.queue.release(queue_key, holder, result_ready=True)
-        renewer.release(queue_key, holder, wait=not _in_event_loop())
-        if not result_ready:
-            renewer.queue.release(queue_key, holder, result_ready=False)
+        try:
+            renewer.release(queue_key, holder, wait=not _in_event_loop())
+        finally:
+            if not result_ready:
+                renewer.queue.release(queue_key, holder, result_ready=False)
 
     def is_locked(self, key: str) -> bool:
         """Return whether any holder has the lease: no request if it is in this process, else one."""

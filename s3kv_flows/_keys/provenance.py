@@ -15,6 +15,8 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
+from s3kv_flows._keys.quiet import compile_quietly
+
 __all__ = ["was_loaded_from"]
 
 _UNPARSED = (SyntaxError, ValueError, RecursionError, MemoryError)
@@ -33,7 +35,7 @@ def was_loaded_from(name: str, path: str, newest_ns: int) -> bool:
     if name not in _UNDER_WAY:
         return name not in _EARLIER and newest_ns <= _LOADED_NS
     try:
-        code = compile(Path(path).read_bytes(), path, "exec", dont_inherit=True)
+        code = compile_quietly(Path(path).read_bytes())
         now = os.stat(path)  # noqa: PTH116 -- as stamp_of
     except (OSError, *_UNPARSED):
         return False

@@ -24,7 +24,8 @@ from prefect.results import get_result_store
 from prefect.transactions import IsolationLevel, transaction
 
 from s3kv_flows import LeaseLockManager, S3KVStore, caching
-from s3kv_flows.store._leases.renewer import shared_renewer
+from s3kv_flows._results.payload import CacheAttempt
+from s3kv_flows.store._leases.renewer import LeaseRenewer, shared_renewer
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.transport.counters import Counters
 from s3kv_flows.store.errors import KeyLockedError, LeaseTimeoutError, UnsupportedByServerError
@@ -171,6 +172,59 @@ def test_a_failed_run_lets_the_next_one_compute(lake: Lake) -> None:
     results = run()
     assert [result for result in results if result == 5] == [5, 5]
     assert lake.ran == [1, 1]
+
+
+def test_runs_of_a_flow_that_has_failed_still_compute_one_by_one(lake: Lake) -> None:
+    inside: list[int] = []
+    has_failed = threading.Event()
+
+    @task(**caching(lake.name, single_flight=True))
+    def produce() -> None:
+        inside.append(1)
+        lake.ran.append(len(inside))
+        assert has_failed.wait(PATIENCE)
+        inside.pop()
+        raise RuntimeError("so that each computes")
+
+    @flow
+    def run() -> None:
+        for _ in range(6):
+            produce.submit()
+        until(lambda: len(waiting_in_process()) == 5)
+        has_failed.set()
+        raise ValueError("of the flow")
+
+    with pytest.raises(ValueError, match="of the flow"):
+        run()
+    assert lake.ran == [1] * 6
+
+
+@pytest.mark.parametrize("step", ["its store is loaded", "its lease is renewed", "it knows its lease"])
+def test_who_fails_as_its_turn_begins_lets_the_next_one_compute(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    add_one = adding_task(lake, single_flight=True)
+    owner, name, number = {
+        "its store is loaded": (LeaseLockManager, "_store", 2),
+        "its lease is renewed": (LeaseRenewer, "_wake", 1),
+        "it knows its lease": (CacheAttempt, "took_lease", 1),
+    }[step]
+    method = getattr(owner, name)
+    calls: list[None] = []
+
+    def fails(*args: Any) -> Any:
+        calls.append(None)
+        if len(calls) == number:
+            raise DeprecationWarning("which a program has made an error")
+        return method(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, fails)
+        with pytest.raises(DeprecationWarning):
+            add_one(1)
+    assert lake.ran == []
+    assert not shared_renewer().queue._queues
+    assert add_one(1) == 2
 
 
 def test_each_attempt_of_a_retried_run_takes_the_lease_anew(lake: Lake) -> None:

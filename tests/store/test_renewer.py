@@ -59,9 +59,9 @@ def held_lease(
     return lease
 
 
-def fail_puts(monkeypatch: pytest.MonkeyPatch) -> None:
+def fail_puts(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def fails(*_: object, **__: object) -> None:
-        raise StoreUnavailableError("no answer")
+        raise error
 
     monkeypatch.setattr(S3Client, "put_object", fails)
 
@@ -109,8 +109,9 @@ def test_a_lease_outlives_its_time_while_it_is_renewed(
     until(lambda: renewer._thread is None)
 
 
+@pytest.mark.parametrize("error", [StoreUnavailableError("no answer"), DeprecationWarning("no answer")])
 def test_one_that_cannot_be_renewed_is_given_up_before_it_ends(
-    store: S3KV, renewer: LeaseRenewer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    store: S3KV, renewer: LeaseRenewer, clock: Clock, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     leases = make_leases(store)
     left: list[float] = []
@@ -119,7 +120,7 @@ def test_one_that_cannot_be_renewed_is_given_up_before_it_ends(
     )
     renewer.add("key", "holder", lease)
     with monkeypatch.context() as patch:
-        fail_puts(patch)
+        fail_puts(patch, error)
         tries = 0
         while lease.due is not None:
             let_renewal_be_tried(renewer, lease, clock)

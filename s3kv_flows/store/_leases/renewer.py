@@ -37,9 +37,6 @@ _GIVE_UP_AT = 1 / 10
 _RECHECK_LOST_SECONDS = 1.0  # a lost lease may have been reclaimed
 _EXIT_SECONDS = 5.0
 
-_FAILURES = (S3KVError, RuntimeError, OSError)
-"""The errors of a request; botocore raises a RuntimeError if credentials cannot be refreshed."""
-
 
 class RenewedLease:
     """A lease that is renewed until it is released.
@@ -139,7 +136,7 @@ class RenewedLease:
                 self._set(self._leases.renew(self._lease))
             except ConflictError as exc:
                 self._give_up(exc)
-            except _FAILURES as exc:
+            except Exception as exc:  # noqa: BLE001 -- also a warning that a program has made an error
                 self._due = lease_clock() + self._leases.seconds * _RETRY_AT
                 if self._lease.ends - self._due < self._margin:
                     self._give_up(LeaseNotHeldError(f"the lease {self.name!r} could not be renewed: {exc}"))
@@ -154,7 +151,7 @@ class RenewedLease:
                 return
             try:
                 self._leases.release(self._lease)
-            except _FAILURES as exc:
+            except Exception as exc:  # noqa: BLE001 -- as of a renewal
                 logger.info("the lease %r was not released: %s", self.name, exc)
 
     @property

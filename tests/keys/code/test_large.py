@@ -214,7 +214,7 @@ def test_many_lambdas_on_one_line_are_each_found_by_their_code() -> None:
     text = "L = [" + ", ".join(f"lambda x: x + {i}" for i in range(3_000)) + "]"
     names: dict[str, Any] = {}
     exec(compile(text, "one", "exec", dont_inherit=True), names)  # noqa: S102
-    table = Table(text, "one")
+    table = Table(text)
     found = [table.find(one.__code__) for one in names["L"]]
     assert None not in found
     assert len({one.digest for one in found if one is not None}) == 3_000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import count
 from types import FrameType
 from typing import Any
@@ -150,3 +150,46 @@ def test_a_module_that_another_thread_is_importing_counts_as_a_loaded_one(projec
     spec._initializing = False
     loading.N = 2  # type: ignore[attr-defined]
     assert identity.code(m.t).digest != before
+
+
+def at_each_line(
+    project: Load, files: tuple[str, ...], text: str, name: str, other: str
+) -> Iterator[tuple[bytes, bytes]]:
+    """Yield two digests; the second was made while the first was, at another of its lines each time."""
+    moment = 0
+    while True:
+        m = project(f"# {moment}\n{text}")  # a text of its own: nothing of it is known as yet
+        inner: list[bytes] = []
+
+        def ask(number: int, moment: int = moment, m: Any = m, inner: list[bytes] = inner) -> None:
+            if number == moment:
+                inner.append(Identity().code(getattr(m, other)).digest)
+
+        outer: list[bytes] = []
+        meanwhile(lambda m=m, outer=outer: outer.append(Identity().code(getattr(m, name)).digest), files, ask)  # type: ignore[misc]
+        if not inner:
+            return
+        yield outer[0], inner[0]
+        moment += 1
+
+
+def test_two_threads_that_look_for_what_made_a_value_find_the_same(project: Load) -> None:
+    text = (
+        "import threading\nRATE = 2\ndef make():\n    lock = threading.Lock()\n"
+        "    def t(): return lock, RATE\n    return t\nt = make()\n"
+    )
+    expected = Identity().code(project(text).t).digest
+    found = list(at_each_line(project, ("syntax/statements/tree.py",), text, "t", "t"))
+    assert set(found) == {(expected, expected)}
+
+
+def test_two_threads_that_look_for_settings_ask_what_can_be_set_each_for_its_own(project: Load) -> None:
+    text = (
+        "import behind\nbehind.M = 2\ndef t(): return 1\n"
+        "def u():\n    import behind\n    return behind.N\n--- behind.py\nN = 1\n"
+    )
+    m = project(text)
+    expected = Identity().code(m.t).digest, Identity().code(m.u).digest
+    found = list(at_each_line(project, ("syntax/statements/calls.py",), text, "t", "u"))
+    assert len(found) > 10
+    assert set(found) == {expected}

@@ -11,6 +11,7 @@ from typing import Any
 
 from s3kv_flows._keys.code.syntax.bytecode.codes import bytecode_digest
 from s3kv_flows._keys.code.syntax.sources import TextStamp, stamp_of
+from s3kv_flows._keys.quiet import compile_quietly
 
 __all__ = ["compiled_instead", "is_compiled"]
 
@@ -67,7 +68,7 @@ def is_compiled(cached: object, path: str, stamp: TextStamp | None) -> bool:
         if _is_valid(found, text, stamp):
             return True
         code = _code(found) if found[:4] == importlib.util.MAGIC_NUMBER else None
-        own = compile(text, path, "exec", dont_inherit=True)
+        own = compile_quietly(text)
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return code is not None and bytecode_digest(code) == bytecode_digest(own)

@@ -33,6 +33,7 @@ from s3kv_flows._keys.code.syntax.texts import READERS, FileText, Import
 from s3kv_flows._keys.errors import Unkeyable
 from s3kv_flows._keys.project import is_project_file
 from s3kv_flows._keys.provenance import was_loaded_from
+from s3kv_flows._keys.quiet import compile_quietly
 
 __all__ = [
     "MODULES",
@@ -283,7 +284,7 @@ def _read(file: _File, stamp: TextStamp | None, *, is_loaded: bool) -> FileText:
         text = _source(file)
         if text is not None:
             with parsing():
-                tree = parse(text, file.path)
+                tree = parse(text)
                 said = canonical_file(tree)[0]
                 return said if is_loaded else _as_it_runs(file, text, tree, stamp) or said
         code = _code(file)
@@ -307,7 +308,7 @@ def _as_it_runs(file: _File, text: str | bytes, tree: ast.Module, stamp: TextSta
     code = compiled_instead(file.spec, text, stamp)
     if code is None:
         return None
-    own = compile(tree, file.path, "exec", dont_inherit=True)
+    own = compile_quietly(tree)
     if is_same_code(own, code) or code_key(own) == code_key(code):
         return None
     return _compiled(code)
@@ -342,7 +343,7 @@ def _compare(file: _File, stamp: TextStamp | None, module: ModuleType) -> Loaded
         text = _source(file)
         if text is None or stamp_of(file.stamped) != stamp:
             return None
-        bindings = bindings_of(parse(text, file.path), text, table.all())
+        bindings = bindings_of(parse(text), text, table.all())
     except (OSError, SyntaxError, ValueError, ImportError, RecursionError):
         return None
     return Loaded(module, bindings, file.path, lambda code: table.find(code) is not None, file.absolute)

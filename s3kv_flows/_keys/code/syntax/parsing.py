@@ -6,10 +6,11 @@ import ast
 import gc
 import os
 import threading
-import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+
+from s3kv_flows._keys.quiet import parse_quietly
 
 __all__ = ["examining", "parse", "parsing"]
 
@@ -19,31 +20,12 @@ _MOST_TEXT = 2**20
 
 @contextmanager
 def parsing() -> Iterator[None]:
-    """Parse without warnings, which were given when the text was loaded, and without collecting garbage.
-
-    One thread at a time: what two of them set and restored in turn would stay set.
-    """
-    with _PARSES.lock:
-        if _PARSES.restore is not None:  # this thread parses already
-            yield
-            return
-        quiet = warnings.catch_warnings()
-
-        def restore() -> None:
-            quiet.__exit__(None, None, None)
-
-        quiet.__enter__()
-        _PARSES.restore = restore
-        try:
-            warnings.simplefilter("ignore")
-            with _collecting_nothing():
-                yield
-        finally:
-            _PARSES.restore = None
-            restore()
+    """Parse without collecting garbage, one thread at a time."""
+    with _PARSES.lock, _collecting_nothing():
+        yield
 
 
-def parse(text: str | bytes, filename: str = "<unknown>") -> ast.Module:
+def parse(text: str | bytes) -> ast.Module:
     """Return the tree of a text, which nobody may change: while code is examined, others get the same one.
 
     Raises:
@@ -53,7 +35,7 @@ def parse(text: str | bytes, filename: str = "<unknown>") -> ast.Module:
     with parsing():
         tree = _TREES.get(text)
         if tree is None:
-            tree = ast.parse(text, filename)
+            tree = parse_quietly(text)
             _TREES.keep(text, tree)
         return tree
 
@@ -82,18 +64,14 @@ def _collecting_nothing() -> Iterator[None]:
 
 
 class _Parses:
-    """Which thread parses, and how to restore what it set for the whole process."""
+    """Which thread parses."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
-        self.restore: Callable[[], None] | None = None
+        self.go_on()
 
     def go_on(self) -> None:
-        """Go on in the child of a fork, where the thread that would restore it does not exist."""
+        """Go on in the child of a fork, where the thread that parses does not exist."""
         self.lock = threading.RLock()
-        restore, self.restore = self.restore, None
-        if restore is not None:
-            restore()
 
 
 class _Pause:

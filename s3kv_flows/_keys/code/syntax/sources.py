@@ -26,6 +26,7 @@ from s3kv_flows._keys.code.syntax.bytecode.codes import code_key, nested_codes
 from s3kv_flows._keys.code.syntax.canonical import Scope, canonical_file
 from s3kv_flows._keys.code.syntax.parsing import parse, parsing
 from s3kv_flows._keys.code.syntax.texts import CodeText, Documentation
+from s3kv_flows._keys.quiet import compile_quietly, parse_quietly
 
 __all__ = ["TEXTS", "SourceTexts", "Table", "TextStamp", "is_same_code", "stamp_of"]
 
@@ -68,14 +69,14 @@ class Table:
         flags: Of the compiled text.
     """
 
-    def __init__(self, text: str | bytes, filename: str, flags: int = 0) -> None:
+    def __init__(self, text: str | bytes, flags: int = 0) -> None:
         self._by_code: dict[object, CodeText] = {}
         self._by_name: dict[str, list[tuple[CodeType, CodeText]]] = {}
         self._by_key: dict[str, dict[bytes, CodeText]] = {}
         with parsing():
-            module = compile(text, filename, "exec", flags, dont_inherit=True)
+            module = compile_quietly(text, flags)
             self.flags = module.co_flags
-            self.file, scopes = canonical_file(parse(text, filename))
+            self.file, scopes = canonical_file(parse(text))
             for code, said in _match(text, scopes, module):
                 self._by_code.setdefault(_alike(code), said)
                 self._by_name.setdefault(code.co_name, []).append((code, said))
@@ -139,14 +140,14 @@ def _match(
 
 def _match_by_number(source: str | bytes, compiled: Sequence[CodeType]) -> dict[int, CodeText]:
     """Match several functions of one name on one line, by a tree of its own with running numbers as lines."""
-    tree = ast.parse(source)
+    tree = parse_quietly(source)
     _, scopes = canonical_file(tree)
     for number, (scope, _) in enumerate(scopes, 1):
         for node in (scope, *getattr(scope, "decorator_list", ())):
             node.lineno = node.end_lineno = number
             node.col_offset, node.end_col_offset = 0, 1
     with parsing():
-        again = list(_functions(compile(tree, "<numbered>", "exec", dont_inherit=True)))
+        again = list(_functions(compile_quietly(tree)))
     if [code.co_name for code in again] != [code.co_name for code in compiled]:
         return {}
     texts = dict(enumerate((text for _, text in scopes), 1))
@@ -265,7 +266,7 @@ class SourceTexts:
         if at not in self._tables:
             try:
                 text = read()
-                self._tables[at] = Table(text, path, flags) if text else None
+                self._tables[at] = Table(text, flags) if text else None
             except (OSError, SyntaxError, ValueError, RecursionError, MemoryError, ImportError):
                 self._tables[at] = None
         return self._tables[at]

@@ -59,7 +59,6 @@ class Calls:
     def __init__(self, texts: object, nodes: Sequence[ast.AST]) -> None:
         self._texts = texts
         self._nodes = nodes
-        self._harmless: Seen = set()
         self._last_scope: Scope | None = None
 
     def leave_setting(
@@ -89,11 +88,11 @@ class Calls:
             inner_scope = Scope(nodes, can_be_set, scope)
             if any(inner_scope.sets(one, strict=True) for one in nodes):
                 return True
-        seen = self._harmless.copy()
+        seen = scope.harmless.copy()
         chains = [*self._called_by(nodes), *self._inherited(nodes)]
         if any(self._leads_to_setter(chain, can_be_set, called, seen) for chain in chains):
             return True
-        self._harmless = seen  # nothing that was looked into leads to a setting
+        scope.harmless = seen  # nothing that was looked into leads to a setting
         return False
 
     def sets_by(self, name: str, can_be_set: CanBeSet, called: Called, seen: Seen) -> bool:
@@ -200,10 +199,10 @@ class Calls:
                 yield definition
 
     def _scope(self, can_be_set: CanBeSet) -> Scope:
-        if self._last_scope is None or self._last_scope.can_be_set is not can_be_set:
-            self._last_scope = Scope(self._nodes, can_be_set)
-            self._harmless = set()  # for what could be set before
-        return self._last_scope
+        scope = self._last_scope
+        if scope is None or scope.can_be_set is not can_be_set:  # another thread asks for what it walks
+            scope = self._last_scope = Scope(self._nodes, can_be_set)
+        return scope
 
     @cached_property
     def _definitions(self) -> dict[str, list[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]]:

@@ -50,6 +50,8 @@ class Scope:
 
     def __init__(self, nodes: Sequence[ast.AST], can_be_set: CanBeSet, around: Scope | None = None) -> None:
         self.can_be_set = can_be_set
+        self.harmless: set[tuple[object, str]] = set()
+        """Functions that lead to no setting, of what can be set here."""
         self.roots: dict[str, Chain] = around.roots.copy() if around else {}
         """By names: what they were imported as."""
         self.made: set[str] = around.made.copy() if around else set()

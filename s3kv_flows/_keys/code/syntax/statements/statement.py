@@ -9,6 +9,7 @@ from types import CodeType
 
 from s3kv_flows._keys.code.syntax.bytecode.names import uses_of
 from s3kv_flows._keys.code.syntax.canonical import canonical_file
+from s3kv_flows._keys.quiet import compile_quietly
 
 __all__ = ["Statement", "statement_of"]
 
@@ -39,5 +40,5 @@ class Statement:
 
 def statement_of(node: ast.stmt) -> Statement:
     module = ast.Module(body=[node], type_ignores=[])
-    code = compile(module, "<statement>", "exec", flags=_FLAGS, dont_inherit=True)
+    code = compile_quietly(module, _FLAGS)
     return Statement(canonical_file(module)[0].digest, code)

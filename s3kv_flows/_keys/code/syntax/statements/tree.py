@@ -42,10 +42,11 @@ class Tree:
     def _of(self, body: Sequence[ast.stmt], path: Chain) -> Iterator[ast.stmt]:
         index = self._indexes.get(id(body))
         if index is None:
-            index = self._indexes[id(body)] = {}
+            index = {}
             for node in body:
                 for name in _may_make(node):
                     index.setdefault(name, []).append(node)
+            self._indexes[id(body)] = index  # once it is whole: another thread may ask meanwhile
         for node in index.get(path[0], ()):
             if isinstance(node, ast.ClassDef) and node.name == path[0] and len(path) > 1:
                 yield from list(self._of(node.body, path[1:])) or [node]
