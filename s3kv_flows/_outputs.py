@@ -195,6 +195,7 @@ def keep_receipt(block: S3KVStore, receipt: Receipt) -> Receipt:
         code_version=_code_version(),
         store=block_document_name(block),
     )
+    receipt = block.values.outputs.sealed(receipt)
     if TaskRunContext.get() is not None or FlowRunContext.get() is not None:
         create_table_artifact(
             key=artifact_key("receipt", receipt.bucket, receipt.object_name),

@@ -1,4 +1,4 @@
-"""PlainCodec: JSON values and bytes in frames, which run no code when decoded."""
+"""PlainCodec: JSON values and bytes in frames, without pickles."""
 
 from __future__ import annotations
 

@@ -745,7 +745,7 @@ class S3KV:
     @property
     def outputs(self) -> FinalizedOutputs:
         """The finalized outputs: values that are published once, locked, and verified by their receipt."""
-        return FinalizedOutputs(self.namespace, self._values)
+        return FinalizedOutputs(self.namespace, self._values, self.seals.policy())
 
     # --- local cache ---------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Look, before a store is saved, whether others have signed what it would read."""
+"""Refuse to save a store over objects that strangers have signed."""
 
 from __future__ import annotations
 

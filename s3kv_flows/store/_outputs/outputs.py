@@ -13,8 +13,10 @@ from s3kv_flows.store._objects.bucket import NewObject
 from s3kv_flows.store._outputs.publication import Publication
 from s3kv_flows.store._outputs.receipts import Receipt, Verification
 from s3kv_flows.store._outputs.repairs import Repair, repair
+from s3kv_flows.store._outputs.sealed_receipts import sealed
 from s3kv_flows.store._outputs.verification import verify
 from s3kv_flows.store._s3.types import Fetched
+from s3kv_flows.store._seals.policy import SealPolicy
 from s3kv_flows.store._values.values import Values
 
 __all__ = ["FinalizedOutputs"]
@@ -26,10 +28,12 @@ class FinalizedOutputs:
     Args:
         namespace: The names of the values.
         values: The values.
+        policy: The seals of receipts.
     """
 
-    def __init__(self, namespace: Namespace, values: Values) -> None:
+    def __init__(self, namespace: Namespace, values: Values, policy: SealPolicy) -> None:
         self._namespace, self._values, self._objects = namespace, values, values.objects
+        self._policy = policy
         self._client, self._bucket = values.objects.client, values.objects.bucket
 
     def finalize(
@@ -131,7 +135,8 @@ class FinalizedOutputs:
     def verify(self, receipt: Receipt) -> Verification:
         """Check that the version of a receipt still exists, unchanged, locked and not hidden.
 
-        Reads the version, lists the key, and sends a HEAD for each version: three requests or more.
+        Reads the version, lists the key, and sends a HEAD for each version: three requests or more. Where the
+        store has keys, one of them must have sealed the receipt.
 
         Raises:
             ValueError: The receipt is of another bucket.
@@ -140,7 +145,11 @@ class FinalizedOutputs:
             raise ValueError(
                 f"the receipt is of bucket {receipt.bucket!r}, and this store of {self._bucket!r}"
             )
-        return verify(self._client, receipt)
+        return verify(self._client, receipt, self._policy)
+
+    def sealed(self, receipt: Receipt) -> Receipt:
+        """Return a receipt with a seal over all that it says by now, if the store has a key for it."""
+        return sealed(receipt, self._policy)
 
     def require_visible(self, key: str) -> None:
         """Raise HiddenOutputError where somebody else has hidden a locked version of a key.
@@ -176,6 +185,6 @@ class FinalizedOutputs:
 
     def _publish(self, publication: Publication) -> Receipt:
         try:
-            return publication.run()
+            return sealed(publication.run(), self._policy)
         finally:
             self._values.forget(publication.name)

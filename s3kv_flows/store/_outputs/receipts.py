@@ -50,6 +50,7 @@ class Receipt:
         flow_run_id: The Prefect flow run that published it.
         code_version: The version of the code of that run.
         store: The name of the saved store.
+        seal: Says who published it, and that nothing of this was changed; None from a store without keys.
     """
 
     bucket: str
@@ -68,12 +69,13 @@ class Receipt:
     flow_run_id: str | None = None
     code_version: str | None = None
     store: str | None = None
+    seal: str | None = None
 
     def published_by(
         self, *, flow_run_id: str | None, code_version: str | None, store: str | None
     ) -> Receipt:
-        """Return the receipt with facts that the store cannot know."""
-        return replace(self, flow_run_id=flow_run_id, code_version=code_version, store=store)
+        """Return the receipt with facts that the store cannot know; it is to be sealed again."""
+        return replace(self, flow_run_id=flow_run_id, code_version=code_version, store=store, seal=None)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the receipt as a dict that JSON can encode."""
@@ -180,6 +182,7 @@ _CHECKS: Mapping[str, Callable[[Any], bool]] = {
     "flow_run_id": _is_optional_text,
     "code_version": _is_optional_text,
     "store": _is_optional_text,
+    "seal": _is_optional_text,
 }
 """Tells of each field of a receipt whether a value can be one."""
 

@@ -7,8 +7,10 @@ from s3kv_flows.store._locks.retention import protection_of
 from s3kv_flows.store._locks.visibility import visibility
 from s3kv_flows.store._objects.transfer import download
 from s3kv_flows.store._outputs.receipts import Receipt, Verification
+from s3kv_flows.store._outputs.sealed_receipts import seal_problem
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.types import Fetched, ListedVersion, NotModified, ObjectInfo
+from s3kv_flows.store._seals.policy import SealPolicy
 from s3kv_flows.store._values.digests import sha256_of
 from s3kv_flows.store.errors import KeyNotFoundError
 
@@ -18,14 +20,22 @@ _MAX_MORE_BYTES = 1 << 26
 """A version that has so many more bytes than its receipt says is not downloaded: its size says enough."""
 
 
-def verify(client: S3Client, receipt: Receipt) -> Verification:
+def verify(client: S3Client, receipt: Receipt, policy: SealPolicy) -> Verification:
     """Read the version of a receipt, compare it, and check that nothing hides it.
 
     Differences are problems, additions since are notes. Errors of reading are raised: credentials that may
     not read the version, or not see locks, verify nothing.
+
+    Args:
+        client: The client.
+        receipt: The receipt.
+        policy: Whose seals of receipts are accepted.
     """
     verification = Verification(receipt)
     fetched = _read(client, receipt)
+    written = fetched.info.last_modified if fetched is not None else None
+    if problem := seal_problem(receipt, policy, written):
+        verification.problems.append(problem)
     if fetched is None:
         verification.problems.append(f"version {receipt.version_id} no longer exists")
     else:
