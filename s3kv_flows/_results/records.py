@@ -238,10 +238,12 @@ def _fetch(results: S3KV, key: str, on_info: Callable[[ObjectInfo], object]) -> 
     on_info(info)
     record = Record.from_info(info)
     if info.content_type != content_type:
-        is_refused = not executes_code(results.codec) and info.content_type == RESULT_CODEC.content_type
+        if not executes_code(results.codec) and info.content_type == RESULT_CODEC.content_type:
+            raise CorruptValueError(
+                f"{key!r} is a pickle, and the store has allow_pickle=False", reason="pickle_refused"
+            )
         raise CorruptValueError(
-            f"{key!r} is {info.content_type!r}, not a result of this codec",
-            reason="pickle_refused" if is_refused else "codec",
+            f"{key!r} is {info.content_type!r}, not a result of this codec", reason="codec"
         )
     if fetched.body is None:
         raise ExpiredResultError(f"the result {key!r} has expired")

@@ -63,6 +63,8 @@ def test_a_store_gets_a_key_when_it_is_saved_and_keeps_it_when_it_is_saved_over(
 
 
 def test_a_store_that_is_saved_in_an_event_loop_has_keys_too(block: S3KVStore) -> None:
+    block.signing_key = None
+
     async def save() -> None:
         await block.asave("lake-in-a-loop", overwrite=True)
         await S3KVStore(bucket_name=block.bucket_name).save("lake-in-a-loop", overwrite=True)
@@ -86,6 +88,7 @@ def test_no_key_is_made_where_the_environment_has_one(
 ) -> None:
     ours = SigningKey.generate("ours")
     monkeypatch.setenv(variable, ours.reveal() if variable == "S3KV_SIGNING_KEY" else str(ours.public))
+    block.signing_key = None
     block.save("lake-of-environment", overwrite=True)
     assert S3KVStore.of("lake-of-environment").signing_key is None
     assert [one.key for one in block.results.seals.policy().trusted] == [ours.public]

@@ -44,6 +44,13 @@ class Lake:
         (info,) = self.objects()
         return info
 
+    def put(self, info: ObjectInfo, body: bytes, **metadata: str) -> None:
+        """Put an object of the results again with another body and metadata, sealed as the store would."""
+        results = self.results
+        options = {"content_type": info.content_type, "metadata": {**info.metadata, **metadata}}
+        sealed = results.seals_of_objects.sealed(info.name, body, options)
+        results.client.put_object(results.bucket_name, info.name, body, **sealed)
+
     def tags(self, info: ObjectInfo) -> dict[str, str]:
         return self.results.client.get_tags(self.results.bucket_name, info.name)
 

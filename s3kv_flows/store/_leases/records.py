@@ -238,7 +238,9 @@ def _small_body(opened: OpenObject) -> bytes:
     """Return the body of a lease; of a larger one nothing is read, whatever its size is."""
     if opened.info.size > _MAX_BYTES:
         opened.stream.close()
-        raise CorruptValueError(f"{opened.info.name!r} is no lease: it has {opened.info.size:,} bytes")
+        raise CorruptValueError(
+            f"{opened.info.name!r} is no lease: it has {opened.info.size:,} bytes", reason="too_large"
+        )
     body = bytearray(opened.info.size)
     opened.read_into(memoryview(body))
     return bytes(body)
