@@ -1,4 +1,4 @@
-"""A result that a trusted writer has garbled is computed anew, counted and logged by what is wrong with it."""
+"""A result that a trusted writer has garbled is computed anew, counted and logged by its reason."""
 
 from __future__ import annotations
 
