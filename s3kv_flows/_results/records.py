@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
 from s3kv_flows._prefect import with_automatic_tags
-from s3kv_flows._results.codec import RESULT_CODEC
+from s3kv_flows._results.codec import RESULT_CODEC, codec_of_results
 from s3kv_flows._results.payload import CacheAttempt, Payload, WriteOptions
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._layout.marks import (
@@ -206,15 +206,16 @@ def fetch_result(
         ExpiredResultError: The result has expired.
         CorruptValueError: The result cannot be verified or decoded.
     """
+    codec = codec_of_results(results)
     fetched, record = _fetch(results, key, on_info)
     try:
-        value = results.codec.decode(fetched.body)
+        value = codec.decode(fetched.body, is_verified=fetched.is_verified)
     except CorruptValueError as exc:
         if exc.reason not in _OF_DAMAGE:
             raise
         results.clear_cache_for_key(key)
         fetched, record = _fetch(results, key, on_info)
-        value = results.codec.decode(fetched.body)
+        value = codec.decode(fetched.body, is_verified=fetched.is_verified)
     info = fetched.info
     was_locked = info.lock_mode is not None or info.legal_hold or bool(info.other_locks)
     return FoundResult(record, record.remaining(info), value, info.size, was_locked)
@@ -247,12 +248,13 @@ def _fetch(results: S3KV, key: str, on_info: Callable[[ObjectInfo], object]) -> 
         )
     if fetched.body is None:
         raise ExpiredResultError(f"the result {key!r} has expired")
-    return _FetchedBody(info, fetched.body), record
+    return _FetchedBody(info, fetched.body, fetched.is_verified), record
 
 
 class _FetchedBody(NamedTuple):
     info: ObjectInfo
     body: bytearray | memoryview
+    is_verified: bool
 
 
 def write_result(results: S3KV, key: str, payload: Payload, prefect_version: str) -> WrittenResult:

@@ -57,7 +57,7 @@ def test_init_creates_the_bucket_and_saves_the_store(
     assert (store.bucket_name, store.endpoint_url) == (bucket, s3_url)
     assert store.aws_access_key_id is None, "credentials stay with boto3's chain"
     store.values.objects.require_object_lock()
-    with pytest.raises(ValueError, match="choose another name, or give --overwrite"):
+    with pytest.raises(ValueError, match="choose another name, change it with --update, or give --overwrite"):
         command(*arguments)
     monkeypatch.setenv("S3_ENDPOINT_URL", "http://elsewhere:1")
     command(*arguments, "--overwrite", "--save-credentials")

@@ -37,7 +37,9 @@ class Vault:
         self.store, self.name = store, name
         self.file = folder / "other.json"
         self.file.write_text(json.dumps({"another": 1}))
-        self.block = S3KVStore(bucket_name=store.bucket_name, endpoint_url=store.config.endpoint_url)
+        self.block = S3KVStore(
+            bucket_name=store.bucket_name, endpoint_url=store.config.endpoint_url, accept_unsealed=True
+        )
         self.block.save(name, overwrite=True)
         store.add("key", {"final": 1}, tags={"find": "me"}, retention=WEEK)
         store.add("other", {"x": 1})
@@ -117,6 +119,8 @@ HARMLESS = {
     *("s3kv verify", "s3kv audit", "s3kv policy", "s3kv plan", "s3kv explain"),
     # They add a lock, or are the explicit ways to lift one.
     *("place_hold", "release_hold", "release_retention", "s3kv hold", "s3kv unhold", "s3kv release"),
+    # It changes who signs, and nothing in the bucket.
+    "s3kv keys",
     # It edits lifecycle rules alone, and refuses those that would hide a locked output.
     "s3kv lifecycle",
     # They remove states of runs, and never a locked one: tests/checkpoints/test_checkpoint.py.
@@ -126,7 +130,7 @@ HARMLESS = {
 }
 
 OUTPUTS_GUARDED = {"finalize", "finalize_copy", "repair"}
-OUTPUTS_HARMLESS = {"verify", "require_visible"}
+OUTPUTS_HARMLESS = {"verify", "require_visible", "sealed"}
 
 QUIET = {
     *(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from s3kv_flows.store._objects.uploads import MULTIPART_FROM
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.types import Part
 from s3kv_flows.store.errors import ConflictError, KeyLockedError, StoreUnavailableError
+from tests.conftest import TEST_KEY
 from tests.contracts.helpers import chain, just_before
 from tests.servers import Server
 from tests.support.proxy import CountingProxy
@@ -309,7 +311,9 @@ def test_a_writer_killed_at_any_moment_leaves_the_old_value_or_the_new_one(
 ) -> None:
     large.add("key", "old")
     since = len(proxy.read().paths)
-    with subprocess.Popen([sys.executable, "-c", WRITER, proxy.url, large.bucket_name]) as writer:
+    environment = {**os.environ, "S3KV_SIGNING_KEY": TEST_KEY}
+    command = [sys.executable, "-c", WRITER, proxy.url, large.bucket_name]
+    with subprocess.Popen(command, env=environment) as writer:
         until(sees(proxy, since, MOMENTS[moment]))
         writer.kill()
         writer.wait(timeout=PATIENCE)
@@ -351,7 +355,9 @@ def test_a_sweep_frees_the_parts_of_a_killed_writer_when_they_are_old_enough(
 ) -> None:
     large.add("key", "old")
     since = len(proxy.read().paths)
-    with subprocess.Popen([sys.executable, "-c", WRITER, proxy.url, large.bucket_name]) as writer:
+    environment = {**os.environ, "S3KV_SIGNING_KEY": TEST_KEY}
+    command = [sys.executable, "-c", WRITER, proxy.url, large.bucket_name]
+    with subprocess.Popen(command, env=environment) as writer:
         until(sees(proxy, since, MOMENTS["the first part is under way"]))
         writer.kill()
         writer.wait(timeout=PATIENCE)

@@ -202,7 +202,7 @@ def test_a_changed_value_is_sealed_anew(stores: Stores) -> None:
 
 
 def test_a_bucket_that_was_written_before_is_read_where_that_is_said(stores: Stores) -> None:
-    stores().add("old", 1)
+    stores(accept_unsealed=True).add("old", 1)
     with pytest.raises(TamperedValueError) as refused:
         stores(CI).get("old")
     assert refused.value.reason == "unsealed"

@@ -391,7 +391,11 @@ def test_a_store_that_is_named_is_asked_whatever_the_receipt_says(
     locked_lake: Lake, receipt_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = Receipt.from_json(receipt_file.read_text())
-    receipt_file.write_text(replace(given, endpoint="http://127.0.0.1:1", store="not-saved").to_json())
+    elsewhere = replace(given, endpoint="http://127.0.0.1:1", store="not-saved")
+    receipt_file.write_text(elsewhere.to_json())
+    assert command("verify", str(receipt_file), "--store", locked_lake.name) == 1
+    assert "nobody who is trusted has sealed this receipt (signature)" in capsys.readouterr().out
+    receipt_file.write_text(locked_lake.block.values.outputs.sealed(elsewhere).to_json())
     assert command("verify", str(receipt_file), "--store", locked_lake.name) == 0
     said = f"note: the receipt names http://127.0.0.1:1 as its server; the request went to {given.endpoint}"
     assert said in capsys.readouterr().out

@@ -102,7 +102,8 @@ def download(
             first.leave()
             raise
         try:
-            return Fetched(first.info, _Download(client, bucket, version_id, first, check).read())
+            body = _Download(client, bucket, version_id, first, check).read()
+            return Fetched(first.info, body, is_verified=check is not None)
         except TamperedValueError as exc:
             if is_damaged:
                 exc.info = first.info

@@ -130,7 +130,11 @@ class SealPolicy:
             return seal
         if self.accept_unsealed:
             return Unverified.UNSEALED
-        raise TamperedValueError(f"{where} has no seal, so that nobody knows who wrote it", reason="unsealed")
+        raise TamperedValueError(
+            f"{where} has no seal, so that nobody knows who wrote it: write it again, or read such objects "
+            "with accept_unsealed=True",
+            reason="unsealed",
+        )
 
     def seal(self, head: Head, body: Body, *, algorithm: Algorithm | None = None) -> str:
         """Return the seal of a new object, the value of its metadata ``s3kv-seal``.

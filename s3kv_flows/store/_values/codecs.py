@@ -148,9 +148,14 @@ class CloudpickleCodec:
             verify(self._loaded(buffers))
         return frames.pack(self.name, buffers, about)
 
-    def decode(self, body: bytearray | memoryview) -> Any:
-        """Return the value of a frame, verified before it is unpickled."""
-        return pickling.load(frames.unpack(self.name, body), self._loads)
+    def decode(self, body: bytearray | memoryview, *, is_verified: bool = False) -> Any:
+        """Return the value of a frame, verified before it is unpickled.
+
+        Args:
+            body: The frame.
+            is_verified: Whether its seal was verified, so that its checksum need not be.
+        """
+        return pickling.load(frames.unpack(self.name, body, verify_checksum=not is_verified), self._loads)
 
     def _loaded(self, buffers: Sequence[Buffer]) -> Any:
         try:
