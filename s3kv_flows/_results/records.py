@@ -15,6 +15,7 @@ from s3kv_flows._results.codec import RESULT_CODEC, codec_of_results
 from s3kv_flows._results.payload import CacheAttempt, Payload, WriteOptions
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._layout.marks import (
+    ENDS,
     EXPIRES,
     FENCE,
     INPUTS,
@@ -82,6 +83,7 @@ class Record:
         inputs: The key that code and inputs make, where the key of the result is a name.
         parts: What that was made of; see :meth:`s3kv_flows._keys.parts.KeyParts.to_metadata`.
         fence: The fencing number of the lease that the result was written under.
+        ends: When the result expires, by the server's clock, as the writer knew it.
     """
 
     prefect_version: str
@@ -91,6 +93,7 @@ class Record:
     inputs: str | None = None
     parts: str | None = None
     fence: int | None = None
+    ends: datetime | None = None
 
     def to_metadata(self, name: str) -> dict[str, str]:
         """Return the user metadata of the object."""
@@ -98,6 +101,8 @@ class Record:
         if self.expires is not None and self.ttl is not None:
             metadata[EXPIRES] = self.expires.astimezone(timezone.utc).isoformat()
             metadata[TTL] = f"{self.ttl.total_seconds():.6f}"
+        if self.ends is not None:
+            metadata[ENDS] = self.ends.astimezone(timezone.utc).isoformat()
         if self.seconds is not None:
             metadata[SECONDS] = f"{self.seconds:.3f}"
         if self.inputs is not None:
@@ -126,6 +131,7 @@ class Record:
                 prefect_version=required(metadata, PREFECT_VERSION, parse_text),
                 expires=optional(metadata, EXPIRES, parse_date),
                 ttl=optional(metadata, TTL, parse_duration),
+                ends=optional(metadata, ENDS, parse_date),
                 seconds=optional(metadata, SECONDS, _parse_seconds),
                 inputs=optional(metadata, INPUTS, parse_text),
                 parts=optional(metadata, PARTS, parse_text),
@@ -140,7 +146,16 @@ class Record:
         The server's clock decides: the age is its Date minus Last-Modified, both in whole seconds. Where
         the clocks of the writer and of this machine agree with it, they decide within the second. All of it
         is done with durations, which no two dates can make too long, and ends within a hundred years.
+
+        Whoever writes an object back gives it a new Last-Modified. So it also ends when its writer said, by
+        the server's clock.
         """
+        remaining = self._remaining(info)
+        if remaining is None or self.ends is None:
+            return remaining
+        return min(remaining, clamped(self.ends + _CLOCKS_AGREE - info.server_time))
+
+    def _remaining(self, info: ObjectInfo) -> timedelta | None:
         if self.expires is None or self.ttl is None:
             return None
         if not info.is_dated:  # the server does not say how old it is
@@ -276,7 +291,7 @@ def write_result(results: S3KV, key: str, payload: Payload, prefect_version: str
         prefect_version, seconds=options.seconds, inputs=options.inputs, parts=options.parts, fence=fence
     )
     if options.expires is not None:
-        record = _expiring(record, options.expires)
+        record = _expiring(record, options.expires, results)
     new = NewObject(
         body=payload.frame,
         content_type=payload.content_type,
@@ -355,9 +370,9 @@ def amend(result: WrittenResult, expires: datetime | None) -> None:
     a copy.
     """
     name = result.results.namespace.name_of(result.key)
-    record = replace(result.record, expires=None, ttl=None)
+    record = replace(result.record, expires=None, ttl=None, ends=None)
     if expires is not None:
-        record = _expiring(record, expires)
+        record = _expiring(record, expires, result.results)
     written = result.results.objects.amend(
         name, result.written, record.to_metadata(name), result.content_type
     )
@@ -367,8 +382,10 @@ def amend(result: WrittenResult, expires: datetime | None) -> None:
         client.put_tags(bucket, name, with_automatic_tags(kept, tags), version_id=written.version_id)
 
 
-def _expiring(record: Record, expires: datetime) -> Record:
-    return replace(record, expires=expires, ttl=expires - datetime.now(timezone.utc))
+def _expiring(record: Record, expires: datetime, results: S3KV) -> Record:
+    ttl = expires - datetime.now(timezone.utc)
+    ends = results.client.capabilities.now() + clamped(ttl)
+    return replace(record, expires=expires, ttl=ttl, ends=ends)
 
 
 def _is_body_needed(info: ObjectInfo, *, content_type: str) -> bool:

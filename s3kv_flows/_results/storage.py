@@ -14,7 +14,7 @@ import prefect
 from s3kv_flows._prefect import is_awaited, run_logger
 from s3kv_flows._results import handoff
 from s3kv_flows._results.codec import PLAIN_CODEC, codec_of_results
-from s3kv_flows._results.payload import Payload
+from s3kv_flows._results.payload import DecodedValue, Payload
 from s3kv_flows._results.records import WrittenResult, write_result
 from s3kv_flows._results.reporting import report_unsaved
 from s3kv_flows.store import S3KV
@@ -57,6 +57,8 @@ class ResultStorage:
 
     def read_path(self, path: str, *, _sync: bool | None = None) -> Any:
         """Return the stored bytes of a result, or the value that the record storage has just decoded.
+
+        A store with ``allow_pickle=False`` always decodes it: its bytes are given to no other serializer.
 
         In an event loop it returns an awaitable of them, as Prefect's own storages do.
 
@@ -106,12 +108,14 @@ class ResultStorage:
         assert written is not None  # noqa: S101  # of a payload
         return written
 
-    def _read(self, path: str) -> bytes:
+    def _read(self, path: str) -> Any:
         results = self.results
         try:
             body = results.fetch(path).body or bytearray()
             if codec_of_results(results) is PLAIN_CODEC:
-                PLAIN_CODEC.require(body)  # or Prefect would read it as the record of the result says
+                # Not as bytes: Prefect takes some for a record that names a serializer, and its own
+                # serializers unpickle what they find between other bytes, in a frame as anywhere.
+                return DecodedValue(PLAIN_CODEC.decode(body))
             return bytes(body)
         except KeyNotFoundError as exc:
             raise PathNotFoundError(f"Path {path} does not exist: {exc}") from exc

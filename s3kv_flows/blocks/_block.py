@@ -349,7 +349,7 @@ class S3KVStore(ResultStorage, SecretHolder, WritableFileSystem):
 
     def has_secrets(self) -> bool:
         """Tell whether it contains credentials, or another secret: its pickle is then not written to S3."""
-        return self.values.config.has_secrets()
+        return self.signing_key is not None or self.values.config.has_secrets()
 
     @property
     def values(self) -> S3KV:

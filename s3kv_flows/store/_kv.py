@@ -759,8 +759,11 @@ class S3KV:
         return sum(found is not None for found in read)
 
     def get_from_cache(self, key: str) -> Any:
-        """Return the local copy of a value, or None: no request, so it may be stale."""
-        found = self.local_cache.get(self.namespace.name_of(key))
+        """Return the local copy of a value, or None: no request, so it may be stale.
+
+        A copy whose seal does not hold is dropped, and is none.
+        """
+        found = self._cache_filling_values.local_copy(self.namespace.name_of(key))
         return None if found is None else self._values.decode(key, found)
 
     def clear_cache(self) -> None:
@@ -931,15 +934,11 @@ class CompatibleS3KV(S3KV):
         written = super().add(key, value, **options)
         new, name = self._values.new_object(value, metadata={}, tags={}), self.namespace.name_of(key)
         if isinstance(new.body, bytes):
+            marks = {**new.metadata, **name_mark(name)}
+            head: dict[str, Any] = {"content_type": new.content_type, "metadata": marks}
+            head = self.seals_of_objects.sealed(name, new.body, head)
             # It is older than any object, so that a read that asks the server gets all headers from there.
-            info = ObjectInfo(
-                name,
-                written.etag,
-                len(new.body),
-                _EPOCH,
-                _EPOCH,
-                metadata={**new.metadata, **name_mark(name)},
-            )
+            info = ObjectInfo(name, written.etag, len(new.body), _EPOCH, _EPOCH, **head)
             self.local_cache.put(name, CachedObject(info, bytearray(new.body)))
         return written
 

@@ -100,16 +100,29 @@ def test_futures_and_dependencies_are_stored_with_the_parameters(pond: Pond) -> 
 
 
 def test_a_flow_and_an_event_loop_delay_tasks_too(pond: Pond) -> None:
-    @flow
+    named, later = pond.tasks["add_named"], pond.tasks["add_later"]
+
+    @flow  # which is stored with the parameters: it must not refer to the store, and its secrets
     def delays() -> Any:
-        return outcome(pond.tasks["add_named"].delay(7))
+        return outcome(named.delay(7))
 
     async def adelays() -> Any:
-        future = pond.tasks["add_later"].delay(8)
+        future = later.delay(8)
         await future.wait_async(timeout=PATIENCE)
         return await future.result_async()
 
     assert [delays(), asyncio.run(adelays())] == [8, 9]
+
+
+def test_a_store_with_a_key_is_not_stored_with_the_parameters(pond: Pond) -> None:
+    @flow
+    def delays() -> Any:
+        return pond.tasks["add"].delay(9), pond.block
+
+    for given in (lambda: pond.tasks["add"].delay(pond.block), delays):
+        with pytest.raises(SerializationError) as refused:
+            given()
+        assert "holds credentials" in str(refused.value.__cause__)
 
 
 def test_a_task_that_is_cached_delays_another_one(pond: Pond) -> None:

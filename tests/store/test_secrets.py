@@ -16,10 +16,11 @@ from typing import Any
 
 import cloudpickle
 import pytest
+from prefect import flow
 from pydantic import SecretStr
 
 from s3kv_flows import S3KVStore
-from s3kv_flows.store import S3KV, Encryption
+from s3kv_flows.store import S3KV, Encryption, SigningKey
 from s3kv_flows.store._layout.secrets import hidden
 from s3kv_flows.store._s3.clients import new_client
 from s3kv_flows.store._s3.config import S3Config
@@ -32,6 +33,7 @@ SECRETS = {
     "customer key": "0123456789abcdef-customer-key-!!",
     "proxy password": "pr0xy-pa55word",
 }
+SIGNING_KEY = SigningKey.generate("ours").reveal()
 
 
 def spellings(secret: str) -> set[str]:
@@ -295,10 +297,12 @@ def block(**options: Any) -> S3KVStore:
 HOLDERS: dict[str, Callable[[], object]] = {
     "config": lambda: config("http://127.0.0.1:1"),
     "store": lambda: S3KV(bucket_name="some-bucket", config=config("http://127.0.0.1:1")),
+    "seals": lambda: S3KV(bucket_name="some-bucket", signing_key=SIGNING_KEY).seals,
     "encryption": lambda: Encryption.customer(SECRETS["customer key"].encode()),
     "block": lambda: block(
         aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SecretStr(SECRETS["secret access key"])
     ),
+    "signing key": lambda: block(signing_key=SecretStr(SIGNING_KEY)),
     "proxy": lambda: block(boto_config={"proxies": {"http": f"http://u:{PASSWORD}@h"}}),
 }
 
@@ -321,3 +325,37 @@ def test_what_holds_none_is_written(make_store: Callable[..., S3KV]) -> None:
     for value in (S3Config(endpoint_url="http://127.0.0.1:1"), block(), Encryption.s3()):
         store.add("key", value)
         assert store.get("key") == value
+
+
+def test_no_secret_is_among_the_parameters_that_prefect_keeps() -> None:
+    @flow
+    def some(given: Any) -> None: ...
+
+    given = {what.replace(" ", "_"): make() for what, make in HOLDERS.items()}
+    signed = S3KV(bucket_name="some-bucket", signing_key=SIGNING_KEY)
+    kept = str(some.serialize_parameters(given | {"signed": signed, "nested": [signed]}))
+    seed = SIGNING_KEY.rpartition(":")[2]
+    assert (shown(kept), seed in kept) == ([], False)
+    assert "<S3KV>" in kept
+
+
+def test_a_signing_key_is_in_no_text_of_its_store(
+    make_store: Callable[..., S3KV], caplog: pytest.LogCaptureFixture
+) -> None:
+    seed = SIGNING_KEY.rpartition(":")[2]
+    caplog.set_level(logging.DEBUG)
+    store = make_store(codec="cloudpickle", signing_key=SIGNING_KEY)
+    store.add("key", 1)
+    assert store.get("key") == 1
+    stranger = make_store(
+        codec="cloudpickle", signing_key=SigningKey.generate("other").reveal(), bucket_name=store.bucket_name
+    )
+    with pytest.raises(S3KVError) as refused:
+        stranger.get("key")
+    texts = [caplog.text, "".join(traceback.format_exception(refused.value))]
+    policy = store.seals.policy()
+    signed = block(signing_key=SecretStr(SIGNING_KEY))
+    for one in (store, store.seals, policy, store.objects, store.seals_of_objects, signed, vars(signed)):
+        texts += [repr(one), str(one)]
+    texts += [signed.model_dump_json(), str(signed.model_dump())]
+    assert [text for text in texts if seed in text] == []

@@ -20,6 +20,7 @@ from s3kv_flows.store.errors import CorruptValueError
 __all__ = [
     "CHECKSUM",
     "CODEC",
+    "ENDS",
     "EXPIRES",
     "FENCE",
     "INPUTS",
@@ -65,6 +66,8 @@ EXPIRES = "s3kv-expires"
 """When a result expires, by the clock of the machine that wrote it."""
 TTL = "s3kv-ttl"
 """The exact time to live, in seconds from the moment of writing."""
+ENDS = "s3kv-ends"
+"""When a result expires, by the server's clock: whoever writes it back later makes it live no longer."""
 SECONDS = "s3kv-seconds"
 """How long the task took, in seconds."""
 INPUTS = "s3kv-inputs"

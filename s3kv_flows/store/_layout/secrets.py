@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import logging
 import re
+from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
 
-__all__ = ["SecretHolder", "hidden", "hide_in_logs", "split_url", "without_password"]
+__all__ = ["SecretHolder", "SecretRecord", "hidden", "hide_in_logs", "split_url", "without_password"]
 
 _MASK = "**********"
 
@@ -52,6 +53,22 @@ class SecretHolder:
     def has_secrets(self) -> bool:
         """Tell whether it contains any."""
         return True
+
+
+class _Unshown:
+    """Has no form in JSON: neither has what contains it."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True)
+class SecretRecord(SecretHolder):
+    """Data that may contain secrets: not for JSON, in which Prefect keeps the parameters of flow runs.
+
+    Whatever makes JSON of any object takes its attributes. Here it fails, and Prefect keeps a name instead.
+    """
+
+    _unshown: _Unshown = field(default=_Unshown(), init=False, repr=False, compare=False)
 
 
 def hidden(text: str) -> str:

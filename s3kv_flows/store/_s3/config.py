@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from s3kv_flows.store._layout.secrets import SecretHolder, split_url, without_password
+from s3kv_flows.store._layout.secrets import SecretRecord, split_url, without_password
 
 __all__ = ["AWS", "Encryption", "S3Config", "is_aws", "refuse_bucket_in_endpoint", "server_of"]
 
@@ -16,7 +16,7 @@ _KEY_BYTES = 32
 
 
 @dataclass(frozen=True)
-class Encryption(SecretHolder):
+class Encryption(SecretRecord):
     """Server-side encryption of the objects that a store writes. Use a class method to create one.
 
     Attributes:
@@ -155,7 +155,7 @@ def refuse_bucket_in_endpoint(endpoint_url: str | None, bucket: str) -> None:
 
 
 @dataclass(frozen=True)
-class S3Config(SecretHolder):
+class S3Config(SecretRecord):
     """How to connect to a server: comparable data, which is the key of the shared client.
 
     Attributes:

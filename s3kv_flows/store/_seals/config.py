@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from s3kv_flows.store._layout.secrets import SecretHolder
+from s3kv_flows.store._layout.secrets import SecretRecord
 from s3kv_flows.store._seals.keys.sources import (
     SIGNING_KEY_VARIABLE,
     TRUSTED_KEYS_VARIABLE,
@@ -22,7 +22,7 @@ _KEPT = 32
 
 
 @dataclass(frozen=True)
-class SealConfig(SecretHolder):
+class SealConfig(SecretRecord):
     """The seals of a store, as a user configures them: it may be copied and pickled as the credentials may.
 
     Attributes:
