@@ -78,8 +78,15 @@ _ETAGGED = ("PutObject", "UploadPart")
 _DESCRIBED = ("GetObject", "HeadObject")
 """Operations whose responses describe an object."""
 
-_DELETING = ("AbortMultipartUpload", "DeleteObject")
-"""Operations whose responses say by their status that there is no content."""
+_SILENT = (
+    "AbortMultipartUpload",
+    "DeleteObject",
+    "DeleteObjectTagging",
+    "PutObjectLegalHold",
+    "PutObjectRetention",
+    "PutObjectTagging",
+)
+"""Operations whose responses say nothing, but that it is done."""
 
 _PAGE_BEGINS = 512
 _PAGE = "text/html"
@@ -207,6 +214,7 @@ class Hooks:
         status, body = response_dict["status_code"], response_dict.get("body") or b""
         headers = {name.lower(): value for name, value in response_dict["headers"].items()}
         operation = event_name.rsplit(".", 1)[-1]
+        self._signs |= is_of_s3(headers)
         if status >= 400:
             # Without a body, as to a HEAD, its headers have to show it.
             is_document = b"<Error" in body if body else self._may_be_of_s3(headers)
@@ -221,7 +229,7 @@ class Hooks:
         elif (
             operation not in _DOCUMENTS
             and status != _NO_CONTENT
-            and not self._may_be_of_s3(headers, strictly=operation in _DELETING)
+            and not self._may_be_of_s3(headers, strictly=operation in _SILENT)
         ):
             raise NotOfS3Error("the response is not of S3: it has no header of it")
         if isinstance(body, bytes):  # of the others, an object is read later
@@ -229,9 +237,8 @@ class Hooks:
 
     def _may_be_of_s3(self, headers: Mapping[str, str], *, strictly: bool = False) -> bool:
         """Tell whether a response without a document may be of S3, by the headers that its server sends."""
-        is_signed = is_of_s3(headers)
-        self._signs |= is_signed
-        return is_signed or not (strictly or self._signs or headers.get("content-type", "").startswith(_PAGE))
+        is_page = headers.get("content-type", "").startswith(_PAGE)
+        return is_of_s3(headers) or not (strictly or self._signs or is_page)
 
     def _count_response(
         self,
