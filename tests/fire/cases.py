@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from s3kv_flows.store import S3KV, Retention
-from s3kv_flows.store.errors import KeyLockedError, KeyNotFoundError
+from s3kv_flows.store.errors import KeyLockedError, KeyNotFoundError, StoreUnavailableError
 from tests.fire.proxy.operations import FURTHER_RANGE
 
 __all__ = ["CASES", "LARGE", "Case"]
@@ -89,6 +89,16 @@ def unless_locked(act: Callable[[S3KV, str], object]) -> Callable[[S3KV, str], A
             return "locked"
 
     return tried
+
+
+def unless_no_bucket(store: S3KV, key: str) -> Any:
+    """Return what a key has in a bucket that does not exist: it is not just absent."""
+    try:
+        return store.get(key, "absent")
+    except StoreUnavailableError as exc:
+        if exc.code != "NoSuchBucket":
+            raise
+        return exc.code
 
 
 def deleted_by_tag(store: S3KV, key: str) -> Any:
@@ -236,6 +246,7 @@ CASES: tuple[Case, ...] = (
         ("delete by tag", "DeleteObjects", deleted_by_tag,
          lambda s, k: (s.delete_by_tag("kind", "of few"), s.add(k, VALUE, tags={"of": k, "kind": "of few"}))),
     ),
+    *_of("no bucket", ("get without a bucket", "GetObject", unless_no_bucket, nothing, unless_no_bucket)),
     *_of("kept", ("get what is kept locally", "GetObject", lambda s, k: [s.get(k), s.get(k)], put)),
     *_of(
         "locking",

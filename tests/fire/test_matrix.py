@@ -66,9 +66,10 @@ class Field:
                 cache_directory=self.folder,
                 operation_timeout_seconds=limit,
             )
-            if url == self.url:
-                made.create_bucket(object_lock=kind == "locking")
-            self._warm(made)
+            if kind != "no bucket":
+                if url == self.url:
+                    made.create_bucket(object_lock=kind == "locking")
+                self._warm(made)
             self.made[kind, url, limit] = made
         return self.made[kind, url, limit]
 

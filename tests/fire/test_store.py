@@ -13,14 +13,13 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
 
 from s3kv_flows.store import S3KV, SigningKey, errors
-from tests.fire.proxy import Asked, Fault, FireProxy
-from tests.fire.proxy.faults import may_apply
+from tests.fire.proxy import Fault, FireProxy
+from tests.fire.random_faults import choosing
 from tests.fire.store_worker import COUNTER, LIMIT
 from tests.servers.moto import moto
 from tests.support.waiting import PATIENCE
@@ -41,19 +40,6 @@ REQUESTS = 5
 """The most requests of an operation, each with its own limit, that may be late one after the other."""
 SLACK = 30.0
 """Seconds that a busy machine may add."""
-
-
-def choosing(proxy: FireProxy) -> None:
-    """Let a share of the requests get faults; those that were rare so far come first."""
-
-    def choose(asked: Asked, dice: Random) -> Fault | None:
-        if dice.random() > SHARE:
-            return None
-        possible = [fault for fault in Fault if may_apply(fault, asked.operation)]
-        counts = proxy.by_fault
-        return min(dice.sample(possible, 2), key=lambda fault: counts[fault])
-
-    proxy.choose = choose
 
 
 @pytest.fixture
@@ -118,7 +104,7 @@ def test_no_value_is_wrong_and_every_failure_has_its_name(
     with FireProxy(clean.config.endpoint_url or "", seed=SEED, pause=0.02) as proxy:
         workers = [start(proxy.url, clean.bucket_name, number, key) for number in range(PROCESSES)]
         started += workers
-        choosing(proxy)
+        proxy.choose = choosing(proxy, SHARE)
         work, began = Work(proxy), time.monotonic()
         with ThreadPoolExecutor(PROCESSES) as pool:
             reports = list(pool.map(work.drive, workers))
