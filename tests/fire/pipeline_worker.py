@@ -38,7 +38,7 @@ def note(journal: str, **what: Any) -> None:
     os.close(file)
 
 
-def make_tasks(lake: str, journal: str, lease_seconds: float, seconds: float) -> dict[str, Any]:
+def make_tasks(lake: str, vault: str, journal: str, lease_seconds: float, seconds: float) -> dict[str, Any]:
     """Return the tasks by their kinds."""
 
     @task(**caching(lake))
@@ -53,7 +53,7 @@ def make_tasks(lake: str, journal: str, lease_seconds: float, seconds: float) ->
         note(journal, event="end", key=number, token=token)
         return {**value_of("single", number), "token": token}
 
-    @task(**caching(lake, retention=Retention(days=1)))
+    @task(**caching(vault, retention=Retention(days=1)))
     def locked(number: int) -> dict[str, Any]:
         return value_of("locked", number)
 
@@ -63,12 +63,12 @@ def make_tasks(lake: str, journal: str, lease_seconds: float, seconds: float) ->
 class Runs:
     """Runs tasks, and keeps what came of them."""
 
-    def __init__(self, lake: str, journal: str, lease_seconds: float, seconds: float) -> None:
-        self.lake, self.journal = lake, journal
-        self.tasks = make_tasks(lake, journal, lease_seconds, seconds)
+    def __init__(self, lake: str, vault: str, journal: str, lease_seconds: float, seconds: float) -> None:
+        self.vault, self.journal = vault, journal
+        self.tasks = make_tasks(lake, vault, journal, lease_seconds, seconds)
         block = S3KVStore.load(lake)
         assert isinstance(block, S3KVStore)
-        self.block = block
+        self.block = block  # the client is that of the vault, too
         self.wrong: list[str] = []
         self.documented: list[str] = []
         self.receipts: list[str] = []
@@ -77,8 +77,7 @@ class Runs:
     def run(self, kind: str, number: int) -> None:
         """Run one task."""
         self.count += 1
-        for store in (self.block.values, self.block.results):
-            store.client._boto.breaker.heard()
+        self.block.values.client._boto.breaker.heard()
         if kind == "output":
             self._outcome(kind, number, self._finalize(number))
         else:
@@ -87,7 +86,7 @@ class Runs:
     def _finalize(self, number: int) -> Callable[[], Any]:
         def finalize() -> Any:
             receipt = tasks.finalize_value.fn(
-                self.lake,
+                self.vault,
                 f"output-{number}",
                 value_of("output", number),
                 Retention(days=1),
@@ -141,8 +140,8 @@ def resources() -> dict[str, int]:
 
 def main() -> None:
     """Run the jobs of the standard input."""
-    lake, journal, lease_seconds, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3]), float(sys.argv[4])
-    runs = Runs(lake, journal, lease_seconds, seconds)
+    lake, vault, journal, lease_seconds, seconds = sys.argv[1:]
+    runs = Runs(lake, vault, journal, float(lease_seconds), float(seconds))
     print("{}", flush=True)  # noqa: T201  # to the parent: it has begun
     for line in sys.stdin:
         for kind, number in json.loads(line):

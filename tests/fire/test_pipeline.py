@@ -58,7 +58,7 @@ def block(proxy: FireProxy) -> S3KVStore:
 
 
 def start(lake: str, journal: Path, api: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.fire.pipeline_worker", lake, str(journal), "30", "0"]
+    command = [sys.executable, "-m", "tests.fire.pipeline_worker", lake, lake, str(journal), "30", "0"]
     return subprocess.Popen(
         command,
         cwd=ROOT,
