@@ -92,9 +92,11 @@ def unless_locked(act: Callable[[S3KV, str], object]) -> Callable[[S3KV, str], A
 
 
 def unless_no_bucket(store: S3KV, key: str) -> Any:
-    """Return what a key has in a bucket that does not exist: it is not just absent."""
+    """Return what an object is in a bucket that does not exist: not just absent."""
     try:
-        return store.get(key, "absent")
+        return store.objects.get(store.namespace.name_of(key))
+    except KeyNotFoundError:
+        return "absent"
     except StoreUnavailableError as exc:
         if exc.code != "NoSuchBucket":
             raise

@@ -54,6 +54,8 @@ def unequal_outputs(store: S3KV, receipts: set[str]) -> list[str]:
 def growth(samples: list[tuple[float, dict[str, Any]]], warm_up: float) -> tuple[str, list[str]]:
     """Return how memory, files and threads of a process grew after its first minute, and what is too much."""
     warm = [report for at, report in samples if at >= warm_up]
+    if not warm:
+        return "", ["the first worker did nothing after it was warm"]
     third = max(1, len(warm) // 3)
     texts, problems = [], []
     for what in ("rss", "fds", "threads"):

@@ -96,12 +96,10 @@ class Crew:
             self.reports.append(report)
 
     def _jobs(self) -> list[tuple[str, int]]:
-        """Return the tasks of now, which all workers run at about the same time, and one of before."""
+        """Return a task of now, which others run at about the same time, and one of before."""
         now = int((time.monotonic() - self.began) / _ROUND) * _NUMBERS
-        jobs = [(kind, now + one) for kind in _KINDS for one in range(_NUMBERS)]
-        jobs += [(kind, self.dice.randrange(now + 1)) for kind in _KINDS]
-        self.dice.shuffle(jobs)
-        return jobs
+        new, old = (self.dice.choice(_KINDS) for _ in range(2))
+        return [(new, now + self.dice.randrange(_NUMBERS)), (old, self.dice.randrange(now + 1))]
 
     def _start(self) -> subprocess.Popen[str]:
         place = self.place
