@@ -22,7 +22,7 @@ from s3kv_flows.store._s3.transport.counters import Counters
 from s3kv_flows.store._s3.transport.direct.reads import DirectReads
 from s3kv_flows.store._s3.transport.hooks import AS_SENT
 from s3kv_flows.store._s3.transport.responses import held_retention, listed_versions, object_info
-from s3kv_flows.store._s3.transport.translation import NO_LOCK, NO_TAGS, NO_UPLOAD
+from s3kv_flows.store._s3.transport.translation import NO_LOCK, NO_TAGS
 from s3kv_flows.store._s3.types import (
     DeleteFailure,
     HeldRetention,
@@ -33,6 +33,7 @@ from s3kv_flows.store._s3.types import (
     Part,
     Written,
 )
+from s3kv_flows.store.errors import KeyNotFoundError
 
 __all__ = ["S3Client"]
 
@@ -334,9 +335,12 @@ class S3Client(Buckets, Reads):
         return Part(number, response["ETag"], response.get("ChecksumCRC32"))
 
     def abort_multipart_upload(self, bucket: str, name: str, upload_id: str) -> None:
-        """Abort an upload, and free the storage of its parts; one that does not exist is no error."""
-        params = {"Bucket": bucket, "Key": name, "UploadId": upload_id}
-        self._boto.call("abort_multipart_upload", params, none=NO_UPLOAD)
+        """Abort an upload, and free the storage of its parts."""
+        try:
+            self._boto.call("abort_multipart_upload", {"Bucket": bucket, "Key": name, "UploadId": upload_id})
+        except KeyNotFoundError:
+            if not self._boto.was_lost:  # an attempt whose answer was lost has aborted it
+                raise
 
     def complete_multipart_upload(
         self,

@@ -156,6 +156,11 @@ class Boto:
         """Whether requests that a server has no time for are repeated."""
         return self._most_attempts > 1
 
+    @property
+    def was_lost(self) -> bool:
+        """Whether this thread's last request had an attempt whose outcome is not known."""
+        return self._attempts.lost
+
     def refusal(
         self, operation: str, params: Mapping[str, Any], status: int, headers: Mapping[str, str], body: bytes
     ) -> S3KVError:

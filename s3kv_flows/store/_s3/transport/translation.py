@@ -25,7 +25,6 @@ __all__ = [
     "NO_LOCK",
     "NO_POLICY",
     "NO_TAGS",
-    "NO_UPLOAD",
     "OTHER_REGION",
     "OUTCOME_UNKNOWN",
     "error_type",
@@ -63,9 +62,6 @@ NO_LIFECYCLE = {"NoSuchLifecycleConfiguration"}
 
 NO_POLICY = {"NoSuchBucketPolicy"}
 """The codes for a bucket without a policy."""
-
-NO_UPLOAD = {"NoSuchUpload"}
-"""The codes for an upload that was completed or aborted."""
 
 NO_TAGS = {"NoSuchTagSet", "NoSuchTagSetError"}
 """The codes for an object without tags; S3 returns an empty set."""

@@ -1,4 +1,4 @@
-"""Retries: after accidents, and of throttled requests when the server asks for them."""
+"""Retries: after accidents, and when a server asks for them."""
 
 from __future__ import annotations
 
