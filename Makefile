@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
 SHOW := 2>&1 | sed -u -n -e 's/^Collecting \([^ ]*\).*/    \1/p' -e '/^ERROR/p' -e 's/^Installing collected.*/    installing them/p'
 
-.PHONY: help demo test test-matrix conformance seaweedfs conditions slow oracle bench lint types format clean
+.PHONY: help demo test fire soak test-matrix conformance seaweedfs conditions slow oracle bench lint types format clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
@@ -20,6 +20,14 @@ demo: $(VENV)/demo-installed ## Run the demo pipeline on servers of its own
 
 test: $(VENV)/dev-installed ## Run the tests
 	@$(BIN)/pytest -n 2 --dist worksteal
+
+fire: $(VENV)/dev-installed ## Run the tests on servers and networks that break: some three minutes
+	@$(BIN)/pytest tests/fire -m fire -rs
+
+SECONDS_OF_EACH ?= 300
+
+soak: $(VENV)/dev-installed .ceph/complete ## Kill and stop workers on Ceph and SeaweedFS for ten minutes: SECONDS_OF_EACH=60 for two
+	@$(BIN)/python -m tests.fire.soak --server ceph --server seaweedfs --seconds $(SECONDS_OF_EACH)
 
 test-matrix: ## Run what hangs on Prefect and boto3 on the oldest and the newest of both, and of Python
 	@$(PYTHON) -m tests.support.matrix -n 2 --dist worksteal

@@ -39,6 +39,7 @@ from s3kv_flows.store._layout.ttl import TTL_TAG, ttl_tags
 from s3kv_flows.store._objects.bucket import NewObject
 from s3kv_flows.store._s3.types import ObjectInfo, Written
 from s3kv_flows.store._values.codecs import executes_code
+from s3kv_flows.store._values.rereading import read_and_decode
 from s3kv_flows.store.errors import (
     ConflictError,
     CorruptValueError,
@@ -59,10 +60,6 @@ __all__ = [
 
 _CLOCKS_AGREE = timedelta(seconds=2)
 """HTTP dates are whole seconds: a clock this close to the server's counts as equal to it."""
-
-_OF_DAMAGE = {"not_a_frame", "truncated", "format", "checksum"}
-"""What is wrong with a frame in which a bit flipped, or of which a part is missing: nothing else is looked at
-before the checksum. Whatever else cannot be decoded was stored so."""
 
 
 class ExpiredResultError(KeyNotFoundError):
@@ -222,15 +219,11 @@ def fetch_result(
         CorruptValueError: The result cannot be verified or decoded.
     """
     codec = codec_of_results(results)
-    fetched, record = _fetch(results, key, on_info)
-    try:
-        value = codec.decode(fetched.body, is_verified=fetched.is_verified)
-    except CorruptValueError as exc:
-        if exc.reason not in _OF_DAMAGE:
-            raise
-        results.clear_cache_for_key(key)
-        fetched, record = _fetch(results, key, on_info)
-        value = codec.decode(fetched.body, is_verified=fetched.is_verified)
+    (fetched, record), value = read_and_decode(
+        lambda: _fetch(results, key, on_info),
+        lambda found: codec.decode(found[0].body, is_verified=found[0].is_verified),
+        lambda: results.clear_cache_for_key(key),
+    )
     info = fetched.info
     was_locked = info.lock_mode is not None or info.legal_hold or bool(info.other_locks)
     return FoundResult(record, record.remaining(info), value, info.size, was_locked)

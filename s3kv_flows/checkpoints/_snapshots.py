@@ -17,6 +17,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from s3kv_flows.store._kv import S3KV
@@ -25,6 +26,7 @@ from s3kv_flows.store._objects.bucket import NewObject
 from s3kv_flows.store._s3.bodies import Body
 from s3kv_flows.store._s3.types import Fetched, ListedObject, ObjectInfo
 from s3kv_flows.store._values.frames import frames
+from s3kv_flows.store._values.rereading import read_and_decode
 from s3kv_flows.store.errors import (
     ConflictError,
     CorruptValueError,
@@ -137,18 +139,25 @@ class Snapshots:
         missing: KeyNotFoundError | None = None
         for snapshot in reversed(existing):
             try:
-                fetched = self.store.fetch(snapshot.key, wanted=wanted)
-                if fetched.body is None:
-                    continue
-                _require_own(fetched.info)
-                return snapshot, self.store.codec.decode(fetched.body), fetched.info
-            except KeyNotFoundError as exc:
+                fetched, value = read_and_decode(partial(self._fetch, snapshot, wanted), self._decode)
+                if fetched.body is not None:
+                    return snapshot, value, fetched.info
+            except KeyNotFoundError as exc:  # noqa: PERF203  # any of them may be missing or damaged
                 missing = exc  # it was pruned since
             except CorruptValueError as exc:
                 corrupt = corrupt or exc
         if error := missing or corrupt:
             raise error
         return None
+
+    def _fetch(self, snapshot: Snapshot, wanted: Callable[[ObjectInfo], bool]) -> Fetched:
+        fetched = self.store.fetch(snapshot.key, wanted=wanted)
+        if fetched.body is not None:
+            _require_own(fetched.info)
+        return fetched
+
+    def _decode(self, fetched: Fetched) -> Any:
+        return None if fetched.body is None else self.store.codec.decode(fetched.body)
 
     def create(
         self,

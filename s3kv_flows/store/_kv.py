@@ -37,10 +37,12 @@ from s3kv_flows.store._seals.purposes import Purpose, parse_purpose
 from s3kv_flows.store._values.codecs import Codec, LenientJsonCodec, codec_named, executes_code
 from s3kv_flows.store._values.key_info import DeletedKeys, KeyInfo
 from s3kv_flows.store._values.local_cache import CachedObject, LocalCache
+from s3kv_flows.store._values.rereading import is_damage, read_and_decode
 from s3kv_flows.store._values.values import Values, user_metadata
 from s3kv_flows.store.errors import (
     AccessDeniedError,
     ConflictError,
+    CorruptValueError,
     EncodingError,
     KeyLockedError,
     KeyNotFoundError,
@@ -296,10 +298,7 @@ class S3KV:
                 on top of it.
             AccessDeniedError: Also where the key is missing and s3:ListBucket is not granted.
         """
-        found = self._values.read(self.namespace.name_of(key), version_id=version_id)
-        if version_id is None:
-            self._require_visible(key, found.info if found else None)
-        return default if found is None else self._values.decode(key, found)
+        return self._decoded(key, self._values, default, version_id=version_id)
 
     def fetch(self, key: str, *, wanted: Callable[[ObjectInfo], bool] | None = None) -> Fetched:
         """Return the object of a key as it is stored, whoever wrote it: the requests of :meth:`get`.
@@ -437,11 +436,18 @@ class S3KV:
         """
         name = self.namespace.name_of(key)
         result: list[Any] = []
+        damage: list[CorruptValueError] = []
 
         def changed(found: Fetched | None) -> NewObject | None:
             value, metadata, tags = default, {}, {}
             if found is not None and found.body is not None:
-                value = self._values.decode(key, found)
+                try:
+                    value = self._values.decode(key, found)
+                except CorruptValueError as exc:
+                    if damage or not is_damage(exc):
+                        raise
+                    damage.append(exc)  # perhaps on its way here
+                    return None
                 metadata = user_metadata(found.info.metadata)
                 try:
                     tags = self.client.get_tags(self.bucket_name, name) if found.info.tag_count else {}
@@ -470,9 +476,8 @@ class S3KV:
         """
         merged: dict[str, Any] = {}
         for key in source_keys:
-            found = self._revalidated_values.read(self.namespace.name_of(key))  # whatever cache_max_age is
-            self._require_visible(key, found.info if found else None)
-            merged.update({} if found is None else _dict(key, self._values.decode(key, found)))
+            # Confirmed by the server, whatever cache_max_age is.
+            merged.update(_dict(key, self._decoded(key, self._revalidated_values, {})))
         self.update(destination_key, lambda value: {**_dict(destination_key, value), **merged}, default={})
 
     def copy_key(
@@ -834,6 +839,20 @@ class S3KV:
         return self.client.capabilities.now()
 
     # --- private -------------------------------------------------------------------------------
+
+    def _decoded(self, key: str, values: Values, default: Any, *, version_id: str | None = None) -> Any:
+        """Return the value of a key, or the default; it is read once more where it was damaged."""
+
+        def read() -> Fetched | None:
+            found = values.read(self.namespace.name_of(key), version_id=version_id)
+            if version_id is None:
+                self._require_visible(key, found.info if found else None)
+            return found
+
+        def decode(found: Fetched | None) -> Any:
+            return default if found is None else values.decode(key, found)
+
+        return read_and_decode(read, decode, lambda: self.clear_cache_for_key(key))[1]
 
     @property
     def _values(self) -> Values:

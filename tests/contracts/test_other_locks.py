@@ -204,6 +204,7 @@ def test_it_is_found_in_what_a_janitor_may_ask_for(
         raise AccessDeniedError("may not read values")
 
     monkeypatch.setattr(store.client, "head_object", denied)
+    monkeypatch.setattr(store.client, "get_legal_hold", lambda *_, **__: False)
     found = LockLookup(store.client, "bucket").protection(NAME, "v1", is_current=True)
     assert (found and str(found)) == words
 

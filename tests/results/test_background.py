@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +119,8 @@ def test_a_store_with_a_key_is_not_stored_with_the_parameters(pond: Pond) -> Non
     def delays() -> Any:
         return pond.tasks["add"].delay(9), pond.block
 
-    for given in (lambda: pond.tasks["add"].delay(pond.block), delays):
+    ways: list[Callable[[], object]] = [lambda: pond.tasks["add"].delay(pond.block), delays]
+    for given in ways:
         with pytest.raises(SerializationError) as refused:
             given()
         assert "holds credentials" in str(refused.value.__cause__)

@@ -33,6 +33,7 @@ from s3kv_flows.store._s3.types import (
     Part,
     Written,
 )
+from s3kv_flows.store.errors import KeyNotFoundError
 
 __all__ = ["S3Client"]
 
@@ -335,7 +336,11 @@ class S3Client(Buckets, Reads):
 
     def abort_multipart_upload(self, bucket: str, name: str, upload_id: str) -> None:
         """Abort an upload, and free the storage of its parts."""
-        self._boto.call("abort_multipart_upload", {"Bucket": bucket, "Key": name, "UploadId": upload_id})
+        try:
+            self._boto.call("abort_multipart_upload", {"Bucket": bucket, "Key": name, "UploadId": upload_id})
+        except KeyNotFoundError:
+            if not self._boto.was_lost:  # an attempt whose answer was lost has aborted it
+                raise
 
     def complete_multipart_upload(
         self,

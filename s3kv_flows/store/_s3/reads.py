@@ -17,7 +17,7 @@ from s3kv_flows.store._s3.transport.boto import Boto, drop_none
 from s3kv_flows.store._s3.transport.direct.answers import Answer
 from s3kv_flows.store._s3.transport.direct.documents import Page, error_code, parse_page, parse_tags
 from s3kv_flows.store._s3.transport.direct.reads import DirectReads
-from s3kv_flows.store._s3.transport.hooks import OF_S3
+from s3kv_flows.store._s3.transport.hooks import OF_S3, require_described
 from s3kv_flows.store._s3.transport.responses import date_of, object_info
 from s3kv_flows.store._s3.transport.streams import (
     SMALL_BYTES,
@@ -198,6 +198,7 @@ class Reads:
 
         def parse(answer: Answer) -> OpenObject | NotModified | None:
             if answer.status in (_OK, _PARTIAL):
+                require_described(answer.headers)
                 self._learn(bucket, answer)
                 return self._open(name, answer.headers, _in_memory_if_small(answer))
             body = answer.read()

@@ -52,6 +52,8 @@ def body_of(asked: Asked) -> bytes:
 def respond(asked: Asked) -> bytes:
     if "object-lock" in asked.target:
         return slow_down("404 Not Found", "ObjectLockConfigurationNotFoundError")
+    if asked.method == "DELETE":
+        return answer("204 No Content", Content_Length=None)
     return answer("200 OK", body_of(asked) if asked.method == "GET" else b"", **OBJECT)
 
 

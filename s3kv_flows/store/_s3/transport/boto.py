@@ -12,11 +12,9 @@ from botocore import xform_name
 from botocore.exceptions import (
     ClientError,
     FlexibleChecksumError,
-    HTTPClientError,
     NoCredentialsError,
     ParamValidationError,
 )
-from botocore.exceptions import ConnectionError as BotoConnectionError
 from botocore.parsers import ResponseParserError
 
 from s3kv_flows.store._layout.printable import printable
@@ -29,8 +27,8 @@ from s3kv_flows.store._s3.transport.counters import Counters
 from s3kv_flows.store._s3.transport.direct.answers import RawStream
 from s3kv_flows.store._s3.transport.direct.documents import error_code
 from s3kv_flows.store._s3.transport.direct.private import session_of, watch_connections
-from s3kv_flows.store._s3.transport.failures import FAILURES, broke_connection
-from s3kv_flows.store._s3.transport.hooks import BrokenHeadersError, Hooks, NotOfS3Error, body_size
+from s3kv_flows.store._s3.transport.failures import FAILURES, TRANSIENT, broke_connection
+from s3kv_flows.store._s3.transport.hooks import Hooks, NotOfS3Error, body_size
 from s3kv_flows.store._s3.transport.time.breaker import Breaker, DownError
 from s3kv_flows.store._s3.transport.time.limits import Limits, current_limit, note_connection
 from s3kv_flows.store._s3.transport.time.retries import most_attempts
@@ -158,6 +156,11 @@ class Boto:
         """Whether requests that a server has no time for are repeated."""
         return self._most_attempts > 1
 
+    @property
+    def was_lost(self) -> bool:
+        """Whether this thread's last request had an attempt whose outcome is not known."""
+        return self._attempts.lost
+
     def refusal(
         self, operation: str, params: Mapping[str, Any], status: int, headers: Mapping[str, str], body: bytes
     ) -> S3KVError:
@@ -252,11 +255,11 @@ class Boto:
 
     def _may_repeat(self, exc: Exception, operation: str) -> bool:
         """Tell whether to send a request once more that was answered with no document of S3."""
-        if isinstance(exc, BrokenHeadersError):  # the outcome is not known, of a write neither
-            self._attempts.lost = True
-            return True
-        is_read = operation.startswith(("get_", "head_", "list_"))
-        return is_read and isinstance(exc, (ResponseParserError, NotOfS3Error))
+        if not isinstance(exc, (ResponseParserError, NotOfS3Error, LookupError)):
+            return False
+        # The outcome of a write is not known.
+        self._attempts.lost |= not operation.startswith(("get_", "head_", "list_"))
+        return True
 
     def _failure(self, exc: Exception, operation: str) -> S3KVError:
         """Return the error for a request without a response of S3."""
@@ -271,7 +274,7 @@ class Boto:
                 f"no credentials for {self.server}: pass aws_access_key_id and "
                 "aws_secret_access_key, or provide them by environment, profile or role"
             )
-        if isinstance(exc, (BotoConnectionError, HTTPClientError)):
+        if isinstance(exc, TRANSIENT):
             return StoreUnavailableError(f"cannot reach {self.server}: {hidden(str(exc))}")
         if isinstance(exc, ParamValidationError):
             return EncodingError(f"{operation}: {hidden(str(exc))}")

@@ -14,10 +14,11 @@ from botocore.exceptions import (
     ProxyConnectionError,
     SSLError,
 )
+from botocore.exceptions import ConnectionError as BotoConnectionError
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
-__all__ = ["FAILURES", "NO_CONNECTION", "broke_connection", "raise_failure"]
+__all__ = ["FAILURES", "NO_CONNECTION", "TRANSIENT", "broke_connection", "raise_failure"]
 
 FAILURES: tuple[type[Exception], ...] = (
     BotoCoreError,
@@ -26,6 +27,7 @@ FAILURES: tuple[type[Exception], ...] = (
     HTTPError,
     http.client.HTTPException,
     OSError,
+    LookupError,  # a document whose encoding Python does not know, or without what S3 always sends
     RecursionError,  # botocore asks for the region of a bucket, is sent elsewhere, asks, ...
     ValueError,  # malformed URLs, headers and documents
 )
@@ -38,6 +40,9 @@ NO_CONNECTION: tuple[type[Exception], ...] = (
     SSLError,
 )
 """Nothing was sent."""
+
+TRANSIENT: tuple[type[Exception], ...] = (BotoConnectionError, HTTPClientError)
+"""Accidents on the way, after which botocore sends a request again."""
 
 
 def broke_connection(exc: BaseException | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Mapping
 from io import SEEK_END, BytesIO
@@ -10,13 +11,27 @@ from typing import Any
 from s3kv_flows.store._s3.bodies import BodyFile
 from s3kv_flows.store._s3.transport.connections import Connections
 from s3kv_flows.store._s3.transport.counters import Counters
-from s3kv_flows.store._s3.transport.failures import NO_CONNECTION, broke_connection, raise_failure
+from s3kv_flows.store._s3.transport.failures import (
+    NO_CONNECTION,
+    TRANSIENT,
+    broke_connection,
+    raise_failure,
+)
 from s3kv_flows.store._s3.transport.time.breaker import Breaker
 from s3kv_flows.store._s3.transport.time.limits import Limits, current_limit, note_connection
-from s3kv_flows.store._s3.transport.time.retries import pause_before_retry
+from s3kv_flows.store._s3.transport.time.retries import pause_after_accident, pause_before_retry
 from s3kv_flows.store._s3.transport.translation import OUTCOME_UNKNOWN
 
-__all__ = ["AS_SENT", "OF_S3", "Attempts", "BrokenHeadersError", "Hooks", "NotOfS3Error", "body_size"]
+__all__ = [
+    "AS_SENT",
+    "OF_S3",
+    "Attempts",
+    "BrokenHeadersError",
+    "Hooks",
+    "NotOfS3Error",
+    "body_size",
+    "require_described",
+]
 
 AS_SENT = "AsSent"
 """The name in a response under which its body is kept, for the operations whose response boto3 cuts down to
@@ -25,23 +40,58 @@ what it knows: a lock that it does not know is one, too."""
 _READ_AS_SENT = ("GetObjectRetention", "GetObjectLockConfiguration")
 
 _DOCUMENTS: Mapping[str, bytes] = {
+    "CompleteMultipartUpload": b"CompleteMultipartUploadResult",
+    "CopyObject": b"CopyObjectResult",
+    "CreateMultipartUpload": b"InitiateMultipartUploadResult",
     "DeleteObjects": b"DeleteResult",
     "GetBucketVersioning": b"Versioning",
+    "GetObjectLegalHold": b"LegalHold",
     "GetObjectLockConfiguration": b"ObjectLockConfiguration",
+    "GetObjectRetention": b"Retention",
     "GetObjectTagging": b"Tagging",
+    "ListMultipartUploads": b"ListMultipartUploadsResult",
     "ListObjectVersions": b"ListVersionsResult",
     "ListObjectsV2": b"ListBucketResult",
 }
 """What a response contains on every known server, for operations where boto3 would take anything else, such
-as the login page of a network, for "there is none"."""
+as the login page of a network, for "there is none", or for "it is done"."""
+
+_WORDS: Mapping[bytes, tuple[bytes, ...]] = {
+    b"IsLatest": (b"true", b"false"),
+    b"IsTruncated": (b"true", b"false"),
+    b"ObjectLockEnabled": (b"Enabled",),
+    b"Status": (b"ON", b"OFF", b"Enabled", b"Suspended", b"Disabled"),
+}
+"""The words that elements of documents have: boto3 takes any other for "no"."""
+
+_WORD = re.compile(rb"<(" + b"|".join(_WORDS) + rb")>([^<]*)<")
 
 OF_S3 = "x-amz-request-id"
 """A header of S3, which no page of a network has."""
 
+_ALL_OF_S3 = "x-amz"
+"""How headers of S3 begin, also those of servers that have no :data:`OF_S3`."""
+
 _ETAGGED = ("PutObject", "UploadPart")
 """Operations whose responses give an ETag."""
 
+_DESCRIBED = ("GetObject", "HeadObject")
+"""Operations whose responses describe an object."""
+
+_SILENT = (
+    "AbortMultipartUpload",
+    "DeleteObject",
+    "DeleteObjectTagging",
+    "PutObjectLegalHold",
+    "PutObjectRetention",
+    "PutObjectTagging",
+)
+"""Operations whose responses say nothing, but that it is done."""
+
 _PAGE_BEGINS = 512
+_PAGE = "text/html"
+
+_NO_CONTENT = 204
 
 _EXPECT_BYTES = 32 << 20
 """Bodies of this size and more wait for ``100 Continue``, so that a rejected request does not send them.
@@ -96,6 +146,7 @@ class Hooks:
         self._connections, self._limits, self._breaker = connections, limits, breaker
         self._counters, self._most_attempts = counters, most_attempts
         self.attempts = Attempts()
+        self._signs = False  # whether the server sends headers of S3
 
     def register(self, events: Any, *, pays: bool) -> None:
         """Register the hooks with the events of the client.
@@ -140,6 +191,8 @@ class Hooks:
         if isinstance(caught_exception, NO_CONNECTION):
             self._breaker.did_not_connect(caught_exception)
         pause = pause_before_retry(response, attempts, self._most_attempts)
+        if pause is None and (response is not None or isinstance(caught_exception, TRANSIENT)):
+            pause = pause_after_accident(response, attempts, self._most_attempts, limit.left)
         if limit.is_over or self._breaker.is_open or (pause is not None and pause >= limit.left):
             raise_failure(response, caught_exception, operation.name)
             return None
@@ -159,19 +212,33 @@ class Hooks:
             NotOfS3Error: It is the success of something else.
         """
         status, body = response_dict["status_code"], response_dict.get("body") or b""
+        headers = {name.lower(): value for name, value in response_dict["headers"].items()}
+        operation = event_name.rsplit(".", 1)[-1]
+        self._signs |= is_of_s3(headers)
         if status >= 400:
-            # Without a body, as to a HEAD, it may be of S3.
-            self.attempts.is_foreign = bool(body) and b"<Error" not in body and status == 404
+            # Without a body, as to a HEAD, its headers have to show it.
+            is_document = b"<Error" in body if body else self._may_be_of_s3(headers)
+            self.attempts.is_foreign = status == 404 and not is_document
             return
-        if event_name.endswith(_ETAGGED) and status == 200:
-            _require_etag(response_dict["headers"])
-        if status < 300 and isinstance(body, bytes):  # of the others, an object is read later
-            operation = event_name.rsplit(".", 1)[-1]
-            expected = _DOCUMENTS.get(operation, b"")
-            if not body and operation == "GetObjectTagging" and OF_S3 in response_dict["headers"]:
-                return  # of Ceph 16, for a version without tags
-            if expected not in body or b"<html" in body[:_PAGE_BEGINS].lower():
-                raise NotOfS3Error(f"the response is not of S3: {body[:60]!r}")
+        if status >= 300:
+            return
+        if operation in _ETAGGED:
+            _require_etag(headers)
+        elif operation in _DESCRIBED:
+            require_described(headers)
+        elif (
+            operation not in _DOCUMENTS
+            and status != _NO_CONTENT
+            and not self._may_be_of_s3(headers, strictly=operation in _SILENT)
+        ):
+            raise NotOfS3Error("the response is not of S3: it has no header of it")
+        if isinstance(body, bytes):  # of the others, an object is read later
+            _require_document(operation, headers, body)
+
+    def _may_be_of_s3(self, headers: Mapping[str, str], *, strictly: bool = False) -> bool:
+        """Tell whether a response without a document may be of S3, by the headers that its server sends."""
+        is_page = headers.get("content-type", "").startswith(_PAGE)
+        return is_of_s3(headers) or not (strictly or self._signs or is_page)
 
     def _count_response(
         self,
@@ -225,13 +292,43 @@ def _require_etag(headers: Mapping[str, str]) -> None:
     """Refuse the headers of a write that do not say what was written.
 
     Raises:
-        BrokenHeadersError: The ETag is cut off; or it is missing, and so is the length, with which most end.
+        BrokenHeadersError: The ETag is cut off, or missing.
     """
     etag = headers.get("etag")
-    is_cut = not etag or (etag.startswith('"') and (len(etag) == 1 or not etag.endswith('"')))
-    is_ended = "content-length" in headers or "transfer-encoding" in headers
-    if is_cut if etag is not None else not is_ended:
-        raise BrokenHeadersError("the headers broke off: they have no ETag")
+    if not etag or (etag.startswith('"') and (len(etag) == 1 or not etag.endswith('"'))):
+        raise BrokenHeadersError("the headers broke off, or are not of S3: they have no ETag")
+
+
+def is_of_s3(headers: Mapping[str, str]) -> bool:
+    """Tell whether one of the headers, by lower-case names, is one of S3."""
+    return any(name.startswith(_ALL_OF_S3) for name in headers)
+
+
+def require_described(headers: Mapping[str, str]) -> None:
+    """Refuse headers, by lower-case names, that describe no object.
+
+    Raises:
+        NotOfS3Error: They have neither an ETag nor a date nor anything of S3.
+    """
+    if not ("etag" in headers or "last-modified" in headers or is_of_s3(headers)):
+        raise NotOfS3Error("the response is not of S3: it describes no object")
+
+
+def _require_document(operation: str, headers: Mapping[str, str], body: bytes) -> None:
+    """Refuse a document of something else, or one with other words than S3 has.
+
+    Raises:
+        NotOfS3Error: It is one.
+    """
+    if not body and operation == "GetObjectTagging" and OF_S3 in headers:
+        return  # of Ceph 16, for a version without tags
+    if b"<Error" in body:  # the status of a copy comes before it is done
+        return
+    if _DOCUMENTS.get(operation, b"") not in body or b"<html" in body[:_PAGE_BEGINS].lower():
+        raise NotOfS3Error(f"the response is not of S3: {body[:60]!r}")
+    for name, word in _WORD.findall(body) if operation in _DOCUMENTS else ():
+        if word not in _WORDS[name]:
+            raise NotOfS3Error(f"the response is damaged: {name.decode()} is {word[:20]!r}")
 
 
 def _is_read(operation: str) -> bool:

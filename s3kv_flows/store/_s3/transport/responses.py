@@ -116,7 +116,7 @@ def _children(body: bytes) -> dict[str, str]:
     """Return the texts of the children of an XML document, by their names without namespaces."""
     try:
         root = ET.fromstring(body)  # noqa: S314  # expat has limits against bombs; botocore parses so, too
-    except ET.ParseError as exc:
+    except (ET.ParseError, LookupError) as exc:
         raise StoreUnavailableError(f"the server sent no XML: {exc}") from exc
     return {element.tag.rpartition("}")[2]: element.text or "" for element in root}
 

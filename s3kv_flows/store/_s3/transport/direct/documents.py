@@ -55,9 +55,12 @@ def parse_page(body: bytes) -> Page:
     """
     root = _root(body, "ListBucketResult")
     about = _texts(root)
+    is_truncated = about.get("IsTruncated", "false")
+    if is_truncated not in ("true", "false"):
+        raise ValueError(f"IsTruncated is {is_truncated[:20]!r}")
     is_encoded = about.get("EncodingType") == "url"
     objects = [_listed(_texts(child), is_encoded=is_encoded) for child in root if _name(child) == "Contents"]
-    return Page(objects, about.get("IsTruncated") != "true", about.get("NextContinuationToken"))
+    return Page(objects, is_truncated == "false", about.get("NextContinuationToken"))
 
 
 def error_code(body: bytes) -> str:
@@ -81,7 +84,7 @@ def _listed(texts: dict[str, str], *, is_encoded: bool) -> ListedObject:
 def _root(body: bytes, expected: str) -> ET.Element:
     try:
         root = ET.fromstring(body)  # noqa: S314  # expat has limits against bombs; botocore parses so, too
-    except ET.ParseError as exc:
+    except (ET.ParseError, LookupError) as exc:  # damaged, or in an encoding that Python does not know
         raise ValueError(f"the server sent no XML: {exc}") from exc
     if _name(root) != expected:
         raise ValueError(f"the server sent {_name(root)!r} instead of {expected!r}")

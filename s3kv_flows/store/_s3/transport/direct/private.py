@@ -22,6 +22,10 @@ __all__ = [
 ]
 
 
+_LAST_LINES = (b"\r\n", b"\n")
+_BROKE_OFF = "the headers broke off"
+
+
 def session_of(client: Any) -> Any | None:
     """Return the HTTP session of a client, with its ``send`` and ``close``; None if it is not found."""
     session = getattr(getattr(client, "_endpoint", None), "http_session", None)
@@ -56,9 +60,9 @@ def body_reader(raw: Any) -> Callable[[memoryview], int]:
 
 
 def watch_connections(session: Any, note: Callable[[Any], object]) -> None:
-    """Let a session tell which connection each of its requests uses.
+    """Let a session tell which connection each of its requests uses, and refuse headers that broke off.
 
-    A version of botocore with other names tells nothing. A server that sends a byte now and then is not cut
+    A version of botocore with other names does neither. A server that sends a byte now and then is not cut
     off then.
 
     Args:
@@ -80,10 +84,59 @@ def _watched(pool_class: Any, note: Callable[[Any], object]) -> Any:
         note(self)
         return connection_class.request(self, *args, **options)
 
-    about = {"__module__": connection_class.__module__, "request": request}
+    def consume_headers(_self: Any, lines: Any) -> None:
+        """Read what follows ``100 Continue``; botocore's own would never end where a connection does."""
+        while (line := lines.readline()) not in _LAST_LINES:
+            if not line:
+                raise ConnectionError(_BROKE_OFF)
+
+    about = {
+        "__module__": connection_class.__module__,
+        "request": request,
+        "_consume_headers": consume_headers,
+        "response_class": _whole(connection_class.response_class),
+    }
     watched = type(connection_class.__name__, (connection_class,), about)
     about = {"__module__": pool_class.__module__, "ConnectionCls": watched}
     return type(pool_class.__name__, (pool_class,), about)
+
+
+class _Lines:
+    """A response as a file, which knows whether the last line that was read ends the headers."""
+
+    def __init__(self, file: Any) -> None:
+        self.file, self.is_ended = file, False
+
+    def readline(self, limit: int = -1) -> bytes:
+        line: bytes = self.file.readline(limit)
+        self.is_ended = line in _LAST_LINES
+        return line
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+
+def _whole(response_class: Any) -> Any:
+    """Return a class of responses that are whole, or none.
+
+    Where a connection breaks within the headers, Python takes those that arrived for all: a lock would be
+    none, and a write would have no version.
+    """
+
+    def begin(self: Any) -> None:
+        if self.headers is not None:
+            return
+        lines = self.fp = _Lines(self.fp)
+        try:
+            response_class.begin(self)
+        finally:
+            if self.fp is lines:
+                self.fp = lines.file
+        if not lines.is_ended:
+            raise ConnectionError(_BROKE_OFF)
+
+    about = {"__module__": response_class.__module__, "begin": begin}
+    return type(response_class.__name__, (response_class,), about)
 
 
 def usable_pool(raw: Any) -> Any | None:

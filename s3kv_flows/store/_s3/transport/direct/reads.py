@@ -157,6 +157,9 @@ class DirectReads:
             response = self._session.send(request)  # type: ignore[union-attr]  # see get()
             self._kept.learn(request.url, response.raw)
         self._breaker.heard()
+        limit = current_limit()
+        if limit is not None:
+            limit.attempts = 0  # it has not waited for long; the full client may still ask
         stream = RawStream(
             response.raw,
             turn,

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from s3kv_flows.store._s3.transport.direct.signing import Template
+from s3kv_flows.store._s3.transport.time.limits import current_limit
 
 __all__ = ["OPERATIONS", "Templates"]
 
@@ -75,11 +76,15 @@ class Templates:
     def _new(self, operation: str, bucket: str) -> Template | None:
         names = {"Bucket": bucket} if operation.startswith("List") else {"Bucket": bucket, "Key": _NAME}
         self._this_thread.request = {}
+        limit = current_limit()
+        attempts = limit.attempts if limit is not None else 0
         try:
             getattr(self._client, OPERATIONS[operation])(**names)
             return _template(self._this_thread.request, is_object="Key" in names)
         finally:
             del self._this_thread.request
+            if limit is not None:
+                limit.attempts = attempts  # nothing was sent: this was none
 
     def _take(self, params: dict[str, Any], **_: Any) -> tuple[_Sent, dict[str, Any]] | None:
         """Keep the request of this thread's call, if it is one for a template, and end the call."""

@@ -33,7 +33,7 @@ class Limit:
         began: When the operation began, by ``time.monotonic()``.
         end: When its time is over.
         connection: The connection in use.
-        attempts: How many attempts may have waited for long.
+        attempts: How many attempts may have waited for long, since the last answer to a direct read.
     """
 
     def __init__(self, seconds: float) -> None:

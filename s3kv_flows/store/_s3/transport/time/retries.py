@@ -1,4 +1,4 @@
-"""Retries of throttled requests: not before the server asks for them."""
+"""Retries: after accidents, and when a server asks for them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Any
 
 from s3kv_flows.store._s3.transport.responses import date_of
 
-__all__ = ["most_attempts", "pause_before_retry"]
+__all__ = ["most_attempts", "pause_after_accident", "pause_before_retry"]
 
 _MOST_ATTEMPTS = 8
+_MOST_ACCIDENTS = 4
 _LONGEST_PAUSE = 20.0
 _STATUSES = (429, 503)
+_OF_ACCIDENTS = (500, 502, 504)
 _CODES = {
     "RequestLimitExceeded",
     "ServiceUnavailable",
@@ -53,8 +55,31 @@ def pause_before_retry(
     if code not in _CODES and raw.status_code not in _STATUSES:
         return None
     headers = {name.lower(): value for name, value in raw.headers.items()}
-    pause = random.random() * min(2.0 ** (attempts - 1), _LONGEST_PAUSE)  # noqa: S311  # no secret
-    return max(_asked_for(headers), pause)
+    return max(_asked_for(headers), _backoff(attempts))
+
+
+def pause_after_accident(
+    response: tuple[Any, Mapping[str, Any]] | None, attempts: int, most: int, left: float
+) -> float | None:
+    """Return the seconds before the next attempt, None if there is none.
+
+    They are those of botocore's standard mode, which knows no time limit, and would outlast it.
+
+    Args:
+        response: The response of botocore, and what it was parsed to; None if the connection failed.
+        attempts: The number of attempts so far.
+        most: The limit of the number of attempts of a throttled request.
+        left: The seconds that are left for all attempts.
+    """
+    if attempts >= min(most, _MOST_ACCIDENTS) or (
+        response is not None and response[0].status_code not in _OF_ACCIDENTS
+    ):
+        return None
+    return min(_backoff(attempts), left / 2)
+
+
+def _backoff(attempts: int) -> float:
+    return random.random() * min(2.0 ** (attempts - 1), _LONGEST_PAUSE)  # noqa: S311  # no secret
 
 
 def _asked_for(headers: Mapping[str, str]) -> float:

@@ -1,0 +1,1 @@
+"""Minutes of work on a real server, whose workers are killed and stopped."""
