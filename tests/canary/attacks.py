@@ -278,8 +278,7 @@ ATTACKS: dict[str, Attack] = {
 
 SOME = {
     *("a bare pickle", "a record of Prefect", "a frame with all but the seal", "the seal removed"),
-    *("a stranger's", "another object's", "sealed for another purpose, 0", "sealed for another purpose, 1"),
-    *("a forged expiry", "a frame under the seal", "another body of the same size", "truncated"),
-    *("a bit in the last, short leaf", "an empty seal", "a bit in the signature"),
+    *("a stranger's", "another object's", "sealed for another purpose, 0", "a forged expiry"),
+    *("another body of the same size", "a bit in the last, short leaf", "an empty seal"),
 }
 """One or two attacks of each kind."""

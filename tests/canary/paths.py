@@ -255,10 +255,7 @@ RAISES: dict[str, Path] = {
 }
 """What is refused here raises."""
 
-TRIED_WITH_ALL = {
-    *("a cached task, plain", "get", "ResultStore.read, frames", "ResultStore.read, pickle", "state.result"),
-    *("parameters of a background task", "a checkpoint, latest"),
-}
+TRIED_WITH_ALL = {"a cached task, plain", "get", "state.result", "a checkpoint, latest"}
 """One of each kind; the others lead to the same place, and are tried with some attacks of each kind."""
 
 REFUSED_ANYWAY = {"ResultStore.read, pickle", "ResultStore.read, json", "a promoted checkpoint"}
