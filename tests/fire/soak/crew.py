@@ -72,7 +72,7 @@ class Crew:
     def _keep(self, place: int) -> None:
         """Keep a worker at work until the end; begin another one when it was killed."""
         while time.monotonic() < self._ends:
-            with self._start() as process:
+            with suppress(BrokenPipeError), self._start() as process:  # of what it was told last
                 self._processes[place] = process
                 try:
                     self._drive(place, process)
