@@ -6,7 +6,7 @@ import asyncio
 import base64
 import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from datetime import timedelta
 from functools import cache
@@ -347,6 +347,17 @@ class S3KVStore(ResultStorage, SecretHolder, WritableFileSystem):
             return None
         return SAVED_STORES.renewed(self)
 
+    def pickled_as(self) -> tuple[Callable[[str], S3KVStore], tuple[str]] | None:
+        """Return what loads this store, and its name, if it is saved as it is now: one request at most.
+
+        Raises:
+            ValueError: It was saved, and is not any more.
+        """
+        name = block_document_name(self)
+        if name is None or SAVED_STORES.get(name).__dict__ != self.__dict__:
+            return None
+        return _saved, (name,)
+
     def has_secrets(self) -> bool:
         """Tell whether it contains credentials, or another secret: its pickle is then not written to S3."""
         return self.signing_key is not None or self.values.config.has_secrets()
@@ -483,6 +494,11 @@ class S3KVStore(ResultStorage, SecretHolder, WritableFileSystem):
 
 SAVED_STORES: SavedStores[S3KVStore] = SavedStores(S3KVStore.of)
 """The saved stores that this process has loaded for cached task runs."""
+
+
+def _saved(name: str) -> S3KVStore:
+    """Return the store that a pickle names."""
+    return SAVED_STORES.get(name)
 
 
 def change_keys(store: S3KVStore, name: str, signing_key: SecretStr | None, trusted_keys: list[str]) -> None:

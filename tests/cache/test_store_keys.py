@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect import task
 from prefect.results import ResultStore
 from pydantic import SecretStr
 
@@ -154,7 +155,6 @@ def test_a_store_without_keys_is_refused_before_anything_is_computed(
     options: dict[str, Any],
     aio: bool,  # noqa: FBT001
 ) -> None:
-    from prefect import task
 
     without_keys(locked_lake)
     ran: list[int] = []
@@ -293,7 +293,6 @@ def test_production_reads_what_ci_has_written_and_ci_trusts_itself_alone(
     calls: list[str] = []
 
     def shared(name: str) -> Any:
-        from prefect import task
 
         @task(name="shared", **caching(name, code="none"))
         def produce(number: int) -> int:
@@ -356,3 +355,31 @@ def test_a_store_that_is_loaded_elsewhere_brings_its_keys(lake: Lake) -> None:
     stranger.signing_key = SecretStr(SigningKey.generate("theirs").reveal())
     with pytest.raises(TamperedValueError, match="not trusted here"):
         stranger.values.get("key")
+
+
+def test_a_saved_store_is_pickled_by_its_name_without_secrets(lake: Lake) -> None:
+    @task(**caching(lake.name))
+    def produce() -> S3KVStore:
+        lake.ran.append(1)
+        return S3KVStore.of(lake.name)
+
+    assert [produce().bucket_name, produce().bucket_name] == [lake.block.bucket_name] * 2
+    assert lake.ran == [1]
+    body = bytes(lake.results.objects.get(lake.the_object().name).body or b"")
+    assert own_key(lake.block).reveal().encode() not in body
+    change_keys(lake.block, lake.name, *rotated(lake.block, lake.name))
+    found = produce()
+    assert own_key(found) == own_key(lake.block), "it is loaded where it is read"
+
+
+def test_a_store_that_differs_from_the_saved_one_is_not_pickled_as_that(
+    lake: Lake, caplog: pytest.LogCaptureFixture
+) -> None:
+    @task(**caching(lake.name))
+    def produce() -> S3KVStore:
+        lake.ran.append(1)
+        return S3KVStore.of(lake.name).model_copy(update={"namespace": "elsewhere"})
+
+    assert [produce().namespace, produce().namespace] == ["elsewhere"] * 2
+    assert (lake.ran, lake.objects()) == ([1, 1], [])
+    assert "holds credentials" in caplog.text

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 __all__ = ["SecretHolder", "SecretRecord", "hidden", "hide_in_logs", "split_url", "without_password"]
@@ -53,6 +55,13 @@ class SecretHolder:
     def has_secrets(self) -> bool:
         """Tell whether it contains any."""
         return True
+
+    def pickled_as(self) -> tuple[Callable[..., Any], tuple[Any, ...]] | None:
+        """Return what finds an equal object wherever a pickle is loaded, and its arguments, without secrets.
+
+        None where there is no such way.
+        """
+        return None
 
 
 class _Unshown:

@@ -48,6 +48,8 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # untyped
     def reducer_override(self, obj: Any) -> Any:
         """Return how to pickle an object, or NotImplemented for pickle's own way."""
         if isinstance(obj, SecretHolder) and obj.has_secrets():
+            if (found := obj.pickled_as()) is not None:
+                return found
             raise EncodingError(
                 f"this {type(obj).__name__} holds credentials, which would be readable in the bucket: return "
                 "the name of a saved store instead, or a store that finds its credentials by itself"
