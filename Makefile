@@ -60,6 +60,7 @@ bench: $(VENV)/bench-installed .ceph/complete ## Compare with what else people u
 	@$(BIN)/python -m tests.benchmarks.tag_search
 	@$(BIN)/python -m tests.benchmarks.cleanup
 	@$(BIN)/python -m tests.benchmarks.checkpoints
+	@$(BIN)/python -m tests.benchmarks.seals
 	@$(BIN)/python -m tests.benchmarks.keys
 	@$(BIN)/python -m tests.benchmarks.code_keys
 
