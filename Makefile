@@ -48,7 +48,7 @@ conditions: $(VENV)/dev-installed ## Run the contracts that only SeaweedFS carri
 	@$(BIN)/pytest -n 2 --dist worksteal $(CONDITIONAL) --server seaweedfs -rs
 
 slow: $(VENV)/dev-installed ## Run the tests that `make test` leaves out, also those that `make conformance` runs on Ceph
-	@$(BIN)/pytest -n 2 --dist worksteal -m slow -rs
+	@S3KV_TEST_KILLS=10 $(BIN)/pytest -n 2 --dist worksteal -m slow -rs
 
 oracle: $(VENV)/dev-installed .ceph/complete ## Hold plans over 20,000 objects against a brute force: some 40 minutes
 	@S3KV_TEST_OBJECTS=20000 $(BIN)/pytest tests/contracts/test_cleanup_oracle.py --server ceph -m slow --timeout 0

@@ -45,19 +45,15 @@ class PlainCodec:
             verify(_from(kind, memoryview(data)))
         return frames.pack(self.name, [kind, data], about)
 
-    def decode(self, body: bytearray | memoryview, *, is_verified: bool = False) -> Any:
+    def decode(self, body: bytearray | memoryview) -> Any:
         """Return the value of a frame.
-
-        Args:
-            body: The frame.
-            is_verified: Whether its seal was verified, so that its checksum need not be.
 
         Raises:
             CorruptValueError: It is damaged, or of another codec; ``reason`` is ``pickle_refused`` where
                 that would unpickle.
         """
         self.require(body)
-        buffers = frames.unpack(self.name, body, verify_checksum=not is_verified)
+        buffers = frames.unpack(self.name, body)
         if len(buffers) != 2:  # kind and data
             raise CorruptValueError("the frame does not hold one value", reason="layout")
         kind, data = buffers

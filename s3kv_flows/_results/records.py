@@ -221,7 +221,7 @@ def fetch_result(
     codec = codec_of_results(results)
     (fetched, record), value = read_and_decode(
         lambda: _fetch(results, key, on_info),
-        lambda found: codec.decode(found[0].body, is_verified=found[0].is_verified),
+        lambda found: codec.decode(found[0].body),
         lambda: results.clear_cache_for_key(key),
     )
     info = fetched.info
@@ -256,13 +256,12 @@ def _fetch(results: S3KV, key: str, on_info: Callable[[ObjectInfo], object]) -> 
         )
     if fetched.body is None:
         raise ExpiredResultError(f"the result {key!r} has expired")
-    return _FetchedBody(info, fetched.body, fetched.is_verified), record
+    return _FetchedBody(info, fetched.body), record
 
 
 class _FetchedBody(NamedTuple):
     info: ObjectInfo
     body: bytearray | memoryview
-    is_verified: bool
 
 
 def write_result(results: S3KV, key: str, payload: Payload, prefect_version: str) -> WrittenResult:

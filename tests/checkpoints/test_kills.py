@@ -13,7 +13,7 @@ from tests.support.killing import SEEDS, assert_ends_as_if_never_killed
 @pytest.mark.slow
 @pytest.mark.timeout(1800)  # a dozen processes, one after another
 @pytest.mark.parametrize("seed", SEEDS)
-def test_killed_at_ten_moments_between_parts_and_their_publication_too(
+def test_killed_at_some_moments_between_parts_and_their_publication_too(
     block: S3KVStore, batches: Path, tmp_path: Path, seed: int
 ) -> None:
     assert_ends_as_if_never_killed(block, batches, tmp_path / "journal", "parts", seed)

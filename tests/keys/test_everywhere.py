@@ -135,7 +135,8 @@ def test_where_pytest_rewrote_the_code_there_is_no_hit_of_other_code(
     assert misses(outcomes) <= set(VALUES)
 
 
-@pytest.mark.slow  # processes that start others: twenty seconds of one core
+@pytest.mark.slow  # processes that start others
+@pytest.mark.long  # a minute; threads, submitted tasks and Dask itself are in the quick half
 def test_processes_that_a_flow_starts_hit_what_a_script_computed(computed: Computed) -> None:
     (in_a_pool,) = computed.run("pipeline.py", RUNNER="processes").values()
     assert misses(in_a_pool) == set()
@@ -408,6 +409,7 @@ def test_a_run_that_must_be_saved_fails_where_a_file_was_edited_before_it_import
 
 
 @pytest.mark.slow  # a process for each text
+@pytest.mark.long  # half a minute; a file that is edited before a run imports it shows the same rule
 def test_a_compiled_file_that_is_out_of_date_does_not_run_under_the_key_of_the_text(
     lake: Lake, prefect_api: str, tmp_path: Path
 ) -> None:

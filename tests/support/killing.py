@@ -19,7 +19,8 @@ from tests.support import training
 from tests.support.waiting import PATIENCE, until
 
 EVERY = 8
-KILLS = 10
+KILLS = int(os.environ.get("S3KV_TEST_KILLS", "4"))
+"""How often, at least four: ten take three minutes of a core, and show hardly more."""
 SEEDS = range(1, 1 + int(os.environ.get("S3KV_TEST_SEEDS", "1")))
 
 Way = Literal["parts", "put"]
@@ -47,8 +48,13 @@ class Training:
         return subprocess.Popen(
             [sys.executable, "-m", "tests.support.training", *arguments, str(EVERY), self.way, when],
             cwd=Path(__file__).parents[2],
-            env=os.environ | {"PREFECT_API_URL": "", "OMP_NUM_THREADS": "1"},
+            env=os.environ | {"PREFECT_API_URL": "", "OMP_NUM_THREADS": "1", "S3KV_SIGNING_KEY": self.key},
         )
+
+    @property
+    def key(self) -> str:
+        """The key that it signs with, as the store does."""
+        return self.block.signing_key.get_secret_value() if self.block.signing_key else ""
 
     def attempts(self) -> list[list[int]]:
         """Return the batches that each attempt began."""
@@ -87,7 +93,7 @@ class Training:
 
 
 def assert_ends_as_if_never_killed(block: S3KVStore, data: Path, journal: Path, way: Way, seed: int) -> None:
-    """Kill a training at ten moments, let it end, and hold it against one that was not killed."""
+    """Kill a training at some moments, let it end, and hold it against one that was not killed."""
     dice = random.Random(seed)
     journal.touch()
     killed, there = Training(block, data, journal, way), training.batches(data)

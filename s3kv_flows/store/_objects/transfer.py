@@ -102,8 +102,7 @@ def download(
             first.leave()
             raise
         try:
-            body = _Download(client, bucket, version_id, first, check).read()
-            return Fetched(first.info, body, is_verified=check is not None)
+            return Fetched(first.info, _Download(client, bucket, version_id, first, check).read())
         except TamperedValueError as exc:
             if is_damaged:
                 exc.info = first.info

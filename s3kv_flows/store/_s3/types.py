@@ -60,12 +60,10 @@ class Fetched:
         info: The headers.
         body: A bytearray, or, for a large object, a writable memoryview of separate memory; None if the
             caller did not request it.
-        is_verified: Whether the body is the one that a trusted key has sealed: it needs no checksum.
     """
 
     info: ObjectInfo
     body: bytearray | memoryview | None
-    is_verified: bool = False
 
 
 @dataclass(frozen=True)

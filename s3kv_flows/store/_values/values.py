@@ -18,7 +18,7 @@ from s3kv_flows.store._locks.retention import Retention
 from s3kv_flows.store._objects.bucket import GuardedBucket, NewObject
 from s3kv_flows.store._s3.bodies import Buffer, Pieces
 from s3kv_flows.store._s3.types import Fetched, ObjectInfo
-from s3kv_flows.store._values.codecs import CloudpickleCodec, Codec
+from s3kv_flows.store._values.codecs import Codec
 from s3kv_flows.store._values.local_cache import CachedObject, LocalCache
 from s3kv_flows.store.errors import CorruptValueError, EncodingError, KeyNotFoundError, TamperedValueError
 
@@ -189,12 +189,9 @@ class Values:
                 f"use S3KV(..., codec={written_by!r})",
                 reason="codec",
             )
-        is_verified = isinstance(found, Fetched) and found.is_verified
-        if not is_verified and metadata.get(CHECKSUM, checksum := _checksum(body)) != checksum:
+        if metadata.get(CHECKSUM, checksum := _checksum(body)) != checksum:
             raise CorruptValueError(f"{where} is damaged: its checksum does not match", reason="checksum")
         try:
-            if is_verified and isinstance(self.codec, CloudpickleCodec):
-                return self.codec.decode(body, is_verified=True)
             return self.codec.decode(body)
         except CorruptValueError as exc:
             raise exc.located(where) from exc
