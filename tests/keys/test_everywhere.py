@@ -148,6 +148,7 @@ def test_processes_that_a_flow_starts_hit_what_a_script_computed(computed: Compu
 
 
 @pytest.mark.slow  # a process each, as nobody can do these things to a process that runs
+@pytest.mark.long  # half a minute; the ways of everywhere_ways.py are a dozen others
 def test_options_of_python_change_no_key(computed: Computed, tmp_path: Path) -> None:
     check_hits(computed.run("-O", "pipeline.py"))
     check_hits(computed.run("-m", "pipeline"))
@@ -169,6 +170,7 @@ def test_compiled_files_alone_hit_nothing_of_other_code(computed: Computed) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.long  # half a minute, with a key that depends on no file
 def test_a_module_of_an_archive_that_is_run_has_the_same_key(computed: Computed, tmp_path: Path) -> None:
     archive = shutil.make_archive(str(tmp_path / "archive"), "zip", computed.place)
     check_hits(computed.run("-m", "pipeline", cwd=tmp_path, PYTHONPATH=os.pathsep.join([archive, str(ROOT)])))

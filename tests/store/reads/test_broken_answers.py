@@ -101,12 +101,12 @@ def test_an_answer_that_is_always_cut_is_an_error_of_the_store(what: str, faulty
             assert isinstance(exc, StoreUnavailableError), data[:place]  # noqa: PT017  # either is right
 
 
-def test_a_write_whose_answer_is_cut_is_sent_again_wherever_it_is_cut(faulty: Faulty) -> None:
+def test_a_write_whose_answer_is_cut_is_sent_again(faulty: Faulty) -> None:
     """Its outcome is not known; what is sent again has the same outcome, or says that it was there."""
     data = answer("200 OK", b"", ETag='"0123456789"', x_amz_version_id="v")
     server = faulty(lambda _: data)
     client = client_of(server.url, boto_config={})
-    for place in range(data.index(b"x-amz")):
+    for place in [place for place in places(data) if place < data.index(b"x-amz")]:  # a pause for each
         server.forget()
         server.cut = lambda number, place=place: place if number == 0 else None  # type: ignore[misc]
         written = client.put_object(BUCKET, "name", b"x", content_type="text/plain")
