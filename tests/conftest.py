@@ -72,6 +72,7 @@ from s3kv_flows.store import S3KV  # noqa: E402
 from tests.servers import SERVERS, NotInstalledError, Server  # noqa: E402
 from tests.servers.clean import remove_bucket  # noqa: E402
 from tests.support.proxy import CountingProxy  # noqa: E402
+from tests.support.signing import TEST_KEY  # noqa: E402
 from tests.support.waiting import Clock, until  # noqa: E402
 
 # How long an example takes says how busy the machine is.
@@ -146,8 +147,6 @@ def proxy(s3_url: str) -> Iterator[CountingProxy]:
     counting.close()
 
 
-TEST_KEY = "s3kv-sk1:tests:" + "A" * 42 + "E"
-"""Signs what the tests' stores write that unpickle."""
 _SEALING = {"signing_key", "trusted_keys", "accept_unsealed"}
 
 

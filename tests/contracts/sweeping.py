@@ -10,7 +10,7 @@ from s3kv_flows.maintenance import CleanupPlan, SweepReport, plan, survey, sweep
 from s3kv_flows.store import S3KV
 from s3kv_flows.store._leases.backend import backend_of
 from s3kv_flows.store._leases.leases import Leases
-from tests.conftest import TEST_KEY
+from tests.support.signing import TEST_KEY
 
 SWEEP_LEASE = "s3kv-leases/.s3kv-sweep"
 """Of it, a server that heeds no condition of deletions keeps an object, marked as given back."""

@@ -23,10 +23,10 @@ from s3kv_flows.store._objects.uploads import MULTIPART_FROM
 from s3kv_flows.store._s3.client import S3Client
 from s3kv_flows.store._s3.types import Part
 from s3kv_flows.store.errors import ConflictError, KeyLockedError, StoreUnavailableError
-from tests.conftest import TEST_KEY
 from tests.contracts.helpers import chain, just_before
 from tests.servers import Server
 from tests.support.proxy import CountingProxy
+from tests.support.signing import TEST_KEY
 from tests.support.waiting import PATIENCE, until
 
 MIB = 1 << 20

@@ -18,9 +18,9 @@ from s3kv_flows.store.errors import (
     InvalidTagError,
     KeyNotFoundError,
 )
-from tests.conftest import TEST_KEY
 from tests.contracts.helpers import is_no_path, outside
 from tests.servers import Server
+from tests.support.signing import TEST_KEY
 
 MIXED_UP_BY_MOTO = ["a?b", "a#b", "%2F", "%25"]
 """moto decodes names once more than it should."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conftest import TEST_KEY
+from tests.support.signing import TEST_KEY
 
 
 @pytest.fixture(autouse=True)
