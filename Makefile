@@ -33,7 +33,7 @@ test-matrix: ## Run what hangs on Prefect and boto3 on the oldest and the newest
 	@$(PYTHON) -m tests.support.matrix -n 2 --dist worksteal
 
 conformance: $(VENV)/dev-installed .ceph/complete ## Run the contracts of the store on real servers, and slow tests
-	@$(BIN)/pytest -n 2 --dist worksteal tests/contracts --server ceph -m "slow or not slow" -rs
+	@$(BIN)/pytest -n 2 --dist worksteal tests/contracts --server ceph -m "not long" -rs
 	@$(BIN)/pytest -n 2 --dist worksteal --ignore tests/contracts -m "slow and not long" -rs
 	@test -z "$${S3KV_TEST_ENDPOINT:-}" || $(BIN)/pytest tests/contracts --server endpoint -rs
 

@@ -11,6 +11,7 @@ from tests.support.killing import SEEDS, assert_ends_as_if_never_killed
 
 
 @pytest.mark.slow
+@pytest.mark.long  # a minute; on Ceph, tests/contracts kills the same training
 @pytest.mark.timeout(1800)  # a dozen processes, one after another
 @pytest.mark.parametrize("seed", SEEDS)
 def test_killed_at_some_moments_between_parts_and_their_publication_too(

@@ -138,8 +138,8 @@ def assert_as_by_brute_force(
     [
         (False, 100, 100),
         (True, 100, 100),
-        pytest.param(False, OBJECTS, 200, marks=pytest.mark.slow),
-        pytest.param(True, OBJECTS, 200, marks=pytest.mark.slow),
+        pytest.param(False, OBJECTS, 200, marks=[pytest.mark.slow, pytest.mark.long]),
+        pytest.param(True, OBJECTS, 200, marks=[pytest.mark.slow, pytest.mark.long]),
     ],
 )
 def test_a_plan_is_what_a_brute_force_over_all_objects_says(

@@ -262,7 +262,10 @@ def names(store: S3KV) -> set[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("versioned", [False, True])
+@pytest.mark.parametrize(
+    "versioned",
+    [False, pytest.param(True, marks=pytest.mark.long)],  # a minute of waiting for the server
+)
 def test_s3_removes_what_the_rules_name_and_nothing_else(
     quick_days: str,
     make_store: Callable[..., S3KV],
@@ -290,6 +293,7 @@ def test_s3_removes_what_the_rules_name_and_nothing_else(
 
 
 @pytest.mark.slow
+@pytest.mark.long  # a minute of waiting, as below
 def test_s3_removes_old_versions_and_lone_markers_and_nothing_else(
     quick_days: str, make_store: Callable[..., S3KV]
 ) -> None:
@@ -326,6 +330,7 @@ def test_s3_removes_old_versions_and_lone_markers_and_nothing_else(
 
 
 @pytest.mark.slow
+@pytest.mark.long  # minutes of waiting for the server's own rounds
 def test_s3_keeps_locked_versions_when_it_removes_old_ones(
     quick_days: str, make_store: Callable[..., S3KV]
 ) -> None:

@@ -183,7 +183,14 @@ def test_eight_processes_compute_fifty_keys_fifty_times(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("object_lock", [False, True], ids=["plain", "object lock, leases beside it"])
+@pytest.mark.parametrize(
+    "object_lock",
+    [
+        pytest.param(False, id="plain"),
+        # Half a minute; the leases are in a plain bucket then, too.
+        pytest.param(True, id="object lock, leases beside it", marks=pytest.mark.long),
+    ],
+)
 def test_eight_processes_that_refresh_are_never_two_at_once(
     make_crew: MakeCrew,
     object_lock: bool,  # noqa: FBT001
@@ -260,6 +267,7 @@ def test_a_stopped_holder_does_not_replace_what_its_heir_wrote(make_crew: MakeCr
 
 
 @pytest.mark.slow
+@pytest.mark.long  # half a minute; the lease's own tests turn clocks, too
 def test_clocks_ten_minutes_apart_change_nothing(make_crew: MakeCrew, tmp_path: Path) -> None:
     crew = make_crew()
     crew.body(seconds=0.1)
