@@ -204,7 +204,7 @@ def test_without_a_prefect_api_one_line_tells_of_the_temporary_server(s3_url: st
     assert errors.startswith("s3kv: no Prefect API is set")
     assert "prefect config set PREFECT_API_URL=" in errors
     assert errors.count("\n") == 1
-    assert output.count("\n") == 2
+    assert output.count("\n") == 4, output
     with pytest.raises(ProcessLookupError):  # nothing of its session is left
         os.killpg(running.pid, 0)
 

@@ -320,6 +320,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
+@pytest.mark.long  # half a minute; processes show the same, and Dask is in tests/cache
 def test_workers_of_a_dask_cluster_compute_each_key_once(make_crew: MakeCrew, tmp_path: Path) -> None:
     crew = make_crew()
     crew.body(seconds=0.5)

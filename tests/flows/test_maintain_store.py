@@ -136,6 +136,7 @@ def test_two_rules_of_one_name_are_refused(empty: S3KVStore) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long  # half a minute; shares in threads make the same plan
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 def test_on_a_dask_cluster_of_two_processes_it_makes_the_same_plan(lake: S3KVStore) -> None:
     from prefect_dask.task_runners import DaskTaskRunner

@@ -139,6 +139,7 @@ HELPERS = "def scale(x): return x * 2\n"
 
 
 @pytest.mark.slow  # six processes
+@pytest.mark.long  # half a minute; a script and what imports it are among the ways of test_everywhere.py
 def test_a_script_and_the_module_that_it_is_share_their_results(
     lake: Lake, prefect_api: str, tmp_path: Path
 ) -> None:

@@ -94,7 +94,7 @@ def test_of_what_goes_whole_old_versions_are_not_asked_about(
 @pytest.mark.parametrize(
     ("batch", "single", "count"),
     [
-        pytest.param(True, True, 1030, marks=pytest.mark.slow),
+        pytest.param(True, True, 1030, marks=[pytest.mark.slow, pytest.mark.long]),  # two pages
         (True, True, 130),
         (False, True, 130),
         (False, False, 130),
