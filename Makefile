@@ -47,8 +47,9 @@ CONDITIONAL := $(addprefix tests/contracts/test_, $(addsuffix .py, \
 conditions: $(VENV)/dev-installed ## Run the contracts that only SeaweedFS carries in full, on it: two minutes
 	@$(BIN)/pytest -n 2 --dist worksteal $(CONDITIONAL) --server seaweedfs -rs
 
-slow: $(VENV)/dev-installed ## Run the tests that `make test` leaves out, also those that `make conformance` runs on Ceph
+slow: $(VENV)/dev-installed .ceph/complete ## Run the tests that `make test` leaves out; on Ceph, those that `make conformance` does
 	@S3KV_TEST_KILLS=10 $(BIN)/pytest -n 2 --dist worksteal -m slow -rs
+	@$(BIN)/pytest -n 2 --dist worksteal tests/contracts --server ceph -m long -rs
 
 oracle: $(VENV)/dev-installed .ceph/complete ## Hold plans over 20,000 objects against a brute force: some 40 minutes
 	@S3KV_TEST_OBJECTS=20000 $(BIN)/pytest tests/contracts/test_cleanup_oracle.py --server ceph -m slow --timeout 0

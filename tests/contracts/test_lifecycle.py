@@ -262,10 +262,8 @@ def names(store: S3KV) -> set[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "versioned",
-    [False, pytest.param(True, marks=pytest.mark.long)],  # a minute of waiting for the server
-)
+@pytest.mark.long  # two minutes of waiting for the server's own rounds
+@pytest.mark.parametrize("versioned", [False, True])
 def test_s3_removes_what_the_rules_name_and_nothing_else(
     quick_days: str,
     make_store: Callable[..., S3KV],
