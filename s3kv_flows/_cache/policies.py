@@ -116,8 +116,7 @@ class ResultPolicy(CachePolicy):
         if made is None:
             return None
         key = made.key if self.name is None else format_key(self.name, inputs)
-        results = store.results
-        results.namespace.name_of(key)  # or raise
+        store.results.namespace.name_of(key)  # or raise
         attempt = replace(
             _attempt_of(run, key),
             inputs=made.key if self.name is not None else None,

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from pydantic import SecretStr
 
 from s3kv_flows.blocks._signing import Signing, key_name
 from s3kv_flows.store import SigningKey
-from s3kv_flows.store._seals.keys.sources import FILE, listed_keys, read_signing_key, split_keys
+from s3kv_flows.store._seals.keys.sources import (
+    FILE,
+    SIGNING_KEY_VARIABLE,
+    listed_keys,
+    read_signing_key,
+    split_keys,
+)
 from s3kv_flows.store._seals.keys.trust import TrustedKey
 
 __all__ = ["rotated", "trusting"]
@@ -26,18 +33,21 @@ def rotated(
         revoke: Whether not to trust the old key any more.
 
     Raises:
-        ValueError: The key is in a file, or ``until`` is no date.
+        ValueError: The key is in a file, or in the environment; or ``until`` is no date.
     """
     own = store.signing_key.get_secret_value() if store.signing_key is not None else None
+    if own is None and os.environ.get(SIGNING_KEY_VARIABLE, "").strip():
+        raise ValueError(
+            f"the key of the store is that of {SIGNING_KEY_VARIABLE}: change it there, and trust the old one"
+        )
     if own is not None and own.strip().startswith(FILE):
         raise ValueError(f"the key of the store is in {own}: write a new one there, and trust the old one")
     trusted = list(store.trusted_keys)
     if own is not None:
-        old = str(read_signing_key(own).public)
-        trusted = _without(trusted, {TrustedKey.parse(old).key.id})
+        old = read_signing_key(own).public
+        trusted = _without(trusted, {old.id})
         if not revoke:
-            limited = TrustedKey.parse(f"{old};until={until}" if until else old)
-            trusted.append(str(limited))
+            trusted.append(str(TrustedKey.parse(f"{old};until={until}" if until else str(old))))
     return SecretStr(SigningKey.generate(key_name(name)).reveal()), trusted
 
 

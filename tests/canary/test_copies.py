@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -20,17 +20,11 @@ from s3kv_flows.store._values.local_cache import CachedObject
 from s3kv_flows.store.errors import TamperedValueError
 from tests.canary.attacks import ATTACKS, OURS, SOME, Attack, Stored, stored
 from tests.canary.paths import World
-from tests.canary.watch import GENUINE, Watch, watching
+from tests.canary.watch import GENUINE, Watch
 
 VALUE = {"mark": GENUINE}
 TRIED = {what: ATTACKS[what] for what in ATTACKS if what in SOME and not ATTACKS[what].is_large}
 AGES = {"confirmed": timedelta(0), "young": timedelta(hours=1)}
-
-
-@pytest.fixture
-def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
-    with watching(monkeypatch) as watch:
-        yield watch
 
 
 @pytest.fixture

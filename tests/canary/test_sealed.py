@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -14,7 +14,7 @@ from s3kv_flows.store._layout.marks import name_mark
 from s3kv_flows.store.errors import TamperedValueError
 from tests.canary.attacks import ATTACKS, SOME, Attack
 from tests.canary.paths import MISSES, RAISES, REFUSED_ANYWAY, TRIED_WITH_ALL, Path, World, value
-from tests.canary.watch import Watch, watching
+from tests.canary.watch import Watch
 
 
 @pytest.fixture(scope="module")
@@ -22,12 +22,6 @@ def world(s3_url: str, prefect_api: str) -> World:
     world = World(s3_url)
     world.block.save(world.name)
     return world
-
-
-@pytest.fixture
-def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
-    with watching(monkeypatch) as watch:
-        yield watch
 
 
 def cases(paths: Mapping[str, Path]) -> pytest.MarkDecorator:

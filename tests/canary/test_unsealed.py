@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from prefect import task
 
@@ -14,7 +12,7 @@ from s3kv_flows.store._objects import transfer
 from s3kv_flows.store.errors import TamperedValueError
 from tests.canary.attacks import ATTACKS, BARE, SOME, Attack
 from tests.canary.paths import MISSES, RAISES, TRIED_WITH_ALL, Path, World, value
-from tests.canary.watch import Watch, watching
+from tests.canary.watch import Watch
 
 WRONG = {what: attack for what, attack in ATTACKS.items() if what not in BARE}
 PATHS = {what: path for what, path in (RAISES | MISSES).items() if what in TRIED_WITH_ALL}
@@ -42,12 +40,6 @@ def keyless(s3_url: str, prefect_api: str) -> World:
         world.original(path, is_large=False)
     change_keys(world.block, world.name, None, [])
     return world
-
-
-@pytest.fixture
-def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
-    with watching(monkeypatch) as watch:
-        yield watch
 
 
 @pytest.mark.parametrize(("path", "attack"), SEALED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -51,12 +51,6 @@ def world(request: pytest.FixtureRequest, s3_url: str, prefect_api: str) -> Worl
     return world
 
 
-@pytest.fixture
-def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
-    with watching(monkeypatch) as watch:
-        yield watch
-
-
 def produced(world: World, *, single_flight: bool = False, aio: bool = False) -> Any:
     options: Any = caching(world.name, single_flight=single_flight)
 
@@ -99,7 +93,7 @@ def test_what_may_run_code_is_refused_on_every_path(
     world: World, watch: Watch, body: Callable[[], bytes], content_type: str, logged: pytest.LogCaptureFixture
 ) -> None:
     runs = [produced(world)]
-    if content_type == TYPES["plain"]:  # whoever reads is told the same otherwise
+    if content_type == TYPES["plain"]:  # with other types, these two fail as the first does
         runs += [produced(world, aio=True), produced(world, single_flight=True)]
     for run in runs:
         original = a_result(world, run)

@@ -119,6 +119,8 @@ def test_show_says_what_is_dangerous(lake: Lake, run: Any, monkeypatch: pytest.M
     ours = SigningKey.generate("ours")
     monkeypatch.setenv("S3KV_SIGNING_KEY", ours.reveal())
     assert f"Signs with {ours.id}, of S3KV_SIGNING_KEY." in run("keys", "show", lake.name)
+    with pytest.raises(ValueError, match="that of S3KV_SIGNING_KEY: change it there"):
+        run("keys", "rotate", lake.name)
 
 
 def test_rotate_leaves_what_was_signed_readable(lake: Lake, run: Any) -> None:

@@ -13,7 +13,7 @@ from s3kv_flows.store._leases.leases import Leases
 from tests.support.signing import TEST_KEY
 
 SWEEP_LEASE = "s3kv-leases/.s3kv-sweep"
-"""Of it, a server that heeds no condition of deletions keeps an object, marked as given back."""
+"""The object of the lease of sweeps: a server without conditional deletions keeps it, as released."""
 
 NOW = timedelta(0)
 RAW = {"stage": "raw"}

@@ -1,4 +1,4 @@
-"""Two sweeps at once where the server heeds no ETag in deletions: one looks and deletes at a time."""
+"""Two sweeps at once, on a server without conditional deletions: one looks and deletes at a time."""
 
 from __future__ import annotations
 

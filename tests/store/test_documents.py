@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields, replace
-from datetime import datetime, timezone
+from datetime import timezone
 from io import BytesIO
 from typing import Any
 
@@ -16,6 +16,7 @@ from s3kv_flows.store._leases.records import MAX_LEASE_SECONDS, LeaseRecord, new
 from s3kv_flows.store._outputs.receipts import _CHECKS, Receipt
 from s3kv_flows.store.errors import CorruptValueError
 from tests.support.mutations import COUNT, mutations
+from tests.support.receipts import MOMENT, RECEIPT
 
 LEASE = {
     "format": 1,
@@ -26,20 +27,6 @@ LEASE = {
     "token": "c",
     "released": False,
 }
-MOMENT = datetime(2026, 1, 1, tzinfo=timezone.utc)
-RECEIPT = Receipt(
-    bucket="some-bucket",
-    endpoint="https://s3.example.com",
-    key="report",
-    object_name="s3kv/report.json",
-    version_id="v1",
-    sha256="0" * 64,
-    size=3,
-    mode="GOVERNANCE",
-    retain_until=MOMENT,
-    legal_hold=False,
-    written_at=MOMENT,
-)
 
 
 # --- any document -------------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ from s3kv_flows.cli._saved_stores import saved_store
 from s3kv_flows.cli._terminal import print_json, say
 
 if TYPE_CHECKING:
+    from pydantic import SecretStr
+
     from s3kv_flows.blocks import S3KVStore
     from s3kv_flows.store._seals.keys.trust import TrustedKey
 
@@ -148,10 +150,7 @@ def _own_text(block: S3KVStore, name: str) -> str:
     return block.signing_key.get_secret_value()
 
 
-def _change(block: S3KVStore, name: str, signing_key: object, trusted_keys: list[str]) -> None:
-    from pydantic import SecretStr
-
+def _change(block: S3KVStore, name: str, signing_key: SecretStr | None, trusted_keys: list[str]) -> None:
     from s3kv_flows.blocks import change_keys
 
-    assert signing_key is None or isinstance(signing_key, SecretStr)  # noqa: S101
     change_keys(block, name, signing_key, trusted_keys)

@@ -42,6 +42,7 @@ _QUOTED_BACK = re.compile(
     r"|(?P<header>Invalid header value) b?(['\"]).*?\3",
     re.DOTALL,
 )
+_SIGNING_KEY = re.compile(r"(?P<name>s3kv-sk1:[^:\s]+:)[A-Za-z0-9_-]+")
 _PASSWORD = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)[^\s/?#'\"<>@]+@", re.IGNORECASE)
 
 _LOGGERS = ("boto3", "botocore", "s3kv_flows", "s3transfer", "urllib3")
@@ -83,6 +84,7 @@ class SecretRecord(SecretHolder):
 def hidden(text: str) -> str:
     """Return a text with a mask for each secret that the text names."""
     text = _NAMED.sub(lambda found: f"{found['name']}{found['between']}{_MASK}", text)
+    text = _SIGNING_KEY.sub(rf"\g<name>{_MASK}", text)
     text = _QUOTED_BACK.sub(lambda found: f"{found['header'] or found['tag']} {_MASK}", text)
     return _PASSWORD.sub(rf"\g<scheme>{_MASK}@", text)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,22 +13,9 @@ from s3kv_flows.store._outputs.sealed_receipts import seal_problem, sealed
 from s3kv_flows.store._seals.keys.keys import SigningKey
 from s3kv_flows.store._seals.keys.trust import TrustedKey
 from s3kv_flows.store._seals.policy import SealPolicy
+from tests.support.receipts import MOMENT, RECEIPT
 
 OURS, THEIRS = SigningKey.generate("ours"), SigningKey.generate("theirs")
-WRITTEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
-RECEIPT = Receipt(
-    bucket="lake",
-    endpoint="https://s3.example.com",
-    key="report",
-    object_name="s3kv/report.json",
-    version_id="v1",
-    sha256="0" * 64,
-    size=3,
-    mode="GOVERNANCE",
-    retain_until=WRITTEN + timedelta(days=7),
-    legal_hold=False,
-    written_at=WRITTEN,
-)
 CHANGES: dict[str, Any] = {
     "bucket": "sea",
     "endpoint": "https://other.example.com",
@@ -40,7 +27,7 @@ CHANGES: dict[str, Any] = {
     "mode": "COMPLIANCE",
     "retain_until": None,
     "legal_hold": True,
-    "written_at": WRITTEN + timedelta(seconds=1),
+    "written_at": MOMENT + timedelta(seconds=1),
     "outcome": "unchanged",
     "superseded_version_id": "v0",
     "flow_run_id": "a-run",
@@ -59,25 +46,25 @@ def test_a_sealed_receipt_holds_wherever_it_was_kept() -> None:
     kept = Receipt.from_json(made.to_json())
     assert kept == made
     assert made.seal is not None
-    assert seal_problem(kept, trusting(str(OURS.public)), WRITTEN) is None
+    assert seal_problem(kept, trusting(str(OURS.public)), MOMENT) is None
 
 
 @pytest.mark.parametrize("field", sorted(CHANGES))
 def test_whatever_is_changed_in_a_receipt_breaks_its_seal(field: str) -> None:
     assert set(CHANGES) == set(RECEIPT.as_dict()) - {"receipt"}, "each field is tried"
     forged = replace(sealed(RECEIPT, SealPolicy(OURS)), **{field: CHANGES[field]})
-    problem = seal_problem(forged, SealPolicy(OURS), WRITTEN)
+    problem = seal_problem(forged, SealPolicy(OURS), MOMENT)
     assert problem is not None
     assert problem.startswith("nobody who is trusted has sealed this receipt")
 
 
 def test_a_receipt_that_somebody_else_sealed_is_not_believed() -> None:
     made = sealed(RECEIPT, SealPolicy(THEIRS))
-    assert "(untrusted_key)" in str(seal_problem(made, trusting(str(OURS.public)), WRITTEN))
+    assert "(untrusted_key)" in str(seal_problem(made, trusting(str(OURS.public)), MOMENT))
     of_results = trusting(f"{THEIRS.public};purposes=result")
-    assert "(untrusted_key)" in str(seal_problem(made, of_results, WRITTEN))
+    assert "(untrusted_key)" in str(seal_problem(made, of_results, MOMENT))
     ended = trusting(f"{THEIRS.public};until=2026-01-01")
-    assert "(key_ended)" in str(seal_problem(made, ended, WRITTEN))
+    assert "(key_ended)" in str(seal_problem(made, ended, MOMENT))
 
 
 def test_a_seal_of_a_value_is_none_of_a_receipt() -> None:
@@ -85,19 +72,19 @@ def test_a_seal_of_a_value_is_none_of_a_receipt() -> None:
 
     body = _canonical(RECEIPT)
     other = SealPolicy(OURS).seal(replace(_head(RECEIPT, body), purpose="value"), body)
-    assert "(signature)" in str(seal_problem(replace(RECEIPT, seal=other), SealPolicy(OURS), WRITTEN))
+    assert "(signature)" in str(seal_problem(replace(RECEIPT, seal=other), SealPolicy(OURS), MOMENT))
 
 
 def test_without_keys_nothing_is_sealed_and_nothing_is_said() -> None:
     made = sealed(RECEIPT, SealPolicy(OURS))
     assert sealed(made, SealPolicy()).seal is None
-    assert seal_problem(made, SealPolicy(), WRITTEN) is None
+    assert seal_problem(made, SealPolicy(), MOMENT) is None
     only_results = SealPolicy(OURS, [TrustedKey.parse(f"{OURS.public};purposes=result")])
     assert sealed(RECEIPT, only_results).seal is None, "a published version has a receipt nevertheless"
 
 
 def test_an_unsealed_receipt_is_accepted_where_that_is_said() -> None:
     accepting = SealPolicy(OURS, accept_unsealed=True)
-    assert "(unsealed)" in str(seal_problem(RECEIPT, SealPolicy(OURS), WRITTEN))
-    assert seal_problem(RECEIPT, accepting, WRITTEN) is None
-    assert "(seal)" in str(seal_problem(replace(RECEIPT, seal="?"), accepting, WRITTEN))
+    assert "(unsealed)" in str(seal_problem(RECEIPT, SealPolicy(OURS), MOMENT))
+    assert seal_problem(RECEIPT, accepting, MOMENT) is None
+    assert "(seal)" in str(seal_problem(replace(RECEIPT, seal="?"), accepting, MOMENT))
