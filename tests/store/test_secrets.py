@@ -250,6 +250,7 @@ def test_each_client_hides_what_all_of_them_log(
         ("'SSECustomerKeyMD5': 'm'", "'SSECustomerKeyMD5': 'm'"),
         ("http://u:p@h:1/x?a@b", "http://**********@h:1/x?a@b"),
         ("http://h:1/a@b", "http://h:1/a@b"),
+        ("key=s3kv-sk1:lake:A_b-9, s3kv-pk1:lake:Z", "key=s3kv-sk1:lake:**********, s3kv-pk1:lake:Z"),
         ("<Token-0>T</Token-0>", "Token-0 **********"),
         ("Invalid header value b'T\\n'", "Invalid header value **********"),
     ],
